@@ -1,0 +1,33 @@
+# `make demo` and `make test` each set up what they need in .venv and run it.
+PYTHON ?= python3.11
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
+
+.PHONY: demo test check clean
+
+demo: .venv/demo.installed
+	$(BIN)/ingestgate demo
+
+test: .venv/dev.installed check
+	$(BIN)/pytest -n auto --dist worksteal
+
+check: .venv/dev.installed
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+.venv/bin/python:
+	$(PYTHON) -m venv .venv
+
+.venv/demo.installed: requirements/demo.txt setup.py | .venv/bin/python
+	$(PIP) --require-hashes -r requirements/demo.txt
+	$(PIP) --no-deps -e .
+	touch $@
+
+.venv/dev.installed: requirements/dev.txt .venv/demo.installed
+	$(PIP) --require-hashes -r requirements/dev.txt
+	touch $@
+
+clean:
+	rm -rf .venv demo build *.egg-info

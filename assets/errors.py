@@ -1,0 +1,76 @@
+"""The errors of the gate, each able to explain itself to a person.
+
+    GateError
+    ├── UsageError           what was asked for cannot be done as asked (exit 2)
+    │   ├── PolicyError      the policy file, with the line
+    │   └── InputError       the landing zone: empty match, unknown format
+    ├── ListError            a list is refused (exit 3)
+    ├── SelfTestError        the gate does not catch what it must (exit 4)
+    ├── ShardError           one shard cannot be read or committed; names it
+    ├── LedgerError          a ledger part is missing or damaged
+    ├── VaultError           the quarantine cannot be written or opened
+    └── StorageError         a file system refused
+
+No message holds a listed value, a listed URL or bytes of an asset.
+"""
+
+
+class GateError(Exception):
+    """What the gate raises; anything else that escapes is a defect."""
+
+
+class UsageError(GateError):
+    """What was asked for cannot be done as asked."""
+
+
+class PolicyError(UsageError):
+    """The policy file says something that is not a policy."""
+
+
+class InputError(UsageError):
+    """The landing zone is not what was said: nothing there, an unknown format."""
+
+
+class ListError(GateError):
+    """A list is refused; nothing was read with it."""
+
+
+class SelfTestError(GateError):
+    """The gate does not catch what it must catch."""
+
+
+class ShardError(GateError):
+    """One shard cannot be read or committed.
+
+    Args:
+        shard: Its name.
+        problem: What is wrong, and where in it; completes the sentence "<shard>: ...".
+    """
+
+    def __init__(self, shard: str, problem: str) -> None:
+        super().__init__(shard, problem)
+        self.shard = shard
+        self.problem = problem
+
+    def __str__(self) -> str:
+        return f"{self.shard}: {self.problem}"
+
+
+class LedgerError(GateError):
+    """A ledger part is missing, damaged or of another version."""
+
+    def __init__(self, path: str, problem: str) -> None:
+        super().__init__(path, problem)
+        self.path = path
+        self.problem = problem
+
+    def __str__(self) -> str:
+        return f"ledger part {self.path}: {self.problem}"
+
+
+class VaultError(GateError):
+    """The quarantine cannot be written or opened."""
+
+
+class StorageError(GateError):
+    """A file system refused an operation."""

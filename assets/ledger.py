@@ -1,0 +1,314 @@
+"""The ledger: one row per asset, with every fingerprint and the verdict, in Parquet.
+
+It is the hand-over from judge to commit, the checkpoint for resume, the input of a rescan and
+the source of every report. Judge writes one part per work range, under a name that follows
+from shard and range; a part is there whole or not at all.
+
+Columns (see `ledger_schema`): the asset's locator, verdict, reason, tier and findings; the
+digests of its bytes in hex; for each perceptual hash ``h`` the hex value of the first upright
+full view (``h``), its quality (``h_quality``), and every value that was matched
+(``h_views``: frame, view, quality, and the orientations' raw hashes one after another);
+provenance; the sidecars that share its verdict. Rows hold no times, so that judging again
+gives the same rows; times and the judging's context lie in the file's own metadata.
+"""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any, NamedTuple
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from ingestgate.assets import storage
+from ingestgate.assets.errors import LedgerError
+from ingestgate.assets.shard import Shard, WorkRange
+from ingestgate.assets.verdict import Finding, Reason, Tier, Verdict
+
+LEDGER_VERSION = 1
+_META_KEY = b"ingestgate.ledger"
+
+FINDING_TYPE = pa.struct(
+    [
+        pa.field("list_id", pa.string(), nullable=False),
+        pa.field("list_version", pa.int64(), nullable=False),
+        pa.field("entry_id", pa.string(), nullable=False),
+        pa.field("category", pa.string(), nullable=False),
+        pa.field("signal_type", pa.string(), nullable=False),
+        pa.field("kind", pa.string(), nullable=False),
+        pa.field("view", pa.string(), nullable=False),
+        pa.field("distance", pa.int16(), nullable=False),
+        pa.field("threshold", pa.int16(), nullable=False),
+        pa.field("action", pa.string(), nullable=False),
+    ]
+)
+SIDECAR_TYPE = pa.struct(
+    [
+        pa.field("member", pa.string(), nullable=False),
+        pa.field("position", pa.int64(), nullable=False),
+        pa.field("size", pa.int64(), nullable=False),
+        pa.field("sha256", pa.string(), nullable=False),
+    ]
+)
+DIGESTS = ("md5", "sha1", "sha256")
+
+
+class Sidecar(NamedTuple):
+    """A caption or label file of a sample, with the digest of the bytes that were judged."""
+
+    member: str
+    position: int
+    size: int
+    sha256: str
+
+
+class PerceptualView(NamedTuple):
+    """One view of one frame under one perceptual hash.
+
+    Attributes:
+        frame: 0-based frame or page.
+        view: ``full``, ``thumbnail-512``, ...
+        quality: The hash's own quality, 0 to 100; -1 where it has none.
+        hashes: The raw hashes of all orientations, concatenated in the order of
+            `fingerprints.views.ORIENTATIONS` (a hash without orientations has one).
+    """
+
+    frame: int
+    view: str
+    quality: int
+    hashes: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerRow:
+    """What was found out about one asset. Field by field the columns of the ledger."""
+
+    asset_id: str
+    shard: str
+    member: str
+    field: str
+    position: int
+    sample: str
+    verdict: Verdict
+    reason: Reason
+    tier: Tier | None
+    findings: tuple[Finding, ...]
+    size: int | None
+    media_type: str
+    width: int | None
+    height: int | None
+    frames: int | None
+    digests: Mapping[str, str]
+    perceptual: Mapping[str, tuple[PerceptualView, ...]]
+    provenance: Mapping[str, str]
+    sidecars: tuple[Sidecar, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class PartHeader:
+    """What a ledger part was judged from and with; kept in the Parquet file's metadata.
+
+    Attributes:
+        shard, identity: The shard's name and identity at the time.
+        number, total, start, stop: The work range.
+        context: Hex digest of all that decides a verdict (policy, lists, software).
+        judged_at: RFC 3339 UTC time.
+        range_sha256: Hex digest of the range's raw bytes where the container verifies by
+            range and not by member, else "".
+        tallies: Counts for progress and receipts (see `tally`).
+    """
+
+    shard: str
+    identity: str
+    number: int
+    total: int
+    start: int
+    stop: int
+    context: str
+    judged_at: str
+    range_sha256: str = ""
+    tallies: Mapping[str, int] = field(default_factory=dict)
+
+
+def ledger_schema(perceptual: Iterable[str]) -> pa.Schema:
+    """Returns the Arrow schema of a ledger with columns for the named perceptual hashes."""
+    fields = [
+        pa.field("asset_id", pa.string(), nullable=False),
+        pa.field("shard", pa.string(), nullable=False),
+        pa.field("member", pa.string(), nullable=False),
+        pa.field("field", pa.string(), nullable=False),
+        pa.field("position", pa.int64(), nullable=False),
+        pa.field("sample", pa.string(), nullable=False),
+        pa.field("verdict", pa.string(), nullable=False),
+        pa.field("reason", pa.string(), nullable=False),
+        pa.field("tier", pa.string()),
+        pa.field("findings", pa.list_(FINDING_TYPE), nullable=False),
+        pa.field("size", pa.int64()),
+        pa.field("media_type", pa.string(), nullable=False),
+        pa.field("width", pa.int32()),
+        pa.field("height", pa.int32()),
+        pa.field("frames", pa.int32()),
+        *(pa.field(name, pa.string()) for name in DIGESTS),
+    ]
+    for name in sorted(perceptual):
+        fields += [
+            pa.field(name, pa.string()),
+            pa.field(f"{name}_quality", pa.int16()),
+            pa.field(
+                f"{name}_views",
+                pa.list_(
+                    pa.struct(
+                        [
+                            pa.field("frame", pa.int32(), nullable=False),
+                            pa.field("view", pa.string(), nullable=False),
+                            pa.field("quality", pa.int16(), nullable=False),
+                            pa.field("hashes", pa.binary(), nullable=False),
+                        ]
+                    )
+                ),
+            ),
+        ]
+    fields += [
+        pa.field("provenance", pa.map_(pa.string(), pa.string()), nullable=False),
+        pa.field("sidecars", pa.list_(SIDECAR_TYPE), nullable=False),
+    ]
+    return pa.schema(fields)
+
+
+def rows_to_table(rows: Sequence[LedgerRow], hash_bytes: Mapping[str, int]) -> pa.Table:
+    """Turns rows into a table.
+
+    Args:
+        rows: The rows, in order of position.
+        hash_bytes: Width in bytes of each perceptual hash that has columns.
+    """
+    columns: dict[str, list[Any]] = {name: [] for name in ledger_schema(hash_bytes).names}
+    for row in rows:
+        for name in (
+            "asset_id",
+            "shard",
+            "member",
+            "field",
+            "position",
+            "sample",
+            "verdict",
+            "reason",
+            "tier",
+            "size",
+            "media_type",
+            "width",
+            "height",
+            "frames",
+        ):
+            columns[name].append(getattr(row, name))
+        columns["findings"].append([finding._asdict() for finding in row.findings])
+        for name in DIGESTS:
+            columns[name].append(row.digests.get(name))
+        for name, width in hash_bytes.items():
+            views = row.perceptual.get(name, ())
+            first = next((v for v in views if v.frame == 0 and v.view == "full"), None)
+            columns[name].append(first.hashes[:width].hex() if first else None)
+            columns[f"{name}_quality"].append(first.quality if first else None)
+            columns[f"{name}_views"].append([view._asdict() for view in views])
+        columns["provenance"].append(list(row.provenance.items()))
+        columns["sidecars"].append([sidecar._asdict() for sidecar in row.sidecars])
+    return pa.table(columns, schema=ledger_schema(hash_bytes))
+
+
+def tally(table: pa.Table) -> dict[str, int]:
+    """Counts a part's rows: ``verdict:*``, ``reason:*``, ``tier:*`` and ``list:*`` keys."""
+    counts: dict[str, int] = {}
+
+    def add(prefix: str, values: Iterable[Any]) -> None:
+        for value in values:
+            if value is not None:
+                key = f"{prefix}:{value}"
+                counts[key] = counts.get(key, 0) + 1
+
+    for column in ("verdict", "reason", "tier"):
+        for item in table.column(column).combine_chunks().value_counts().to_pylist():
+            if item["values"] is not None:
+                counts[f"{column}:{item['values']}"] = item["counts"]
+    hit = table.filter(pa.compute.greater(pa.compute.list_value_length(table["findings"]), 0))
+    for findings in hit.column("findings").to_pylist():
+        add("list", sorted({finding["list_id"] for finding in findings}))
+    return counts
+
+
+def part_path(root: str, shard: str, number: int) -> str:
+    """Returns where the part of a shard's ``number``-th range lies below a ledger root."""
+    return storage.join(root, shard, f"part-{number:05d}.parquet")
+
+
+def write_part(root: str, header: PartHeader, table: pa.Table) -> str:
+    """Writes one part atomically and durably; a part that was there before is replaced.
+
+    Returns:
+        The part's path.
+
+    Raises:
+        StorageError: The part could not be written; nothing is there under its name.
+    """
+    metadata = {_META_KEY: json.dumps({"version": LEDGER_VERSION, **asdict(header)}).encode()}
+    path = part_path(root, header.shard, header.number)
+    with storage.write_atomic(path, private=True) as sink:
+        pq.write_table(
+            table.replace_schema_metadata(metadata), sink, compression="zstd", version="2.6"
+        )
+    return path
+
+
+def read_header(path: str) -> PartHeader | None:
+    """Returns a part's header; None if there is no such part.
+
+    Raises:
+        LedgerError: The file is there, but is not a whole ledger part this version reads.
+    """
+    if not storage.exists(path):
+        return None
+    try:
+        with storage.open_read(path) as source:
+            schema = pq.read_schema(source)
+    except (pa.ArrowException, OSError) as error:
+        raise LedgerError(path, f"not a readable Parquet file ({type(error).__name__})") from error
+    return _header(path, schema)
+
+
+def read_part(path: str) -> tuple[PartHeader, pa.Table]:
+    """Returns a part's header and rows.
+
+    Raises:
+        LedgerError: It is missing, damaged, or of a version this one does not read.
+    """
+    try:
+        with storage.open_read(path) as source:
+            table = pq.read_table(source)
+    except (pa.ArrowException, OSError) as error:
+        raise LedgerError(path, f"not a readable Parquet file ({type(error).__name__})") from error
+    return _header(path, table.schema), table
+
+
+def _header(path: str, schema: pa.Schema) -> PartHeader:
+    raw = (schema.metadata or {}).get(_META_KEY)
+    if raw is None:
+        raise LedgerError(path, "has no ingestgate header")
+    fields = json.loads(raw)
+    version = fields.pop("version", None)
+    if version != LEDGER_VERSION:
+        raise LedgerError(
+            path, f"is of ledger version {version}, this program reads {LEDGER_VERSION}"
+        )
+    return PartHeader(**fields)
+
+
+def is_current(header: PartHeader | None, shard: Shard, work: WorkRange, context: str) -> bool:
+    """Whether a part may stand for judging ``work`` again: same bytes, same range, same rules."""
+    return header is not None and (
+        header.shard,
+        header.identity,
+        header.number,
+        header.total,
+        header.start,
+        header.stop,
+        header.context,
+    ) == (shard.name, shard.identity, work.number, work.total, work.start, work.stop, context)

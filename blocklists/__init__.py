@@ -1,0 +1,1 @@
+"""Partner formats to entries to compiled lists to matchers; knows nothing of images."""

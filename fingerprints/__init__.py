@@ -1,0 +1,1 @@
+"""Bytes to frames to normalised luma to digests and perceptual hashes."""

@@ -1,0 +1,1 @@
+"""The job: command line, policy, plan, graph, runners, progress, run report."""

@@ -1,0 +1,1 @@
+"""The Beam steps, thin: wiring over the functions of the rooms below."""
