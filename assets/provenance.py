@@ -1,0 +1,64 @@
+"""What an input says of its samples, as flat text: the provenance that the ledger carries."""
+
+import json
+from collections.abc import Mapping, Sequence
+
+_Path = tuple[str, object]
+
+
+def readable(text: str) -> str:
+    r"""Returns text that UTF-8 can hold: what it cannot becomes ``\xNN`` or ``\uNNNN``.
+
+    Bytes that were decoded with ``surrogateescape`` show as the bytes they were.
+    """
+    try:
+        return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    except UnicodeEncodeError:
+        return text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def flatten(value: Mapping[str, object]) -> dict[str, str]:
+    """Flattens a record to one text per scalar, in the record's order.
+
+    Nested mappings are joined with dots (``exif.model``), lists are numbered (``urls[0]``).
+    Text is kept; numbers and booleans become their JSON text, times their ISO 8601 text, other
+    scalars their ``str``. Nulls and bytes are left out. Where two scalars come under the same
+    name with different values (``{"a.b": 1, "a": {"b": 2}}``), the later one gets ``#2``,
+    ``#3``... so that neither can hide the other.
+    """
+    flat: dict[str, str] = {}
+    # A stack and not recursion: how deep a record nests is the input's choice.
+    stack: list[_Path] = _fields("", value)
+    while stack:
+        name, item = stack.pop()
+        if isinstance(item, Mapping):
+            stack += _fields(f"{name}.", item)
+        elif isinstance(item, Sequence) and not isinstance(item, str | bytes | bytearray):
+            numbered: list[_Path] = [(f"{name}[{i}]", part) for i, part in enumerate(item)]
+            stack += reversed(numbered)
+        elif item is not None and not isinstance(item, bytes | bytearray | memoryview):
+            _put(flat, readable(name), _text(item))
+    return flat
+
+
+def _fields(prefix: str, value: Mapping[str, object]) -> list[_Path]:
+    named: list[_Path] = [(f"{prefix}{key}", item) for key, item in value.items()]
+    named.reverse()
+    return named
+
+
+def _put(flat: dict[str, str], name: str, text: str) -> None:
+    unique, number = name, 1
+    while unique in flat and flat[unique] != text:
+        number += 1
+        unique = f"{name}#{number}"
+    flat[unique] = text
+
+
+def _text(item: object) -> str:
+    if isinstance(item, str):
+        return readable(item)
+    if isinstance(item, bool | int | float):
+        return json.dumps(item)
+    isoformat = getattr(item, "isoformat", None)
+    return str(isoformat()) if callable(isoformat) else readable(str(item))

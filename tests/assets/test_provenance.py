@@ -1,0 +1,65 @@
+"""Flattening records to provenance."""
+
+import datetime
+import decimal
+from typing import Any
+
+import pyarrow as pa
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ingestgate.assets.provenance import flatten, readable
+
+
+def test_scalars_become_text_and_nesting_becomes_names() -> None:
+    record = {
+        "url": "https://example.org/a",
+        "width": 3,
+        "ratio": 1.5,
+        "nsfw": False,
+        "exif": {"model": "X", "gps": {"lat": 1}},
+        "urls": ["a", {"b": "c"}, ["d"]],
+        "nothing": None,
+        "bytes": b"\xff",
+    }
+    assert list(flatten(record).items()) == [
+        ("url", "https://example.org/a"),
+        ("width", "3"),
+        ("ratio", "1.5"),
+        ("nsfw", "false"),
+        ("exif.model", "X"),
+        ("exif.gps.lat", "1"),
+        ("urls[0]", "a"),
+        ("urls[1].b", "c"),
+        ("urls[2][0]", "d"),
+    ]
+
+
+def test_times_and_decimals_are_kept_as_text() -> None:
+    moment = datetime.datetime(2024, 5, 6, 7, 8, 9, tzinfo=datetime.UTC)
+    flat = flatten({"at": moment, "day": moment.date(), "price": decimal.Decimal("1.50")})
+    assert flat == {"at": "2024-05-06T07:08:09+00:00", "day": "2024-05-06", "price": "1.50"}
+
+
+def test_a_name_that_comes_twice_hides_nothing() -> None:
+    assert flatten({"a.b": 1, "a": {"b": 2}}) == {"a.b": "1", "a.b#2": "2"}
+    assert flatten({"a.b": 1, "a": {"b": 1}}) == {"a.b": "1"}
+
+
+def test_deep_nesting_is_no_recursion() -> None:
+    record: dict[str, Any] = {"x": 1}
+    for _ in range(5000):
+        record = {"x": record}
+    assert list(flatten(record).values()) == ["1"]
+
+
+def test_undecodable_text_is_made_readable() -> None:
+    assert readable(b"\xff\xc3\xa9".decode("utf-8", "surrogateescape")) == "\\xffé"
+    assert readable("\ud800") == "\\ud800"
+
+
+@given(st.dictionaries(st.text(), st.text() | st.floats() | st.integers() | st.none()))
+def test_every_scalar_fits_an_arrow_column(record: dict[str, Any]) -> None:
+    flat = flatten(record)
+    assert len(flat) == sum(value is not None for value in record.values())
+    pa.array(list(flat.items()), pa.list_(pa.string()))
