@@ -10,15 +10,15 @@ from collections.abc import Callable
 
 from ingestgate.assets.shard import Kind
 
+_PICTURES = """
+    apng arw avif avifs bmp bw cr2 cr3 cur dcx dds dib dng emf eps exr fits gif hdr heic
+    heif hif icns ico im j2c j2k jfif jif jp2 jpc jpe jpeg jpf jpg jpm jpx jxl jxr mpo msp
+    nef orf pbm pcd pcx pfm pgm png pnm ppm ps psd qoi raf ras raw rgb rgba rw2 sgi svg svgz
+    tga tif tiff wbmp wdp webp wmf xbm xcf xpm
+"""
+
 #: Suffixes (lower case, no dot) under which a member is a picture whatever its bytes are.
-PICTURE_SUFFIXES = frozenset(
-    (
-        "apng arw avif avifs bmp bw cr2 cr3 cur dcx dds dib dng emf eps exr fits gif hdr heic "
-        "heif hif icns ico im j2c j2k jfif jif jp2 jpc jpe jpeg jpf jpg jpm jpx jxl jxr mpo msp "
-        "nef orf pbm pcd pcx pfm pgm png pnm ppm ps psd qoi raf ras raw rgb rgba rw2 sgi svg svgz "
-        "tga tif tiff wbmp wdp webp wmf xbm xcf xpm "
-    ).split()  # noqa: SIM905 (a column of ninety lines says less)
-)
+PICTURE_SUFFIXES = frozenset(_PICTURES.split())
 
 _PREFIXES: tuple[tuple[bytes, str], ...] = (
     (b"\xff\xd8\xff", "image/jpeg"),
