@@ -5,11 +5,12 @@ final one, is made durable, and is renamed (object stores: copied by the store, 
 temporary deleted): nobody ever sees a half-written file under a final name. Temporary names
 start with a dot and end in ``.partial``; `sweep` removes those that a killed run left behind.
 
+Patterns follow `glob`: ``*`` and ``?`` stay within one path component, ``**`` does not.
+
 Beam is imported only when a path has a scheme, so that local work starts fast.
 """
 
 import errno
-import fnmatch
 import functools
 import glob as _glob
 import os
@@ -21,11 +22,12 @@ import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from types import TracebackType
-from typing import Any, BinaryIO, NamedTuple, ParamSpec, TypeVar, cast
+from typing import Any, BinaryIO, Concatenate, NamedTuple, ParamSpec, TypeVar, cast
 
 from ingestgate.assets.errors import StorageError
 
 PARTIAL_SUFFIX = ".partial"
+_PARTIAL = re.compile(r"\..*\.[0-9a-f]{12}" + re.escape(PARTIAL_SUFFIX), re.DOTALL)
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
 _WILDCARD = re.compile(r"[*?\[]")
 
@@ -47,20 +49,35 @@ class Entry(NamedTuple):
     mark: str
 
 
-def _explained(function: Callable[P, R]) -> Callable[P, R]:
+@contextmanager
+def _explaining(path: str) -> Iterator[None]:
     """Turns what file systems raise into a StorageError that says what and where."""
+    try:
+        yield
+    except StorageError:
+        raise
+    except (OSError, ValueError) as error:
+        raise _explain(error, path) from error
+    except Exception as error:
+        # The clients of object stores raise classes of their own.
+        if is_remote(path):
+            raise _explain(error, path) from error
+        raise
 
+
+def _explained(function: Callable[Concatenate[str, P], R]) -> Callable[Concatenate[str, P], R]:
     @functools.wraps(function)
-    def wrapper(*args: P.args, **kwargs: P.kwargs) -> R:
-        try:
-            return function(*args, **kwargs)
-        except (OSError, ValueError) as error:
-            raise _explain(error, str(args[0]) if args else "") from error
+    def wrapper(path: str, /, *args: P.args, **kwargs: P.kwargs) -> R:
+        with _explaining(path):
+            return function(path, *args, **kwargs)
 
     return wrapper
 
 
 def _explain(error: Exception, path: str) -> StorageError:
+    named = error.filename if isinstance(error, OSError) else None
+    if isinstance(named, str) and not is_partial(named):  # nobody knows a temporary name
+        path = named
     what = os.strerror(error.errno) if isinstance(error, OSError) and error.errno else str(error)
     advice = ""
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
@@ -117,16 +134,82 @@ def _local_entry(path: str) -> Entry:
     return Entry(path, status.st_size, str(status.st_mtime_ns))
 
 
+def _remote_tree(filesystem: Any, directory: str) -> Iterator[Any]:
+    """Yields Beam's metadata of every file below a remote directory or prefix."""
+    prefix = directory.rstrip("/") + "/"
+    if not filesystem.has_dirs():
+        # Beam's patterns cannot be quoted: `?` stands for the character, the prefix decides.
+        found = filesystem.match([_WILDCARD.sub("?", prefix) + "**"])[0].metadata_list
+        # An object whose name ends in a slash is how some tools mark an empty directory.
+        yield from (m for m in found if m.path.startswith(prefix) and not m.path.endswith("/"))
+        return
+    if has_wildcard(prefix):
+        raise StorageError(f"{directory}: a directory with wildcards in its name cannot be listed")
+    for metadata in filesystem.match([prefix + "*"])[0].metadata_list:
+        if _is_remote_directory(filesystem, metadata):
+            yield from _remote_tree(filesystem, metadata.path)
+        else:
+            yield metadata
+
+
+def _is_remote_directory(filesystem: Any, metadata: Any) -> bool:
+    # Beam's metadata does not tell; but directories have no size, and only they can be listed.
+    if not filesystem.has_dirs() or metadata.size_in_bytes or has_wildcard(metadata.path):
+        return False
+    try:
+        filesystem.match([metadata.path + "/*"])
+    except OSError:
+        return False
+    return True
+
+
+def _remote_match(pattern: str) -> list[Entry]:
+    filesystem = _filesystems().get_filesystem(pattern)
+    if not has_wildcard(pattern):
+        found = [filesystem.metadata(pattern)] if filesystem.exists(pattern) else []
+        found = [m for m in found if not _is_remote_directory(filesystem, m)]
+    elif filesystem.has_dirs():
+        # There, Beam lists one level only.
+        top = parent(_WILDCARD.split(pattern, maxsplit=1)[0] + "_")
+        found = list(filesystem.match_files(_remote_tree(filesystem, top), pattern))
+    else:
+        found = filesystem.match([pattern])[0].metadata_list
+    return [_remote_entry(metadata) for metadata in found]
+
+
+def _local_tree(directory: str, above: tuple[str, ...] = ()) -> Iterator[Entry]:
+    """Yields every file below a directory; links to directories are followed."""
+    real = os.path.realpath(directory)
+    if real in above:
+        raise StorageError(f"{directory}: a link that leads back to a directory above it")
+    with os.scandir(directory) as listing:
+        for item in listing:
+            if is_partial(item.name):
+                continue
+            if item.is_dir():
+                yield from _local_tree(item.path, (*above, real))
+            elif item.is_file():
+                yield _local_entry(item.path)
+            else:
+                # A pipe would hang who reads it, a dangling link is a file that is missing.
+                raise StorageError(f"{item.path}: neither a file nor a directory")
+
+
 @_explained
 def match(pattern: str) -> list[Entry]:
-    """Returns the files (never directories) a path or pattern matches, sorted by path."""
+    """Returns the files (never directories) a path or pattern matches, sorted by path.
+
+    Raises:
+        StorageError: Something that matches is a dangling link, or the listing failed.
+    """
     if is_remote(pattern):
-        found = _filesystems().match([pattern])[0].metadata_list
-        entries = [_remote_entry(metadata) for metadata in found]
+        entries = _remote_match(pattern)
+    elif has_wildcard(pattern):
+        paths = _glob.glob(pattern, recursive=True)
+        entries = [_local_entry(path) for path in paths if not os.path.isdir(path)]
     else:
-        paths = _glob.glob(pattern, recursive=True) if has_wildcard(pattern) else [pattern]
-        entries = [_local_entry(path) for path in paths if os.path.isfile(path)]
-    return sorted(entries)
+        entries = [_local_entry(pattern)] if os.path.isfile(pattern) else []
+    return sorted(entry for entry in entries if not is_partial(basename(entry.path)))
 
 
 @_explained
@@ -141,29 +224,28 @@ def match_directories(pattern: str) -> list[str]:
             return []
         return [pattern.rstrip("/")] if walk(pattern) else []
     paths = _glob.glob(pattern, recursive=True) if has_wildcard(pattern) else [pattern]
-    return sorted(path.rstrip("/") for path in paths if os.path.isdir(path))
+    return sorted({path.rstrip("/") or "/" for path in paths if os.path.isdir(path)})
 
 
 @_explained
 def walk(directory: str) -> list[Entry]:
-    """Returns every file below a directory, sorted by path; hidden ones too, partials not."""
+    """Returns every file below a directory, sorted by path; hidden ones too, partials not.
+
+    Raises:
+        StorageError: The directory cannot be listed whole; locally also if it does not exist
+            or holds a pipe, a dangling link or a circle of links.
+    """
     if is_remote(directory):
-        found = _filesystems().match([directory.rstrip("/") + "/**"])[0].metadata_list
-        entries = [_remote_entry(metadata) for metadata in found]
-    else:
-        entries = []
-        for folder, _, names in os.walk(directory, onerror=_raise):
-            entries += [_local_entry(os.path.join(folder, name)) for name in names]
-    return sorted(entry for entry in entries if not is_partial(entry.path))
-
-
-def _raise(error: OSError) -> None:
-    raise error
+        filesystem = _filesystems().get_filesystem(directory)
+        entries = [_remote_entry(metadata) for metadata in _remote_tree(filesystem, directory)]
+        below = len(directory.rstrip("/"))
+        return sorted(entry for entry in entries if not is_partial(entry.path[below:]))
+    return sorted(_local_tree(directory))
 
 
 @_explained
 def exists(path: str) -> bool:
-    """Whether there is a file or directory of that name."""
+    """Whether there is a file of that name, or, where the file system has them, a directory."""
     if is_remote(path):
         return bool(_filesystems().exists(path))
     return os.path.exists(path)
@@ -177,10 +259,7 @@ def status(path: str) -> Entry:
         StorageError: There is none.
     """
     if is_remote(path):
-        found = _filesystems().match([path])[0].metadata_list
-        if len(found) != 1:
-            raise OSError(errno.ENOENT, os.strerror(errno.ENOENT))
-        return _remote_entry(found[0])
+        return _remote_entry(_filesystems().get_filesystem(path).metadata(path))
     return _local_entry(path)
 
 
@@ -195,6 +274,7 @@ def open_read(path: str) -> BinaryIO:
     return open(path, "rb")
 
 
+@_explained
 def read_bytes(path: str) -> bytes:
     """Returns a file's bytes."""
     with open_read(path) as source:
@@ -203,20 +283,24 @@ def read_bytes(path: str) -> bytes:
 
 @_explained
 def make_directory(path: str, *, private: bool = False) -> None:
-    """Makes a directory and its parents; a private one, and those made on the way, are 0700."""
-    if is_remote(path) or not path:
+    """Makes a directory and its parents durably; where private, those it makes are 0700."""
+    if is_remote(path):
         return
     missing = []
     while path and not os.path.isdir(path):
         missing.append(path)
         path = os.path.dirname(path)
     for directory in reversed(missing):
-        with suppress(FileExistsError):
+        try:
             os.mkdir(directory, 0o700 if private else 0o777)
+        except FileExistsError:
+            if not os.path.isdir(directory):  # else somebody else was faster
+                raise
+        _sync_directory(os.path.dirname(directory))
 
 
 def _sync_directory(path: str) -> None:
-    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    descriptor = os.open(path or ".", os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(descriptor)
     finally:
@@ -226,7 +310,8 @@ def _sync_directory(path: str) -> None:
 class PendingFile:
     """A file under its temporary name, until `publish` gives it the final one.
 
-    Leaving the ``with`` block without having published discards it. Write to `sink`.
+    Leaving the ``with`` block without having published discards it; an OSError that leaves
+    the block (no room, say) does so as a StorageError. Write to `sink`.
 
     Args:
         path: The final name.
@@ -235,14 +320,15 @@ class PendingFile:
 
     def __init__(self, path: str, *, private: bool = False) -> None:
         self.path = path
-        name = f".{basename(path)}.{uuid.uuid4().hex[:12]}{PARTIAL_SUFFIX}"
+        # Short enough for every file system whatever the name, and free of wildcards, which
+        # some stores' clients would expand when the file is deleted.
+        stem = _WILDCARD.sub("_", basename(path))[:40]
+        name = f".{stem}.{uuid.uuid4().hex[:12]}{PARTIAL_SUFFIX}"
         self.temporary = join(parent(path), name)
-        self._published = False
+        self._completed = self._published = False
         make_directory(parent(path), private=private)
-        try:
-            self.sink: BinaryIO = self._create(private)
-        except OSError as error:
-            raise _explain(error, path) from error
+        with _explaining(path):
+            self.sink = self._create(private)
 
     def _create(self, private: bool) -> BinaryIO:
         if is_remote(self.path):
@@ -266,15 +352,22 @@ class PendingFile:
         Raises:
             StorageError: It could not be; the file must not be published.
         """
-        if self.sink.closed:
+        if self._completed:
             return
-        try:
-            if not is_remote(self.path):
-                self.sink.flush()
-                os.fsync(self.sink.fileno())
-            self.sink.close()
-        except OSError as error:
-            raise _explain(error, self.path) from error
+        with _explaining(self.path):
+            if is_remote(self.path):
+                self.sink.close()
+            else:
+                self._sync()
+        self._completed = True
+
+    def _sync(self) -> None:
+        if self.sink.closed:  # by a library that was given it, without syncing
+            self.sink = open(self.temporary, "rb")  # noqa: SIM115
+        else:
+            self.sink.flush()
+        os.fsync(self.sink.fileno())
+        self.sink.close()
 
     def publish(self, *, modified_ns: int | None = None) -> None:
         """Completes the file, renames it to its final name, and makes that durable.
@@ -283,28 +376,34 @@ class PendingFile:
             modified_ns: Modification time to give a local file, in ns since the epoch.
 
         Raises:
-            StorageError: It could not be; under the final name is what was there before.
+            StorageError: It could not be; under the final name is what was there before, or,
+                where only the rename could not be made durable, the new file, whole.
         """
         self.complete()
-        try:
+        with _explaining(self.path):
             if is_remote(self.path):
-                _filesystems().rename([self.temporary], [self.path])
+                self._rename_remote()
             else:
                 if modified_ns is not None:
                     os.utime(self.temporary, ns=(modified_ns, modified_ns))
                 os.replace(self.temporary, self.path)
                 _sync_directory(parent(self.path))
-        except OSError as error:
-            raise _explain(error, self.path) from error
         self._published = True
+
+    def _rename_remote(self) -> None:
+        filesystem = _filesystems().get_filesystem(self.path)
+        # Stores replace an object; file systems with directories refuse to rename onto a file.
+        if filesystem.has_dirs() and filesystem.exists(self.path):
+            filesystem.delete([self.path])
+        filesystem.rename([self.temporary], [self.path])
 
     def discard(self) -> None:
         """Removes the temporary file; does nothing once it is published."""
         if self._published:
             return
-        with suppress(OSError):
+        with suppress(StorageError), _explaining(self.temporary):
             self.sink.close()
-        with suppress(OSError, StorageError):
+        with suppress(StorageError):
             delete(self.temporary)
 
     def __enter__(self) -> "PendingFile":
@@ -317,6 +416,8 @@ class PendingFile:
         trace: TracebackType | None,
     ) -> None:
         self.discard()
+        if isinstance(error, OSError):
+            raise _explain(error, self.path) from error
 
 
 @contextmanager
@@ -327,10 +428,7 @@ def write_atomic(path: str, *, private: bool = False) -> Iterator[BinaryIO]:
         StorageError: Writing, syncing or renaming failed; ``path`` is as it was before.
     """
     with PendingFile(path, private=private) as pending:
-        try:
-            yield pending.sink
-        except OSError as error:
-            raise _explain(error, path) from error
+        yield pending.sink
         pending.publish()
 
 
@@ -342,9 +440,16 @@ def write_bytes(path: str, content: bytes, *, private: bool = False) -> None:
 
 @_explained
 def delete(path: str) -> None:
-    """Removes a file or a directory tree; it is no error if there is none."""
+    """Removes a file or, locally, a directory tree; it is no error if there is none.
+
+    Raises:
+        StorageError: It could not be removed, or (remote) its name holds wildcards, which
+            some clients would expand and so remove others.
+    """
     if is_remote(path):
         if exists(path):
+            if has_wildcard(path):
+                raise StorageError(f"{path}: a name with wildcards cannot be deleted safely")
             _filesystems().delete([path])
         return
     try:
@@ -358,7 +463,7 @@ def delete(path: str) -> None:
 
 def is_partial(path: str) -> bool:
     """Whether a path is, or lies below, a temporary name of this module's."""
-    return any(fnmatch.fnmatchcase(part, f".*{PARTIAL_SUFFIX}") for part in path.split("/") if part)
+    return any(_PARTIAL.fullmatch(part) for part in path.split("/"))
 
 
 @_explained
@@ -368,17 +473,25 @@ def sweep(directory: str) -> int:
     Only for a caller that holds the run's lock: a live writer's files go as well.
     """
     if is_remote(directory):
-        pattern = directory.rstrip("/") + f"/**{PARTIAL_SUFFIX}"
-        found = [metadata.path for metadata in _filesystems().match([pattern])[0].metadata_list]
-        found = [path for path in found if is_partial(path)]
-        if found:
-            _filesystems().delete(found)
-        return len(found)
-    found = []
-    for folder, directories, names in os.walk(directory):
-        stale = [name for name in directories + names if is_partial(name)]
-        directories[:] = [name for name in directories if name not in stale]
-        found += [os.path.join(folder, name) for name in stale]
+        filesystem = _filesystems().get_filesystem(directory)
+        if filesystem.has_dirs() and not filesystem.exists(directory):
+            return 0
+        below = len(directory.rstrip("/"))
+        tree = _remote_tree(filesystem, directory)
+        found = [metadata.path for metadata in tree if is_partial(metadata.path[below:])]
+    else:
+        found = list(_local_partials(directory)) if os.path.isdir(directory) else []
     for path in found:
         delete(path)
     return len(found)
+
+
+def _local_partials(directory: str) -> Iterator[str]:
+    for folder, directories, names in os.walk(directory, onerror=_raise):
+        stale = [name for name in directories + names if is_partial(name)]
+        directories[:] = [name for name in directories if name not in stale]
+        yield from (os.path.join(folder, name) for name in stale)
+
+
+def _raise(error: OSError) -> None:
+    raise error
