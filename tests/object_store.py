@@ -1,0 +1,167 @@
+"""Two toy file systems for Beam, so that tests reach what lies beyond local paths.
+
+``teststore://`` is an object store: flat names, no directories, renaming copies and deletes,
+and an object appears when its writer is closed. ``testtree://`` is like HDFS: directories that
+are listed one level at a time, and a rename that refuses to replace. Both keep their bytes in
+the directory that the environment variable names, so that worker processes which import this
+module see the same files.
+"""
+
+import io
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, ClassVar
+from urllib.parse import quote, unquote
+
+from apache_beam.io.filesystem import BeamIOError, FileMetadata, FileSystem
+
+ROOT_VARIABLE = "INGESTGATE_TEST_STORE"
+
+
+class ClientError(Exception):
+    """What a store's client raises: no OSError, as with the real ones."""
+
+
+class _Upload(io.BytesIO):
+    """Bytes that become an object when closed."""
+
+    def __init__(self, target: Path) -> None:
+        super().__init__()
+        self._target = target
+
+    def close(self) -> None:
+        if not self.closed:
+            self._target.parent.mkdir(parents=True, exist_ok=True)
+            self._target.write_bytes(self.getvalue())
+        super().close()
+
+
+class ObjectStore(FileSystem):
+    """``teststore://bucket/name``."""
+
+    SCHEME: ClassVar[str] = "teststore"
+    #: Names of operations that fail, for tests to fill.
+    failing: ClassVar[set[str]] = set()
+
+    @classmethod
+    def scheme(cls) -> str:
+        return cls.SCHEME
+
+    def _root(self) -> Path:
+        root = Path(os.environ[ROOT_VARIABLE]) / self.SCHEME
+        root.mkdir(exist_ok=True)
+        return root
+
+    def _file(self, path: str) -> Path:
+        return self._root() / quote(path.removeprefix(f"{self.SCHEME}://"), safe="")
+
+    def _check(self, operation: str, path: str) -> None:
+        if operation in self.failing:
+            raise ClientError(f"{operation} refused")
+
+    def join(self, basepath: str, *paths: str) -> str:
+        return "/".join([basepath.rstrip("/"), *paths])
+
+    def split(self, path: str) -> tuple[str, str]:
+        head, _, tail = path.rpartition("/")
+        return head, tail
+
+    def mkdirs(self, path: str) -> None:
+        pass
+
+    def has_dirs(self) -> bool:
+        return False
+
+    def _list(self, dir_or_prefix: str) -> Iterator[FileMetadata]:
+        self._check("list", dir_or_prefix)
+        for file in self._root().iterdir():
+            path = f"{self.SCHEME}://{unquote(file.name)}"
+            if path.startswith(dir_or_prefix):
+                yield self.metadata(path)
+
+    def create(self, path: str, mime_type: Any = None, compression_type: Any = None) -> Any:
+        self._check("create", path)
+        return _Upload(self._file(path))
+
+    def open(self, path: str, mime_type: Any = None, compression_type: Any = None) -> Any:
+        self._check("open", path)
+        if not self._file(path).is_file():
+            raise ClientError("no such object")
+        return self._file(path).open("rb")
+
+    def copy(self, source_file_names: list[str], destination_file_names: list[str]) -> None:
+        for source, target in zip(source_file_names, destination_file_names, strict=True):
+            shutil.copyfile(self._file(source), self._file(target))
+
+    def rename(self, source_file_names: list[str], destination_file_names: list[str]) -> None:
+        self._check("rename", source_file_names[0])
+        self.copy(source_file_names, destination_file_names)
+        for source in source_file_names:
+            self._file(source).unlink()
+
+    def exists(self, path: str) -> bool:
+        return self._file(path).is_file()
+
+    def size(self, path: str) -> int:
+        return int(self.metadata(path).size_in_bytes)
+
+    def last_updated(self, path: str) -> float:
+        return float(self.metadata(path).last_updated_in_seconds)
+
+    def metadata(self, path: str) -> FileMetadata:
+        if not self.exists(path):
+            raise BeamIOError(f"not found: {path}")
+        status = self._file(path).stat()
+        return FileMetadata(path, status.st_size, status.st_mtime)
+
+    def delete(self, paths: list[str]) -> None:
+        # As Beam's client for one big store does: every path is taken for a pattern.
+        for path in paths:
+            self._check("delete", path)
+            for metadata in self.match([path])[0].metadata_list:
+                self._file(metadata.path).unlink()
+
+
+class TreeStore(ObjectStore):
+    """``testtree://host/directory/name``."""
+
+    SCHEME: ClassVar[str] = "testtree"
+
+    def _file(self, path: str) -> Path:
+        return self._root() / path.removeprefix(f"{self.SCHEME}://").strip("/")
+
+    def has_dirs(self) -> bool:
+        return True
+
+    def _list(self, dir_or_prefix: str) -> Iterator[FileMetadata]:
+        directory = self._file(dir_or_prefix)
+        if not directory.is_dir():
+            raise BeamIOError(f"not a directory: {dir_or_prefix}")
+        for file in directory.iterdir():
+            yield self.metadata(self.join(dir_or_prefix, file.name))
+
+    def exists(self, path: str) -> bool:
+        return self._file(path).exists()
+
+    def metadata(self, path: str) -> FileMetadata:
+        if not self.exists(path):
+            raise BeamIOError(f"not found: {path}")
+        file = self._file(path)
+        size = 0 if file.is_dir() else file.stat().st_size
+        return FileMetadata(path, size, file.stat().st_mtime)
+
+    def rename(self, source_file_names: list[str], destination_file_names: list[str]) -> None:
+        for source, target in zip(source_file_names, destination_file_names, strict=True):
+            if self.exists(target):
+                raise BeamIOError(f"exists: {target}")
+            self._file(source).rename(self._file(target))
+
+    def delete(self, paths: list[str]) -> None:
+        for path in paths:
+            file = self._file(path)
+            if file.is_dir():
+                shutil.rmtree(file)
+            else:
+                file.unlink()
