@@ -14,12 +14,11 @@ REMOTES = ("teststore://bucket", "testtree://host")
 
 
 @pytest.fixture
-def stores(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def stores(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     root = tmp_path / "stores"
     root.mkdir()
     monkeypatch.setenv(ROOT_VARIABLE, str(root))
     monkeypatch.setattr(ObjectStore, "failing", set())
-    yield
 
 
 @pytest.fixture
@@ -92,7 +91,7 @@ def test_writes_lists_reads_and_deletes_alike(root: str) -> None:
 def test_an_error_in_the_block_leaves_what_was_there(root: str) -> None:
     path = f"{root}/file"
     storage.write_bytes(path, b"old")
-    with pytest.raises(KeyError), storage.write_atomic(path) as sink:
+    with pytest.raises(KeyError), storage.write_atomic(path) as sink:  # noqa: PT012
         sink.write(b"new")
         raise KeyError
     assert storage.read_bytes(path) == b"old"
