@@ -9,8 +9,9 @@ A row says what matched and where the asset came from; it never holds a listed v
 import hashlib
 import re
 from collections.abc import Iterator
+from contextlib import ExitStack
 from types import TracebackType
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Final, Literal, NamedTuple, Self
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -21,7 +22,7 @@ from ingestgate.assets.errors import VaultError
 from ingestgate.assets.ledger import DIGESTS, FINDING_TYPE
 from ingestgate.assets.verdict import Reason, Tier, Verdict
 
-MANIFEST_VERSION = 1
+MANIFEST_VERSION: Final = 1
 #: Rows are written to Parquet in batches of this many; no more are held in memory.
 BATCH_ROWS = 1024
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]")
@@ -149,6 +150,12 @@ def manifest_name(shard: str) -> str:
     return f"{safe}-{digest[:8]}"
 
 
+class _Files(NamedTuple):
+    lines: storage.PendingFile
+    columns: storage.PendingFile
+    parquet: pq.ParquetWriter
+
+
 class ManifestWriter:
     """Writes the manifest of one shard under one judging context.
 
@@ -168,34 +175,35 @@ class ManifestWriter:
             raise VaultError("a judging context is a hex digest")
         stem = f"{manifest_name(shard)}-{context[:8]}"
         self._path = storage.join(root, "manifest", stem)
-        self._lines: storage.PendingFile | None = None
-        self._columns: storage.PendingFile | None = None
-        self._parquet: pq.ParquetWriter | None = None
+        self._files: _Files | None = None
         self._batch: list[dict[str, Any]] = []
+        self._exits = ExitStack()
+
+    def _open(self) -> _Files:
+        enter = self._exits.enter_context
+        lines = enter(storage.PendingFile(f"{self._path}.jsonl", private=True))
+        columns = enter(storage.PendingFile(f"{self._path}.parquet", private=True))
+        # Entered last, so that it writes its footer before the file is discarded or published.
+        parquet = pq.ParquetWriter(columns.sink, arrow_schema(), compression="zstd", version="2.6")
+        return _Files(lines, columns, enter(parquet))
 
     def add(self, row: ManifestRow) -> None:
         """Adds a row; rows stand in the order they are added.
 
-        Raises:
-            StorageError: It could not be written.
+        A write that fails leaves the ``with`` block as a StorageError.
         """
-        if self._lines is None:
-            self._lines = storage.PendingFile(f"{self._path}.jsonl", private=True)
-            self._columns = storage.PendingFile(f"{self._path}.parquet", private=True)
-            self._parquet = pq.ParquetWriter(
-                self._columns.sink, arrow_schema(), compression="zstd", version="2.6"
-            )
-        self._lines.sink.write(row.model_dump_json().encode("utf-8") + b"\n")
-        self._batch.append(row.model_dump(mode="json"))
+        if self._files is None:
+            self._files = self._open()
+        self._files.lines.sink.write(row.model_dump_json().encode("utf-8") + b"\n")
+        columns = row.model_dump(mode="json")
+        self._batch.append({**columns, "provenance": list(row.provenance.items())})
         if len(self._batch) >= BATCH_ROWS:
-            self._flush()
+            self._flush(self._files)
 
-    def _flush(self) -> None:
-        for row in self._batch:
-            row["provenance"] = list(row["provenance"].items())
-        assert self._parquet is not None
-        self._parquet.write_table(pa.Table.from_pylist(self._batch, schema=arrow_schema()))
-        self._batch.clear()
+    def _flush(self, files: _Files) -> None:
+        if self._batch:
+            files.parquet.write_table(pa.Table.from_pylist(self._batch, schema=arrow_schema()))
+            self._batch.clear()
 
     def publish(self) -> list[str]:
         """Makes both files durable under their names and returns their paths; [] without rows.
@@ -203,14 +211,13 @@ class ManifestWriter:
         Raises:
             StorageError: One could not be; the JSON lines, which are the record, come last.
         """
-        if self._lines is None or self._columns is None or self._parquet is None:
+        if self._files is None:
             return []
-        if self._batch:
-            self._flush()
-        self._parquet.close()
-        self._columns.publish()
-        self._lines.publish()
-        return [self._lines.path, self._columns.path]
+        self._flush(self._files)
+        self._files.parquet.close()
+        self._files.columns.publish()
+        self._files.lines.publish()
+        return [self._files.lines.path, self._files.columns.path]
 
     def __enter__(self) -> Self:
         return self
@@ -221,9 +228,7 @@ class ManifestWriter:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        for pending in (self._columns, self._lines):
-            if pending is not None:
-                pending.__exit__(kind, error, trace)
+        self._exits.__exit__(kind, error, trace)
 
 
 def read_manifest(root: str) -> Iterator[dict[str, Any]]:
