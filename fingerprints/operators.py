@@ -1,0 +1,174 @@
+"""Scaling and blurring as banded matrices, one for the rows of a picture and one for its columns.
+
+Every step from pixels to a hash's small buffer is linear and separable: box blurs, decimation,
+Pillow's resampling. A step along one axis is a matrix whose rows have few neighbouring entries;
+two steps compose into one. So a view of a picture ("the 512-pixel thumbnail, blurred, decimated
+to 64") costs about one multiplication per pixel, and no picture in between.
+"""
+
+import math
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+
+class Banded(NamedTuple):
+    """A matrix from ``n`` to ``len(first)`` points with one band of entries per row.
+
+    Attributes:
+        first: int64[rows], column of each row's first entry.
+        count: int64[rows], entries of each row, at least 1.
+        weights: float64[rows, longest], padded with zeros.
+    """
+
+    first: NDArray[np.int64]
+    count: NDArray[np.int64]
+    weights: NDArray[np.float64]
+
+
+@njit(cache=True, nogil=True)
+def tent(length: int, points: int) -> Banded:
+    """Returns PDQ's blur and decimation: two box filters, then ``points`` of the ``length``.
+
+    The boxes have ``length / (2 * points)`` taps, rounded up; at the ends they are cut off and
+    average what is left. After W. Jarosz, "Fast Image Convolutions", SIGGRAPH workshop 2001.
+    """
+    window = (length + 2 * points - 1) // (2 * points)
+    after = (window + 2) // 2 - 1
+    before = window - 1 - after
+    first = np.empty(points, np.int64)
+    count = np.empty(points, np.int64)
+    weights = np.zeros((points, 2 * window), np.float64)
+    steps = np.empty(2 * window + 1, np.float64)
+    for row in range(points):
+        centre = int((row + 0.5) * length / points)
+        low = max(0, centre - before)
+        high = min(length - 1, centre + after)
+        start = max(0, low - before)
+        first[row] = start
+        count[row] = min(length - 1, high + after) + 1 - start
+        # Each inner window adds a constant over its extent: note the steps, then add them up.
+        steps[:] = 0.0
+        for inner in range(low, high + 1):
+            inner_low = max(0, inner - before)
+            inner_high = min(length - 1, inner + after)
+            weight = 1.0 / ((high - low + 1) * (inner_high - inner_low + 1))
+            steps[inner_low - start] += weight
+            steps[inner_high + 1 - start] -= weight
+        total = 0.0
+        for tap in range(count[row]):
+            total += steps[tap]
+            weights[row, tap] = total
+    return Banded(first, count, weights)
+
+
+@njit(cache=True, nogil=True)
+def nearest(length: int, points: int) -> Banded:
+    """Returns the choice of ``points`` of the ``length``, at ``floor(i * length / points)``."""
+    first = np.arange(points) * length // points
+    return Banded(first, np.ones(points, np.int64), np.ones((points, 1), np.float64))
+
+
+@njit(cache=True, nogil=True)
+def _sinc(x: float) -> float:
+    return math.sin(math.pi * x) / (math.pi * x) if x != 0.0 else 1.0
+
+
+@njit(cache=True, nogil=True)
+def _lanczos(x: float) -> float:
+    return _sinc(x) * _sinc(x / 3.0) if -3.0 <= x < 3.0 else 0.0
+
+
+@njit(cache=True, nogil=True)
+def _bicubic(x: float) -> float:
+    x = abs(x)
+    if x < 1.0:
+        return (1.5 * x - 2.5) * x * x + 1.0
+    return (((x - 5.0) * x + 8.0) * x - 4.0) * -0.5 if x < 2.0 else 0.0
+
+
+LANCZOS: Final = 3  #: lobes each side
+BICUBIC: Final = 2
+
+
+@njit(cache=True, nogil=True)
+def resampling(length: int, points: int, kernel: int) -> Banded:
+    """Returns Pillow's resampling from ``length`` to ``points`` (its ``Resample.c``).
+
+    Args:
+        length: Pixels of the source.
+        points: Pixels of the result.
+        kernel: `LANCZOS` or `BICUBIC`; stretched by the scale when scaling down.
+    """
+    scale = length / points
+    stretch = max(scale, 1.0)
+    support = kernel * stretch
+    first = np.empty(points, np.int64)
+    count = np.empty(points, np.int64)
+    weights = np.zeros((points, int(math.ceil(support)) * 2 + 1), np.float64)
+    for row in range(points):
+        centre = (row + 0.5) * scale
+        start = max(0, int(centre - support + 0.5))
+        stop = min(length, int(centre + support + 0.5))
+        first[row] = start
+        count[row] = stop - start
+        total = 0.0
+        for tap in range(stop - start):
+            x = (start + tap - centre + 0.5) * (1.0 / stretch)
+            weight = _lanczos(x) if kernel == LANCZOS else _bicubic(x)
+            weights[row, tap] = weight
+            total += weight
+        if total != 0.0:
+            weights[row] /= total
+    return Banded(first, count, weights)
+
+
+@njit(cache=True, nogil=True)
+def compose(outer: Banded, inner: Banded) -> Banded:
+    """Returns the matrix product: ``inner`` first, then ``outer``."""
+    points = len(outer.first)
+    first = np.empty(points, np.int64)
+    count = np.empty(points, np.int64)
+    for row in range(points):
+        start, stop = outer.first[row], outer.first[row] + outer.count[row]
+        first[row] = inner.first[start:stop].min()
+        count[row] = (inner.first[start:stop] + inner.count[start:stop]).max() - first[row]
+    weights = np.zeros((points, count.max()), np.float64)
+    for row in range(points):
+        for tap in range(outer.count[row]):
+            middle = outer.first[row] + tap
+            shift = inner.first[middle] - first[row]
+            for entry in range(inner.count[middle]):
+                weights[row, shift + entry] += outer.weights[row, tap] * inner.weights[middle, entry]
+    return Banded(first, count, weights)
+
+
+@njit(cache=True, nogil=True)
+def apply(luma: Any, rows: Banded, columns: Banded) -> Any:
+    """Returns ``rows @ luma @ columns.T``, float32[len(rows.first), len(columns.first)].
+
+    Args:
+        luma: uint8 or float32, [height, width], C-contiguous.
+        rows: From ``height`` points.
+        columns: From ``width`` points.
+    """
+    height, width = len(rows.first), luma.shape[1]
+    narrow = np.zeros((height, width), np.float32)
+    for row in range(height):
+        for tap in range(rows.count[row]):
+            weight = np.float32(rows.weights[row, tap])
+            source = luma[rows.first[row] + tap]
+            for column in range(width):
+                narrow[row, column] += weight * np.float32(source[column])
+    result = np.empty((height, len(columns.first)), np.float32)
+    for column in range(len(columns.first)):
+        start = columns.first[column]
+        weights = columns.weights[column, : columns.count[column]].astype(np.float32)
+        for row in range(height):
+            total = np.float32(0.0)
+            for tap in range(len(weights)):
+                total += weights[tap] * narrow[row, start + tap]
+            result[row, column] = total
+    return result

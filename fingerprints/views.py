@@ -1,0 +1,75 @@
+"""The names under which one picture is hashed more than once.
+
+A stored hash cannot be turned, so the candidate is hashed in all eight orientations; and the
+reference implementations of PDQ scale a picture in three ways before they hash it, so a large
+candidate is hashed in three scalings.
+"""
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+#: The dihedral group, in the order of PDQ's reference. ``rN`` is counter-clockwise by N
+#: degrees; ``flip_x`` mirrors top to bottom (about the x axis), ``flip_y`` left to right.
+ORIENTATIONS: tuple[str, ...] = (
+    "upright",
+    "r90",
+    "r180",
+    "r270",
+    "flip_x",
+    "flip_y",
+    "transpose",
+    "transverse",
+)
+
+FULL = "full"  #: every pixel (PDQ in Java, Rust and Python's pdqhash; imagehash)
+THUMBNAIL = "thumbnail-512"  #: made to fit 512 x 512 (ThreatExchange's Python port of PDQ)
+SQUARE = "square-512"  #: stretched to 512 x 512 (PDQ in C++ and WebAssembly)
+
+ON_BLACK = "on-black"
+OPAQUE = "opaque"
+EXIF_THUMBNAIL = "exif-thumbnail"
+
+_SIDE = 512  # pixels
+
+
+def scalings(height: int, width: int) -> tuple[str, ...]:
+    """Returns the scalings in which a picture is hashed: all three where they differ."""
+    return (FULL, THUMBNAIL, SQUARE) if max(height, width) > _SIDE else (FULL,)
+
+
+def scaled_size(height: int, width: int, scaling: str) -> tuple[int, int]:
+    """Returns height and width after a scaling; a thumbnail's as ``Image.thumbnail`` has it."""
+    if scaling == SQUARE:
+        return _SIDE, _SIDE
+    if scaling == THUMBNAIL:
+        long, short = max(height, width), min(height, width)
+        ratio = short / long
+        exact = _SIDE * ratio
+        side = max(1, min(math.floor(exact), math.ceil(exact), key=lambda n: abs(ratio - n / _SIDE)))
+        return (_SIDE, side) if height >= width else (side, _SIDE)
+    return height, width
+
+
+class Picture(NamedTuple):
+    """One picture of an asset, normalised: 8-bit luma, upright, without alpha.
+
+    Attributes:
+        frame: 0-based frame or page it comes from.
+        variant: "" for the frame as shown on white; else `ON_BLACK`, `OPAQUE` (alpha ignored)
+            or `EXIF_THUMBNAIL`.
+        image: In Pillow's mode L.
+        luma: The same pixels, uint8[height, width].
+    """
+
+    frame: int
+    variant: str
+    image: Image.Image
+    luma: NDArray[np.uint8]
+
+    def view(self, scaling: str) -> str:
+        """Returns the name of a view of this picture: ``full``, ``on-black/full``, ..."""
+        return f"{self.variant}/{scaling}" if self.variant else scaling
