@@ -3,6 +3,9 @@
 import json
 from collections.abc import Mapping, Sequence
 
+#: Provenance key that says why what an input says of a sample could not be read.
+SIDECAR_ERROR = "ingestgate.sidecar_error"
+
 _Path = tuple[str, object]
 
 

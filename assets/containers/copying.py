@@ -1,0 +1,84 @@
+"""Copying a shard that nothing was taken from: byte for byte, verified before it appears."""
+
+import os
+from contextlib import ExitStack
+from types import TracebackType
+from typing import Self
+
+from ingestgate.assets import storage
+from ingestgate.assets.containers.container import OutputFile
+from ingestgate.assets.containers.output import PendingOutput
+from ingestgate.assets.errors import ShardError
+from ingestgate.assets.shard import Shard
+
+_CHUNK = 4 << 20
+
+
+class ShardCopy:
+    """All files of a shard, copied under temporary names beside their final ones.
+
+    A context manager; leaving the block without having published discards the copy.
+
+    Args:
+        shard: What to copy: its `path` and its `parts`.
+        output_root: Where to; the names below it are the input's.
+
+    Raises:
+        ShardError: The shard cannot be read.
+        StorageError: The copy cannot be written.
+    """
+
+    def __init__(self, shard: Shard, output_root: str) -> None:
+        self._files = ExitStack()
+        self._outputs: list[tuple[PendingOutput, int | None]] = []
+        with ExitStack() as stack:
+            for path in (shard.path, *shard.parts):
+                name = sibling_name(shard, path)
+                output = stack.enter_context(PendingOutput(output_root, name))
+                self._outputs.append((output, _copy(shard.name, path, output)))
+            self._files = stack.pop_all()
+        #: The shard as it lies in the temporary files: what to verify before publishing.
+        self.shard = shard._replace(
+            path=self._outputs[0][0].temporary,
+            parts=tuple(output.temporary for output, _ in self._outputs[1:]),
+        )
+
+    def publish(self) -> list[OutputFile]:
+        """Renames the files to their final names, in the order path, parts; with their times.
+
+        Raises:
+            StorageError: One could not be; those before it are whole.
+        """
+        return [output.publish(modified_ns=modified) for output, modified in self._outputs]
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._files.close()
+
+
+def sibling_name(shard: Shard, path: str) -> str:
+    """Returns the name below the output root of one of a shard's files."""
+    if path == shard.path:
+        return shard.name
+    return storage.join(storage.parent(shard.name), storage.basename(path))
+
+
+def _copy(shard: str, path: str, output: PendingOutput) -> int | None:
+    """Copies a file's bytes; returns its modification time in ns where it is local."""
+    with storage.open_read(path) as source:
+        modified = None if storage.is_remote(path) else os.fstat(source.fileno()).st_mtime_ns
+        try:
+            while part := source.read(_CHUNK):
+                output.write(part)
+        except OSError as error:
+            problem = f"{storage.basename(path)} cannot be read ({error.strerror or error})"
+            raise ShardError(shard, problem) from error
+    output.complete()
+    return modified
