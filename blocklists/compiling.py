@@ -1,0 +1,271 @@
+"""Entries to the compiled, memory-mapped form of one list version.
+
+The same entries, in any order, with the same arguments give the same bytes: values are sorted,
+repeated entries dropped, and nothing of the machine or the moment goes in. A list version is
+immutable. ``list.json`` is written last, so that a compilation that was killed leaves no list.
+"""
+
+import itertools
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+from pydantic import ValidationError
+
+from ingestgate.assets import storage
+from ingestgate.assets.errors import ListError, UsageError
+from ingestgate.assets.verdict import Action, SignalKind
+from ingestgate.blocklists import tables
+from ingestgate.blocklists.entries import Entry, read_entries
+from ingestgate.blocklists.manifest import (
+    LIST_ID,
+    MANIFEST,
+    DomainScope,
+    ListInfo,
+    read_manifest,
+    utc_seconds,
+)
+from ingestgate.blocklists.signals import SignalType, signal_type
+from ingestgate.blocklists.sources import expression_digest
+from ingestgate.blocklists.tables import SortedValues
+
+_BATCH = 65536
+
+
+class Content(NamedTuple):
+    """What a list holds, ready to be matched in memory or written.
+
+    Attributes:
+        values: Per signal type, its values.
+        url_hosts: SHA-256 of the hosts listed URLs lie on; None without URLs.
+        entries: The entry table.
+    """
+
+    values: Mapping[str, SortedValues]
+    url_hosts: SortedValues | None
+    entries: pa.RecordBatch
+
+
+def compile_list(
+    *,
+    id: str,
+    version: int,
+    sources: Sequence[tuple[str, str]],
+    to: str,
+    issued: datetime,
+    expires: datetime | None = None,
+    partner: str = "",
+    thresholds: Mapping[str, int] | None = None,
+    action: str = Action.QUARANTINE,
+    domain_scope: DomainScope = "subdomains",
+) -> ListInfo:
+    """Compiles files of entries into the directory ``TO/<id>-<version>/``.
+
+    Args:
+        id: Name of the list: letters, digits, ``.``, ``_`` and ``-``, at most 64.
+        version: Positive; of several versions of a list, only the highest is used.
+        sources: Pairs of signal type and file, see `entries.read_entries`.
+        to: Folder of compiled lists.
+        issued: When the partner issued this version; with a time zone, kept in seconds.
+        expires: When it goes stale; a run refuses it from then on.
+        partner: Who supplies it.
+        thresholds: Largest matching distances, where not the signal type's own.
+        action: What a match does, an `Action`.
+        domain_scope: Whether a domain entry covers what is below it or that host only.
+
+    Returns:
+        What the list says of itself.
+
+    Raises:
+        ListError: A file is refused, or that version exists with other content.
+        UsageError: The arguments do not fit together.
+        StorageError: Reading or writing failed.
+    """
+    if re.fullmatch(LIST_ID, id) is None:
+        raise UsageError(
+            f"list id {id!r}: wants 1 to 64 letters, digits, '.', '_' or '-', "
+            "with a letter or digit at both ends"
+        )
+    if not sources:
+        raise UsageError(f"list {id}: no source given; a list needs at least one TYPE=FILE")
+    if action not in tuple(Action):
+        raise UsageError(f"list {id}: action {action!r} is none of {', '.join(Action)}")
+    content = build(_read(id, sources), domain_scope=domain_scope)
+    info = describe(
+        content,
+        id=id,
+        version=version,
+        issued=utc_seconds(issued, "issued"),
+        expires=None if expires is None else utc_seconds(expires, "expires"),
+        partner=partner,
+        thresholds=thresholds or {},
+        action=Action(action),
+        domain_scope=domain_scope,
+    )
+    return _write(storage.join(to, f"{id}-{version}"), info, _files(content))
+
+
+def _read(
+    list_id: str, sources: Sequence[tuple[str, str]]
+) -> Iterator[tuple[SignalType, Iterator[Entry]]]:
+    seen: dict[str, int] = {}
+    for name, path in sources:
+        seen[name] = seen.get(name, 0) + 1
+        # The ids of a second file of a type would otherwise repeat the first one's.
+        label = list_id if seen[name] == 1 else f"{list_id}.{seen[name]}"
+        yield signal_type(name), read_entries(name, path, name=label)
+
+
+def describe(content: Content, *, thresholds: Mapping[str, int], **fields: object) -> ListInfo:
+    """Returns what a list with some content says of itself, but for its files.
+
+    Raises:
+        UsageError: A field does not fit.
+    """
+    own = {
+        name: signal_type(name).threshold
+        for name in content.values
+        if signal_type(name).kind is SignalKind.PERCEPTUAL
+    }
+    try:
+        return ListInfo.model_validate(
+            {
+                **fields,
+                "counts": {name: len(table.values) for name, table in content.values.items()},
+                "entries": content.entries.num_rows,
+                "thresholds": {**own, **thresholds},
+            }
+        )
+    except ValidationError as error:
+        problem = error.errors(include_input=False, include_url=False)[0]
+        place = ".".join(str(part) for part in problem["loc"])
+        raise UsageError(f"list {fields.get('id')}: {place} {problem['msg']}".strip()) from None
+
+
+def build(
+    sources: Iterable[tuple[SignalType, Iterable[Entry]]],
+    *,
+    domain_scope: DomainScope = "subdomains",
+) -> Content:
+    """Sorts and joins entries into what a list holds.
+
+    Args:
+        sources: Signal types with their entries; a type may come several times.
+        domain_scope: What a domain entry without a wildcard covers.
+    """
+    gathered: dict[str, list[_Columns]] = {}
+    hosts: set[bytes] = set()
+    for signal, entries in sources:
+        columns = gathered.setdefault(signal.name, [])
+        stream = iter(entries)
+        while batch := tuple(itertools.islice(stream, _BATCH)):
+            if signal.name == "url":
+                hosts.update(entry.value.partition(b"/")[0] for entry in batch)
+            columns.append(_columns(signal, batch, domain_scope))
+    names = list(gathered)
+    every = [column for name in names for column in gathered[name]]
+    entry_table, numbers = _entry_table(pa.chunked_array([c.keys for c in every]))
+    values = {}
+    start = 0
+    for name in names:
+        joined = np.concatenate([column.values for column in gathered.pop(name)])
+        values[name] = _sorted(joined, numbers[start : start + len(joined)])
+        start += len(joined)
+    url_hosts = None
+    if hosts:
+        digests = b"".join(sorted(expression_digest(host) for host in hosts))
+        array = np.frombuffer(digests, np.uint8).reshape(-1, signal_type("url").width)
+        url_hosts = SortedValues(array, np.empty(0, np.uint32))
+    return Content(values, url_hosts, entry_table)
+
+
+class _Columns(NamedTuple):
+    values: npt.NDArray[np.uint8]
+    keys: pa.Array  # entry id, NUL, category: neither holds control characters
+
+
+def _columns(signal: SignalType, batch: Sequence[Entry], domain_scope: DomainScope) -> _Columns:
+    if signal.kind is SignalKind.SOURCE:
+        exact = signal.name == "domain" and domain_scope == "exact"
+        stored = b"".join(
+            expression_digest(
+                b"=" + entry.value if exact and entry.value[:1] != b"*" else entry.value
+            )
+            for entry in batch
+        )
+    else:
+        stored = b"".join(entry.value for entry in batch)
+    values = np.frombuffer(stored, np.uint8).reshape(-1, signal.width)
+    keys = [f"{entry.entry_id}\0{entry.category}" for entry in batch]
+    return _Columns(values, pa.array(keys, pa.large_string()))
+
+
+def _entry_table(keys: pa.ChunkedArray) -> tuple[pa.RecordBatch, npt.NDArray[np.uint32]]:
+    """Returns the sorted table of distinct entries and, for each key, its row in the table."""
+    encoded = keys.combine_chunks().dictionary_encode()
+    order = pc.sort_indices(encoded.dictionary)
+    rank = np.empty(len(order), np.uint32)
+    rank[order.to_numpy()] = np.arange(len(order), dtype=np.uint32)
+    parts = pc.split_pattern(encoded.dictionary.take(order), "\0")
+    table = pa.RecordBatch.from_arrays(
+        [pc.list_element(parts, 0), pc.list_element(parts, 1)], schema=tables.ENTRY_SCHEMA
+    )
+    return table, rank[encoded.indices.to_numpy()]
+
+
+def _sorted(values: npt.NDArray[np.uint8], entries: npt.NDArray[np.uint32]) -> SortedValues:
+    """Sorts by value, then entry, and drops what is there twice."""
+    width = values.shape[1]
+    padded = values
+    if width % 8:
+        padded = np.zeros((len(values), width + 8 - width % 8), np.uint8)
+        padded[:, :width] = values
+    words = np.ascontiguousarray(padded).view(">u8").astype(np.uint64)
+    keys: list[npt.NDArray[np.unsignedinteger]] = [entries]  # the last one is the primary
+    keys += [words[:, place] for place in reversed(range(words.shape[1]))]
+    order = np.lexsort(keys)
+    values, entries = values[order], entries[order]
+    kept = np.ones(len(values), bool)
+    kept[1:] = (values[1:] != values[:-1]).any(axis=1) | (entries[1:] != entries[:-1])
+    return SortedValues(np.ascontiguousarray(values[kept]), entries[kept])
+
+
+def _files(content: Content) -> dict[str, pa.Buffer]:
+    files = {tables.ENTRIES: tables.to_ipc([content.entries])}
+    for name, values in content.values.items():
+        files[name] = tables.to_ipc([tables.sorted_batch(values)])
+        if signal_type(name).kind is SignalKind.PERCEPTUAL:
+            # numba takes half a second to import: only lists of perceptual hashes need it.
+            from ingestgate.blocklists import hamming
+
+            if len(values.values) >= hamming.INDEXED_FROM:
+                index = hamming.build_index(values.values)
+                arrays = [pa.array(words) for words in index]
+                files[tables.index_name(name)] = tables.to_ipc(
+                    [pa.RecordBatch.from_arrays([a], schema=tables.WORDS_SCHEMA) for a in arrays]
+                )
+    if content.url_hosts is not None:
+        batch = tables.sorted_batch(content.url_hosts, with_entry=False)
+        files[tables.URL_HOSTS] = tables.to_ipc([batch])
+    return files
+
+
+def _write(directory: str, info: ListInfo, files: dict[str, pa.Buffer]) -> ListInfo:
+    stated = {tables.file_name(name): tables.describe(buffer) for name, buffer in files.items()}
+    info = info.model_copy(update={"files": stated})
+    manifest = storage.join(directory, MANIFEST)
+    statement = info.to_bytes()
+    if storage.exists(manifest) and storage.read_bytes(manifest) != statement:
+        raise ListError(
+            f"{directory}: {info.name} is there already with other content, and versions are "
+            "immutable; give this one a higher version"
+        )
+    storage.make_directory(directory, private=True)
+    tables.write_tables(directory, files)
+    storage.write_bytes(manifest, statement, private=True)
+    return read_manifest(manifest, statement)

@@ -1,0 +1,218 @@
+"""Entries out of plain text and CSV files, strictly: a wrong value refuses the file.
+
+Errors name file, line and field and say what is wrong, and never show the value.
+"""
+
+import csv
+import re
+from collections.abc import Callable, Iterator
+from typing import BinaryIO, NamedTuple
+
+from ingestgate.assets import storage
+from ingestgate.assets.errors import ListError
+from ingestgate.assets.verdict import SignalKind
+from ingestgate.blocklists.signals import SignalType, signal_type
+from ingestgate.blocklists.sources import (
+    BadSource,
+    canonical_host,
+    is_address,
+    parse_source,
+    url_expression,
+)
+
+COLUMNS = ("value", "entry_id", "category")
+MAX_TEXT = 256  # characters of an entry id or a category
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+_BLANK = " \t\r\n"
+
+
+class Entry(NamedTuple):
+    """One listed value.
+
+    Attributes:
+        value: The digest or hash as bytes; for sources, the canonical expression.
+        entry_id: The partner's identifier, or one made of the list's name and the line.
+        category: The partner's category, or "".
+    """
+
+    value: bytes
+    entry_id: str
+    category: str
+
+    def __repr__(self) -> str:
+        return f"Entry(entry_id={self.entry_id!r}, category={self.category!r})"
+
+
+class _FieldError(Exception):
+    """What is wrong with a field, without its value."""
+
+
+def read_entries(signal_type_name: str, path: str, *, name: str | None = None) -> Iterator[Entry]:
+    """Yields the entries of a file, one by one.
+
+    The file is UTF-8 text: a value per line, or CSV whose first line names the columns
+    ``value`` and perhaps ``entry_id`` and ``category``. Blank lines and lines that start with
+    ``#`` are skipped in both. Hashes are hex in either case; domains are host names, IP
+    addresses or ``*.name``; URLs are http(s) or lack a scheme.
+
+    Args:
+        signal_type_name: Name of the signal type the values are of.
+        path: Where the file lies.
+        name: First part of the ids of entries that have none (``NAME:md5:17`` is the entry
+            on line 17); without it, the file's name without its extension.
+
+    Raises:
+        ListError: The file holds something else, or no entry at all.
+        StorageError: It cannot be read.
+        UsageError: There is no such signal type.
+    """
+    signal = signal_type(signal_type_name)
+    parse = _parser(signal)
+    label = name if name is not None else storage.basename(path).partition(".")[0]
+    count = 0
+    with storage.open_read(path) as source:
+        for line, row in _rows(path, source):
+            field = "value"
+            try:
+                value = parse(row["value"].strip(_BLANK))
+                texts = {}
+                for field in COLUMNS[1:]:
+                    texts[field] = _text(row.get(field, ""))
+            except _FieldError as error:
+                raise ListError(f"{path}, line {line}, {field}: {error}") from None
+            count += 1
+            yield Entry(
+                value, texts["entry_id"] or f"{label}:{signal.name}:{line}", texts["category"]
+            )
+    if not count:
+        raise ListError(
+            f"{path}: holds no entry; if the partner withdrew everything, leave the file out"
+        )
+
+
+def _rows(path: str, source: BinaryIO) -> Iterator[tuple[int, dict[str, str]]]:
+    """Yields line number and fields of each row, whichever of the two forms the file has."""
+    lines = _lines(path, source)
+    first = next(((n, text) for n, text in lines if not _skipped(text)), None)
+    if first is None:
+        return
+    number, text = first
+    if text.split(",")[0].strip(_BLANK + '"').lower() not in COLUMNS:
+        yield number, {"value": text}
+        for number, text in lines:
+            if not _skipped(text):
+                yield number, {"value": text}
+        return
+    header = [column.strip(_BLANK + '"').lower() for column in text.split(",")]
+    if "value" not in header or set(header) - set(COLUMNS) or len(set(header)) < len(header):
+        raise ListError(
+            f"{path}, line {number}, header: wants the columns value[,entry_id,category], "
+            "each once and no others"
+        )
+    yield from _csv_rows(path, number, header, (text for _, text in lines))
+
+
+def _csv_rows(
+    path: str, start: int, header: list[str], lines: Iterator[str]
+) -> Iterator[tuple[int, dict[str, str]]]:
+    reader = csv.reader(lines, strict=True)
+    while True:
+        line = start + reader.line_num + 1
+        try:
+            row = next(reader, None)
+        except csv.Error as error:
+            # Its messages are fixed texts ("unexpected end of data"), without the field.
+            raise ListError(f"{path}, line {line}, row: not CSV ({error})") from None
+        if row is None:
+            return
+        if not row or row[0].startswith("#") or (len(row) == 1 and _skipped(row[0])):
+            continue
+        if len(row) != len(header):
+            raise ListError(
+                f"{path}, line {line}, row: has {len(row)} fields, the header {len(header)}"
+            )
+        yield line, dict(zip(header, row, strict=True))
+
+
+def _lines(path: str, source: BinaryIO) -> Iterator[tuple[int, str]]:
+    for number, raw in enumerate(source, 1):
+        try:
+            yield number, raw.decode("utf-8-sig" if number == 1 else "utf-8")
+        except UnicodeDecodeError:  # which carries the line: do not chain it
+            raise ListError(f"{path}, line {number}, row: not UTF-8 text") from None
+
+
+def _skipped(text: str) -> bool:
+    text = text.strip(_BLANK)
+    return not text or text.startswith("#")
+
+
+def _text(text: str) -> str:
+    text = text.strip(_BLANK)
+    if len(text) > MAX_TEXT:
+        raise _FieldError(f"longer than {MAX_TEXT} characters")
+    if _CONTROL.search(text):
+        raise _FieldError("holds a control character")
+    return text
+
+
+def _parser(signal: SignalType) -> Callable[[str], bytes]:
+    """Returns what turns a field into a value, or raises `_FieldError`."""
+    if signal.name == "domain":
+        return _domain
+    if signal.name == "url":
+        return _url
+    return _hex_parser(signal)
+
+
+def _hex_parser(signal: SignalType) -> Callable[[str], bytes]:
+    digits = 2 * signal.width
+    is_hex = re.compile(rf"[0-9A-Fa-f]{{{digits}}}").fullmatch
+    never = signal.never_match
+    exact = signal.kind is SignalKind.DIGEST
+
+    def parse(text: str) -> bytes:
+        if is_hex(text) is None:
+            raise _FieldError(
+                f"not a {signal.name} of {digits} hex digits (it has {len(text)} characters)"
+            )
+        value = bytes.fromhex(text)
+        if value in never:
+            accident = "all zeros, all ones or the digest of the empty file" if exact else "flat"
+            raise _FieldError(
+                f"a {signal.name} that would match what nobody meant to list ({accident}); "
+                "take the line out and tell the partner"
+            )
+        return value
+
+    return parse
+
+
+def _domain(text: str) -> bytes:
+    wildcard = text.startswith("*.")
+    name = text[2:] if wildcard else text
+    if not name.strip("."):
+        raise _FieldError("empty; wants a host name, an IP address or *.name")
+    if re.search(r"\s", name):
+        raise _FieldError("holds white space; wants one host name per line")
+    if name.count(":") > 1 and not name.startswith("["):
+        name = f"[{name}]"
+    if re.search(r"[/\\?#@*]", name) or (":" in name and not name.startswith("[")):
+        raise _FieldError("more or less than a host name; list what has a path as url")
+    try:
+        host = canonical_host(name)
+    except BadSource:
+        raise _FieldError("not a host name or IP address") from None
+    if is_address(host):
+        if wildcard:
+            raise _FieldError("an IP address has nothing below it; list it without *.")
+    elif "." not in host:
+        raise _FieldError("a single label without a dot would list a whole top-level domain")
+    return b"*." * wildcard + host.encode()
+
+
+def _url(text: str) -> bytes:
+    try:
+        return url_expression(parse_source(text))
+    except BadSource as bad:
+        raise _FieldError(f"not a URL that could be matched: {bad}") from None

@@ -1,0 +1,345 @@
+"""Matching of digests, perceptual hashes and sources against opened lists.
+
+One finding per list entry and signal type: the nearest. Of a list's findings on one asset, at
+most `MAX_FINDINGS` are kept, the nearest first. Every list that matches keeps its nearest, so
+no cap ever turns a match into none, nor several lists into one.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from ingestgate.assets.errors import UsageError
+from ingestgate.assets.verdict import Finding, SignalKind
+from ingestgate.blocklists.columns import decode_hex, source_hosts
+from ingestgate.blocklists.manifest import ListInfo
+from ingestgate.blocklists.signals import SignalType, signal_type
+from ingestgate.blocklists.sources import (
+    BadSource,
+    Source,
+    canonical_host,
+    domain_expressions,
+    expression_digest,
+    is_absent,
+    parse_source,
+    url_digests,
+)
+from ingestgate.blocklists.tables import SortedValues, as_keys
+
+MAX_FINDINGS = 64  # per list, signal type and asset
+_SOURCE_WIDTH = 32
+
+
+class Index(NamedTuple):
+    """The arrays of a perceptual signal's multi-index, see `hamming.HammingIndex`."""
+
+    starts: npt.NDArray[np.uint32]
+    rows: npt.NDArray[np.uint32]
+
+
+@dataclass(frozen=True)
+class OpenList:
+    """One list, opened.
+
+    Attributes:
+        info: What it says of itself, with the policy's overrides applied.
+        values: Per signal type, its values.
+        indexes: Per perceptual signal type that has one, its multi-index.
+        url_hosts: SHA-256 of the hosts listed URLs lie on; None without URLs.
+        entries: The entry table.
+    """
+
+    info: ListInfo
+    values: dict[str, SortedValues]
+    indexes: dict[str, Index]
+    url_hosts: SortedValues | None
+    entries: pa.RecordBatch
+
+    def finding(self, signal: SignalType, row: int, view: str, distance: int = 0) -> Finding:
+        """Returns the finding for one row of a signal type's values."""
+        entry = int(self.values[signal.name].entries[row])
+        return Finding(
+            list_id=self.info.id,
+            list_version=self.info.version,
+            entry_id=self.entries.column(0)[entry].as_py(),
+            category=self.entries.column(1)[entry].as_py(),
+            signal_type=signal.name,
+            kind=signal.kind.value,
+            view=view,
+            distance=distance,
+            threshold=self.info.thresholds.get(signal.name, 0),
+            action=self.info.action.value,
+        )
+
+
+class DigestMatches(NamedTuple):
+    """Rows of a column of digests that are listed, and rows that hold no digest.
+
+    Attributes:
+        hits: Row index to its findings, ascending.
+        bad: Ascending indices of rows that hold something that is not a digest.
+    """
+
+    hits: dict[int, list[Finding]]
+    bad: npt.NDArray[np.int64]
+
+
+class SourceMatches(NamedTuple):
+    """Rows of a column of sources that are listed, and rows that cannot be parsed.
+
+    Attributes:
+        hits: Row index to its findings, ascending.
+        bad: Ascending indices of rows whose source cannot be parsed.
+    """
+
+    hits: dict[int, list[Finding]]
+    bad: npt.NDArray[np.int64]
+
+
+class Matcher:
+    """Matches against some lists; holds no state but them.
+
+    Args:
+        lists: The lists, in the order findings are to have.
+    """
+
+    def __init__(self, lists: Sequence[OpenList]) -> None:
+        self.lists = tuple(lists)
+        self.signal_types = frozenset(name for one in lists for name in one.values)
+
+    def match_digest(self, name: str, digest: str | bytes, view: str) -> list[Finding]:
+        """Returns the findings of one digest.
+
+        Args:
+            name: The digest's signal type.
+            digest: Hex in either case, or the raw bytes.
+            view: Where it came from, for the findings.
+
+        Raises:
+            UsageError: There is no such digest, or its width is wrong.
+        """
+        signal = _of_kind(name, SignalKind.DIGEST)
+        try:
+            raw = bytes.fromhex(digest) if isinstance(digest, str) else digest
+        except ValueError:
+            raw = b""
+        if len(raw) != signal.width:
+            raise UsageError(f"view {view}: not a {name} of {signal.width} bytes")
+        keys = as_keys(np.frombuffer(raw, np.uint8).reshape(1, -1))
+        return self._find(signal, keys, [view]).get(0, [])
+
+    def match_digests(
+        self, name: str, column: pa.Array | pa.ChunkedArray, view: str
+    ) -> DigestMatches:
+        """Returns the findings of a column of hex digests.
+
+        Args:
+            name: The digests' signal type.
+            column: Strings; null and blank ones are absent, anything but hex of the digest's
+                width (in either case) is bad.
+            view: Where they came from, for the findings.
+
+        Raises:
+            UsageError: There is no such digest, or the column is not of text.
+        """
+        signal = _of_kind(name, SignalKind.DIGEST)
+        decoded = decode_hex(column, signal.width)
+        found = self._find(signal, as_keys(decoded.values), [view])
+        return DigestMatches(
+            {int(decoded.rows[query]): hits for query, hits in found.items()}, decoded.bad
+        )
+
+    def match_perceptual(
+        self, name: str, hashes: npt.NDArray[np.uint8], views: Sequence[str]
+    ) -> list[Finding]:
+        """Returns the nearest finding per list entry within that list's threshold; exact.
+
+        At most `MAX_FINDINGS` per list, the nearest.
+
+        Args:
+            name: The hashes' signal type.
+            hashes: uint8, shape (n, width): every view of one asset.
+            views: Their names; of equally near views, the first one names the finding.
+
+        Raises:
+            UsageError: There is no such perceptual hash, or shapes do not fit.
+        """
+        from ingestgate.blocklists import hamming
+
+        signal = _of_kind(name, SignalKind.PERCEPTUAL)
+        if hashes.dtype != np.uint8 or hashes.shape != (len(views), signal.width):
+            raise UsageError(f"{name}: wants uint8 hashes of shape ({len(views)}, {signal.width})")
+        findings: list[Finding] = []
+        if not len(views):
+            return findings
+        queries = hamming.as_words(hashes)
+        for one in self.lists:
+            if name not in one.values:
+                continue
+            table = one.values[name]
+            threshold = one.info.thresholds[name]
+            if name in one.indexes:
+                index = hamming.HammingIndex(*one.indexes[name])
+                near = hamming.search_index(table.values, index, queries, threshold)
+            else:
+                near = hamming.scan(hamming.as_words(table.values), queries, threshold)
+            seen: set[int] = set()
+            for place in np.lexsort((near.rows, near.queries, near.distances)):
+                row = int(near.rows[place])
+                entry = int(table.entries[row])
+                if entry in seen:
+                    continue
+                seen.add(entry)
+                view = views[near.queries[place]]
+                findings.append(one.finding(signal, row, view, int(near.distances[place])))
+                if len(seen) == MAX_FINDINGS:
+                    break
+        return findings
+
+    def match_source(self, url: str, view: str) -> list[Finding]:
+        """Returns the findings of one source; none if it is blank.
+
+        Args:
+            url: A URL, or what `sources` reads as one.
+            view: Where it came from, for the findings.
+
+        Raises:
+            BadSource: It cannot be parsed.
+        """
+        if is_absent(url):
+            return []
+        source = parse_source(url)
+        return self._match_hosts([source.host], view).get(0, []) + self._match_url(source, view)
+
+    def match_sources(self, column: pa.Array | pa.ChunkedArray, view: str) -> SourceMatches:
+        """Returns the findings of a column of sources; row by row what `match_source` returns.
+
+        Each distinct host is parsed and looked up once, and the path is only looked at on
+        hosts that listed URLs lie on.
+
+        Args:
+            column: Strings; null and blank ones are absent.
+            view: Where they came from, for the findings.
+
+        Raises:
+            UsageError: The column is not of text.
+        """
+        split = source_hosts(column)
+        hits: dict[int, list[Finding]] = {}
+        bad: list[int] = []
+
+        hosts: list[str] = []
+        canonical = np.full(len(split.hosts), -1, np.int64)  # -1: not a host
+        for number, host in enumerate(split.hosts):
+            try:
+                hosts.append(canonical_host(host))
+            except BadSource:
+                continue
+            canonical[number] = len(hosts) - 1
+        by_host = self._match_hosts(hosts, view)
+        with_urls = self._with_listed_urls(hosts)
+        state = np.zeros(len(hosts) + 1, np.uint8)  # its last row is what -1 points to
+        state[list(by_host)] = 1
+        state[with_urls] = 1
+        state[-1] = 2
+        of_row = canonical[split.host_of_row]
+        row_state = state[of_row]
+        bad += split.rows[row_state == 2].tolist()
+        paths_matter = frozenset(with_urls)
+        for place in np.flatnonzero(row_state == 1):
+            row, number = int(split.rows[place]), int(of_row[place])
+            findings = list(by_host.get(number, ()))
+            if number in paths_matter:
+                try:
+                    findings += self._match_url(parse_source(split.texts[row].as_py()), view)
+                except BadSource:
+                    bad.append(row)
+                    continue
+            if findings:
+                hits[row] = findings
+
+        for row in split.others:
+            try:
+                findings = self.match_source(split.texts[int(row)].as_py(), view)
+            except BadSource:
+                bad.append(int(row))
+                continue
+            if findings:
+                hits[int(row)] = findings
+        return SourceMatches(dict(sorted(hits.items())), np.array(sorted(bad), np.int64))
+
+    def _find(
+        self, signal: SignalType, keys: npt.NDArray[np.bytes_], views: Sequence[str]
+    ) -> dict[int, list[Finding]]:
+        """Looks equal values up in every list; ``views`` names each query, or all by one."""
+        found: dict[int, list[Finding]] = {}
+        for one in self.lists:
+            if signal.name not in one.values or not len(keys):
+                continue
+            taken: dict[int, int] = {}
+            for query, row in zip(*one.values[signal.name].find(keys), strict=True):
+                taken[query] = taken.get(query, 0) + 1
+                if taken[query] <= MAX_FINDINGS:
+                    view = views[query if len(views) > 1 else 0]
+                    found.setdefault(int(query), []).append(one.finding(signal, int(row), view))
+        return found
+
+    def _match_hosts(self, hosts: Sequence[str], view: str) -> dict[int, list[Finding]]:
+        """Returns the findings of canonical hosts by their place in the sequence."""
+        if "domain" not in self.signal_types:
+            return {}
+        digests: list[bytes] = []
+        owners: list[int] = []
+        for number, host in enumerate(hosts):
+            for expression in domain_expressions(host):
+                digests.append(expression_digest(expression))
+                owners.append(number)
+        found = self._find(signal_type("domain"), _keys(digests), [view])
+        by_host: dict[int, list[Finding]] = {}
+        for query, findings in found.items():
+            by_host.setdefault(owners[query], []).extend(findings)
+        return {number: _distinct(findings) for number, findings in by_host.items()}
+
+    def _with_listed_urls(self, hosts: Sequence[str]) -> list[int]:
+        """Returns the places of the canonical hosts that listed URLs lie on."""
+        if "url" not in self.signal_types or not hosts:
+            return []
+        keys = _keys([expression_digest(host.encode()) for host in hosts])
+        places: set[int] = set()
+        for one in self.lists:
+            if one.url_hosts is not None:
+                places.update(one.url_hosts.find(keys)[0].tolist())
+        return sorted(places)
+
+    def _match_url(self, source: Source, view: str) -> list[Finding]:
+        if not self._with_listed_urls([source.host]):
+            return []
+        found = self._find(signal_type("url"), _keys(list(url_digests(source))), [view])
+        return _distinct(finding for findings in found.values() for finding in findings)
+
+
+def _keys(digests: Sequence[bytes]) -> npt.NDArray[np.bytes_]:
+    flat = np.frombuffer(b"".join(digests), np.uint8)
+    return as_keys(flat.reshape(-1, _SOURCE_WIDTH))
+
+
+def _distinct(findings: Iterable[Finding]) -> list[Finding]:
+    """One finding per entry, however many of its expressions matched; capped per list."""
+    kept: list[Finding] = []
+    per_list: dict[str, int] = {}
+    for finding in sorted(set(findings)):
+        per_list[finding.list_id] = per_list.get(finding.list_id, 0) + 1
+        if per_list[finding.list_id] <= MAX_FINDINGS:
+            kept.append(finding)
+    return kept
+
+
+def _of_kind(name: str, kind: SignalKind) -> SignalType:
+    signal = signal_type(name)
+    if signal.kind is not kind:
+        raise UsageError(f"{name} is a {signal.kind}, not a {kind}")
+    return signal

@@ -1,0 +1,108 @@
+"""The signal types that lists can hold: which family, how wide, how near is a match.
+
+A third party adds a perceptual hash through the entry point group ``ingestgate.signals``, whose
+entries load to a `SignalType` (PhotoDNA and other licensed hashes cannot ship here, but plug in).
+"""
+
+import functools
+import hashlib
+from collections.abc import Mapping
+from importlib.metadata import entry_points
+from types import MappingProxyType
+from typing import NamedTuple
+
+from ingestgate.assets.errors import UsageError
+from ingestgate.assets.verdict import SignalKind
+
+ENTRY_POINTS = "ingestgate.signals"
+
+
+class SignalType(NamedTuple):
+    """One kind of value that a partner can list.
+
+    Attributes:
+        name: ``md5``, ``pdq``, ``domain``, ...; as on the command line and in findings.
+        kind: Its family, which decides how it is matched.
+        width: Bytes of one stored value; sources are stored as SHA-256 of an expression.
+        threshold: Largest Hamming distance, in bits, that is a match unless a list or the
+            policy says otherwise; 0 for digests and sources, which match exactly.
+    """
+
+    name: str
+    kind: SignalKind
+    width: int
+    threshold: int = 0
+
+    @property
+    def bits(self) -> int:
+        """Width in bits."""
+        return 8 * self.width
+
+    @property
+    def never_match(self) -> frozenset[bytes]:
+        """Values no list may hold, because accidents produce them and they match anything.
+
+        Partner lists have carried each of them: all zeros and all ones (uninitialised or flat
+        pictures), and the digest of the empty file.
+        """
+        if self.kind is SignalKind.SOURCE:
+            return frozenset()
+        values = {bytes(self.width), b"\xff" * self.width}
+        if self.kind is SignalKind.DIGEST:
+            values.add(hashlib.new(self.name, usedforsecurity=False).digest())
+        return frozenset(values)
+
+
+BUILT_IN = (
+    SignalType("md5", SignalKind.DIGEST, 16),
+    SignalType("sha1", SignalKind.DIGEST, 20),
+    SignalType("sha256", SignalKind.DIGEST, 32),
+    SignalType("sha512", SignalKind.DIGEST, 64),
+    SignalType("pdq", SignalKind.PERCEPTUAL, 32, threshold=31),
+    SignalType("phash", SignalKind.PERCEPTUAL, 8, threshold=8),
+    SignalType("domain", SignalKind.SOURCE, 32),
+    SignalType("url", SignalKind.SOURCE, 32),
+)
+
+
+@functools.cache
+def signal_types() -> Mapping[str, SignalType]:
+    """Returns every signal type by name, those of installed plug-ins included.
+
+    Raises:
+        UsageError: A plug-in offers something that is no perceptual signal type, or a name
+            that is taken.
+    """
+    found = {signal.name: signal for signal in BUILT_IN}
+    for point in entry_points(group=ENTRY_POINTS):
+        signal = point.load()
+        if (
+            not isinstance(signal, SignalType)
+            or signal.kind is not SignalKind.PERCEPTUAL
+            or signal.width <= 0
+            or signal.width % 8
+            or not 0 <= signal.threshold <= signal.bits // 2
+        ):
+            raise UsageError(
+                f"plug-in {point.value}: not a perceptual SignalType whose width is a multiple of "
+                "8 bytes and whose threshold is at most half its bits; correct or uninstall it"
+            )
+        if signal.name in found:
+            raise UsageError(
+                f"plug-in {point.value}: there is a signal type {signal.name} already; uninstall it"
+            )
+        found[signal.name] = signal
+    return MappingProxyType(found)
+
+
+def signal_type(name: str) -> SignalType:
+    """Returns the signal type of a name.
+
+    Raises:
+        UsageError: There is none.
+    """
+    try:
+        return signal_types()[name]
+    except KeyError:
+        known = ", ".join(sorted(signal_types()))
+        raise UsageError(f"no signal type {name!r}; known are {known}") from None

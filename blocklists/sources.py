@@ -1,0 +1,235 @@
+"""Where an asset came from, in one canonical form, so that spelling is no way past a list.
+
+**Canonical form.** URLs are parsed as browsers do (WHATWG URL, by ``can_ada``), which settles
+case, IDN, full-width letters, percent-encoding in hosts, IPv4 spellings (``0x7f.1``), IPv6,
+backslashes and stray tabs. On top of that, following the canonicalisation of Google Safe
+Browsing v4 (https://developers.google.com/safe-browsing/v4/urls-hashing):
+
+- scheme, credentials, port and fragment are dropped;
+- leading, trailing and doubled dots of a host are dropped, IPv4-mapped IPv6 becomes IPv4;
+- path and query are percent-decoded until nothing changes, then dot segments are resolved and
+  runs of slashes collapsed.
+
+**Listed domains** become one expression each: ``d`` (the host and everything below it), ``=d``
+(that host only; what a list of scope "exact" holds), ``*.d`` (everything below it, not ``d``
+itself: a wildcard entry, as in RPZ). An IP address is a host without parents.
+
+**Listed URLs** become ``host/path`` or ``host/path?query``; their host is exact. One matches
+whatever the scheme, and also with
+
+- a query added, or ``&...`` appended to the listed query (a listed query is needed as listed);
+- anything below it, if its path ends in ``/`` (so a bare ``https://host/`` is the whole host);
+- a slash added at the end.
+
+Lists hold SHA-256 of expressions, never the expression.
+
+**Asset sources** without a scheme (``bad.com/x``, ``//bad.com/x``, ``bad.com:80/x``) are read as
+``http://``. What does not parse, or names no host (``data:``, ``file:///``), is a `BadSource`:
+nobody could say whether it is listed. Text of nothing but white space is absent, not bad.
+"""
+
+import functools
+import hashlib
+import ipaddress
+import re
+from collections.abc import Iterator
+from typing import NamedTuple
+from urllib.parse import unquote_to_bytes
+
+import can_ada
+
+from ingestgate.assets.errors import GateError
+
+MAX_DECODINGS = 16  # layers of percent-encoding; each costs a pass over the URL
+_HAS_AUTHORITY = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*:[/\\]{2}")
+_HOST_AND_PORT = re.compile(r"[^:/?#\\]*\.[^:/?#\\]*:[0-9]")
+_DOTS = re.compile(r"\.{2,}")
+_SLASHES = re.compile(rb"/{2,}")
+_DOT_SEGMENT = re.compile(rb"/\.{1,2}(?:/|\Z)")
+
+
+class BadSource(GateError):  # noqa: N818  named like the verdict's reason
+    """A source that cannot be parsed; says why, never what it was."""
+
+
+class Source(NamedTuple):
+    """A canonical source.
+
+    Attributes:
+        host: Lower-case ASCII name, IPv4 address, or IPv6 address in brackets.
+        path: As the parser leaves it, still percent-encoded; starts with ``/``.
+        query: Likewise, without the ``?``; empty if there is none.
+    """
+
+    host: str
+    path: str
+    query: str
+
+
+def is_absent(text: str | None) -> bool:
+    """Whether a source column holds nothing: null, or white space and control characters."""
+    return text is None or not text.strip(" \t\r\n\f\v\0\u00a0")
+
+
+def parse_source(text: str) -> Source:
+    """Returns the canonical form of an asset's source.
+
+    Raises:
+        BadSource: It does not parse, or it names no host.
+    """
+    url = _parse(text)
+    if url is None or not url.hostname:
+        return _parse_schemeless(text, url is not None)
+    if url.protocol not in ("http:", "https:"):
+        # Other schemes keep their host as it is spelled; read it as http's would be.
+        url = _parse("http:" + text[text.index(":") + 1 :])
+        if url is None:
+            raise BadSource("its host is not one a list could name")
+    return _canonical(url)
+
+
+def _parse(text: str) -> "can_ada.URL | None":
+    try:
+        return can_ada.parse(text)
+    except (ValueError, TypeError):  # TypeError: a lone surrogate, which is no text
+        return None
+
+
+def _parse_schemeless(text: str, has_scheme: bool) -> Source:
+    if _HAS_AUTHORITY.match(text.lstrip()):
+        raise BadSource("not a URL with a host")
+    if has_scheme and not _HOST_AND_PORT.match(text.lstrip()):
+        raise BadSource("a URL without a host")
+    url = _parse("http://" + text.lstrip())
+    if url is None:
+        raise BadSource("not a URL")
+    source = _canonical(url)
+    # "unknown", "None" or a number in a URL column is not a checked source.
+    if not re.search(r"[.:]", source.host) or text.strip().isdigit():
+        raise BadSource("neither a URL nor a host name")
+    return source
+
+
+def _canonical(url: "can_ada.URL") -> Source:
+    return Source(_canonical_host(url.hostname), url.pathname or "/", url.search[1:])
+
+
+def _canonical_host(host: str) -> str:
+    tidy = _DOTS.sub(".", host.strip("."))
+    if tidy != host:  # "0x7f.1.." is an address only without its dots
+        url = _parse(f"http://{tidy}/")
+        if url is None:
+            raise BadSource("not a host name")
+        tidy = url.hostname
+    if not tidy:
+        raise BadSource("a URL without a host")
+    if tidy.startswith("["):
+        mapped = ipaddress.IPv6Address(tidy[1:-1]).ipv4_mapped
+        return str(mapped) if mapped else tidy
+    return tidy
+
+
+def _decoded(text: str) -> bytes:
+    value = text.encode()
+    for _ in range(MAX_DECODINGS):
+        if b"%" not in value:
+            return value
+        decoded = unquote_to_bytes(value)
+        if decoded == value:
+            return value
+        value = decoded
+    raise BadSource(f"percent-encoded more than {MAX_DECODINGS} times over")
+
+
+def _canonical_path(text: str) -> bytes:
+    path = _SLASHES.sub(b"/", _decoded(text))
+    return _without_dot_segments(path) if _DOT_SEGMENT.search(path) else path
+
+
+def _without_dot_segments(path: bytes) -> bytes:
+    kept: list[bytes] = []
+    segments = path.split(b"/")[1:]
+    for segment in segments:
+        if segment == b"..":
+            del kept[-1:]
+        elif segment != b".":
+            kept.append(segment)
+    if segments[-1] in (b".", b".."):
+        kept.append(b"")
+    return b"/" + b"/".join(kept)
+
+
+@functools.lru_cache(maxsize=65536)
+def canonical_host(host: str) -> str:
+    """Returns the canonical form of a host name or address as it stands in an http URL.
+
+    Raises:
+        BadSource: It is not one.
+    """
+    url = _parse(f"http://{host}/")
+    if url is None or url.username or url.password or url.port or url.pathname != "/":
+        raise BadSource("not a host name")
+    return _canonical_host(url.hostname)
+
+
+def is_address(host: str) -> bool:
+    """Whether a canonical host is an IP address (WHATWG: no name ends in a number)."""
+    return host.startswith("[") or host.rpartition(".")[2].isdigit()
+
+
+def expression_digest(expression: bytes) -> bytes:
+    """Returns what a list stores of an expression: its SHA-256."""
+    return hashlib.sha256(expression).digest()
+
+
+def domain_expressions(host: str) -> list[bytes]:
+    """Returns every expression of a listed domain that would match a canonical host.
+
+    At most ``2 * labels``; top-level labels are left out, lists cannot hold them.
+    """
+    name = host.encode()
+    found = [name, b"=" + name]
+    if is_address(host):
+        return found
+    parent = name.partition(b".")[2]
+    while b"." in parent:
+        found += [parent, b"*." + parent]
+        parent = parent.partition(b".")[2]
+    return found
+
+
+def url_expression(source: Source) -> bytes:
+    """Returns the expression a listed URL is stored under.
+
+    Raises:
+        BadSource: It is percent-encoded beyond reason.
+    """
+    query = _decoded(source.query)
+    return source.host.encode() + _canonical_path(source.path) + (b"?" + query if query else b"")
+
+
+def url_digests(source: Source) -> Iterator[bytes]:
+    """Yields the SHA-256 of every expression of a listed URL that would match a source.
+
+    Runs in time linear in the URL's length, however many segments it has.
+
+    Raises:
+        BadSource: It is percent-encoded beyond reason.
+    """
+    path, query = _canonical_path(source.path), _decoded(source.query)
+    state = hashlib.sha256(source.host.encode())
+    *folders, last = path.split(b"/")
+    for place, segment in enumerate(folders):
+        state.update(segment)
+        if not last and place and place == len(folders) - 1:
+            yield state.digest()  # "/a" for "/a/"
+        state.update(b"/")
+        yield state.digest()
+    if last:
+        state.update(last)
+        yield state.digest()
+    separator = b"?"
+    for part in query.split(b"&") if query else ():
+        state.update(separator + part)
+        yield state.digest()
+        separator = b"&"

@@ -1,0 +1,249 @@
+"""The Arrow IPC files of a compiled list: uncompressed, memory-mapped, checked when opened.
+
+- ``<signal>.arrow``: columns ``value`` (fixed-size binary) and ``entry`` (uint32, a row of the
+  entry table), sorted by value, then entry;
+- ``url.hosts.arrow``: SHA-256 of each host that a listed URL lies on, sorted: the paths of
+  URLs on other hosts need not be looked at;
+- ``<signal>.index.arrow``: the multi-index of a perceptual hash, see `hamming`;
+- ``entries.arrow``: columns ``entry_id`` and ``category``, sorted.
+"""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from ingestgate.assets import storage
+from ingestgate.assets.errors import ListError
+from ingestgate.blocklists.manifest import ListFile
+
+ENTRIES = "entries"
+URL_HOSTS = "url.hosts"
+ENTRY_SCHEMA = pa.schema(
+    [
+        pa.field("entry_id", pa.large_string(), nullable=False),
+        pa.field("category", pa.large_string(), nullable=False),
+    ]
+)
+WORDS_SCHEMA = pa.schema([pa.field("value", pa.uint32(), nullable=False)])
+_DAMAGED = "is damaged; copy the list again from where it was compiled, or compile it again"
+
+
+def file_name(table: str) -> str:
+    """Returns the name of a table's file."""
+    return f"{table}.arrow"
+
+
+def index_name(signal: str) -> str:
+    """Returns the name of the table that holds a perceptual signal's multi-index."""
+    return f"{signal}.index"
+
+
+def values_schema(width: int, *, with_entry: bool = True) -> pa.Schema:
+    """Returns the schema of a table of sorted values of a width in bytes."""
+    fields = [pa.field("value", pa.binary(width), nullable=False)]
+    if with_entry:
+        fields.append(pa.field("entry", pa.uint32(), nullable=False))
+    return pa.schema(fields)
+
+
+@dataclass(frozen=True, slots=True)
+class SortedValues:
+    """Fixed-width values in ascending order, and the entry of each.
+
+    Attributes:
+        values: uint8, shape (n, width), read-only.
+        entries: uint32, shape (n,): rows of the entry table; empty where there is none.
+    """
+
+    values: npt.NDArray[np.uint8]
+    entries: npt.NDArray[np.uint32]
+
+    @property
+    def keys(self) -> npt.NDArray[np.bytes_]:
+        """The values as fixed-width strings: equal widths compare as ``memcmp`` does."""
+        return as_keys(self.values)
+
+    def find(
+        self, queries: npt.NDArray[np.bytes_]
+    ) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
+        """Returns every pair (query, row) of equal values, by query, then row.
+
+        Args:
+            queries: Shape (k,), as `as_keys` makes them, of these values' width.
+        """
+        keys = self.keys
+        first = np.searchsorted(keys, queries, "left")
+        hit = np.flatnonzero(keys.take(first, mode="clip") == queries) if len(keys) else first[:0]
+        pairs = [
+            (query, row)
+            for query, last in zip(hit, np.searchsorted(keys, queries[hit], "right"), strict=True)
+            for row in range(first[query], last)
+        ]
+        found = np.array(pairs, dtype=np.intp).reshape(-1, 2)
+        return found[:, 0], found[:, 1]
+
+
+def as_keys(values: npt.NDArray[np.uint8]) -> npt.NDArray[np.bytes_]:
+    """Views uint8 of shape (n, width) as n fixed-width strings."""
+    return np.ascontiguousarray(values).view(f"S{values.shape[1]}").reshape(-1)
+
+
+def to_ipc(batches: Sequence[pa.RecordBatch]) -> pa.Buffer:
+    """Returns record batches as an uncompressed Arrow IPC file."""
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_file(sink, batches[0].schema) as writer:
+        for batch in batches:
+            writer.write_batch(batch)
+    return sink.getvalue()
+
+
+def sorted_batch(values: SortedValues, *, with_entry: bool = True) -> pa.RecordBatch:
+    """Turns sorted values into the record batch their file holds."""
+    schema = values_schema(values.values.shape[1], with_entry=with_entry)
+    count = len(values.values)
+    columns = [
+        pa.FixedSizeBinaryArray.from_buffers(
+            schema.field("value").type, count, [None, pa.py_buffer(values.values)]
+        )
+    ]
+    if with_entry:
+        columns.append(pa.array(values.entries, pa.uint32()))
+    return pa.RecordBatch.from_arrays(columns, schema=schema)
+
+
+class TableFiles:
+    """Opens the files of one compiled list.
+
+    Args:
+        directory: Where the list lies.
+        files: What its ``list.json`` says of each file.
+        verify: Check each file's SHA-256 and the order of what is sorted. Without it, only
+            sizes, schemas and counts are checked, which touches no page of the values.
+    """
+
+    def __init__(self, directory: str, files: dict[str, ListFile], *, verify: bool) -> None:
+        self._directory = directory
+        self._files = files
+        self._verify = verify
+
+    def sorted_values(
+        self, table: str, width: int, count: int | None, entries: int
+    ) -> SortedValues:
+        """Returns a table of sorted values.
+
+        Args:
+            table: Its name.
+            width: Bytes of one value.
+            count: How many there must be; None where ``list.json`` does not say.
+            entries: Rows of the entry table; 0 where values have no entry.
+
+        Raises:
+            ListError: The file is not what it must be.
+        """
+        schema = values_schema(width, with_entry=entries > 0)
+        (batch,) = self._batches(table, schema, 1)
+        if count is not None and batch.num_rows != count:
+            raise self._refuse(table, f"holds {batch.num_rows} values, list.json says {count}")
+        values = self._fixed_width(table, batch.column(0), width)
+        rows = _unsigned(batch.column(1)) if entries else np.empty(0, np.uint32)
+        if self._verify:
+            keys = as_keys(values)
+            if not bool(np.all(keys[:-1] <= keys[1:])):
+                raise self._refuse(table, "is not sorted; compile the list again")
+            if entries and int(rows.max(initial=0)) >= entries:
+                raise self._refuse(table, "names entries that are not there; compile it again")
+        return SortedValues(values, rows)
+
+    def entries(self, count: int) -> pa.RecordBatch:
+        """Returns the entry table.
+
+        Raises:
+            ListError: The file is not what it must be.
+        """
+        (batch,) = self._batches(ENTRIES, ENTRY_SCHEMA, 1)
+        if batch.num_rows != count:
+            raise self._refuse(ENTRIES, f"holds {batch.num_rows} rows, list.json says {count}")
+        return batch
+
+    def words(self, table: str, lengths: tuple[int, ...]) -> list[npt.NDArray[np.uint32]]:
+        """Returns arrays of uint32, one per record batch, of the given lengths.
+
+        Raises:
+            ListError: The file is not what it must be.
+        """
+        batches = self._batches(table, WORDS_SCHEMA, len(lengths))
+        if tuple(batch.num_rows for batch in batches) != lengths:
+            raise self._refuse(table, "has not the size its list needs; compile it again")
+        return [_unsigned(batch.column(0)) for batch in batches]
+
+    def _batches(self, table: str, schema: pa.Schema, count: int) -> list[pa.RecordBatch]:
+        buffer = self._open(table)
+        try:
+            reader = pa.ipc.open_file(buffer)
+            if not reader.schema.equals(schema):
+                raise self._refuse(table, "has other columns or widths than its signal type")
+            if reader.num_record_batches != count:
+                raise self._refuse(table, "has another number of record batches")
+            batches = [reader.get_batch(number) for number in range(count)]
+            for batch in batches:
+                batch.validate(full=self._verify)
+        except (pa.ArrowException, OSError) as error:
+            raise self._refuse(table, _DAMAGED) from error
+        if any(column.null_count for batch in batches for column in batch.columns):
+            raise self._refuse(table, _DAMAGED)
+        return batches
+
+    def _open(self, table: str) -> pa.Buffer:
+        """Maps a local file into memory; a remote one is read, for there is nothing to map."""
+        name = file_name(table)
+        path = storage.join(self._directory, name)
+        stated = self._files.get(name)
+        if stated is None:
+            raise self._refuse(table, "is not named in list.json; compile the list again")
+        try:
+            if storage.is_remote(path):
+                buffer = pa.py_buffer(storage.read_bytes(path))
+            else:
+                with pa.memory_map(path) as mapped:
+                    buffer = mapped.read_buffer()
+        except OSError as error:
+            raise self._refuse(table, f"cannot be read ({type(error).__name__})") from error
+        if buffer.size != stated.size:
+            raise self._refuse(
+                table, f"has {buffer.size} bytes, list.json says {stated.size}; {_DAMAGED}"
+            )
+        if self._verify and hashlib.sha256(buffer).hexdigest() != stated.sha256:
+            raise self._refuse(table, f"has not the SHA-256 that list.json says; {_DAMAGED}")
+        return buffer
+
+    def _fixed_width(self, table: str, column: pa.Array, width: int) -> npt.NDArray[np.uint8]:
+        buffer = column.buffers()[1]
+        if buffer is None or buffer.size < len(column) * width:
+            raise self._refuse(table, _DAMAGED)
+        flat = np.frombuffer(buffer, np.uint8, len(column) * width)
+        return flat.reshape(-1, width)
+
+    def _refuse(self, table: str, problem: str) -> ListError:
+        return ListError(f"{storage.join(self._directory, file_name(table))} {problem}")
+
+
+def _unsigned(column: pa.Array) -> npt.NDArray[np.uint32]:
+    numbers: npt.NDArray[np.uint32] = column.to_numpy(zero_copy_only=True)
+    return numbers
+
+
+def write_tables(directory: str, files: dict[str, pa.Buffer]) -> None:
+    """Writes tables as private files, by table name."""
+    for table, buffer in sorted(files.items()):
+        path = storage.join(directory, file_name(table))
+        with storage.write_atomic(path, private=True) as sink:
+            sink.write(buffer)
+
+
+def describe(content: pa.Buffer) -> ListFile:
+    """Returns digest and size of a file's content."""
+    return ListFile(sha256=hashlib.sha256(content).hexdigest(), size=content.size)
