@@ -168,13 +168,18 @@ class ManifestWriter:
         context: Hex digest of all that decided: the judging's context *and* the shard's
             identity. What was quarantined from a shard stays on record under its own context
             when the lists, or the shard's content, change.
+
+    Attributes:
+        stem: Name of the two files without their suffixes.
+        rows: How many rows were added.
     """
 
     def __init__(self, root: str, shard: str, context: str) -> None:
         if not _CONTEXT.fullmatch(context):
             raise VaultError("a judging context is a hex digest")
-        stem = f"{manifest_name(shard)}-{context[:8]}"
-        self._path = storage.join(root, "manifest", stem)
+        self.stem = f"{manifest_name(shard)}-{context[:8]}"
+        self.rows = 0
+        self._path = storage.join(root, "manifest", self.stem)
         self._files: _Files | None = None
         self._batch: list[dict[str, Any]] = []
         self._exits = ExitStack()
@@ -196,6 +201,7 @@ class ManifestWriter:
             self._files = self._open()
         self._files.lines.sink.write(row.model_dump_json().encode("utf-8") + b"\n")
         columns = row.model_dump(mode="json")
+        self.rows += 1
         self._batch.append({**columns, "provenance": list(row.provenance.items())})
         if len(self._batch) >= BATCH_ROWS:
             self._flush(self._files)
@@ -247,10 +253,11 @@ def read_manifest(root: str) -> Iterator[dict[str, Any]]:
             return
     for entry in storage.walk(folder):
         if entry.path.endswith(".jsonl"):
-            yield from _read_lines(entry.path)
+            yield from read_manifest_file(entry.path)
 
 
-def _read_lines(path: str) -> Iterator[dict[str, Any]]:
+def read_manifest_file(path: str) -> Iterator[dict[str, Any]]:
+    """Yields the rows of one manifest's JSON lines; raises as `read_manifest` does."""
     with storage.open_read(path) as source:
         for number, line in enumerate(source, 1):
             if not line.endswith(b"\n"):

@@ -51,10 +51,9 @@ def object_id(
         shard: The shard's name.
         sample_key: The sample's key.
         position: Position of its first member.
-        plain_sha256: Hex digest of what is sealed.
-        context: Hex digest of the judging context, as given to `manifest.ManifestWriter`: a
-            later judging seals a copy of its own, so that what an earlier manifest says of
-            its object stays true.
+        plain_sha256: Hex digest of what is sealed, or of the member's bytes.
+        context: As `manifest.ManifestWriter` is given: with it, a later judging seals a copy
+            of its own, so that what an earlier manifest says of its object stays true.
     """
     locator = "\0".join((shard, sample_key, str(position), plain_sha256, context))
     return hashlib.sha256(locator.encode("utf-8", "surrogateescape")).hexdigest()[:40]
