@@ -253,7 +253,11 @@ def write_part(root: str, header: PartHeader, table: pa.Table) -> str:
     path = part_path(root, header.shard, header.number)
     with storage.write_atomic(path, private=True) as sink:
         pq.write_table(
-            table.replace_schema_metadata(metadata), sink, compression="zstd", version="2.6"
+            table.replace_schema_metadata(metadata),
+            sink,
+            compression="zstd",
+            version="2.6",
+            write_page_checksum=True,
         )
     return path
 
@@ -282,7 +286,7 @@ def read_part(path: str) -> tuple[PartHeader, pa.Table]:
     """
     try:
         with storage.open_read(path) as source:
-            table = pq.read_table(source)
+            table = pq.read_table(source, page_checksum_verification=True)
     except (pa.ArrowException, OSError) as error:
         raise LedgerError(path, f"not a readable Parquet file ({type(error).__name__})") from error
     return _header(path, table.schema), table

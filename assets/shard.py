@@ -1,7 +1,7 @@
 """Shards, the ranges they are cut into, and the samples and members that lie in them."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, NamedTuple
@@ -25,7 +25,7 @@ class Shard(NamedTuple):
     format: str
     size: int
     identity: str
-    parts: tuple[str, ...] = ()
+    parts: Sequence[str] = ()
 
 
 class WorkRange(NamedTuple):
@@ -102,3 +102,19 @@ def asset_id(shard: str, member: str, field: str = "", discriminator: str = "") 
     """Returns the identifier of an asset: 32 hex digits, a function of its locator only."""
     locator = "\0".join((shard, member, field, discriminator))
     return hashlib.sha256(locator.encode("utf-8", "surrogateescape")).hexdigest()[:32]
+
+
+def accountable_members(sample: Sample) -> tuple[Member, ...]:
+    """Returns the members of a sample that have a ledger row of their own.
+
+    All but the sidecars; of a sample of nothing but sidecars the first member, so that every
+    sample has at least one row.
+    """
+    members = tuple(member for member in sample.members if member.kind is not Kind.SIDECAR)
+    return members or sample.members[:1]
+
+
+def sidecar_members(sample: Sample) -> tuple[Member, ...]:
+    """Returns the other members: they are listed in the row of the first accountable one."""
+    own = accountable_members(sample)
+    return tuple(member for member in sample.members if member not in own)

@@ -40,6 +40,7 @@ class Reason(StrEnum):
     DECODER_DIED = "decoder_died"
     BAD_SOURCE = "bad_source"  #: a source URL that cannot be parsed
     BAD_DECLARED_HASH = "bad_declared_hash"  #: a digest or hash column whose value is not one
+    BAD_SIDECAR = "bad_sidecar"  #: a sidecar that should say where the asset is from cannot be read
     NO_SOURCE = "no_source"  #: policy requires a source, the asset carries none
     NOTHING_TO_CHECK = "nothing_to_check"  #: no bytes, no source and no digest to check
     NO_PICTURE = "no_picture"  #: a sample without any picture

@@ -1,0 +1,104 @@
+"""Receipts: what became of each committed shard; the last thing a commit writes.
+
+A shard with a current receipt is finished and is not looked at again. A shard that could not
+be judged or committed leaves a failure note instead, until it can.
+"""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from ingestgate.assets import storage
+from ingestgate.assets.errors import StorageError
+from ingestgate.assets.shard import Shard
+
+RECEIPT_VERSION = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """What became of one shard.
+
+    Attributes:
+        shard, format, identity, size: The shard as it was judged.
+        context: Hex digest of the rules it was judged by.
+        ranges: How many ledger parts it has.
+        tallies: Counts of assets: ``verdict:*``, ``reason:*``, ``tier:*``, ``list:*``.
+        outputs: ``{name, sha256, size}`` of each admitted file, names below the output root.
+        manifest: Stem of its manifest's file names, "" where nothing was quarantined.
+        committed_at: RFC 3339 UTC time.
+        software: Version of the program.
+    """
+
+    shard: str
+    format: str
+    identity: str
+    size: int
+    context: str
+    ranges: int
+    tallies: Mapping[str, int]
+    outputs: Sequence[Mapping[str, Any]]
+    manifest: str
+    committed_at: str
+    software: str
+
+
+def receipt_path(evidence: str, shard: str) -> str:
+    """Returns where a shard's receipt lies."""
+    return storage.join(evidence, "receipts", f"{shard}.json")
+
+
+def failure_path(evidence: str, shard: str) -> str:
+    """Returns where a shard's failure note lies."""
+    return storage.join(evidence, "failures", f"{shard}.json")
+
+
+def write_receipt(evidence: str, receipt: Receipt) -> None:
+    """Writes a shard's receipt, durably."""
+    content = {"version": RECEIPT_VERSION, **asdict(receipt)}
+    storage.write_bytes(receipt_path(evidence, receipt.shard), _encoded(content), private=True)
+
+
+def write_failure(evidence: str, shard: Shard, problem: str) -> None:
+    """Notes why a shard could not be judged or committed."""
+    content = {"shard": shard.name, "identity": shard.identity, "problem": problem}
+    storage.write_bytes(failure_path(evidence, shard.name), _encoded(content), private=True)
+
+
+def clear_failure(evidence: str, shard: Shard) -> None:
+    """Takes a shard's failure note back."""
+    storage.delete(failure_path(evidence, shard.name))
+
+
+def _encoded(content: Mapping[str, Any]) -> bytes:
+    return (json.dumps(content, indent=1, sort_keys=True) + "\n").encode()
+
+
+def read_receipt(evidence: str, shard: str) -> Receipt | None:
+    """Returns a shard's receipt; None if there is none or it is not a whole one.
+
+    A damaged receipt is as good as none: the shard is then judged and committed again.
+    """
+    try:
+        content = json.loads(storage.read_bytes(receipt_path(evidence, shard)))
+        if content.pop("version") != RECEIPT_VERSION:
+            return None
+        return Receipt(**content)
+    except (StorageError, ValueError, TypeError, KeyError, AttributeError):
+        return None
+
+
+def read_failures(evidence: str, shards: Sequence[Shard]) -> Iterator[tuple[str, str]]:
+    """Yields name and problem of the shards that have a failure note."""
+    for shard in shards:
+        path = failure_path(evidence, shard.name)
+        if storage.exists(path):
+            yield shard.name, json.loads(storage.read_bytes(path))["problem"]
+
+
+def is_finished(receipt: Receipt | None, shard: Shard, context: str, output: str) -> bool:
+    """Whether a shard needs no more work: judged by these rules, and its output still there."""
+    if receipt is None or (receipt.identity, receipt.context) != (shard.identity, context):
+        return False
+    return all(storage.exists(storage.join(output, entry["name"])) for entry in receipt.outputs)

@@ -1,0 +1,88 @@
+"""``ingestgate``: the command line."""
+
+import json
+import logging
+import os
+import sys
+import warnings
+from collections.abc import Sequence
+from typing import Any
+
+import click
+
+from ingestgate import __version__
+from ingestgate.assets.errors import GateError
+from ingestgate.pipeline.commands.census import census
+from ingestgate.pipeline.commands.demo import demo
+from ingestgate.pipeline.commands.keys import keys
+from ingestgate.pipeline.commands.lists import lists
+from ingestgate.pipeline.commands.quarantine import quarantine
+from ingestgate.pipeline.commands.run import run
+from ingestgate.pipeline.exit_codes import ExitCode, exit_code
+
+
+class _Group(click.Group):
+    def invoke(self, ctx: click.Context) -> Any:
+        """Runs a command; an error of the gate's is one sentence and an exit code."""
+        try:
+            return super().invoke(ctx)
+        except GateError as error:
+            if ctx.obj == "json":
+                click.echo(json.dumps({"error": str(error), "exit_code": exit_code(error)}))
+            click.echo(f"ingestgate: {error}", err=True)
+            ctx.exit(int(exit_code(error)))
+
+
+@click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__)
+@click.option("--verbose", is_flag=True, help="Log what Beam and the workers say.")
+def cli(verbose: bool) -> None:
+    """The gate between a landing zone of candidate training assets and a training set.
+
+    Checks every asset's source and content against partners' lists, lets the clean ones
+    through, seals matches in a quarantine that the job itself cannot open, and leaves evidence
+    of both.
+
+    \b
+    First steps:
+      ingestgate demo                     see it work on real pictures
+      ingestgate keys recipient --to FILE make a key pair to try things out
+      ingestgate lists compile --help     turn a partner's list into a compiled one
+      ingestgate run --help               the job itself
+
+    \b
+    Exit codes:
+       0  done
+       1  the run failed; running the same command again resumes it
+       2  usage or configuration
+       3  the lists were refused; nothing was read
+       4  a self-test failed; nothing was read
+      10  done, and something was quarantined (only with run --exit-on-match)
+    """
+    logging.basicConfig(
+        level=logging.INFO if verbose else logging.WARNING,
+        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
+        force=True,
+    )
+    if not verbose:
+        # What fails is said in one sentence at the end; Beam's own words are for --verbose.
+        logging.getLogger("apache_beam").setLevel(logging.CRITICAL)
+        logging.getLogger("root").addFilter(lambda record: "apitools" not in record.getMessage())
+        warnings.filterwarnings("ignore", module="apache_beam")
+
+
+for _command in (demo, run, census, lists, quarantine, keys):
+    cli.add_command(_command)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Runs the command line and ends the process with its exit code."""
+    code: object = ExitCode.FAILED
+    try:
+        cli.main(args=None if arguments is None else list(arguments), standalone_mode=True)
+    except SystemExit as ending:
+        code = ending.code
+    sys.stdout.flush()
+    sys.stderr.flush()
+    # Threads of a job whose worker died never end; nothing is left to be written.
+    os._exit(code if isinstance(code, int) else ExitCode.FAILED)

@@ -1,0 +1,67 @@
+"""``ingestgate census``: does everything add up."""
+
+import json
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from ingestgate.pipeline.commands.values import SeveralValuesCommand, several
+from ingestgate.pipeline.exit_codes import ExitCode
+
+
+@click.command(cls=SeveralValuesCommand)
+@several("--input", "inputs", required=True, metavar="GLOB...", help="The run's input.")
+@click.option("--output", required=True, type=click.Path(), metavar="DIR")
+@click.option("--quarantine", required=True, type=click.Path(), metavar="DIR")
+@click.option("--evidence", required=True, type=click.Path(), metavar="DIR")
+@click.option("--format", "format_", metavar="F", help="The run's --format.")
+@click.option(
+    "--policy",
+    "policy_file",
+    type=click.Path(exists=True, dir_okay=False),
+    metavar="FILE",
+    help="The run's policy (its sidecars decide what a sample is).",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.pass_context
+def census(ctx: click.Context, /, **options: Any) -> None:
+    """Prove that every input asset has exactly one verdict.
+
+    Re-reads input, output, quarantine and evidence, independently of the run: inputs =
+    admitted + quarantined + unscannable, asset by asset; the output holds exactly what was
+    admitted, unchanged; everything quarantined is sealed. Ends with 0 if so, with 1 and what
+    does not add up otherwise.
+    """
+    from ingestgate.pipeline.census import take_census
+    from ingestgate.pipeline.policy_file import load_policy
+    from ingestgate.transforms.policy import Policy
+
+    as_json = options["as_json"]
+    ctx.obj = "json" if as_json else None
+    file = options["policy_file"]
+    policy = load_policy(file, Policy) if file else Policy()
+    found = take_census(
+        options["inputs"],
+        options["output"],
+        options["quarantine"],
+        options["evidence"],
+        format=options["format_"],
+        options=policy.read_options(),
+    )
+    if as_json:
+        click.echo(json.dumps(found.as_dict()))
+    else:
+        console = Console(highlight=False)
+        table = Table(title=f"Census of {found.shards} shards")
+        table.add_column("assets")
+        table.add_column("", justify="right")
+        table.add_row("in the input", f"{found.inputs:,}")
+        for verdict, count in found.as_dict()["counts"].items():
+            table.add_row(verdict, f"{count:,}")
+        console.print(table)
+        console.print("exact" if found.exact else f"{found.problem_count} problems:")
+        for problem in found.problems:
+            console.print(f"  {problem}", markup=False)
+    ctx.exit(int(ExitCode.DONE if found.exact else ExitCode.FAILED))

@@ -1,0 +1,48 @@
+"""The job as a Beam graph: cut, judge, and one commit per shard. References only."""
+
+from collections.abc import Sequence
+
+import apache_beam as beam
+from apache_beam.typehints import KV
+
+from ingestgate.assets.shard import Shard
+from ingestgate.transforms.commit import CommitShard
+from ingestgate.transforms.judge import CutShard, JudgeRange
+from ingestgate.transforms.records import RangeOutcome, RangeTask, ShardOutcome
+from ingestgate.transforms.settings import RunSettings
+
+
+def build(pipeline: beam.Pipeline, shards: Sequence[Shard], settings: RunSettings) -> None:
+    """Adds the job to a pipeline.
+
+    Args:
+        pipeline: An empty pipeline.
+        shards: The shards to do.
+        settings: The run's settings.
+    """
+    cut = (
+        pipeline
+        | "Shards" >> beam.Create(list(shards)).with_output_types(Shard)
+        | "Cut" >> beam.ParDo(CutShard(settings)).with_outputs(CutShard.FAILED, main="tasks")
+    )
+    judged = (
+        cut.tasks
+        # A key that follows from the task, so that a retry groups as before.
+        | "Key by range"
+        >> beam.Map(lambda task: (f"{task.shard.name}#{task.work.number}", task))
+        .with_input_types(RangeTask)
+        .with_output_types(KV[str, RangeTask])
+        | "Spread" >> beam.GroupByKey()
+        | "Tasks" >> beam.FlatMap(lambda item: item[1]).with_output_types(RangeTask)
+        | "Judge" >> beam.ParDo(JudgeRange(settings)).with_output_types(RangeOutcome)
+    )
+    (
+        (judged, cut[CutShard.FAILED])
+        | "Outcomes" >> beam.Flatten()
+        | "Key by shard"
+        >> beam.Map(lambda outcome: (outcome.shard.name, outcome))
+        .with_input_types(RangeOutcome)
+        .with_output_types(KV[str, RangeOutcome])
+        | "Wait for every range" >> beam.GroupByKey()
+        | "Commit" >> beam.ParDo(CommitShard(settings)).with_output_types(ShardOutcome)
+    )

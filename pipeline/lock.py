@@ -1,0 +1,37 @@
+"""One run at a time on one evidence folder."""
+
+import fcntl
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from ingestgate.assets import storage
+from ingestgate.assets.errors import GateError
+
+
+class RunInProgressError(GateError):
+    """Another run is at work on the same evidence folder."""
+
+
+@contextmanager
+def run_lock(evidence: str) -> Iterator[None]:
+    """Holds the evidence folder's lock; the kernel releases it whatever ends the process.
+
+    Object stores have no such lock: there, the scheduler has to see to it.
+
+    Raises:
+        RunInProgressError: Another run holds it.
+    """
+    if storage.is_remote(evidence):
+        yield
+        return
+    storage.make_directory(evidence, private=True)
+    with (Path(evidence) / ".lock").open("a+") as handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise RunInProgressError(
+                f"another run is at work on {evidence}; wait for it, or give this one "
+                "folders of its own"
+            ) from error
+        yield

@@ -1,0 +1,53 @@
+"""The plan: which shards there are, and which of them an earlier run has finished."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ingestgate.assets.containers.discovery import discover
+
+from ingestgate.assets.containers.container import Discovery
+from ingestgate.assets.errors import InputError
+from ingestgate.assets.receipts import is_finished, read_receipt
+from ingestgate.assets.shard import Shard
+from ingestgate.transforms.settings import RunSettings
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a run has before it.
+
+    Attributes:
+        discovery: What the inputs resolve to.
+        todo: Shards to judge and commit.
+        finished: Shards with a current receipt.
+    """
+
+    discovery: Discovery
+    todo: Sequence[Shard]
+    finished: Sequence[Shard]
+
+
+def make_plan(
+    inputs: Sequence[str], format: str | None, settings: RunSettings, *, resume: bool
+) -> Plan:
+    """Lists the shards and drops what an earlier run has finished by the same rules.
+
+    Raises:
+        InputError: Nothing matches, a format is unknown, or input and output overlap.
+        ShardError: A shard cannot be read far enough to tell what it is.
+    """
+    discovery = discover(inputs, format)
+    for root in (settings.output, settings.quarantine, settings.evidence):
+        for shard in discovery.shards:
+            if f"{root}/".startswith(f"{shard.path}/") or shard.path.startswith(f"{root}/"):
+                raise InputError(
+                    f"the input {shard.name} lies in {root}, or that in it; "
+                    "input, output, quarantine and evidence need folders of their own"
+                )
+    todo: list[Shard] = []
+    finished: list[Shard] = []
+    for shard in discovery.shards:
+        receipt = read_receipt(settings.evidence, shard.name) if resume else None
+        done = is_finished(receipt, shard, settings.context, settings.output)
+        (finished if done else todo).append(shard)
+    return Plan(discovery, todo, finished)

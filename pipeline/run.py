@@ -1,0 +1,215 @@
+"""One run, from the landing zone to the report."""
+
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from importlib.metadata import version
+from typing import Any
+
+from ingestgate.assets import storage
+from ingestgate.assets.errors import GateError, UsageError
+from ingestgate.assets.receipts import is_finished, read_failures, read_receipt
+from ingestgate.assets.shard import Shard
+from ingestgate.blocklists.listset import ListSet
+from ingestgate.pipeline import summary
+from ingestgate.pipeline.exit_codes import ExitCode, exit_code
+from ingestgate.pipeline.lock import run_lock
+from ingestgate.pipeline.plan import Plan, make_plan
+from ingestgate.pipeline.policy_file import load_policy
+from ingestgate.pipeline.progress import ProgressDisplay
+from ingestgate.pipeline.runners import RunFailedError, beam_arguments, run_job
+from ingestgate.quarantine.keys import read_recipients
+from ingestgate.quarantine.vault import Vault
+from ingestgate.transforms.policy import Policy
+from ingestgate.transforms.settings import RunSettings, open_judge
+
+
+@dataclass(frozen=True, slots=True)
+class RunRequest:
+    """What was asked for on the command line.
+
+    Attributes:
+        inputs: Paths or patterns of the landing zone.
+        output, quarantine, evidence, lists: Root folders.
+        recipients: ``age1...`` strings or files of them.
+        format: Container format of every input, or None: told from the input.
+        policy_file: YAML file of the policy, or None: the defaults.
+        workers: Local worker processes.
+        resume: Keep what an earlier run has finished.
+        dry_run: Judge and report only.
+        beam_options: Arguments for Beam.
+    """
+
+    inputs: Sequence[str]
+    output: str
+    quarantine: str
+    evidence: str
+    lists: str
+    recipients: Sequence[str]
+    format: str | None = None
+    policy_file: str | None = None
+    workers: int = 1
+    resume: bool = True
+    dry_run: bool = False
+    beam_options: Sequence[str] = ()
+
+
+def run(request: RunRequest, display: ProgressDisplay) -> dict[str, Any]:
+    """Does a run and writes its report.
+
+    Everything that can be refused is refused before the first byte of an asset is read: the
+    policy, the lists, the recipients, the inputs. A failure after that is in the report.
+
+    Returns:
+        The report; its ``exit_code`` is what the command ends with.
+
+    Raises:
+        GateError: The run was refused; nothing was read or written.
+    """
+    started = time.monotonic()
+    started_at = datetime.now(UTC)
+    policy = load_policy(request.policy_file, Policy) if request.policy_file else Policy()
+    lists = ListSet.open(request.lists, now=datetime.now(UTC), overrides=policy.list_overrides())
+    open_judge(policy, request.lists, lists.digest)
+    recipients = read_recipients(request.recipients)
+    settings = _settings(request, policy, lists, recipients)
+    plan = make_plan(request.inputs, request.format, settings, resume=request.resume)
+    with run_lock(settings.evidence), tempfile.TemporaryDirectory(prefix="ingestgate-") as notes:
+        error = _do(request, replace(settings, progress=notes), plan, display)
+        report = _report(settings, plan, lists, error, started_at, time.monotonic() - started)
+        summary.write_report(settings.evidence, report)
+    return report
+
+
+def _settings(
+    request: RunRequest, policy: Policy, lists: ListSet, recipients: tuple[str, ...]
+) -> RunSettings:
+    roots = [
+        storage.absolute(root)
+        for root in (request.output, request.quarantine, request.evidence, request.lists)
+    ]
+    for number, root in enumerate(roots):
+        for other in roots[number + 1 :]:
+            if f"{root}/".startswith(f"{other}/") or f"{other}/".startswith(f"{root}/"):
+                raise UsageError(
+                    f"{root} and {other}: output, quarantine, evidence and lists "
+                    "need folders of their own, none inside another"
+                )
+    output, quarantine, evidence, list_folder = roots
+    return RunSettings(
+        policy=policy,
+        lists=list_folder,
+        lists_digest=lists.digest,
+        output=output,
+        quarantine=quarantine,
+        evidence=evidence,
+        dataset=" ".join(request.inputs),
+        recipients=recipients,
+        progress="",
+        software=version("ingestgate"),
+        dry_run=request.dry_run,
+    )
+
+
+def _do(
+    request: RunRequest, settings: RunSettings, plan: Plan, display: ProgressDisplay
+) -> GateError | None:
+    """Does what is to be done; returns why it could not be, if so."""
+    try:
+        roots = [settings.evidence]
+        if not settings.dry_run:
+            roots += [settings.output, settings.quarantine]
+            storage.make_directory(settings.quarantine, private=True)
+            Vault(settings.quarantine, settings.recipients)
+        for root in roots:
+            storage.sweep(root)
+        if not request.resume:
+            for shard in plan.todo:
+                storage.delete(storage.join(settings.ledger, shard.name))
+        if plan.todo:
+            from ingestgate.pipeline.graph import build
+
+            with display.running(plan, settings) as poll:
+                run_job(
+                    lambda pipeline: build(pipeline, plan.todo, settings),
+                    beam_arguments(request.beam_options, request.workers),
+                    poll=poll,
+                )
+    except GateError as error:
+        return error
+    failed = len(list(read_failures(settings.evidence, plan.todo)))
+    if failed:
+        return RunFailedError(
+            f"{failed} of {len(plan.discovery.shards)} shards could not be done; "
+            "everything else is. Mend or remove them, and run again"
+        )
+    return None
+
+
+def _report(
+    settings: RunSettings,
+    plan: Plan,
+    lists: ListSet,
+    error: GateError | None,
+    started_at: datetime,
+    seconds: float,
+) -> dict[str, Any]:
+    shards = plan.discovery.shards
+    fresh = summary.tallies(plan.todo, settings)
+    total = Counter(summary.tallies(plan.finished, settings))
+    total.update(fresh)
+    failed = list(read_failures(settings.evidence, plan.todo))
+    judged = sum(summary.counts(fresh).values())
+    code = ExitCode.DONE if error is None else exit_code(error)
+    return {
+        "version": summary.REPORT_VERSION,
+        "status": "done" if error is None else "failed",
+        "exit_code": int(code),
+        "error": None if error is None else str(error),
+        "dry_run": settings.dry_run,
+        "started_at": started_at.isoformat(timespec="seconds"),
+        "ended_at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "counts": summary.counts(total),
+        "reasons": summary.group(total, "reason"),
+        "tiers": summary.group(total, "tier"),
+        "lists": summary.describe_lists(lists, summary.group(total, "list")),
+        "lists_digest": settings.lists_digest,
+        "superseded_lists": [str(name) for name in lists.superseded],
+        "throughput": {
+            "seconds": round(seconds, 3),
+            "assets": judged,
+            "assets_per_second": round(judged / seconds, 1),
+            "bytes_per_second": round(sum(shard.size for shard in plan.todo) / seconds),
+        },
+        "shards": {
+            "total": len(shards),
+            "finished_before": len(plan.finished),
+            "done": len(plan.todo) - len(failed) if error is None else _done(plan.todo, settings),
+            "failed": [{"shard": name, "problem": problem} for name, problem in failed],
+        },
+        "input": {
+            "root": plan.discovery.root,
+            "bytes": sum(shard.size for shard in shards),
+            "left_behind": list(plan.discovery.left_behind),
+        },
+        "paths": {
+            "output": settings.output,
+            "quarantine": settings.quarantine,
+            "evidence": settings.evidence,
+        },
+        "recipients": list(settings.recipients),
+        "isolation": "pictures are decoded in the worker process",
+        "policy": summary.describe_policy(settings),
+        "software": summary.software(),
+    }
+
+
+def _done(shards: Sequence[Shard], settings: RunSettings) -> int:
+    receipts = (read_receipt(settings.evidence, shard.name) for shard in shards)
+    return sum(
+        is_finished(receipt, shard, settings.context, settings.output)
+        for receipt, shard in zip(receipts, shards, strict=True)
+    )

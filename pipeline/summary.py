@@ -1,0 +1,125 @@
+"""The run report: what a run did, added up from receipts and ledger, for machines and people.
+
+`report.json` and `report.html` lie in the evidence folder. Neither holds a listed hash, a
+listed URL or anything of an asset.
+"""
+
+import json
+import platform
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from importlib.metadata import version
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from ingestgate.assets import ledger, storage
+from ingestgate.assets.errors import LedgerError
+from ingestgate.assets.receipts import read_receipt
+from ingestgate.assets.shard import Shard
+from ingestgate.assets.verdict import Verdict
+from ingestgate.blocklists.listset import ListSet
+from ingestgate.transforms.settings import RunSettings, policy_digest
+
+REPORT_VERSION = 1
+
+
+def tallies(shards: Sequence[Shard], settings: RunSettings) -> Counter[str]:
+    """Adds up the tallies of shards: from receipts, in a dry run from the ledger's parts."""
+    total: Counter[str] = Counter()
+    for shard in shards:
+        if settings.dry_run:
+            for header in _headers(shard, settings):
+                total.update(header.tallies)
+        else:
+            receipt = read_receipt(settings.evidence, shard.name)
+            if receipt and (receipt.identity, receipt.context) == (
+                shard.identity,
+                settings.context,
+            ):
+                total.update(receipt.tallies)
+    return total
+
+
+def _headers(shard: Shard, settings: RunSettings) -> Iterator[ledger.PartHeader]:
+    number, total = 0, 1
+    while number < total:
+        try:
+            header = ledger.read_header(ledger.part_path(settings.ledger, shard.name, number))
+        except LedgerError:
+            return
+        if header is None or header.context != settings.context:
+            return
+        yield header
+        number, total = number + 1, header.total
+
+
+def group(total: Mapping[str, int], prefix: str) -> dict[str, int]:
+    """Returns the tallies under a prefix, most first."""
+    found = {
+        key.removeprefix(f"{prefix}:"): count
+        for key, count in total.items()
+        if key.startswith(f"{prefix}:")
+    }
+    return dict(sorted(found.items(), key=lambda item: (-item[1], item[0])))
+
+
+def counts(total: Mapping[str, int]) -> dict[str, int]:
+    """Returns how many assets have each verdict."""
+    return {verdict.value: total.get(f"verdict:{verdict}", 0) for verdict in Verdict}
+
+
+def describe_lists(lists: ListSet, matched: Mapping[str, int]) -> list[dict[str, Any]]:
+    """Returns what the report says of each list that was used."""
+    return [
+        {
+            "id": info.id,
+            "version": info.version,
+            "partner": info.partner,
+            "issued": str(info.issued),
+            "expires": None if info.expires is None else str(info.expires),
+            "entries": dict(info.counts),
+            "thresholds": dict(info.thresholds),
+            "action": info.action,
+            "digest": info.digest,
+            "assets_matched": matched.get(info.id, 0),
+        }
+        for info in lists.infos
+    ]
+
+
+def software() -> dict[str, str]:
+    """Returns the versions that decide what a run does."""
+    names = ("apache-beam", "pillow", "numpy", "pyarrow", "imagehash", "can-ada", "pyrage")
+    return {
+        "ingestgate": version("ingestgate"),
+        "python": platform.python_version(),
+        **{name: version(name) for name in names},
+    }
+
+
+def describe_policy(settings: RunSettings) -> dict[str, Any]:
+    """Returns the effective policy and its digest."""
+    return {
+        "digest": policy_digest(settings.policy),
+        "effective": settings.policy.model_dump(mode="json"),
+    }
+
+
+def write_report(evidence: str, report: Mapping[str, Any]) -> None:
+    """Writes ``report.json`` and ``report.html`` into the evidence folder."""
+    encoded = json.dumps(report, indent=1, ensure_ascii=False) + "\n"
+    storage.write_bytes(
+        storage.join(evidence, "report.json"), encoded.encode("utf-8", "replace"), private=True
+    )
+    environment = Environment(
+        loader=PackageLoader("ingestgate.pipeline", "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    page = environment.get_template("report.html").render(report=report)
+    storage.write_bytes(
+        storage.join(evidence, "report.html"), page.encode("utf-8", "replace"), private=True
+    )

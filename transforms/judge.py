@@ -1,0 +1,153 @@
+"""The judge step: ranges of shards in, ledger parts written, references out."""
+
+import itertools
+from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+import apache_beam as beam
+import pyarrow as pa
+
+from ingestgate.assets import ledger
+from ingestgate.assets.containers.container import RowContainer
+from ingestgate.assets.containers.registry import container
+from ingestgate.assets.errors import LedgerError, ShardError
+from ingestgate.assets.ledger import LedgerRow, PartHeader
+from ingestgate.assets.shard import Shard, WorkRange
+from ingestgate.transforms.judging import Judge
+from ingestgate.transforms.progress import ProgressNotes
+from ingestgate.transforms.records import RangeOutcome, RangeTask
+from ingestgate.transforms.row_judging import judge_rows
+from ingestgate.transforms.settings import RunSettings, open_judge
+from ingestgate.transforms.worker import end_with_parent
+
+_ROWS_PER_BATCH = 256
+
+
+def judge_range(
+    shard: Shard, work: WorkRange, judge: Judge, settings: RunSettings, notes: ProgressNotes
+) -> None:
+    """Judges one range and writes its ledger part, unless a current one is there.
+
+    Raises:
+        ShardError: The range cannot be read.
+        StorageError: The part cannot be written.
+    """
+    path = ledger.part_path(settings.ledger, shard.name, work.number)
+    size = range_bytes(shard, work)
+    if _is_judged(path, shard, work, settings):
+        notes.add("judged_bytes", size)
+        return
+    table = pa.concat_tables(_judge(shard, work, judge, settings, notes, size))
+    reader = container(shard.format)
+    header = PartHeader(
+        shard=shard.name,
+        identity=shard.identity,
+        number=work.number,
+        total=work.total,
+        start=work.start,
+        stop=work.stop,
+        context=settings.context,
+        judged_at=datetime.now(UTC).isoformat(timespec="seconds"),
+        range_sha256=reader.range_sha256(shard, work),
+        tallies=ledger.tally(table),
+    )
+    ledger.write_part(settings.ledger, header, table)
+
+
+def _is_judged(path: str, shard: Shard, work: WorkRange, settings: RunSettings) -> bool:
+    try:
+        header = ledger.read_header(path)
+    except LedgerError:
+        return False  # damaged: judged again, and replaced
+    return ledger.is_current(header, shard, work, settings.context)
+
+
+def _judge(
+    shard: Shard,
+    work: WorkRange,
+    judge: Judge,
+    settings: RunSettings,
+    notes: ProgressNotes,
+    size: int,
+) -> Iterator[pa.Table]:
+    """Yields the range's ledger rows in batches, so that Python objects never pile up."""
+    reader = container(shard.format)
+    yield ledger.rows_to_table([], judge.hash_bytes)
+    if isinstance(reader, RowContainer):
+        rows = reader.read_rows(shard, work)
+        table = judge_rows(settings.policy, judge.lists, shard, work, rows, list(judge.hash_bytes))
+        _note(notes, table)
+        yield table
+    else:
+        samples = reader.read(shard, work, settings.policy.read_options())
+        judged = (row for sample in samples for row in judge.judge(shard.name, sample))
+        done = 0
+        for batch in _batches(judged):
+            done += sum(row.size or 0 for row in batch)
+            notes.add("judged_bytes", sum(row.size or 0 for row in batch))
+            table = ledger.rows_to_table(batch, judge.hash_bytes)
+            _note(notes, table)
+            yield table
+        size -= done
+    notes.add("judged_bytes", size)
+    notes.flush()
+
+
+def _note(notes: ProgressNotes, table: pa.Table) -> None:
+    for item in table.column("verdict").combine_chunks().value_counts().to_pylist():
+        notes.add(item["values"], item["counts"])
+
+
+def _batches(rows: Iterable[LedgerRow]) -> Iterator[list[LedgerRow]]:
+    iterator = iter(rows)
+    while batch := list(itertools.islice(iterator, _ROWS_PER_BATCH)):
+        yield batch
+
+
+def range_bytes(shard: Shard, work: WorkRange) -> int:
+    """Returns about how many bytes of its shard a range is."""
+    return shard.size * (work.number + 1) // work.total - shard.size * work.number // work.total
+
+
+class CutShard(beam.DoFn):
+    """`Shard` -> `RangeTask`; a shard that cannot be cut goes to the output ``failed``."""
+
+    FAILED = "failed"
+
+    def __init__(self, settings: RunSettings) -> None:
+        self._settings = settings
+
+    def process(self, shard: Shard) -> Iterator[Any]:
+        """Cuts one shard."""
+        try:
+            ranges = container(shard.format).cut(shard, self._settings.policy.read_options())
+        except ShardError as error:
+            failed = RangeOutcome(shard, WorkRange(0, 1, 0, 0), error.problem)
+            yield beam.pvalue.TaggedOutput(self.FAILED, failed)
+            return
+        for work in ranges:
+            yield RangeTask(shard, work)
+
+
+class JudgeRange(beam.DoFn):
+    """`RangeTask` -> `RangeOutcome`; the ledger part is written on the way."""
+
+    def __init__(self, settings: RunSettings) -> None:
+        self._settings = settings
+
+    def setup(self) -> None:
+        """Opens lists and fingerprints once per process, not at unpickling."""
+        end_with_parent()
+        settings = self._settings
+        self._judge = open_judge(settings.policy, settings.lists, settings.lists_digest)
+        self._notes = ProgressNotes(settings.progress)
+
+    def process(self, task: RangeTask) -> Iterator[RangeOutcome]:
+        """Judges one range."""
+        problem = ""
+        try:
+            judge_range(task.shard, task.work, self._judge, self._settings, self._notes)
+        except ShardError as error:
+            problem = error.problem
+        yield RangeOutcome(task.shard, task.work, problem)

@@ -1,0 +1,287 @@
+"""Judging: what is known of an asset and what its bytes show, against the lists, to a verdict.
+
+Plain functions of the rooms below, put together; `transforms.judge` and `transforms.gate` wire
+them into Beam.
+"""
+
+import logging
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
+
+import numpy as np
+
+from ingestgate.assets.ledger import LedgerRow, Sidecar
+from ingestgate.assets.media import kind_of, sniff
+from ingestgate.assets.provenance import SIDECAR_ERROR
+from ingestgate.assets.shard import (
+    Kind,
+    Member,
+    Sample,
+    accountable_members,
+    asset_id,
+    sidecar_members,
+)
+from ingestgate.assets.verdict import Finding, Reason, SignalKind, Verdict, tier
+from ingestgate.blocklists.listset import ListSet
+from ingestgate.blocklists.signals import signal_types
+from ingestgate.blocklists.sources import BadSource
+from ingestgate.fingerprints.digests import digests
+from ingestgate.fingerprints.fingerprinter import Fingerprint, Fingerprinter
+from ingestgate.fingerprints.perceptual import perceptual_hashes
+from ingestgate.fingerprints.unscannable import Unscannable
+from ingestgate.fingerprints.views import ORIENTATIONS
+from ingestgate.transforms.policy import Policy, matches_column
+
+_log = logging.getLogger(__name__)
+_matches_column = lru_cache(maxsize=4096)(matches_column)
+
+
+@dataclass(slots=True)
+class Evidence:
+    """What the checks of one asset brought up.
+
+    Attributes:
+        findings: Every match.
+        reason: Why the asset cannot be called clean though nothing matched, or None.
+        sources, candidates: How many source URLs, and digests or hashes, were checked.
+    """
+
+    findings: list[Finding] = field(default_factory=list)
+    reason: Reason | None = None
+    sources: int = 0
+    candidates: int = 0
+
+    def hold(self, reason: Reason) -> None:
+        """Notes why the asset cannot be clean; the first reason stands."""
+        self.reason = self.reason or reason
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """An asset's own verdict, before its companions are looked at."""
+
+    evidence: Evidence
+    digests: Mapping[str, str]
+    fingerprint: Fingerprint | None
+    media_type: str
+
+    @property
+    def verdict(self) -> Verdict:
+        """The verdict the evidence supports."""
+        if any(finding.quarantines for finding in self.evidence.findings):
+            return Verdict.QUARANTINED
+        return Verdict.ADMITTED if self.evidence.reason is None else Verdict.UNSCANNABLE
+
+    @property
+    def reason(self) -> Reason:
+        """The reason that goes with `verdict`."""
+        if self.verdict is Verdict.QUARANTINED:
+            return Reason.MATCHED
+        return self.evidence.reason or Reason.CLEAN
+
+
+class Judge:
+    """Judges assets against a policy and a set of lists. One per worker process.
+
+    Args:
+        policy: The policy.
+        lists: The opened lists.
+
+    Attributes:
+        hash_bytes: Width in bytes of each perceptual hash that is taken.
+        needed: Those that a list needs.
+    """
+
+    def __init__(self, policy: Policy, lists: ListSet) -> None:
+        self.policy = policy
+        self.lists = lists
+        perceptual = {
+            name
+            for name, signal in signal_types().items()
+            if signal.kind is SignalKind.PERCEPTUAL and name in lists.signal_types
+        }
+        names = perceptual | set(policy.perceptual)
+        self.needed = frozenset(perceptual)
+        self.fingerprinter = Fingerprinter(names, policy.decode_limits())
+        known = perceptual_hashes()
+        self.hash_bytes = {name: known[name].bits // 8 for name in sorted(names)}
+
+    def check(self, member: Member, provenance: Mapping[str, str]) -> Checked:
+        """Runs every check on one asset that has no companions."""
+        return self._check(member, self._check_provenance(provenance))
+
+    def judge(self, shard: str, sample: Sample) -> list[LedgerRow]:
+        """Judges a sample: one row per accountable member.
+
+        One match removes the whole sample, and so does one asset that cannot be scanned;
+        the companions say so in their reason.
+        """
+        shared = self._check_provenance(sample.provenance)
+        members = accountable_members(sample)
+        sidecars, sidecar_findings = self._check_sidecars(sidecar_members(sample))
+        shared.findings += sidecar_findings
+        checks = [self._check(member, shared) for member in members]
+        verdicts = {check.verdict for check in checks}
+        rows = []
+        for number, (member, check) in enumerate(zip(members, checks, strict=True)):
+            verdict, reason = check.verdict, check.reason
+            if Verdict.QUARANTINED in verdicts and verdict is not Verdict.QUARANTINED:
+                verdict, reason = Verdict.QUARANTINED, Reason.COMPANION_MATCHED
+            elif Verdict.UNSCANNABLE in verdicts and verdict is Verdict.ADMITTED:
+                verdict, reason = Verdict.UNSCANNABLE, Reason.COMPANION_UNSCANNABLE
+            picture = check.fingerprint
+            rows.append(
+                LedgerRow(
+                    asset_id=asset_id(shard, member.name, member.field, member.discriminator),
+                    shard=shard,
+                    member=member.name,
+                    field=member.field,
+                    position=member.position,
+                    sample=sample.key,
+                    verdict=verdict,
+                    reason=reason,
+                    tier=tier(check.evidence.findings),
+                    findings=tuple(check.evidence.findings),
+                    size=None if member.content is None else len(member.content),
+                    media_type=check.media_type,
+                    width=picture.width if picture else None,
+                    height=picture.height if picture else None,
+                    frames=picture.frames if picture else None,
+                    digests=check.digests,
+                    perceptual=picture.perceptual if picture else {},
+                    provenance=self.recorded(sample.provenance),
+                    sidecars=sidecars if number == 0 else (),
+                )
+            )
+        return rows
+
+    def recorded(self, provenance: Mapping[str, str]) -> dict[str, str]:
+        """Returns the part of the provenance that goes into the ledger."""
+        columns = recorded_columns(provenance, self.policy)
+        return {column: provenance[column] for column in columns}
+
+    def _check_provenance(self, provenance: Mapping[str, str]) -> Evidence:
+        evidence = Evidence()
+        if SIDECAR_ERROR in provenance:
+            evidence.hold(Reason.BAD_SIDECAR)
+        for column, value in provenance.items():
+            if not value.strip():
+                continue
+            if _matches_column(column, self.policy.url_columns):
+                evidence.sources += 1
+                try:
+                    evidence.findings += self.lists.match_source(value, column)
+                except BadSource:
+                    evidence.hold(Reason.BAD_SOURCE)
+            for signal, patterns in self.policy.digest_columns.items():
+                if _matches_column(column, patterns):
+                    evidence.candidates += 1
+                    self._check_declared(signal, value, f"declared:{column}", evidence)
+        if self.policy.require_source and not evidence.sources:
+            evidence.hold(Reason.NO_SOURCE)
+        return evidence
+
+    def _check_declared(self, signal: str, value: str, view: str, evidence: Evidence) -> None:
+        width = signal_types()[signal].bits // 8
+        try:
+            raw = bytes.fromhex(value.strip())
+        except ValueError:
+            raw = b""
+        if len(raw) != width:
+            evidence.hold(Reason.BAD_DECLARED_HASH)
+        elif signal not in self.lists.signal_types:
+            return
+        elif signal_types()[signal].kind is SignalKind.DIGEST:
+            evidence.findings += self.lists.match_digest(signal, raw, view)
+        else:
+            query = np.frombuffer(raw, np.uint8).reshape(1, width)
+            evidence.findings += self.lists.match_perceptual(signal, query, [view])
+
+    def _check_digests(self, content: bytes, view: str, findings: list[Finding]) -> dict[str, str]:
+        computed = digests(content)
+        for signal, value in computed.items():
+            if signal in self.lists.signal_types:
+                findings += self.lists.match_digest(signal, value, view)
+        return computed
+
+    def _check_sidecars(
+        self, members: Iterable[Member]
+    ) -> tuple[tuple[Sidecar, ...], list[Finding]]:
+        sidecars: list[Sidecar] = []
+        findings: list[Finding] = []
+        for member in members:
+            content = member.content or b""
+            computed = self._check_digests(content, f"sidecar:{member.name}", findings)
+            sidecars.append(Sidecar(member.name, member.position, len(content), computed["sha256"]))
+        return tuple(sidecars), findings
+
+    def _check(self, member: Member, shared: Evidence) -> Checked:
+        evidence = Evidence(list(shared.findings), shared.reason, shared.sources, shared.candidates)
+        if member.content is None:
+            self._hold_by_kind(member.kind, evidence)
+            if not evidence.sources and not evidence.candidates:
+                evidence.hold(Reason.NOTHING_TO_CHECK)
+            return Checked(evidence, {}, None, "")
+        computed = self._check_digests(member.content, "content", evidence.findings)
+        kind = member.kind
+        if kind is Kind.SKIPPED and self.policy.skipped_members == "screen":
+            kind = kind_of("", member.content, frozenset())
+        self._hold_by_kind(kind, evidence)
+        fingerprint = self._fingerprint(member.content, evidence) if kind is Kind.PICTURE else None
+        media_type = fingerprint.media_type if fingerprint else sniff(member.content)
+        return Checked(evidence, computed, fingerprint, media_type)
+
+    def _hold_by_kind(self, kind: Kind, evidence: Evidence) -> None:
+        policy = self.policy
+        if kind is Kind.SKIPPED:
+            evidence.hold(Reason.SKIPPED_BY_READERS)
+        elif kind is Kind.DUPLICATE:
+            evidence.hold(Reason.DUPLICATE_MEMBER)
+        elif kind is Kind.OTHER and policy.other_members == "hold":
+            evidence.hold(Reason.UNSUPPORTED_MEDIA)
+        elif kind is Kind.SIDECAR and policy.samples_without_picture == "hold":
+            evidence.hold(Reason.NO_PICTURE)
+
+    def _fingerprint(self, content: bytes, evidence: Evidence) -> Fingerprint | None:
+        try:
+            fingerprint = self.fingerprinter.fingerprint(content)
+        except Unscannable as error:
+            evidence.hold(error.reason)
+            return None
+        except Exception as error:  # noqa: BLE001 - whatever a check raises, the asset is held
+            # The message may quote the asset, so the type alone is logged.
+            _log.warning("a fingerprint raised %s; the asset is held", type(error).__name__)
+            evidence.hold(Reason.INTERNAL_ERROR)
+            return None
+        for name in sorted(self.needed):
+            views = fingerprint.perceptual[name]
+            width = self.hash_bytes[name]
+            queries = np.frombuffer(b"".join(view.hashes for view in views), np.uint8)
+            labels = [
+                _label(view.frame, view.view, orientation)
+                for view in views
+                for orientation in range(len(view.hashes) // width)
+            ]
+            evidence.findings += self.lists.match_perceptual(
+                name, queries.reshape(-1, width), labels
+            )
+        if self.policy.low_quality == "hold" and fingerprint.low_quality & self.needed:
+            evidence.hold(Reason.LOW_QUALITY)
+        return fingerprint
+
+
+@lru_cache(maxsize=4096)
+def _label(frame: int, view: str, orientation: int) -> str:
+    label = f"{view}/{ORIENTATIONS[orientation]}"
+    return f"{label}@{frame}" if frame else label
+
+
+def recorded_columns(columns: Iterable[str], policy: Policy) -> list[str]:
+    """Returns the columns that the ledger carries: sources, declared digests, provenance."""
+    patterns = (
+        *policy.url_columns,
+        *policy.provenance_columns,
+        *(pattern for group in policy.digest_columns.values() for pattern in group),
+    )
+    return [column for column in columns if _matches_column(column, patterns)]

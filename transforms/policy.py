@@ -1,0 +1,133 @@
+"""The policy: everything an operator decides, with defaults that fail closed.
+
+The model alone; reading it from a YAML file is `pipeline.policy_file`'s.
+"""
+
+from fnmatch import fnmatchcase
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from ingestgate.assets.containers.container import DEFAULT_SIDECARS, ReadOptions
+from ingestgate.assets.verdict import Action
+from ingestgate.blocklists.listset import ListOverride
+from ingestgate.fingerprints.limits import DecodeLimits
+
+Patterns = Annotated[
+    tuple[str, ...], Field(description="Column names; `*` and `?` match, case does not matter.")
+]
+
+_LIMITS = DecodeLimits()
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+
+class Limits(_Section):
+    """What a picture may cost; beyond a limit it is unscannable."""
+
+    max_bytes: int = Field(_LIMITS.max_bytes, ge=1)
+    """Largest encoded size, in bytes."""
+    max_pixels: int = Field(_LIMITS.max_pixels, ge=1)
+    """Largest frame, in pixels (width x height)."""
+    max_frames: int = Field(_LIMITS.max_frames, ge=1)
+    """Most frames or pages."""
+    formats: tuple[str, ...] = tuple(sorted(_LIMITS.formats))
+    """Picture formats that are decoded at all, by Pillow's names."""
+
+
+class ListPolicy(_Section):
+    """What one list does here, where that differs from what the list says itself."""
+
+    action: Action | None = None
+    """`quarantine`, or `observe`: record and count its matches without acting on them."""
+    thresholds: dict[str, Annotated[int, Field(ge=0)]] = {}
+    """Largest Hamming distance that matches, per signal type."""
+
+
+class Policy(_Section):
+    """The policy of a run."""
+
+    url_columns: Patterns = ("url", "urls", "*_url", "*_urls", "uri", "*_uri")
+    """Columns that hold a source; each is checked."""
+    digest_columns: dict[str, Patterns] = {
+        "md5": ("md5", "*_md5"),
+        "sha1": ("sha1", "*_sha1"),
+        "sha256": ("sha256", "*_sha256"),
+        "sha512": ("sha512", "*_sha512"),
+        "pdq": ("pdq", "*_pdq"),
+        "phash": ("phash", "*_phash"),
+    }
+    """Columns that hold a digest or hash somebody else computed, per signal type; each is a
+    further candidate beside the asset's own."""
+    provenance_columns: Patterns = (
+        *("*url*", "*uri*", "*domain*", "*host*", "*source*", "*referer*", "*referrer*"),
+        *("*id", "key", "*_key", "*name*", "*path*", "*md5", "*sha*", "*pdq", "*phash"),
+        *("*status*", "*header*", "*time*", "*date*", "*license*", "*licence*", "*author*"),
+        *("*crawl*", "*snapshot*", "*warc*", "*dataset*", "*ip", "exif"),
+    )
+    """Columns carried into the ledger. The quarantine's manifest always carries all."""
+    perceptual: tuple[str, ...] = ("pdq", "phash")
+    """Perceptual hashes taken and recorded of every picture; those the lists need are taken
+    in any case."""
+    low_quality: Literal["hold", "exact_checks_suffice"] = "hold"
+    """A picture too flat for a perceptual hash that a list needs: hold it, or let digests and
+    sources decide."""
+    require_source: bool = False
+    """Hold assets that carry no source at all."""
+    skipped_members: Literal["hold", "screen"] = "hold"
+    """Members that dataset readers do not see: hold them, or screen them like any other."""
+    other_members: Literal["hold", "exact_checks_suffice"] = "hold"
+    """Members that are neither pictures nor sidecars (video, audio, arrays)."""
+    samples_without_picture: Literal["hold", "exact_checks_suffice"] = "hold"
+    """Samples of which every member is a sidecar."""
+    sidecars: tuple[str, ...] = tuple(sorted(DEFAULT_SIDECARS))
+    """Suffixes of members that belong to a picture (captions, labels)."""
+    limits: Limits = Limits()
+    lists: dict[str, ListPolicy] = {}
+    """Per list id: what differs from what the list says."""
+    range_bytes: int = Field(32 << 20, ge=1)
+    """Shards are judged in ranges of about this many bytes; also what a killed run may have to
+    do again per worker."""
+
+    def read_options(self) -> ReadOptions:
+        """Returns what container readers need of this policy."""
+        return ReadOptions(
+            sidecars=frozenset(suffix.lower().lstrip(".") for suffix in self.sidecars),
+            range_bytes=self.range_bytes,
+        )
+
+    def decode_limits(self) -> DecodeLimits:
+        """Returns what the decoder needs of this policy."""
+        limits = self.limits
+        return DecodeLimits(
+            max_bytes=limits.max_bytes,
+            max_pixels=limits.max_pixels,
+            max_frames=limits.max_frames,
+            formats=frozenset(limits.formats),
+        )
+
+    def list_overrides(self) -> dict[str, ListOverride]:
+        """Returns what the list set needs of this policy."""
+        return {
+            name: ListOverride(
+                action=None if entry.action is None else entry.action.value,
+                thresholds=dict(entry.thresholds),
+            )
+            for name, entry in self.lists.items()
+        }
+
+
+def matches_column(column: str, patterns: tuple[str, ...]) -> bool:
+    """Whether a (flattened) column name is one of the patterns.
+
+    ``images[2].page_url`` is matched whole, and by its last component without the index.
+    """
+    name = column.lower()
+    last = name.rsplit(".", 1)[-1].split("[", 1)[0]
+    return any(
+        fnmatchcase(candidate, pattern.lower())
+        for pattern in patterns
+        for candidate in {name, last}
+    )

@@ -1,0 +1,260 @@
+"""Judging rows that only point at assets: sources and declared digests, over Arrow columns.
+
+The same checks as `transforms.judging` makes of an asset's provenance, column by column
+instead of asset by asset; a test holds one against the other.
+"""
+
+from collections.abc import Iterator
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from ingestgate.assets.ledger import FINDING_TYPE, SIDECAR_TYPE, ledger_schema
+from ingestgate.assets.shard import Shard, WorkRange, asset_id
+from ingestgate.assets.verdict import Finding, Reason, SignalKind, Verdict, tier
+from ingestgate.blocklists.listset import ListSet
+from ingestgate.blocklists.signals import signal_types
+from ingestgate.transforms.judging import recorded_columns
+from ingestgate.transforms.policy import Policy, matches_column
+
+#: Reasons a row is held for, by code; of several the first stands. Code 0: not held.
+_HELD = (
+    Reason.CLEAN,
+    Reason.BAD_SOURCE,
+    Reason.BAD_DECLARED_HASH,
+    Reason.NO_SOURCE,
+    Reason.NOTHING_TO_CHECK,
+)
+
+
+class _Checks:
+    """What has been found out about the rows of one range so far."""
+
+    def __init__(self, rows: int) -> None:
+        self.findings: dict[int, list[Finding]] = {}
+        self.held = np.zeros(rows, np.uint8)
+        self.has_source = np.zeros(rows, bool)
+        self.has_candidate = np.zeros(rows, bool)
+
+    def hold(self, rows: npt.NDArray[np.bool_ | np.int64], reason: Reason) -> None:
+        """Holds rows (indices or a mask) for a reason, unless they are held for another."""
+        chosen = np.zeros(len(self.held), bool)
+        chosen[rows] = True
+        self.held[chosen & (self.held == 0)] = _HELD.index(reason)
+
+    def find(self, row: int, findings: list[Finding]) -> None:
+        if findings:
+            self.findings.setdefault(row, []).extend(findings)
+
+
+def judge_rows(
+    policy: Policy,
+    lists: ListSet,
+    shard: Shard,
+    work: WorkRange,
+    table: pa.Table,
+    perceptual: list[str],
+) -> pa.Table:
+    """Judges the rows of one range.
+
+    Args:
+        policy: The policy.
+        lists: The opened lists.
+        shard: The shard; its name goes into the rows.
+        work: The range; ``first`` is the number of the table's row 0.
+        table: The rows with every column.
+        perceptual: Names of the perceptual hashes that the ledger has columns for.
+
+    Returns:
+        The ledger's rows, in the order of the table's.
+    """
+    columns = dict(_text_columns(table))
+    checks = _Checks(table.num_rows)
+    for name, (column, rows) in columns.items():
+        if matches_column(name, policy.url_columns):
+            _check_sources(lists, name, column, rows, checks)
+    for signal, patterns in policy.digest_columns.items():
+        for name, (column, rows) in columns.items():
+            if matches_column(name, patterns):
+                _check_declared(lists, signal, name, column, rows, checks)
+    if policy.require_source:
+        checks.hold(~checks.has_source, Reason.NO_SOURCE)
+    checks.hold(~(checks.has_source | checks.has_candidate), Reason.NOTHING_TO_CHECK)
+    recorded = {name: columns[name] for name in recorded_columns(columns, policy)}
+    return _ledger(shard, work, checks, _provenance(recorded, table.num_rows), perceptual)
+
+
+_Column = tuple[pa.Array, npt.NDArray[np.int64] | None]
+
+
+def _text_columns(table: pa.Table) -> Iterator[tuple[str, _Column]]:
+    """Yields every scalar or list column as text, with the row of each value (None: 1 to 1)."""
+    while any(pa.types.is_struct(field.type) for field in table.schema):
+        table = table.flatten()
+    for name, chunked in zip(table.column_names, table.columns, strict=True):
+        column = chunked.combine_chunks()
+        rows = None
+        while pa.types.is_list(column.type) or pa.types.is_large_list(column.type):
+            parents = pc.list_parent_indices(column).to_numpy()
+            rows = parents if rows is None else rows[parents]
+            column = pc.list_flatten(column)
+        if pa.types.is_dictionary(column.type):
+            column = column.dictionary_decode()
+        if pa.types.is_binary(column.type) or pa.types.is_fixed_size_binary(column.type):
+            # A digest in raw form; bytes of any other meaning are no provenance.
+            column = pa.array([None if v is None else v.hex() for v in column.to_pylist()])
+        elif pa.types.is_nested(column.type):
+            continue
+        elif not pa.types.is_string(column.type):
+            column = pc.cast(column, pa.string())
+        yield name, (column, rows)
+
+
+def _present(column: pa.Array) -> npt.NDArray[np.bool_]:
+    trimmed = pc.utf8_length(pc.utf8_trim_whitespace(column))
+    present: npt.NDArray[np.bool_] = (
+        pc.fill_null(pc.greater(trimmed, 0), False).to_numpy(zero_copy_only=False).astype(bool)
+    )
+    return present
+
+
+def _check_sources(
+    lists: ListSet,
+    name: str,
+    column: pa.Array,
+    rows: npt.NDArray[np.int64] | None,
+    checks: _Checks,
+) -> None:
+    present = np.flatnonzero(_present(column))
+    checks.has_source[present if rows is None else rows[present]] = True
+    matches = lists.match_sources(column, name)
+    for index, findings in matches.hits.items():
+        checks.find(index if rows is None else int(rows[index]), findings)
+    bad = np.asarray(matches.bad, np.int64)
+    checks.hold(bad if rows is None else rows[bad], Reason.BAD_SOURCE)
+
+
+def _check_declared(
+    lists: ListSet,
+    signal: str,
+    name: str,
+    column: pa.Array,
+    rows: npt.NDArray[np.int64] | None,
+    checks: _Checks,
+) -> None:
+    present = np.flatnonzero(_present(column))
+    checks.has_candidate[present if rows is None else rows[present]] = True
+    view = f"declared:{name}"
+    hits: dict[int, list[Finding]]
+    if signal_types()[signal].kind is SignalKind.DIGEST:
+        matches = lists.match_digests(signal, column, view)
+        hits, bad = matches.hits, np.asarray(matches.bad, np.int64)
+    else:
+        hits, bad = _match_declared_perceptual(lists, signal, column, present, view)
+    for index, findings in hits.items():
+        checks.find(index if rows is None else int(rows[index]), findings)
+    checks.hold(bad if rows is None else rows[bad], Reason.BAD_DECLARED_HASH)
+
+
+def _match_declared_perceptual(
+    lists: ListSet, signal: str, column: pa.Array, present: npt.NDArray[np.int64], view: str
+) -> tuple[dict[int, list[Finding]], npt.NDArray[np.int64]]:
+    width = signal_types()[signal].bits // 8
+    hits: dict[int, list[Finding]] = {}
+    bad: list[int] = []
+    for index in present.tolist():
+        try:
+            raw = bytes.fromhex(column[index].as_py().strip())
+        except ValueError:
+            raw = b""
+        if len(raw) != width:
+            bad.append(index)
+        elif signal in lists.signal_types:
+            query = np.frombuffer(raw, np.uint8).reshape(1, width)
+            hits[index] = lists.match_perceptual(signal, query, [view])
+    return hits, np.asarray(bad, np.int64)
+
+
+def _provenance(columns: dict[str, _Column], rows: int) -> pa.MapArray:
+    """Interleaves columns into one map per row, leaving nulls out; no Python per row."""
+    names: list[str] = []
+    labels, owners = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
+    values = [pa.array([], pa.string())]
+    for name, (column, parents) in columns.items():
+        valid = np.flatnonzero(column.is_valid().to_numpy(zero_copy_only=False))
+        base = len(names)
+        if parents is None:
+            owner, label = valid, np.full(len(valid), base)
+            names.append(name)
+        else:
+            owner = parents[valid]
+            place = valid - np.searchsorted(parents, owner)
+            label = base + place
+            names += [f"{name}[{number}]" for number in range(int(place.max(initial=-1)) + 1)]
+        owners.append(owner)
+        labels.append(label)
+        values.append(column.take(pa.array(valid)))
+    owned = np.concatenate(owners)
+    order = np.argsort(owned, kind="stable")
+    offsets = np.concatenate([[0], np.cumsum(np.bincount(owned, minlength=rows))])
+    keys = pa.array(names, pa.string()).take(pa.array(np.concatenate(labels)[order]))
+    items = pa.concat_arrays(values).take(pa.array(order))
+    return pa.MapArray.from_arrays(pa.array(offsets, pa.int32()), keys, items)
+
+
+def _findings(findings: dict[int, list[Finding]], rows: int) -> pa.ListArray:
+    counts = np.zeros(rows, np.int64)
+    for row, found in findings.items():
+        counts[row] = len(found)
+    offsets = np.concatenate([[0], np.cumsum(counts)])
+    values = [finding._asdict() for row in sorted(findings) for finding in findings[row]]
+    return pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), pa.array(values, FINDING_TYPE))
+
+
+def _ledger(
+    shard: Shard,
+    work: WorkRange,
+    checks: _Checks,
+    provenance: pa.MapArray,
+    perceptual: list[str],
+) -> pa.Table:
+    rows = len(checks.held)
+    verdict = np.where(checks.held == 0, Verdict.ADMITTED.value, Verdict.UNSCANNABLE.value)
+    verdict = verdict.astype(object)
+    reason = np.array([reason.value for reason in _HELD], object)[checks.held]
+    tiers: list[str | None] = [None] * rows
+    for row, findings in checks.findings.items():
+        tiers[row] = tier(findings)
+        if tiers[row] is not None:
+            verdict[row], reason[row] = Verdict.QUARANTINED.value, Reason.MATCHED.value
+    numbers = range(work.first, work.first + rows)
+    members = [str(number) for number in numbers]
+    known = {
+        "asset_id": [asset_id(shard.name, member) for member in members],
+        "shard": pa.repeat(shard.name, rows),
+        "member": members,
+        "field": pa.repeat("", rows),
+        "position": np.arange(work.first, work.first + rows, dtype=np.int64),
+        "sample": members,
+        "verdict": verdict,
+        "reason": reason,
+        "tier": tiers,
+        "findings": _findings(checks.findings, rows),
+        "media_type": pa.repeat("", rows),
+        "provenance": provenance,
+        "sidecars": pa.ListArray.from_arrays(
+            pa.array(np.zeros(rows + 1), pa.int32()), pa.array([], SIDECAR_TYPE)
+        ),
+    }
+    schema = ledger_schema(perceptual)
+    return pa.table(
+        [
+            pa.array(known[field.name], field.type)
+            if isinstance(known.get(field.name), list | np.ndarray)
+            else known.get(field.name, pa.nulls(rows, field.type)).cast(field.type)
+            for field in schema
+        ],
+        schema=schema,
+    )

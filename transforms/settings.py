@@ -1,0 +1,100 @@
+"""What the steps of one run share; small, picklable, and without any secret."""
+
+import functools
+import hashlib
+import json
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from ingestgate.fingerprints.selftest import self_test as fingerprints_self_test
+
+from ingestgate.blocklists.listset import ListSet
+from ingestgate.blocklists.selftest import self_test as lists_self_test
+from ingestgate.transforms.judging import Judge
+from ingestgate.transforms.policy import Policy
+
+#: Raised whenever the same bytes, policy and lists could give another verdict or other
+#: fingerprints than before, so that older ledger parts are not taken for current.
+JUDGING_VERSION = 1
+
+
+@dataclass(frozen=True, slots=True)
+class RunSettings:
+    """Where a run reads and writes, and by which rules.
+
+    Attributes:
+        policy: The effective policy.
+        lists: Folder of compiled lists.
+        lists_digest: Hex digest of the list set that the driver verified.
+        output, quarantine, evidence: Root folders.
+        dataset: The input as the run was told.
+        recipients: Public age recipients; workers never see anything that opens the vault.
+        progress: A folder on the driver's machine for progress notes, or "".
+        software: Version of the program.
+        dry_run: Judge and report, but write neither output nor quarantine.
+    """
+
+    policy: Policy
+    lists: str
+    lists_digest: str
+    output: str
+    quarantine: str
+    evidence: str
+    dataset: str
+    recipients: tuple[str, ...]
+    progress: str
+    software: str
+    dry_run: bool = False
+
+    @property
+    def context(self) -> str:
+        """Hex digest of all that decides a verdict: policy, lists, the judging's version."""
+        return context_digest(self.policy, self.lists_digest)
+
+    @property
+    def ledger(self) -> str:
+        """Root of the ledger."""
+        return f"{self.evidence}/ledger"
+
+
+def policy_digest(policy: Policy) -> str:
+    """Returns the hex SHA-256 of a policy's canonical JSON."""
+    text = json.dumps(policy.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def context_digest(policy: Policy, lists_digest: str) -> str:
+    """Returns the hex digest that ledger parts and receipts are bound to."""
+    text = f"{JUDGING_VERSION}\n{policy_digest(policy)}\n{lists_digest}\n"
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def open_judge(policy: Policy, lists: str, lists_digest: str | None = None) -> Judge:
+    """Opens a judge for this process, after it has shown that it catches what it must.
+
+    Args:
+        policy: The policy.
+        lists: Folder of compiled lists.
+        lists_digest: The set that was verified before; None verifies it now.
+
+    Raises:
+        ListError: The lists are refused, or are not the set that was verified.
+        SelfTestError: A fingerprint or a matcher does not give its known answer.
+    """
+    return _open_judge(policy.model_dump_json(), lists, lists_digest)
+
+
+@functools.lru_cache(maxsize=1)
+def _open_judge(policy_json: str, lists: str, lists_digest: str | None) -> Judge:
+    # One judge a process: the steps of a fused stage, and bundle after bundle, share it.
+    policy = Policy.model_validate_json(policy_json)
+    fingerprints_self_test()
+    lists_self_test()
+    opened = ListSet.open(
+        lists,
+        now=datetime.now(UTC),
+        overrides=policy.list_overrides(),
+        verify=lists_digest is None,
+        expected_digest=lists_digest,
+    )
+    return Judge(policy, opened)
