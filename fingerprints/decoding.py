@@ -10,12 +10,15 @@ same pixels but for clipped colours and rounding (PDQ 0 to 4 bits, once 8; pHash
 
 import io
 import itertools
+import logging
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
 import numpy as np
 from PIL import ExifTags, Image
+from PIL.JpegImagePlugin import JpegImageFile
+from PIL.MpoImagePlugin import MpoImageFile
 
 from ingestgate.assets.verdict import Reason
 from ingestgate.fingerprints.limits import DecodeLimits
@@ -23,6 +26,9 @@ from ingestgate.fingerprints.normalising import lumas
 from ingestgate.fingerprints.sniffing import sniff
 from ingestgate.fingerprints.unscannable import Unscannable
 from ingestgate.fingerprints.views import EXIF_THUMBNAIL, Picture
+
+# Pillow logs what it reads: tags and their values, at level DEBUG.
+logging.getLogger("PIL").setLevel(logging.CRITICAL + 1)
 
 # Formats that say how many frames they have only when read to the end.
 _UNCOUNTED = frozenset({"GIF", "TIFF"})
@@ -38,7 +44,7 @@ class Decoded:
         frames: Frames taken so far; all of them once `pictures` is exhausted.
     """
 
-    def __init__(self, content: bytes, media_type: str, format: str, limits: DecodeLimits) -> None:  # noqa: A002
+    def __init__(self, content: bytes, media_type: str, format: str, limits: DecodeLimits) -> None:
         self._content = content
         self._limits = limits
         self._stream = io.BytesIO(content)
@@ -46,6 +52,7 @@ class Decoded:
         self.frames = 0
         with _refusing(media_type):
             self._image = Image.open(self._stream, formats=(format,))
+            self._frame: Image.Image = self._image
             self.width, self.height = self._image.size
             self._pixels_left = limits.max_total_pixels
             self._claimed = 0 if format in _UNCOUNTED else getattr(self._image, "n_frames", 1)
@@ -64,7 +71,7 @@ class Decoded:
                     return
                 self._check_frames(frame + 1)
                 self._check_pixels()
-                self._pixels_left -= self._image.width * self._image.height
+                self._pixels_left -= self._frame.width * self._frame.height
                 found = [_picture(frame, *each) for each in lumas(self._load())]
             self.frames = frame + 1
             yield from found
@@ -78,6 +85,11 @@ class Decoded:
                 return False
             if frame:
                 self._image.seek(frame)  # EOFError: fewer frames than claimed, so truncated
+            if frame and isinstance(self._image, MpoImageFile):
+                # Loaded in place (Pillow 12.3), an image of another mode than the one before it
+                # is written beyond the memory of that one.
+                offset = self._image.offset
+                self._frame = JpegImageFile(io.BytesIO(self._content[offset:]))
             return True
         try:
             self._image.seek(frame)
@@ -92,10 +104,10 @@ class Decoded:
         return self._content[end - 1 : end] == b";"
 
     def _load(self) -> Image.Image:
-        if self._image.format in {"JPEG", "MPO"} and self._image.mode == "RGB":
-            self._image.draft("L", None)
-        self._image.load()
-        return self._image
+        if self._frame.format in {"JPEG", "MPO"} and self._frame.mode == "RGB":
+            self._frame.draft("L", None)
+        self._frame.load()
+        return self._frame
 
     def _check_frames(self, frames: int) -> None:
         if frames > self._limits.max_frames:
@@ -105,7 +117,7 @@ class Decoded:
 
     def _check_pixels(self) -> None:
         """Refuses the current frame, before it is decoded, if it or all together are too large."""
-        pixels = self._image.width * self._image.height
+        pixels = self._frame.width * self._frame.height
         if pixels > self._limits.max_pixels:
             raise Unscannable(
                 Reason.TOO_MANY_PIXELS, f"a frame has more pixels than {self._limits.max_pixels}"
@@ -132,9 +144,7 @@ class Decoded:
             with suppress(Unscannable):
                 opened = Decoded(content, "image/jpeg", "JPEG", self._limits)
                 with _refusing(opened.media_type):
-                    found = [
-                        _picture(0, EXIF_THUMBNAIL, luma) for _, luma in lumas(opened._load())
-                    ]
+                    found = [_picture(0, EXIF_THUMBNAIL, luma) for _, luma in lumas(opened._load())]
                 yield from found
 
 

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
+from PIL import Image
 
 from ingestgate.assets.errors import UsageError
 from ingestgate.assets.ledger import PerceptualView
@@ -114,7 +115,5 @@ def _blank(picture: Picture) -> bool:
 
 def _compile(scheme: PerceptualHash) -> None:
     """Has a hash compile (or load from disk) its kernels, on a picture that has every view."""
-    from PIL import Image
-
     luma = np.zeros((600, 600), np.uint8)
     scheme.compute(Picture(0, "", Image.fromarray(luma), luma))

@@ -19,12 +19,12 @@ class Banded(NamedTuple):
 
     Attributes:
         first: int64[rows], column of each row's first entry.
-        count: int64[rows], entries of each row, at least 1.
+        taps: int64[rows], entries of each row, at least 1.
         weights: float64[rows, longest], padded with zeros.
     """
 
     first: NDArray[np.int64]
-    count: NDArray[np.int64]
+    taps: NDArray[np.int64]
     weights: NDArray[np.float64]
 
 
@@ -107,7 +107,7 @@ def resampling(length: int, points: int, kernel: int) -> Banded:
     support = kernel * stretch
     first = np.empty(points, np.int64)
     count = np.empty(points, np.int64)
-    weights = np.zeros((points, int(math.ceil(support)) * 2 + 1), np.float64)
+    weights = np.zeros((points, math.ceil(support) * 2 + 1), np.float64)
     for row in range(points):
         centre = (row + 0.5) * scale
         start = max(0, int(centre - support + 0.5))
@@ -132,16 +132,18 @@ def compose(outer: Banded, inner: Banded) -> Banded:
     first = np.empty(points, np.int64)
     count = np.empty(points, np.int64)
     for row in range(points):
-        start, stop = outer.first[row], outer.first[row] + outer.count[row]
+        start, stop = outer.first[row], outer.first[row] + outer.taps[row]
         first[row] = inner.first[start:stop].min()
-        count[row] = (inner.first[start:stop] + inner.count[start:stop]).max() - first[row]
+        count[row] = (inner.first[start:stop] + inner.taps[start:stop]).max() - first[row]
     weights = np.zeros((points, count.max()), np.float64)
     for row in range(points):
-        for tap in range(outer.count[row]):
+        for tap in range(outer.taps[row]):
             middle = outer.first[row] + tap
             shift = inner.first[middle] - first[row]
-            for entry in range(inner.count[middle]):
-                weights[row, shift + entry] += outer.weights[row, tap] * inner.weights[middle, entry]
+            for entry in range(inner.taps[middle]):
+                weights[row, shift + entry] += (
+                    outer.weights[row, tap] * inner.weights[middle, entry]
+                )
     return Banded(first, count, weights)
 
 
@@ -157,7 +159,7 @@ def apply(luma: Any, rows: Banded, columns: Banded) -> Any:
     height, width = len(rows.first), luma.shape[1]
     narrow = np.zeros((height, width), np.float32)
     for row in range(height):
-        for tap in range(rows.count[row]):
+        for tap in range(rows.taps[row]):
             weight = np.float32(rows.weights[row, tap])
             source = luma[rows.first[row] + tap]
             for column in range(width):
@@ -165,7 +167,7 @@ def apply(luma: Any, rows: Banded, columns: Banded) -> Any:
     result = np.empty((height, len(columns.first)), np.float32)
     for column in range(len(columns.first)):
         start = columns.first[column]
-        weights = columns.weights[column, : columns.count[column]].astype(np.float32)
+        weights = columns.weights[column, : columns.taps[column]].astype(np.float32)
         for row in range(height):
             total = np.float32(0.0)
             for tap in range(len(weights)):

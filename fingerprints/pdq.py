@@ -1,10 +1,11 @@
 """PDQ, the 256-bit perceptual hash of ThreatExchange, as banded linear operators.
 
 The reference blurs every pixel with two passes of box filters and then keeps 64 x 64 of them.
-Both steps are linear and separable, so together they are one banded matrix from the left and one
-from the right (see `operators`); so is the scaling that a port of PDQ does before. The 2-D DCT-II of that 64 x 64 buffer, frequencies 1 to 16 each way, thresholded at
-its median, is the hash. A turned or mirrored picture has the same coefficients with other signs
-or transposed, so the eight orientations come from one DCT.
+Both steps are linear and separable, so together they are one banded matrix from the left and
+one from the right (see `operators`); so is the scaling that some ports of PDQ do before. The
+2-D DCT-II of that 64 x 64 buffer, frequencies 1 to 16 each way, thresholded at its median, is
+the hash. A turned or mirrored picture has the same coefficients with other signs, or
+transposed, so the eight orientations come from one DCT.
 
 Source: "PDQ: An Algorithm for Image Hashing" (Meta, 2019) and its C++ reference. Equal to
 `pdqhash` bit for bit except where a coefficient lies within float32's rounding of the median.
@@ -145,10 +146,12 @@ def _pdq(luma: Any, rows: Any, columns: Any, dct: Any, dct_t: Any, oriented: Any
 @lru_cache(maxsize=1024)
 def _operator(length: int, points: int, scaling: str) -> Banded:
     """Returns the way from ``length`` points by a view's ``points`` to the buffer's 64."""
+    blurred: Banded = tent(points, _SIDE)
     if scaling == FULL:
-        return tent(length, _SIDE)
+        return blurred
     scaled = nearest(length, points) if scaling == SQUARE else resampling(length, points, BICUBIC)
-    return compose(tent(points, _SIDE), scaled)
+    composed: Banded = compose(blurred, scaled)
+    return composed
 
 
 def pdq(

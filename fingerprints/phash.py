@@ -66,9 +66,9 @@ def _convolve(luma: Any, rows: Any, columns: Any) -> Any:
 @lru_cache(maxsize=512)
 def _taps(length: int) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int32]]:
     """Returns the resampling to 32 points with weights in fixed point."""
-    taps: Banded = resampling(length, _SIDE, LANCZOS)
-    fixed = taps.weights * (1 << _FRACTION_BITS)
-    return taps.first, taps.count, np.trunc(fixed + np.copysign(0.5, fixed)).astype(np.int32)
+    banded: Banded = resampling(length, _SIDE, LANCZOS)
+    fixed = banded.weights * (1 << _FRACTION_BITS)
+    return banded.first, banded.taps, np.trunc(fixed + np.copysign(0.5, fixed)).astype(np.int32)
 
 
 def shrink(luma: NDArray[np.uint8]) -> NDArray[np.uint8]:

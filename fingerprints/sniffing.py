@@ -50,8 +50,7 @@ _SIGNATURES = (
     (rb"fLaC", Media("audio/flac")),
     (rb"\x00\x00\x01[\xb3\xba]", Media("video/mpeg")),
     (
-        rb"(?:\xef\xbb\xbf)?\s*(?:<\?xml.{0,900}?)?(?:<!--.{0,900}?-->\s*)*"
-        rb"(?:<!DOCTYPE svg.{0,900}?)?<svg[\s>]",
+        rb"(?:\xef\xbb\xbf)?\s*(?:<[?!].{0,2000}?)?<svg[\s>]",
         Media("image/svg+xml"),
     ),
 )

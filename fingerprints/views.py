@@ -31,6 +31,7 @@ SQUARE = "square-512"  #: stretched to 512 x 512 (PDQ in C++ and WebAssembly)
 
 ON_BLACK = "on-black"
 OPAQUE = "opaque"
+CLIPPED = "clipped"
 EXIF_THUMBNAIL = "exif-thumbnail"
 
 _SIDE = 512  # pixels
@@ -46,10 +47,9 @@ def scaled_size(height: int, width: int, scaling: str) -> tuple[int, int]:
     if scaling == SQUARE:
         return _SIDE, _SIDE
     if scaling == THUMBNAIL:
-        long, short = max(height, width), min(height, width)
-        ratio = short / long
-        exact = _SIDE * ratio
-        side = max(1, min(math.floor(exact), math.ceil(exact), key=lambda n: abs(ratio - n / _SIDE)))
+        aspect = min(height, width) / max(height, width)
+        around = (math.floor(_SIDE * aspect), math.ceil(_SIDE * aspect))
+        side = max(1, min(around, key=lambda short: abs(aspect - short / _SIDE)))
         return (_SIDE, side) if height >= width else (side, _SIDE)
     return height, width
 
@@ -59,8 +59,8 @@ class Picture(NamedTuple):
 
     Attributes:
         frame: 0-based frame or page it comes from.
-        variant: "" for the frame as shown on white; else `ON_BLACK`, `OPAQUE` (alpha ignored)
-            or `EXIF_THUMBNAIL`.
+        variant: "" for the frame as shown on white; else `ON_BLACK`, `OPAQUE` (alpha ignored),
+            `CLIPPED` (levels above 255 white) or `EXIF_THUMBNAIL`.
         image: In Pillow's mode L.
         luma: The same pixels, uint8[height, width].
     """

@@ -1,0 +1,50 @@
+"""A known-answer test of the whole way from bytes to fingerprints."""
+
+import io
+
+import numpy as np
+from PIL import Image
+
+from ingestgate.assets.errors import SelfTestError
+from ingestgate.fingerprints.digests import digests
+from ingestgate.fingerprints.fingerprinter import Fingerprinter
+from ingestgate.fingerprints.limits import DecodeLimits
+from ingestgate.fingerprints.unscannable import Unscannable
+
+_SHA1_OF_ABC = "a9993e364706816aba3e25717850c26c9cd0d89d"  # FIPS 180
+_PDQ = "389c1acaecb1f87838f18568c273d0e1c30b2f96370b6a15dd6eb88e3a9ed570"
+_PHASH = "c2073c383b757ab4"
+
+
+def _picture() -> bytes:
+    """Returns a benign generated picture as PNG: a wavy gradient and three shapes."""
+    y, x = np.mgrid[0:480, 0:640]
+    luma = (x * 3 + y * 5) // 25 + ((x // 40) * (y // 48) * 7) % 60
+    luma[(x - 200) ** 2 + (y - 150) ** 2 < 90**2] = 250
+    luma[300:430, 380:600] = 15
+    luma[(x + 2 * y > 1250) & (x < 560)] = 128
+    sink = io.BytesIO()
+    Image.fromarray(luma.astype(np.uint8)).save(sink, "PNG", compress_level=1)
+    return sink.getvalue()
+
+
+def self_test() -> None:
+    """Checks that this installation computes the fingerprints that it must.
+
+    A decoder, compiler or CPU that deviates would let everything through in silence.
+
+    Raises:
+        SelfTestError: It does not.
+    """
+    if digests(b"abc")["sha1"] != _SHA1_OF_ABC:
+        raise SelfTestError("fingerprints: the digest of a known text is wrong")
+    try:
+        found = Fingerprinter(("pdq", "phash"), DecodeLimits()).fingerprint(_picture())
+    except Unscannable as error:
+        raise SelfTestError(f"fingerprints: a known picture is unscannable: {error}") from error
+    for name, width, expected in (("pdq", 32, _PDQ), ("phash", 8, _PHASH)):
+        if found.low_quality or found.perceptual[name][0].hashes[:width].hex() != expected:
+            raise SelfTestError(
+                f"fingerprints: {name} of a known picture is wrong; reinstall ingestgate's pinned "
+                "dependencies, and clear numba's cache"
+            )
