@@ -33,10 +33,7 @@ def load_policy(path: str, model: type[M]) -> M:
     problems = [f"{path}:{line}: {what}" for line, what in _duplicates(root)] if root else []
     if problems:
         raise PolicyError("\n".join(problems))
-    try:
-        data = yaml.SafeLoader("").construct_document(root) if root else None
-    except (yaml.YAMLError, ValueError) as error:  # a tag, or `2001-99-99`
-        raise PolicyError(f"{path}:{_line_of(error)}: {_what(error)}") from error
+    data = _construct(path, root) if root else None
     if data is None:
         data = {}
     if not isinstance(data, dict):
@@ -86,13 +83,45 @@ def _read(path: str) -> str:
 def _compose(path: str, text: str) -> yaml.Node | None:
     try:
         root = yaml.compose(text, yaml.SafeLoader)
-    except yaml.YAMLError as error:
-        raise PolicyError(f"{path}:{_line_of(error)}: not YAML: {_what(error)}") from error
+    except yaml.MarkedYAMLError as error:
+        raise PolicyError(f"{path}:{_line_of(error)}: not YAML: {error.problem}") from error
+    except yaml.reader.ReaderError as error:
+        line = text.count("\n", 0, error.position) + 1
+        raise PolicyError(f"{path}:{line}: not YAML: {error.reason}") from error
     except RecursionError as error:
         raise PolicyError(f"{path}: nested too deeply for a policy") from error
     if root is not None and _weight(path, root, {}, ()) > MAX_NODES:
         raise PolicyError(f"{path}: its aliases stand for more than {MAX_NODES} values")
     return root
+
+
+def _construct(path: str, root: yaml.Node) -> Any:
+    try:
+        return yaml.SafeLoader("").construct_document(root)
+    except yaml.MarkedYAMLError as error:
+        raise PolicyError(f"{path}:{_line_of(error)}: {error.problem}") from error
+    except _BAD_SCALAR as error:
+        line = next((node.start_mark.line + 1 for node in _scalars(root) if _is_bad(node)), 1)
+        raise PolicyError(f"{path}:{line}: a value that is not of its YAML type") from error
+
+
+#: What PyYAML's constructors leak for `2001-99-99`, `!!bool x`, `!!timestamp x`.
+_BAD_SCALAR = (ValueError, KeyError, AttributeError)
+
+
+def _scalars(node: yaml.Node) -> Iterator[yaml.Node]:
+    if isinstance(node, yaml.ScalarNode):
+        yield node
+    for child in _children(node):
+        yield from _scalars(child)
+
+
+def _is_bad(node: yaml.Node) -> bool:
+    try:
+        yaml.SafeLoader("").construct_document(node)
+    except _BAD_SCALAR:
+        return True
+    return False
 
 
 def _weight(path: str, node: yaml.Node, known: dict[int, int], above: tuple[int, ...]) -> int:
@@ -135,13 +164,9 @@ def _duplicates(root: yaml.Node) -> list[tuple[int, str]]:
     return sorted(found)
 
 
-def _line_of(error: Exception) -> int:
-    mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
-    return mark.line + 1 if mark is not None else 1
-
-
-def _what(error: Exception) -> str:
-    return getattr(error, "problem", None) or str(error)
+def _line_of(error: yaml.MarkedYAMLError) -> int:
+    mark = error.problem_mark or error.context_mark
+    return int(mark.line) + 1 if mark is not None else 1
 
 
 def _line(root: yaml.Node | None, detail: ErrorDetails) -> int:
