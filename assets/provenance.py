@@ -26,8 +26,8 @@ def flatten(value: Mapping[str, object]) -> dict[str, str]:
     Nested mappings are joined with dots (``exif.model``), lists are numbered (``urls[0]``).
     Text is kept; numbers and booleans become their JSON text, times their ISO 8601 text, other
     scalars their ``str``. Nulls and bytes are left out. Where two scalars come under the same
-    name with different values (``{"a.b": 1, "a": {"b": 2}}``), the later one gets ``#2``,
-    ``#3``... so that neither can hide the other.
+    name with different values (``{"a.b": 1, "a": {"b": 2}}``), the later one gets
+    ``[#2]``, ``[#3]``... so that neither can hide the other.
     """
     flat: dict[str, str] = {}
     # A stack and not recursion: how deep a record nests is the input's choice.
@@ -54,7 +54,7 @@ def _put(flat: dict[str, str], name: str, text: str) -> None:
     unique, number = name, 1
     while unique in flat and flat[unique] != text:
         number += 1
-        unique = f"{name}#{number}"
+        unique = f"{name}[#{number}]"
     flat[unique] = text
 
 

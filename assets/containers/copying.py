@@ -35,7 +35,7 @@ class ShardCopy:
             for path in (shard.path, *shard.parts):
                 name = sibling_name(shard, path)
                 output = stack.enter_context(PendingOutput(output_root, name))
-                self._outputs.append((output, _copy(shard.name, path, output)))
+                self._outputs.append((output, copy_bytes(shard.name, path, output)))
             self._files = stack.pop_all()
         #: The shard as it lies in the temporary files: what to verify before publishing.
         self.shard = shard._replace(
@@ -70,8 +70,13 @@ def sibling_name(shard: Shard, path: str) -> str:
     return storage.join(storage.parent(shard.name), storage.basename(path))
 
 
-def _copy(shard: str, path: str, output: PendingOutput) -> int | None:
-    """Copies a file's bytes; returns its modification time in ns where it is local."""
+def copy_bytes(shard: str, path: str, output: PendingOutput) -> int | None:
+    """Copies a file's bytes; returns its modification time in ns where it is local.
+
+    Raises:
+        ShardError: The file cannot be read.
+        StorageError: The copy cannot be written.
+    """
     with storage.open_read(path) as source:
         modified = None if storage.is_remote(path) else os.fstat(source.fileno()).st_mtime_ns
         try:

@@ -51,9 +51,8 @@ class WebDataset:
         if size <= options.range_bytes or _compressed(shard):
             return [WorkRange(0, 1, 0, size)]
         starts = [0]
-        chunk = _REMOTE_CHUNK if storage.is_remote(shard.path) else _WALK_CHUNK
         with storage.open_read(shard.path) as source:
-            window = Window(source, shard.name, chunk=chunk)
+            window = Window(source, shard.name, chunk=_walk_chunk(shard))
             key: str | None = None
             for entry in tar.walk(window, shard.name, size, last=True, data=False, size=size):
                 found = _key(entry)
@@ -94,6 +93,23 @@ class WebDataset:
             else (f"{member.name}.tar", raw.get(member.position, b""))
             for member in sample.members
         )
+
+
+def walk_keys(shard: Shard, stop: int) -> Iterator[str]:
+    """Yields the keys of the samples that begin before a range's start, reading headers only.
+
+    A key comes once for each member.
+    """
+    with storage.open_read(shard.path) as source:
+        window = Window(source, shard.name, chunk=_walk_chunk(shard))
+        for entry in tar.walk(window, shard.name, stop, last=False, data=False):
+            found = _key(entry)
+            if found is not None:
+                yield readable(found[0])
+
+
+def _walk_chunk(shard: Shard) -> int:
+    return _REMOTE_CHUNK if storage.is_remote(shard.path) else _WALK_CHUNK
 
 
 def _key(entry: tar.Entry) -> tuple[str, str] | None:

@@ -42,7 +42,7 @@ def test_times_and_decimals_are_kept_as_text() -> None:
 
 
 def test_a_name_that_comes_twice_hides_nothing() -> None:
-    assert flatten({"a.b": 1, "a": {"b": 2}}) == {"a.b": "1", "a.b#2": "2"}
+    assert flatten({"a.b": 1, "a": {"b": 2}}) == {"a.b": "1", "a.b[#2]": "2"}
     assert flatten({"a.b": 1, "a": {"b": 1}}) == {"a.b": "1"}
 
 

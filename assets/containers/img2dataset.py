@@ -1,0 +1,103 @@
+"""img2dataset's trio: a WebDataset tar, a Parquet file of its rows, and ``_stats.json``.
+
+The Parquet file has a row for each URL that was tried, the tar only what arrived; rows and
+samples meet under the row's ``key``. A row without a sample is a reference: it has a source
+to check, and no bytes. What is taken from the tar is taken from the rows, and counted out of
+the stats, so that the three agree as they did.
+
+The shard's `path` is the tar, its `parts` are the Parquet file and, where there is one, the
+stats file, which img2dataset itself takes for the mark of a finished shard.
+"""
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import ClassVar, NamedTuple
+
+from ingestgate.assets.containers.container import ReadOptions
+from ingestgate.assets.containers.packaging import packed
+from ingestgate.assets.containers.trio_files import keys_of, open_rows
+from ingestgate.assets.containers.trio_writer import TrioWriter, has_row, is_reference
+from ingestgate.assets.containers.webdataset import WebDataset, walk_keys
+from ingestgate.assets.errors import ShardError
+from ingestgate.assets.provenance import flatten
+from ingestgate.assets.shard import Kind, Member, Sample, Shard, WorkRange
+
+# Positions of rows without a sample: behind every byte offset of a tar.
+_ROWS_FROM = 1 << 48
+
+
+class Row(NamedTuple):
+    """One row of the Parquet file: its number and all its scalars as text."""
+
+    number: int
+    provenance: Mapping[str, str]
+
+
+class Img2Dataset:
+    """Trios of tar, Parquet and stats (see `container.SampleContainer`)."""
+
+    name: ClassVar[str] = "img2dataset"
+    copies_whole: ClassVar[bool] = True
+
+    def __init__(self) -> None:
+        self._tar = WebDataset()
+
+    def cut(self, shard: Shard, options: ReadOptions) -> list[WorkRange]:
+        """Cuts the tar; the rows without a sample are in the last range."""
+        return self._tar.cut(shard, options)
+
+    def range_sha256(self, shard: Shard, work: WorkRange) -> str:
+        """Returns "": members are verified one by one."""
+        return ""
+
+    def read(self, shard: Shard, work: WorkRange, options: ReadOptions) -> Iterator[Sample]:
+        """Yields a range's samples with their rows; then, in the last one, the other rows."""
+        rows = _rows(shard)
+        last = work.number == work.total - 1
+        present = set(walk_keys(shard, work.start)) if last else set()
+        for sample in self._tar.read(shard, work, options):
+            if has_row(sample):
+                present.add(sample.key)
+                row = rows.get(sample.key)
+                if row is not None:
+                    merged = _merged(row.provenance, sample.provenance)
+                    sample = replace(sample, provenance=merged)
+            yield sample
+        if last:
+            for key, row in rows.items():
+                if key not in present:
+                    member = Member(key, _ROWS_FROM + row.number, None, Kind.REFERENCE)
+                    yield Sample(key, (member,), row.provenance, ())
+
+    def rewrite(self, shard: Shard, output_root: str) -> TrioWriter:
+        """Returns a writer of the three files."""
+        return TrioWriter(shard, output_root, self._tar.rewrite(shard, output_root))
+
+    def package(self, shard: Shard, sample: Sample) -> list[tuple[str, bytes]]:
+        """Returns the members' files, and the row as JSON."""
+        row = json.dumps(dict(sample.provenance), indent=1, ensure_ascii=False).encode()
+        files = [] if is_reference(sample) else self._tar.package(shard, sample)
+        return packed([*files, (f"{sample.key}.provenance.json", row)])
+
+
+def _rows(shard: Shard) -> dict[str, Row]:
+    """Reads all rows, by key, in their order."""
+    rows: dict[str, Row] = {}
+    with open_rows(shard) as source:
+        for group in range(source.metadata.num_row_groups):
+            table = source.read_row_group(group)
+            for key, record in zip(keys_of(shard, table), table.to_pylist(), strict=True):
+                if key in rows:
+                    raise ShardError(shard.name, f"two rows of the Parquet file have key {key!r}")
+                rows[key] = Row(len(rows), flatten(record))
+    return rows
+
+
+def _merged(row: Mapping[str, str], sidecar: Mapping[str, str]) -> dict[str, str]:
+    """Joins what the two say; where they differ, the sidecar's is kept as ``json.<name>``."""
+    merged = dict(row)
+    for name, value in sidecar.items():
+        if merged.setdefault(name, value) != value:
+            merged[f"json.{name}"] = value
+    return merged

@@ -1,0 +1,97 @@
+"""The Parquet and stats files of img2dataset's trio."""
+
+import json
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from ingestgate.assets import storage
+from ingestgate.assets.errors import ShardError
+from ingestgate.assets.shard import Shard
+
+#: Columns by which img2dataset's Parquet files are known.
+COLUMNS = frozenset({"key", "status"})
+_SUCCESS = "success"
+
+
+@contextmanager
+def open_rows(shard: Shard) -> Iterator[pq.ParquetFile]:
+    """Opens a trio's Parquet file; what goes wrong inside the block is the shard's error."""
+    path = shard.parts[0]
+    try:
+        with storage.open_read(path) as source, pq.ParquetFile(source) as rows:
+            if not set(rows.schema_arrow.names) >= COLUMNS:
+                raise ShardError(shard.name, "its Parquet file has no columns key and status")
+            yield rows
+    except (pa.ArrowException, OSError) as error:
+        problem = f"its Parquet file cannot be read ({type(error).__name__})"
+        raise ShardError(shard.name, problem) from error
+
+
+def keys_of(shard: Shard, table: pa.Table) -> list[str]:
+    """Returns the keys of a table's rows.
+
+    Raises:
+        ShardError: A row has none.
+    """
+    keys = table.column("key").to_pylist()
+    if None in keys:
+        raise ShardError(shard.name, "a row of its Parquet file has no key")
+    return [str(key) for key in keys]
+
+
+class StatsCount:
+    """Counts, of the rows that stay, what ``_stats.json`` counts of all."""
+
+    def __init__(self) -> None:
+        self._statuses: Counter[str] = Counter()
+        self._messages: Counter[str] = Counter()
+
+    def add(self, table: pa.Table) -> None:
+        """Counts a table's rows."""
+        statuses = [str(status) for status in table.column("status").to_pylist()]
+        self._statuses.update(statuses)
+        messages: list[Any] = [None] * len(statuses)
+        if "error_message" in table.column_names:
+            messages = table.column("error_message").to_pylist()
+        # As img2dataset does: a success counts as such, a failure under its message.
+        self._messages.update(
+            status if status == _SUCCESS or message is None else str(message)
+            for status, message in zip(statuses, messages, strict=True)
+        )
+
+    def applied(self, stats: Mapping[str, Any]) -> dict[str, Any]:
+        """Returns stats with their counts replaced; other fields, and the order, stay."""
+        counts: dict[str, Any] = {
+            "count": self._statuses.total(),
+            "successes": self._statuses[_SUCCESS],
+            "failed_to_download": self._statuses["failed_to_download"],
+            "failed_to_resize": self._statuses["failed_to_resize"],
+        }
+        before = stats.get("status_dict")
+        order = [*before, *self._messages] if isinstance(before, dict) else [*self._messages]
+        counts["status_dict"] = {
+            message: self._messages[message]
+            for message in dict.fromkeys(order)
+            if self._messages[message]
+        }
+        return {name: counts.get(name, value) for name, value in stats.items()}
+
+
+def read_stats(shard: Shard, path: str) -> dict[str, Any]:
+    """Reads a stats file.
+
+    Raises:
+        ShardError: It is not a JSON object.
+    """
+    try:
+        stats = json.loads(storage.read_bytes(path))
+    except (ValueError, RecursionError):
+        stats = None
+    if not isinstance(stats, dict):
+        raise ShardError(shard.name, "its stats file is not a JSON object")
+    return stats

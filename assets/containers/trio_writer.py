@@ -1,0 +1,129 @@
+"""Writing what stays of img2dataset's trio, so that its three files agree."""
+
+import json
+from types import TracebackType
+from typing import Self
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from ingestgate.assets.containers.container import OutputFile
+from ingestgate.assets.containers.copying import copy_bytes, sibling_name
+from ingestgate.assets.containers.output import PendingOutput
+from ingestgate.assets.containers.tar_writer import TarWriter
+from ingestgate.assets.containers.trio_files import StatsCount, keys_of, open_rows, read_stats
+from ingestgate.assets.errors import ShardError
+from ingestgate.assets.shard import Kind, Sample, Shard, WorkRange
+
+
+class TrioWriter:
+    """Writes what stays of the three files (a `container.SampleWriter`)."""
+
+    def __init__(self, shard: Shard, output_root: str, tar_writer: TarWriter) -> None:
+        self._shard = shard
+        self._root = output_root
+        self._tar = tar_writer
+        self._kept: set[str] = set()
+        self._seen: set[str] = set()
+        self._parts: list[PendingOutput] = []
+
+    def begin(self, work: WorkRange) -> None:
+        """Starts a range."""
+        self._tar.begin(work)
+
+    def keep(self, sample: Sample) -> None:
+        """Writes a sample exactly as it stood; its row stays."""
+        if has_row(sample):
+            self._seen.add(sample.key)
+            self._kept.add(sample.key)
+        if not is_reference(sample):
+            self._tar.keep(sample)
+
+    def drop(self, sample: Sample) -> None:
+        """Leaves a sample out; its row goes, unless another sample has it."""
+        if has_row(sample):
+            self._seen.add(sample.key)
+        if not is_reference(sample):
+            self._tar.drop(sample)
+
+    def end(self, work: WorkRange) -> None:
+        """Ends a range."""
+        self._tar.end(work)
+
+    def publish(self) -> list[OutputFile]:
+        """Completes all files, then renames tar, Parquet and stats, in this order."""
+        self._tar.complete()
+        for path in self._shard.parts:
+            self._parts.append(PendingOutput(self._root, sibling_name(self._shard, path)))
+        self._write_parts()
+        return [*self._tar.publish(), *(output.publish() for output in self._parts)]
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._tar.__exit__(kind, error, trace)
+        for output in self._parts:
+            output.discard()
+
+    def _write_parts(self) -> None:
+        if self._kept == self._seen:
+            for path, output in zip(self._shard.parts, self._parts, strict=True):
+                copy_bytes(self._shard.name, path, output)
+            return
+        count = StatsCount()
+        with open_rows(self._shard) as source:
+            self._write_rows(source, self._parts[0], count)
+        self._parts[0].complete()
+        for path, output in zip(self._shard.parts[1:], self._parts[1:], strict=True):
+            stats = count.applied(read_stats(self._shard, path))
+            output.write(json.dumps(stats, indent=4).encode())
+            output.complete()
+
+    def _write_rows(self, source: pq.ParquetFile, output: PendingOutput, count: StatsCount) -> None:
+        """Writes the rows that stay, row group by row group, under the input's schema."""
+        metadata = source.metadata
+        with pq.ParquetWriter(
+            output,
+            source.schema_arrow,
+            compression=_codecs(metadata),
+            version=metadata.format_version,
+        ) as writer:
+            for group in range(metadata.num_row_groups):
+                table = source.read_row_group(group)
+                stays = [self._stays(key) for key in keys_of(self._shard, table)]
+                kept = table.filter(pa.array(stays, pa.bool_()))
+                count.add(kept)
+                if kept.num_rows:
+                    writer.write_table(kept, row_group_size=kept.num_rows)
+
+    def _stays(self, key: str) -> bool:
+        if key not in self._seen:
+            raise ShardError(self._shard.name, "has rows that were not judged: it has changed")
+        return key in self._kept
+
+
+def _codecs(metadata: pq.FileMetaData) -> str | dict[str, str]:
+    if not metadata.num_row_groups:
+        return "snappy"
+    group = metadata.row_group(0)
+    columns = [group.column(index) for index in range(group.num_columns)]
+    return {
+        column.path_in_schema: column.compression.replace("UNCOMPRESSED", "NONE")
+        for column in columns
+    }
+
+
+def is_reference(sample: Sample) -> bool:
+    """Whether a sample is a row without bytes."""
+    return sample.members[0].kind is Kind.REFERENCE
+
+
+def has_row(sample: Sample) -> bool:
+    """Whether a sample may have a row: what readers skip has none, whatever its name."""
+    return sample.members[0].kind is not Kind.SKIPPED
