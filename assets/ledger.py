@@ -21,7 +21,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ingestgate.assets import storage
-from ingestgate.assets.errors import LedgerError
+from ingestgate.assets.errors import LedgerError, StorageError
 from ingestgate.assets.shard import Shard, WorkRange
 from ingestgate.assets.verdict import Finding, Reason, Tier, Verdict
 
@@ -287,22 +287,35 @@ def read_part(path: str) -> tuple[PartHeader, pa.Table]:
     try:
         with storage.open_read(path) as source:
             table = pq.read_table(source, page_checksum_verification=True)
+    except StorageError as error:
+        raise LedgerError(path, f"is missing or cannot be read ({error})") from error
     except (pa.ArrowException, OSError) as error:
         raise LedgerError(path, f"not a readable Parquet file ({type(error).__name__})") from error
-    return _header(path, table.schema), table
+    header = _header(path, table.schema)
+    # Page checksums do not cover the footer, where the columns' names are.
+    hashes = [name.removesuffix("_views") for name in table.column_names if name.endswith("_views")]
+    if not table.schema.equals(ledger_schema(hashes)):
+        raise LedgerError(path, "its columns are not a ledger's")
+    return header, table
 
 
 def _header(path: str, schema: pa.Schema) -> PartHeader:
     raw = (schema.metadata or {}).get(_META_KEY)
     if raw is None:
         raise LedgerError(path, "has no ingestgate header")
-    fields = json.loads(raw)
-    version = fields.pop("version", None)
+    try:
+        fields = dict(json.loads(raw))
+        version = fields.pop("version", None)
+    except (ValueError, TypeError) as error:
+        raise LedgerError(path, "its header is damaged") from error
     if version != LEDGER_VERSION:
         raise LedgerError(
             path, f"is of ledger version {version}, this program reads {LEDGER_VERSION}"
         )
-    return PartHeader(**fields)
+    try:
+        return PartHeader(**fields)
+    except TypeError as error:
+        raise LedgerError(path, "its header is damaged") from error
 
 
 def is_current(header: PartHeader | None, shard: Shard, work: WorkRange, context: str) -> bool:
