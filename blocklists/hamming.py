@@ -109,7 +109,7 @@ def _search(
         for chunk in range(radii.shape[0]):
             for first in range(-1, CHUNK_BITS if radii[chunk] >= 1 else 0):
                 # -1 flips no bit; a second flip lies below the first, and none without one.
-                for second in range(-1, first if radii[chunk] >= 2 else 0):
+                for second in range(-1, max(first, 0) if radii[chunk] >= 2 else 0):
                     flipped = 0
                     if first >= 0:
                         flipped ^= 1 << first

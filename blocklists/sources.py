@@ -167,7 +167,7 @@ def canonical_host(host: str) -> str:
         BadSource: It is not one.
     """
     url = _parse(f"http://{host}/")
-    if url is None or url.username or url.password or url.port or url.pathname != "/":
+    if url is None or url.href != f"http://{url.hostname}/":  # credentials, a port, a path...
         raise BadSource("not a host name")
     return _canonical_host(url.hostname)
 

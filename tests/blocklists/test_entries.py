@@ -1,0 +1,152 @@
+import hashlib
+from pathlib import Path
+
+import pytest
+
+from ingestgate.assets.errors import ListError, StorageError, UsageError
+from ingestgate.blocklists.entries import Entry, read_entries
+
+MD5 = "0123456789abcdef0123456789ABCDEF"
+
+
+def read(tmp_path: Path, signal: str, content: str | bytes, **options: str) -> list[Entry]:
+    path = tmp_path / "hashes.txt"
+    path.write_bytes(content.encode() if isinstance(content, str) else content)
+    return list(read_entries(signal, str(path), **options))
+
+
+def refused(tmp_path: Path, signal: str, content: str | bytes) -> str:
+    with pytest.raises(ListError) as caught:
+        read(tmp_path, signal, content)
+    assert caught.value.__cause__ is None  # a cause could carry the line
+    return str(caught.value)
+
+
+def test_plain_text_with_comments_blanks_and_either_case(tmp_path: Path) -> None:
+    entries = read(tmp_path, "md5", f"\ufeff# a comment\r\n\r\n {MD5} \r\n{MD5.lower()}", name="n")
+    assert [entry.value.hex() for entry in entries] == [MD5.lower()] * 2
+    assert [(e.entry_id, e.category) for e in entries] == [("n:md5:3", ""), ("n:md5:4", "")]
+
+
+def test_ids_are_named_after_the_file_unless_told(tmp_path: Path) -> None:
+    assert read(tmp_path, "md5", MD5)[0].entry_id == "hashes:md5:1"
+
+
+def test_csv(tmp_path: Path) -> None:
+    text = f'# by us\nvalue,entry_id,category\n#no\n\n{MD5},7,A1\n"{MD5}","a,b",\n{MD5},,B\n'
+    entries = read(tmp_path, "md5", text, name="n")
+    assert [(e.entry_id, e.category) for e in entries] == [
+        ("7", "A1"),
+        ("a,b", ""),
+        ("n:md5:7", "B"),
+    ]
+
+
+def test_csv_of_values_only_and_in_another_order(tmp_path: Path) -> None:
+    assert len(read(tmp_path, "md5", f"Value\n{MD5}\n")) == 1
+    assert read(tmp_path, "md5", f"entry_id,value\n9,{MD5}\n")[0].entry_id == "9"
+
+
+def test_repr_of_an_entry_hides_the_value(tmp_path: Path) -> None:
+    (entry,) = read(tmp_path, "md5", MD5)
+    assert MD5.lower() not in repr(entry).lower()
+    assert str(entry.value) not in repr(entry)
+
+
+@pytest.mark.parametrize(
+    ("signal", "value", "reason"),
+    [
+        ("md5", MD5[:-1], "line 2, value: not a md5 of 32 hex digits"),
+        ("md5", MD5 + "0", "not a md5 of 32 hex digits"),
+        ("md5", MD5[:-1] + "g", "not a md5 of 32 hex digits"),
+        ("md5", MD5[:-1] + "٣", "not a md5 of 32 hex digits"),
+        ("md5", f"{MD5[:16]} {MD5[16:]}", "not a md5 of 32 hex digits"),
+        ("sha1", MD5, "not a sha1 of 40 hex digits"),
+        ("pdq", MD5, "not a pdq of 64 hex digits"),
+        ("phash", "0x23456789abcdef", "not a phash of 16 hex digits"),
+        ("md5", hashlib.md5().hexdigest(), "digest of the empty file"),
+        ("sha1", hashlib.sha1().hexdigest(), "digest of the empty file"),
+        ("sha256", hashlib.sha256().hexdigest().upper(), "digest of the empty file"),
+        ("md5", "0" * 32, "all zeros"),
+        ("sha512", "F" * 128, "all ones"),
+        ("pdq", "0" * 64, "flat"),
+        ("phash", "f" * 16, "flat"),
+        ("domain", "onelabel", "a single label without a dot"),
+        ("domain", "onelabel.", "a single label without a dot"),
+        ("domain", "*.onelabel", "a single label without a dot"),
+        ("domain", "two hosts.example", "holds white space"),
+        ("domain", "0.0.0.0\thosts.example", "holds white space"),
+        ("domain", "https://host.example", "more or less than a host name"),
+        ("domain", "host.example/path", "more or less than a host name"),
+        ("domain", "host.example:80", "more or less than a host name"),
+        ("domain", "a.*.example", "more or less than a host name"),
+        ("domain", "me@host.example", "more or less than a host name"),
+        ("domain", "*..", "empty"),
+        ("domain", "...", "empty"),
+        ("domain", "*.10.1.2.3", "an IP address has nothing below it"),
+        ("domain", "xn--a.ß", "not a host name or IP address"),
+        ("url", "http://a.example:99999/secret", "not a URL that could be matched"),
+        ("url", "data:secret", "not a URL that could be matched"),
+        ("url", "justtext", "not a URL that could be matched"),
+    ],
+)
+def test_wrong_value_is_refused_by_line_and_reason_but_not_shown(
+    tmp_path: Path, signal: str, value: str, reason: str
+) -> None:
+    message = refused(tmp_path, signal, f"# first line\n{value}\n")
+    assert str(tmp_path / "hashes.txt") in message
+    assert "line 2, value: " in message
+    assert reason in message
+    assert value not in message
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        ("", "holds no entry"),
+        ("# only\n\n# comments\n", "holds no entry"),
+        ("value,entry_id\n", "holds no entry"),
+        (f"value,categroy\n{MD5},A\n", "line 1, header: wants the columns"),
+        (f"entry_id,category\n1,{MD5}\n", "line 1, header: wants the columns"),
+        (f"value,value\n{MD5},{MD5}\n", "line 1, header: wants the columns"),
+        (f"value,entry_id\n{MD5}\n", "line 2, row: has 1 fields, the header 2"),
+        (f"value,entry_id\n{MD5},1,2\n", "line 2, row: has 3 fields, the header 2"),
+        (f'value,entry_id\n{MD5},"1\n', "line 2, row: not CSV"),
+        (f"value,entry_id\n\n{MD5},a\x07b\n", "line 3, entry_id: holds a control character"),
+        (f"value,category\n{MD5},{'c' * 257}\n", "line 2, category: longer than 256"),
+        (f"value,category\n,{MD5}\n", "line 2, value: not a md5"),
+        (MD5.encode() + b"\n" + MD5.encode()[:-1] + b"\xff\n", "line 2, row: not UTF-8"),
+    ],
+)
+def test_wrong_file_is_refused(tmp_path: Path, content: str | bytes, reason: str) -> None:
+    message = refused(tmp_path, "md5", content)
+    assert reason in message
+    assert MD5 not in message
+
+
+@pytest.mark.parametrize(
+    ("listed", "expression"),
+    [
+        ("BAD.example", b"bad.example"),
+        ("bad.example.", b"bad.example"),
+        ("*.Bad.example", b"*.bad.example"),
+        ("bücher.example", b"xn--bcher-kva.example"),
+        ("10.1.2.3", b"10.1.2.3"),
+        ("2001:db8::1", b"[2001:db8::1]"),
+        ("[2001:DB8::1]", b"[2001:db8::1]"),
+    ],
+)
+def test_domains_become_expressions(tmp_path: Path, listed: str, expression: bytes) -> None:
+    assert [entry.value for entry in read(tmp_path, "domain", listed)] == [expression]
+
+
+def test_urls_become_expressions(tmp_path: Path) -> None:
+    entries = read(tmp_path, "url", "https://A.example/x?y#z\nb.example/p,q\n")
+    assert [entry.value for entry in entries] == [b"a.example/x?y", b"b.example/p,q"]
+
+
+def test_unknown_type_and_missing_file(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="no signal type"):
+        list(read_entries("md6", str(tmp_path / "x")))
+    with pytest.raises(StorageError):
+        list(read_entries("md5", str(tmp_path / "missing")))

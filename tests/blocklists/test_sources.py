@@ -1,0 +1,208 @@
+import hashlib
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ingestgate.blocklists.sources import (
+    BadSource,
+    canonical_host,
+    domain_expressions,
+    expression_digest,
+    is_absent,
+    is_address,
+    parse_source,
+    url_digests,
+    url_expression,
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "host"),
+    [
+        ("https://BAD.com/", "bad.com"),
+        ("http:\\\\bad.com\\x", "bad.com"),
+        ("http://bücher.example/", "xn--bcher-kva.example"),
+        ("http://xn--bcher-kva.example/", "xn--bcher-kva.example"),
+        ("http://\uff42\uff41\uff44\u3002com/", "bad.com"),
+        ("http://b%61d.com/", "bad.com"),
+        ("http://bad.com./", "bad.com"),
+        ("http://bad.com../", "bad.com"),
+        ("http://a..bad.com/", "a.bad.com"),
+        ("http://0x7f.1/", "127.0.0.1"),
+        ("http://0x7f.1../", "127.0.0.1"),
+        ("http://2130706433/", "127.0.0.1"),
+        ("http://[::FFFF:127.0.0.1]/", "127.0.0.1"),
+        ("http://[2001:DB8::0:1]/", "[2001:db8::1]"),
+        ("http://good.com@bad.com/", "bad.com"),
+        ("http://good.com\\@bad.com/", "good.com"),
+        ("http://bad.com:8080/", "bad.com"),
+        (" \thttp://ba\td.com/\n", "bad.com"),
+        ("http:bad.com", "bad.com"),
+        ("ftp://bad.com/x", "bad.com"),
+        ("other://BÜCHER.example/x", "xn--bcher-kva.example"),
+        ("bad.com/x", "bad.com"),
+        ("//bad.com/x", "bad.com"),
+        ("bad.com:80/x", "bad.com"),
+        ("bad.com", "bad.com"),
+    ],
+)
+def test_every_spelling_has_one_host(text: str, host: str) -> None:
+    assert parse_source(text).host == host
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "http://bad.com:99999/",
+        "other.name://bad.com:99999/",
+        "http://[::1/",
+        "http://a b/",
+        "http://1.2.3.4.5/",
+        "http://xn--a.ß/",
+        "http:///",
+        "http://../",
+        "data:image/png;base64,AAAA",
+        "about:blank",
+        "file:///etc/x",
+        "javascript:1",
+        "unknown",
+        "None",
+        "12345",
+        "not a url",
+        "\ud800",
+        "http://\ud800.com/",
+    ],
+)
+def test_what_names_no_host_is_bad_and_not_repeated(text: str) -> None:
+    with pytest.raises(BadSource) as caught:
+        parse_source(text)
+    assert text not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "expression"),
+    [
+        ("http://u:p@a.com:80/x#f", b"a.com/x"),
+        ("https://a.com", b"a.com/"),
+        ("http://a.com/%2541", b"a.com/A"),
+        ("http://a.com/b/%252e%252e/c", b"a.com/c"),
+        ("http://a.com/b/..", b"a.com/"),
+        ("http://a.com/b/%2E", b"a.com/b/"),
+        ("http://a.com/../../c", b"a.com/c"),
+        ("http://a.com//b///c", b"a.com/b/c"),
+        ("http://a.com\\b", b"a.com/b"),
+        ("http://a.com/b?", b"a.com/b"),
+        ("http://a.com/b?x=%31#y", b"a.com/b?x=1"),
+        ("http://a.com/B", b"a.com/B"),
+        ("http://a.com/%ff%zz", b"a.com/\xff%zz"),
+    ],
+)
+def test_paths_and_queries_are_decoded_and_resolved(text: str, expression: bytes) -> None:
+    assert url_expression(parse_source(text)) == expression
+
+
+def test_percent_encoding_without_end_is_bad() -> None:
+    with pytest.raises(BadSource, match="more than 16 times"):
+        url_expression(parse_source("http://a.com/%" + "25" * 40))
+
+
+@pytest.mark.parametrize(
+    ("listed", "source", "matches"),
+    [
+        ("http://a.com/x", "https://a.com/x", True),
+        ("https://a.com/x", "http://A.com:81/x?y=1#z", True),
+        ("http://a.com/x", "http://a.com/x/", True),
+        ("http://a.com/x", "http://a.com/x/y", False),
+        ("http://a.com/x", "http://a.com/xy", False),
+        ("http://a.com/x", "http://www.a.com/x", False),
+        ("http://a.com/x/", "http://a.com/x/y/z?q", True),
+        ("http://a.com/x/", "http://a.com/x", False),
+        ("http://a.com/", "http://a.com/anything", True),
+        ("http://a.com", "http://a.com/anything", True),
+        ("http://a.com/x?id=1", "http://a.com/x?id=1", True),
+        ("http://a.com/x?id=1", "http://a.com/x?id=1&more=2", True),
+        ("http://a.com/x?id=1", "http://a.com/x?id=12", False),
+        ("http://a.com/x?id=1", "http://a.com/x", False),
+        ("http://a.com/?id=1", "http://a.com/?id=1", True),
+    ],
+)
+def test_listed_url(listed: str, source: str, matches: bool) -> None:
+    digest = expression_digest(url_expression(parse_source(listed)))
+    assert (digest in set(url_digests(parse_source(source)))) is matches
+
+
+segments = st.lists(st.sampled_from(["a", "bb", "c%20d", "é"]), max_size=5)
+
+
+@given(segments, st.booleans(), st.lists(st.sampled_from(["k=1", "v", ""]), max_size=3))
+def test_digests_are_those_of_the_expressions_spelled_out(
+    path: list[str], slash: bool, query: list[str]
+) -> None:
+    text = "http://h.com/" + "/".join(path) + ("/" if slash and path else "")
+    source = parse_source(text + ("?" + "&".join(query) if query else ""))
+    whole, _, asked = url_expression(source).partition(b"?")
+    expressions = {whole[: i + 1] for i, byte in enumerate(whole) if byte == ord("/")} | {whole}
+    if whole.count(b"/") > 1:
+        expressions.add(whole.rstrip(b"/"))
+    parts = asked.split(b"&") if asked else []
+    expressions |= {whole + b"?" + b"&".join(parts[: i + 1]) for i in range(len(parts))}
+    digests = list(url_digests(source))
+    assert set(digests) == {hashlib.sha256(expression).digest() for expression in expressions}
+    assert len(digests) == len(set(digests))
+
+
+def test_a_million_segments_take_linear_time() -> None:
+    source = parse_source("http://h.com/" + "a/" * 200_000)
+    assert sum(1 for _ in url_digests(source)) == 200_002
+
+
+def test_domain_expressions_walk_the_parents() -> None:
+    assert set(domain_expressions("x.b.sub.org")) == {
+        b"x.b.sub.org",
+        b"=x.b.sub.org",
+        b"b.sub.org",
+        b"*.b.sub.org",
+        b"sub.org",
+        b"*.sub.org",
+    }
+
+
+@pytest.mark.parametrize("host", ["10.1.2.3", "[2001:db8::1]"])
+def test_addresses_have_no_parents(host: str) -> None:
+    assert is_address(host)
+    assert set(domain_expressions(host)) == {host.encode(), b"=" + host.encode()}
+
+
+@pytest.mark.parametrize("host", ["a/b", "u@a.com", "a.com:81", "a.com?x", "a b", ""])
+def test_canonical_host_takes_hosts_only(host: str) -> None:
+    with pytest.raises(BadSource):
+        canonical_host(host)
+
+
+@pytest.mark.parametrize("text", [None, "", "  ", "\t\r\n", "\u00a0"])
+def test_blank_is_absent(text: str | None) -> None:
+    assert is_absent(text)
+
+
+@given(st.text(max_size=40))
+def test_any_text_parses_or_is_bad(text: str) -> None:
+    for candidate in (text, "http://" + text, "http://h.com/" + text):
+        try:
+            source = parse_source(candidate)
+            list(url_digests(source))
+        except BadSource:
+            continue
+        assert source.host
+        assert canonical_host(source.host) == source.host
+
+
+@given(st.text(max_size=40))
+def test_canonical_form_is_stable(text: str) -> None:
+    try:
+        source = parse_source("http://h.com/" + text)
+        expression = url_expression(source)
+    except BadSource:
+        return
+    assert expression.startswith(b"h.com/")
+    assert b"//" not in expression.partition(b"?")[0]
