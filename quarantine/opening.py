@@ -12,6 +12,7 @@ import pyrage
 
 from ingestgate.assets import storage
 from ingestgate.assets.errors import StorageError, UsageError, VaultError
+from ingestgate.quarantine.vault import harmless_name
 
 #: Identity files are a few lines.
 MAX_FILE_BYTES = 1 << 20
@@ -48,6 +49,8 @@ def read_identities(path: str) -> list[Any]:
 def open_object(path: str, identities: Sequence[Any]) -> list[tuple[str, bytes]]:
     """Returns the files that an object holds, as (name, bytes).
 
+    Anybody can seal to a public key, so the names are made harmless here as well.
+
     Args:
         path: The object's file.
         identities: As `read_identities` returns them.
@@ -64,7 +67,7 @@ def open_object(path: str, identities: Sequence[Any]) -> list[tuple[str, bytes]]
     try:
         with tarfile.open(fileobj=io.BytesIO(plain), mode="r:") as tar:
             return [
-                (member.name, content.read())
+                (harmless_name(member.name), content.read())
                 for member in tar
                 if (content := tar.extractfile(member)) is not None
             ]

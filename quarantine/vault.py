@@ -70,7 +70,7 @@ def package(files: Sequence[tuple[str, bytes]]) -> bytes:
     taken: set[str] = set()
     with tarfile.open(fileobj=sink, mode="w", format=tarfile.PAX_FORMAT) as tar:
         for index, (given, content) in enumerate(files):
-            name = _harmless(given)
+            name = harmless_name(given)
             while name in taken:
                 name = f"{index}/{name}"
             taken.add(name)
@@ -81,7 +81,8 @@ def package(files: Sequence[tuple[str, bytes]]) -> bytes:
     return sink.getvalue()
 
 
-def _harmless(name: str) -> str:
+def harmless_name(name: str) -> str:
+    """Returns a relative name without ``..``, empty parts and control characters."""
     parts = [part for part in _CONTROL.sub("_", name).split("/") if part not in ("", ".")]
     return "/".join("_" if part == ".." else part for part in parts) or "_"
 

@@ -1,7 +1,9 @@
 import hashlib
 import io
 import os
+import shutil
 import stat
+import subprocess
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,7 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ingestgate.assets.errors import StorageError, UsageError, VaultError
-from ingestgate.quarantine.opening import open_object
+from ingestgate.quarantine.keys import read_recipients
+from ingestgate.quarantine.opening import open_object, read_identities
 from ingestgate.quarantine.vault import Vault, object_id, package
 
 FILES = [("0001.jpg", b"\xff\xd8picture"), ("0001.json", b'{"url": "https://example.org/"}')]
@@ -163,6 +166,24 @@ def test_what_is_not_our_package_is_told(tmp_path: Path, identities: list[object
     path.write_bytes(pyrage.encrypt(b"no tar", [identities[0].to_public()]))  # type: ignore[attr-defined]
     with pytest.raises(VaultError, match="not a package"):
         open_object(str(path), identities)
+
+
+def test_a_planted_object_cannot_write_elsewhere(tmp_path: Path, identities: list[object]) -> None:
+    sink = io.BytesIO()
+    with tarfile.open(fileobj=sink, mode="w") as tar:
+        tar.addfile(tarfile.TarInfo("../../.ssh/authorized_keys"))
+    path = tmp_path / "planted.age"
+    path.write_bytes(pyrage.encrypt(sink.getvalue(), [identities[0].to_public()]))  # type: ignore[attr-defined]
+    assert open_object(str(path), identities) == [("_/_/.ssh/authorized_keys", b"")]
+
+
+@pytest.mark.skipif(shutil.which("ssh-keygen") is None, reason="needs ssh-keygen")
+def test_an_ssh_key_opens_what_was_sealed_to_it(tmp_path: Path) -> None:
+    key = tmp_path / "id"
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(key)], check=True)
+    recipients = read_recipients([str(tmp_path / "id.pub")])
+    sealed = Vault(str(tmp_path / "q"), recipients).seal(ID, FILES)
+    assert open_object(str(tmp_path / "q" / sealed.path), read_identities(str(key))) == FILES
 
 
 def test_the_package_is_plain_ustar_with_fixed_attributes() -> None:
