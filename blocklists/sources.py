@@ -90,7 +90,8 @@ def parse_source(text: str) -> Source:
 
 def _parse(text: str) -> "can_ada.URL | None":
     try:
-        return can_ada.parse(text)
+        # Unicode 15.1 maps capital sharp s to the small one, as browsers do; can_ada still to ss.
+        return can_ada.parse(text.replace("\u1e9e", "\u00df"))
     except (ValueError, TypeError):  # TypeError: a lone surrogate, which is no text
         return None
 

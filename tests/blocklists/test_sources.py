@@ -26,6 +26,8 @@ from ingestgate.blocklists.sources import (
         ("http://xn--bcher-kva.example/", "xn--bcher-kva.example"),
         ("http://\uff42\uff41\uff44\u3002com/", "bad.com"),
         ("http://b%61d.com/", "bad.com"),
+        ("http://STRA\u1e9eE.example/", "xn--strae-oqa.example"),
+        ("http://stra\u00dfe.example/", "xn--strae-oqa.example"),
         ("http://bad.com./", "bad.com"),
         ("http://bad.com../", "bad.com"),
         ("http://a..bad.com/", "a.bad.com"),
