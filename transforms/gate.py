@@ -5,7 +5,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 import apache_beam as beam
+from pydantic import ValidationError
 
+from ingestgate.assets.errors import PolicyError
 from ingestgate.assets.media import kind_of
 from ingestgate.assets.shard import Kind, Member
 from ingestgate.assets.verdict import Verdict, tier
@@ -37,17 +39,27 @@ class Gate(beam.PTransform):
 
     def __init__(self, lists: str, policy: Policy | Mapping[str, Any] | None = None) -> None:
         super().__init__()
-        self._policy = policy if isinstance(policy, Policy) else Policy(**(policy or {}))
+        self._policy = policy if isinstance(policy, Policy) else _policy(policy or {})
         self._lists = lists
         opened = ListSet.open(lists, now=datetime.now(UTC), overrides=self._policy.list_overrides())
         self._digest = opened.digest
 
     def expand(self, assets: beam.PCollection[Asset]) -> dict[str, Any]:
         """Builds the transform."""
-        judged = assets | "Judge" >> beam.ParDo(
-            _JudgeAsset(self._policy, self._lists, self._digest)
-        ).with_output_types(JudgedAsset).with_outputs(*(verdict.value for verdict in Verdict))
-        return {verdict.value: judged[verdict.value] for verdict in Verdict}
+        tags = [verdict.value for verdict in Verdict]
+        judge = beam.ParDo(_JudgeAsset(self._policy, self._lists, self._digest))
+        typed = judge.with_output_types(JudgedAsset, **dict.fromkeys(tags, JudgedAsset))
+        judged = assets | "Judge" >> typed.with_outputs(*tags)
+        return {tag: judged[tag] for tag in tags}
+
+
+def _policy(fields: Mapping[str, Any]) -> Policy:
+    try:
+        return Policy(**fields)
+    except ValidationError as error:
+        what = error.errors(include_input=False, include_url=False)[0]
+        where = ".".join(str(part) for part in what["loc"])
+        raise PolicyError(f"policy: {where}: {what['msg']}") from None
 
 
 class _JudgeAsset(beam.DoFn):

@@ -120,6 +120,18 @@ def _present(column: pa.Array) -> npt.NDArray[np.bool_]:
     return present
 
 
+def _note_hits(
+    checks: _Checks, hits: dict[int, list[Finding]], rows: npt.NDArray[np.int64] | None
+) -> None:
+    for index, findings in hits.items():
+        if rows is None:
+            checks.find(index, findings)
+            continue
+        row = int(rows[index])
+        place = index - int(np.searchsorted(rows, row))
+        checks.find(row, [found._replace(view=f"{found.view}[{place}]") for found in findings])
+
+
 def _check_sources(
     lists: ListSet,
     name: str,
@@ -130,8 +142,7 @@ def _check_sources(
     present = np.flatnonzero(_present(column))
     checks.has_source[present if rows is None else rows[present]] = True
     matches = lists.match_sources(column, name)
-    for index, findings in matches.hits.items():
-        checks.find(index if rows is None else int(rows[index]), findings)
+    _note_hits(checks, matches.hits, rows)
     bad = np.asarray(matches.bad, np.int64)
     checks.hold(bad if rows is None else rows[bad], Reason.BAD_SOURCE)
 
@@ -153,8 +164,7 @@ def _check_declared(
         hits, bad = matches.hits, np.asarray(matches.bad, np.int64)
     else:
         hits, bad = _match_declared_perceptual(lists, signal, column, present, view)
-    for index, findings in hits.items():
-        checks.find(index if rows is None else int(rows[index]), findings)
+    _note_hits(checks, hits, rows)
     checks.hold(bad if rows is None else rows[bad], Reason.BAD_DECLARED_HASH)
 
 

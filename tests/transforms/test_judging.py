@@ -1,0 +1,195 @@
+import numpy as np
+import pytest
+from ingestgate.assets.shard import Kind, Member, Sample
+from ingestgate.assets.verdict import Reason, Tier, Verdict
+from ingestgate.fingerprints.fingerprinter import Fingerprinter
+from ingestgate.transforms.judging import Judge
+from ingestgate.transforms.policy import Policy
+from ingestgate.transforms.settings import open_judge
+from PIL import Image
+from tests.pictures import encoded, jpeg, picture
+from tests.transforms.conftest import LISTED_EXACT, LISTED_NEAR, LISTED_OBSERVED
+
+CLEAN = 100
+
+
+def member(
+    name: str, content: bytes | None, kind: Kind = Kind.PICTURE, position: int = 0
+) -> Member:
+    return Member(name, position, content, kind)
+
+
+def sample(*members: Member, **provenance: str) -> Sample:
+    return Sample("key", members, provenance)
+
+
+@pytest.fixture
+def judge(lists: str) -> Judge:
+    return open_judge(Policy(), lists)
+
+
+def outcome(judge: Judge, given: Sample) -> tuple[Verdict, Reason, Tier | None]:
+    (row,) = judge.judge("shard", given)
+    return row.verdict, row.reason, row.tier
+
+
+def test_a_clean_asset_is_admitted_with_its_fingerprints_on_record(judge: Judge) -> None:
+    (row,) = judge.judge("shard", sample(member("a.jpg", jpeg(CLEAN)), url="https://a.example/x"))
+    assert (row.verdict, row.reason, row.findings) == (Verdict.ADMITTED, Reason.CLEAN, ())
+    assert set(row.digests) == {"md5", "sha1", "sha256"}
+    assert set(row.perceptual) == {"pdq", "phash"}
+    assert row.provenance == {"url": "https://a.example/x"}
+
+
+def test_listed_bytes_are_exact_evidence(judge: Judge) -> None:
+    found = outcome(judge, sample(member("a.jpg", jpeg(LISTED_EXACT))))
+    assert found == (Verdict.QUARANTINED, Reason.MATCHED, Tier.EXACT)
+
+
+@pytest.mark.parametrize("turn", list(Image.Transpose))
+def test_a_listed_picture_is_caught_in_every_orientation(
+    judge: Judge, turn: Image.Transpose
+) -> None:
+    content = encoded(picture(LISTED_NEAR).transpose(turn), quality=70)
+    (row,) = judge.judge("shard", sample(member("a.jpg", content)))
+    assert (row.verdict, row.tier) == (Verdict.QUARANTINED, Tier.NEAR)
+    assert {finding.signal_type for finding in row.findings} == {"pdq", "phash"}
+    assert all(0 <= f.distance <= f.threshold for f in row.findings)
+
+
+def test_a_list_that_only_observes_is_recorded_and_does_not_decide(judge: Judge) -> None:
+    (row,) = judge.judge("shard", sample(member("a.jpg", jpeg(LISTED_OBSERVED))))
+    assert (row.verdict, row.reason, row.tier) == (Verdict.ADMITTED, Reason.CLEAN, None)
+    assert [(f.list_id, f.action) for f in row.findings] == [("watch", "observe")]
+
+
+def test_the_policy_can_make_an_observing_list_quarantine(lists: str) -> None:
+    policy = Policy(lists={"watch": {"action": "quarantine"}})  # type: ignore[dict-item]
+    given = sample(member("a.jpg", jpeg(LISTED_OBSERVED)))
+    assert outcome(open_judge(policy, lists), given)[0] is Verdict.QUARANTINED
+
+
+@pytest.mark.parametrize("column", ["url", "page_url", "source_url", "meta.image_url", "urls[3]"])
+def test_every_url_column_is_checked(judge: Judge, column: str) -> None:
+    given = Sample("k", (member("a.jpg", jpeg(CLEAN)),), {column: "https://x.LISTED.example/a"})
+    (row,) = judge.judge("shard", given)
+    assert (row.verdict, row.tier) == (Verdict.QUARANTINED, Tier.SOURCE)
+    assert row.findings[0].view == column
+
+
+def test_a_declared_digest_is_a_further_candidate(judge: Judge) -> None:
+    import hashlib
+
+    declared = hashlib.md5(jpeg(LISTED_EXACT), usedforsecurity=False).hexdigest().upper()
+    (row,) = judge.judge("shard", sample(member("a.jpg", jpeg(CLEAN)), md5=declared))
+    assert (row.verdict, row.tier) == (Verdict.QUARANTINED, Tier.EXACT)
+    assert row.findings[0].view == "declared:md5"
+
+
+def test_one_match_takes_the_whole_sample(judge: Judge) -> None:
+    rows = judge.judge(
+        "shard",
+        sample(
+            member("k.0.jpg", jpeg(CLEAN), position=0),
+            member("k.1.jpg", jpeg(LISTED_NEAR), position=1),
+            member("k.2.jpg", b"", position=2),
+            member("k.txt", b"a caption", Kind.SIDECAR, position=3),
+        ),
+    )
+    assert [row.verdict for row in rows] == [Verdict.QUARANTINED] * 3
+    assert [row.reason for row in rows] == [
+        Reason.COMPANION_MATCHED,
+        Reason.MATCHED,
+        Reason.COMPANION_MATCHED,
+    ]
+    assert [s.member for s in rows[0].sidecars] == ["k.txt"]
+
+
+def test_one_unscannable_asset_holds_the_whole_sample(judge: Judge) -> None:
+    rows = judge.judge(
+        "shard", sample(member("k.0.jpg", jpeg(CLEAN)), member("k.1.jpg", b"", position=1))
+    )
+    assert [row.reason for row in rows] == [Reason.COMPANION_UNSCANNABLE, Reason.EMPTY]
+
+
+def test_a_listed_digest_of_a_sidecar_counts(judge: Judge) -> None:
+    given = sample(
+        member("k.jpg", jpeg(CLEAN)), member("k.txt", jpeg(LISTED_EXACT), Kind.SIDECAR, 1)
+    )
+    (row,) = judge.judge("shard", given)
+    assert row.verdict is Verdict.QUARANTINED
+    assert row.findings[0].view == "sidecar:k.txt"
+
+
+FLAT = encoded(Image.fromarray(np.full((64, 64), 128, np.uint8)), "PNG")
+
+
+@pytest.mark.parametrize(
+    ("given", "reason"),
+    [
+        (sample(member("a.jpg", b"")), Reason.EMPTY),
+        (sample(member("a.jpg", jpeg(CLEAN)[:-400])), Reason.TRUNCATED),
+        (sample(member("a.png", FLAT)), Reason.LOW_QUALITY),
+        (sample(member("a.jpg", b"<html>")), Reason.UNSUPPORTED_MEDIA),
+        (
+            sample(member("a.svg", b"<svg xmlns='http://www.w3.org/2000/svg'/>")),
+            Reason.UNSUPPORTED_FORMAT,
+        ),
+        (sample(member("a.mp4", b"video", Kind.OTHER)), Reason.UNSUPPORTED_MEDIA),
+        (sample(member("readme", b"text", Kind.SKIPPED)), Reason.SKIPPED_BY_READERS),
+        (sample(member("link", None, Kind.SKIPPED)), Reason.SKIPPED_BY_READERS),
+        (sample(member("a.jpg", jpeg(CLEAN), Kind.DUPLICATE)), Reason.DUPLICATE_MEMBER),
+        (sample(member("a.txt", b"caption", Kind.SIDECAR)), Reason.NO_PICTURE),
+        (sample(member("a", None, Kind.REFERENCE)), Reason.NOTHING_TO_CHECK),
+        (sample(member("a.jpg", jpeg(CLEAN)), url="http://[::bad"), Reason.BAD_SOURCE),
+        (sample(member("a.jpg", jpeg(CLEAN)), md5="beef"), Reason.BAD_DECLARED_HASH),
+    ],
+)
+def test_what_cannot_be_checked_is_not_admitted(
+    judge: Judge, given: Sample, reason: Reason
+) -> None:
+    verdict, why, _ = outcome(judge, given)
+    assert (verdict, why) == (Verdict.UNSCANNABLE, reason)
+
+
+def test_a_check_that_raises_holds_its_asset(
+    judge: Judge, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def broken(self: Fingerprinter, content: bytes) -> None:
+        raise RuntimeError("secret content")
+
+    monkeypatch.setattr(Fingerprinter, "fingerprint", broken)
+    found = outcome(judge, sample(member("a.jpg", jpeg(CLEAN))))
+    assert found[:2] == (Verdict.UNSCANNABLE, Reason.INTERNAL_ERROR)
+    assert "RuntimeError" in caplog.text
+    assert "secret" not in caplog.text
+
+
+def test_a_listed_asset_is_caught_though_it_cannot_be_decoded(judge: Judge) -> None:
+    given = sample(member("a.jpg", b"broken"), url="https://listed.example/")
+    assert outcome(judge, given)[:2] == (Verdict.QUARANTINED, Reason.MATCHED)
+
+
+def test_the_policy_may_let_exact_checks_suffice(lists: str) -> None:
+    policy = Policy(
+        low_quality="exact_checks_suffice",
+        other_members="exact_checks_suffice",
+        samples_without_picture="exact_checks_suffice",
+        skipped_members="screen",
+    )
+    judge = open_judge(policy, lists)
+    for given in (
+        sample(member("a.png", FLAT)),
+        sample(member("a.mp4", b"video", Kind.OTHER)),
+        sample(member("a.txt", b"caption", Kind.SIDECAR)),
+        sample(member("noext", jpeg(CLEAN), Kind.SKIPPED)),
+    ):
+        assert outcome(judge, given)[:2] == (Verdict.ADMITTED, Reason.CLEAN)
+    caught = outcome(judge, sample(member("noext", jpeg(LISTED_NEAR), Kind.SKIPPED)))
+    assert caught[0] is Verdict.QUARANTINED
+
+
+def test_a_policy_can_require_a_source(lists: str) -> None:
+    judge = open_judge(Policy(require_source=True), lists)
+    given = sample(member("a.jpg", jpeg(CLEAN)), url="  ")
+    assert outcome(judge, given)[:2] == (Verdict.UNSCANNABLE, Reason.NO_SOURCE)
