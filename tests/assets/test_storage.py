@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from object_store import ROOT_VARIABLE, ObjectStore
+from tests.object_store import ROOT_VARIABLE, ObjectStore
 
 from ingestgate.assets import storage
 from ingestgate.assets.errors import StorageError

@@ -9,11 +9,11 @@ from ingestgate.blocklists.hamming import (
     Neighbours,
     as_words,
     build_index,
-    index_lengths,
     radii,
     scan,
     search_index,
 )
+from ingestgate.blocklists.tables import index_lengths
 
 Hashes = npt.NDArray[np.uint8]
 
