@@ -18,8 +18,8 @@ import numpy.typing as npt
 from numba import njit, types
 from numba.extending import intrinsic
 
-CHUNK_BITS = 16
-BUCKETS = 1 << CHUNK_BITS
+from ingestgate.blocklists.tables import BUCKETS, CHUNK_BITS
+
 MAX_RADIUS = 2  # a radius of 3 would visit 697 buckets per chunk: scanning is as fast
 INDEXED_FROM = 16384  # entries; below, a scan is faster than looking into the buckets
 _START_CAPACITY = 256
@@ -164,12 +164,6 @@ def build_index(hashes: npt.NDArray[np.uint8]) -> HammingIndex:
         rows[part] = np.argsort(values, kind="stable")
         np.cumsum(np.bincount(values, minlength=BUCKETS), out=starts[part, 1:])
     return HammingIndex(starts.reshape(-1), rows.reshape(-1))
-
-
-def index_lengths(count: int, width: int) -> tuple[int, int]:
-    """Returns the lengths of an index's arrays for ``count`` hashes of ``width`` bytes."""
-    parts = 8 * width // CHUNK_BITS
-    return parts * (BUCKETS + 1), parts * count
 
 
 def radii(width: int, threshold: int) -> npt.NDArray[np.int64]:

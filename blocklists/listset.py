@@ -222,9 +222,7 @@ def _open_list(found: _Found, *, verify: bool) -> OpenList:
             raise ListError(f"{directory}: no threshold for {name}; compile the list again")
         index = tables.index_name(name)
         if tables.file_name(index) in info.files:
-            from ingestgate.blocklists import hamming
-
-            lengths = hamming.index_lengths(count, signal.width)
+            lengths = tables.index_lengths(count, signal.width)
             indexes[name] = Index(*files.words(index, lengths))
     url_hosts = None
     if "url" in info.counts:

@@ -29,6 +29,8 @@ ENTRY_SCHEMA = pa.schema(
     ]
 )
 WORDS_SCHEMA = pa.schema([pa.field("value", pa.uint32(), nullable=False)])
+CHUNK_BITS = 16  # of a multi-index
+BUCKETS = 1 << CHUNK_BITS
 _DAMAGED = "is damaged; copy the list again from where it was compiled, or compile it again"
 
 
@@ -40,6 +42,12 @@ def file_name(table: str) -> str:
 def index_name(signal: str) -> str:
     """Returns the name of the table that holds a perceptual signal's multi-index."""
     return f"{signal}.index"
+
+
+def index_lengths(count: int, width: int) -> tuple[int, int]:
+    """Returns the lengths of an index's arrays for ``count`` hashes of ``width`` bytes."""
+    parts = 8 * width // CHUNK_BITS
+    return parts * (BUCKETS + 1), parts * count
 
 
 def values_schema(width: int, *, with_entry: bool = True) -> pa.Schema:
@@ -232,8 +240,8 @@ class TableFiles:
 
 
 def _unsigned(column: pa.Array) -> npt.NDArray[np.uint32]:
-    numbers: npt.NDArray[np.uint32] = column.to_numpy(zero_copy_only=True)
-    return numbers
+    # Not `to_numpy`, which imports pandas: a quarter of a second in every worker.
+    return np.frombuffer(column.buffers()[1], np.uint32, len(column), 4 * column.offset)
 
 
 def write_tables(directory: str, files: dict[str, pa.Buffer]) -> None:
