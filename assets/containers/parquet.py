@@ -1,0 +1,256 @@
+"""Parquet with pictures in it: Hugging Face's image columns, lists of them, plain binary ones.
+
+Every value of bytes at any depth of a row is a member of the row's sample, named by its column
+path (``image``, ``images[2]``, ``turns[0].picture``): no column is a way past the gate.
+"""
+
+import json
+import re
+from collections.abc import Iterator
+from typing import Any, ClassVar, NamedTuple, Self
+
+import numpy as np
+import pyarrow as pa
+
+from ingestgate.assets.containers import row_groups
+from ingestgate.assets.containers.arrow_text import is_identifier, readable_table
+from ingestgate.assets.containers.container import OutputFile, ReadOptions
+from ingestgate.assets.containers.packaging import packed
+from ingestgate.assets.containers.row_groups import RowGroupWriter
+from ingestgate.assets.errors import ShardError
+from ingestgate.assets.media import sniff
+from ingestgate.assets.provenance import flatten
+from ingestgate.assets.shard import Kind, Member, Sample, Shard, WorkRange
+
+_SUBTYPE = re.compile(r"image/(?:x-|vnd\.)?([a-z0-9]+)")
+
+
+def image_columns(schema: pa.Schema) -> list[str]:
+    """Returns the names of the top-level columns that hold bytes, or that say they hold images.
+
+    Those are columns of (lists of, structs of) ``struct<bytes: binary, path: string>`` or
+    binary, and those that the schema's ``huggingface`` metadata calls an ``Image``. Binary of a
+    fixed width up to 32 bytes is a digest or an identifier.
+    """
+    declared = _declared(schema)
+    return [field.name for field in schema if _has_bytes(field.type) or field.name in declared]
+
+
+def has_images(schema: pa.Schema) -> bool:
+    """Whether a Parquet file of this schema holds bytes that may be pictures."""
+    return bool(image_columns(schema))
+
+
+class ParquetImages:
+    """Parquet files that hold pictures, a sample a row (see `container.SampleContainer`)."""
+
+    name: ClassVar[str] = "parquet"
+    copies_whole: ClassVar[bool] = True
+
+    def cut(self, shard: Shard, options: ReadOptions) -> list[WorkRange]:
+        """Cuts between row groups; a range's start and stop are row groups' indices."""
+        return row_groups.cut_row_groups(shard, options.range_bytes)
+
+    def range_sha256(self, shard: Shard, work: WorkRange) -> str:
+        """Returns a digest that binds every column of a range (see `row_groups_sha256`)."""
+        return row_groups.row_groups_sha256(shard, work)
+
+    def read(self, shard: Shard, work: WorkRange, options: ReadOptions) -> Iterator[Sample]:
+        """Yields a sample for each row; decodes about 16 MiB at a time.
+
+        A picture without bytes, whose ``path`` says where it lies, is a `Kind.REFERENCE`; a
+        null one is nothing. A row without any picture is one reference with an empty field.
+        """
+        with row_groups.opened(shard) as parquet:
+            declared = _declared(parquet.schema_arrow)
+            number = work.first
+            for group in range(work.start, work.stop):
+                for batch in row_groups.batches(parquet, group):
+                    table = readable_table(pa.Table.from_batches([batch]))
+                    for index in range(batch.num_rows):
+                        yield _sample(number, table, declared, _Row(batch, index))
+                        number += 1
+
+    def rewrite(self, shard: Shard, output_root: str) -> "ParquetImagesWriter":
+        """Returns a writer of the shard's file."""
+        return ParquetImagesWriter(shard, output_root)
+
+    def package(self, shard: Shard, sample: Sample) -> list[tuple[str, bytes]]:
+        """Returns the row as a Parquet file of its own, and each picture as a file."""
+        row: _Row = sample.raw
+        with row_groups.opened(shard) as parquet:
+            own = row.batch.slice(row.at, 1)
+            files = [("row.parquet", row_groups.as_parquet(parquet, [own]))]
+        for member in sample.members:
+            if member.content is not None:
+                files.append((f"{member.field}.{_suffix(member.content)}", member.content))
+        return packed(files)
+
+
+class ParquetImagesWriter:
+    """Writes the rows that stay, row group by row group (a `container.SampleWriter`)."""
+
+    def __init__(self, shard: Shard, output_root: str) -> None:
+        self._shard = shard
+        self._rows = RowGroupWriter(shard, output_root)
+        self._decided: list[bool] = []
+        self._first = 0
+
+    def begin(self, work: WorkRange) -> None:
+        """Starts a range."""
+        self._decided = []
+        self._first = work.first
+
+    def keep(self, sample: Sample) -> None:
+        """Notes that a row stays."""
+        self._decide(sample, keep=True)
+
+    def drop(self, sample: Sample) -> None:
+        """Notes that a row goes."""
+        self._decide(sample, keep=False)
+
+    def _decide(self, sample: Sample, *, keep: bool) -> None:
+        row = self._first + len(self._decided)
+        if sample.members[0].position != row:
+            raise ShardError(self._shard.name, f"row {row} was passed over")
+        self._decided.append(keep)
+
+    def end(self, work: WorkRange) -> None:
+        """Writes what stays of a range."""
+        self._rows.write(work, np.array(self._decided, bool))
+
+    def publish(self) -> list[OutputFile]:
+        """Renames the file to its final name."""
+        return self._rows.publish()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        self._rows.__exit__(*error)
+
+
+class _Row(NamedTuple):
+    """A row as the file has it."""
+
+    batch: pa.RecordBatch
+    at: int
+
+
+def _sample(number: int, table: pa.Table, declared: frozenset[str], row: _Row) -> Sample:
+    values = {
+        name: column[row.at].as_py()
+        for name, column in zip(table.column_names, table.columns, strict=True)
+    }
+    name = str(number)
+    members = tuple(
+        Member(name, number, content, kind, field)
+        for column in table.schema
+        for field, content, kind in _pictures(
+            column.type, values[column.name], column.name, column.name in declared
+        )
+    )
+    members = members or (Member(name, number, None, Kind.REFERENCE),)
+    return Sample(name, members, flatten(values), row)
+
+
+def _pictures(
+    kind: pa.DataType, value: Any, field: str, declared: bool
+) -> Iterator[tuple[str, bytes | None, Kind]]:
+    """Yields column path, bytes and kind of every picture, or other bytes, in a value."""
+    kind = _stored(kind)
+    if value is None:
+        return
+    if _is_bytes(kind) and isinstance(value, bytes):
+        is_picture = declared or sniff(value).startswith("image/")
+        yield field, value, Kind.PICTURE if is_picture else Kind.OTHER
+    elif _is_image(kind):
+        if value["bytes"] is not None:
+            yield field, value["bytes"], Kind.PICTURE
+        elif value["path"] is not None:
+            yield field, None, Kind.REFERENCE
+        yield from _fields(kind, value, field, skip="bytes")
+    elif _is_list(kind):
+        for index, item in enumerate(value):
+            yield from _pictures(kind.value_type, item, f"{field}[{index}]", declared)
+    elif pa.types.is_struct(kind):
+        yield from _fields(kind, value, field)
+    elif pa.types.is_map(kind):
+        for index, (key, item) in enumerate(value):
+            yield from _pictures(kind.key_type, key, f"{field}[{index}].key", False)
+            yield from _pictures(kind.item_type, item, f"{field}[{index}].value", False)
+    elif declared and isinstance(value, str):
+        yield field, None, Kind.REFERENCE
+    elif _has_bytes(kind):
+        yield field, None, Kind.OTHER  # bytes in a form that is not known here: never admitted
+
+
+def _fields(
+    kind: pa.StructType, value: Any, field: str, skip: str = ""
+) -> Iterator[tuple[str, bytes | None, Kind]]:
+    for child in kind:
+        if child.name != skip:
+            yield from _pictures(child.type, value[child.name], f"{field}.{child.name}", False)
+
+
+def _declared(schema: pa.Schema) -> frozenset[str]:
+    """Returns the columns that the ``huggingface`` metadata calls an Image, or a list of them."""
+    text = (schema.metadata or {}).get(b"huggingface", b"{}")
+    try:
+        features = json.loads(text)["info"]["features"]
+        return frozenset(name for name in schema.names if _is_feature(features.get(name)))
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return frozenset()  # a hint only: bytes are found by their type
+
+
+def _is_feature(feature: Any) -> bool:
+    if isinstance(feature, list):
+        return any(map(_is_feature, feature))
+    if not isinstance(feature, dict):
+        return False
+    return feature.get("_type") == "Image" or _is_feature(feature.get("feature"))
+
+
+def _has_bytes(kind: pa.DataType) -> bool:
+    kind = _stored(kind)
+    children = map(kind.field, range(kind.num_fields))
+    return _is_bytes(kind) or _is_image(kind) or any(_has_bytes(child.type) for child in children)
+
+
+def _stored(kind: pa.DataType) -> pa.DataType:
+    """Returns the type of the values that an extension or dictionary type stands for."""
+    while isinstance(kind, pa.BaseExtensionType | pa.DictionaryType):
+        kind = kind.value_type if pa.types.is_dictionary(kind) else kind.storage_type
+    return kind
+
+
+def _is_bytes(kind: pa.DataType) -> bool:
+    types = pa.types
+    return bool(
+        types.is_binary(kind)
+        or types.is_large_binary(kind)
+        or types.is_binary_view(kind)
+        or (types.is_fixed_size_binary(kind) and not is_identifier(kind))
+    )
+
+
+def _is_image(kind: pa.DataType) -> bool:
+    """Whether a type is Hugging Face's struct; where all bytes are null they may have no type."""
+    if not pa.types.is_struct(kind):
+        return False
+    fields = {child.name: child.type for child in kind}
+    content = fields.get("bytes")
+    if "path" not in fields or content is None:
+        return False
+    return _is_bytes(content) or pa.types.is_null(content)
+
+
+def _is_list(kind: pa.DataType) -> bool:
+    types = pa.types
+    tests = (types.is_list, types.is_large_list, types.is_fixed_size_list)
+    return any(test(kind) for test in tests)
+
+
+def _suffix(content: bytes) -> str:
+    found = _SUBTYPE.match(sniff(content))
+    return found[1].replace("jpeg", "jpg") if found else "bin"

@@ -1,0 +1,290 @@
+"""Parquet files by their row groups: cut, digested, and written again without some rows.
+
+What stays is written as the file was: schema and its metadata (``huggingface``, ``pandas``),
+row groups, and per column the codec, dictionaries, encodings and statistics, as far as a
+Parquet file tells and pyarrow can (codec levels, data page versions and Bloom filters it
+cannot). One row group of decoded rows is in memory at a time.
+"""
+
+import hashlib
+import io
+import json
+import re
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from types import TracebackType
+from typing import Any, BinaryIO, Self
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from ingestgate.assets import storage
+from ingestgate.assets.containers.container import OutputFile
+from ingestgate.assets.containers.output import PendingOutput
+from ingestgate.assets.errors import GateError, ShardError
+from ingestgate.assets.shard import Shard, WorkRange
+
+_BUFFER = 1 << 20
+_BATCH_BYTES = 16 << 20
+_BATCH_ROWS = 4096
+_OLD_LIST = re.compile(r"\.list\.item(\.|$)")
+
+
+@contextmanager
+def explained(shard: str) -> Iterator[None]:
+    """Turns what Arrow raises about a Parquet file into a ShardError that names the shard."""
+    try:
+        yield
+    except GateError:
+        raise
+    except (pa.ArrowException, OSError, ValueError, OverflowError) as error:
+        problem = str(error).partition("\n")[0] or type(error).__name__
+        raise ShardError(shard, f"cannot be read as Parquet: {problem}") from error
+
+
+@contextmanager
+def opened(shard: Shard) -> Iterator[pq.ParquetFile]:
+    """Opens a shard's Parquet file; column chunks are read piece by piece, not ahead.
+
+    Raises:
+        ShardError: It is no Parquet file, or two of its columns have one name; also whatever
+            Arrow raises inside the block.
+    """
+    with explained(shard.name), storage.open_read(shard.path) as source:
+        parquet = pq.ParquetFile(source, pre_buffer=False, buffer_size=_BUFFER)
+        names = parquet.schema_arrow.names
+        if len(set(names)) < len(names):
+            raise ShardError(shard.name, "two of its columns have the same name")
+        yield parquet
+
+
+def cut_row_groups(shard: Shard, range_bytes: int) -> list[WorkRange]:
+    """Cuts a Parquet file into ranges of whole row groups, about ``range_bytes`` decoded each."""
+    with opened(shard) as parquet:
+        metadata = parquet.metadata
+        sizes = [metadata.row_group(i).total_byte_size for i in range(metadata.num_row_groups)]
+        rows = [metadata.row_group(i).num_rows for i in range(metadata.num_row_groups)]
+    starts = [0]
+    size = 0
+    for group, more in enumerate(sizes):
+        if group and size + more > range_bytes:
+            starts.append(group)
+            size = 0
+        size += more
+    stops = [*starts[1:], len(sizes)]
+    return [
+        WorkRange(number, len(starts), start, stop, sum(rows[:start]))
+        for number, (start, stop) in enumerate(zip(starts, stops, strict=True))
+    ]
+
+
+def row_groups_sha256(shard: Shard, work: WorkRange) -> str:
+    """Returns a digest of all a range's row groups hold, captions and URLs as well as pictures.
+
+    SHA-256 of the file's footer (schema, metadata, place of every page), then of the raw bytes
+    of each column chunk of each row group, in order.
+    """
+    digest = hashlib.sha256()
+    with explained(shard.name), storage.open_read(shard.path) as source:
+        metadata = pq.ParquetFile(source, pre_buffer=False).metadata
+        end = source.seek(0, io.SEEK_END)
+        for piece in _pieces(source, shard.name, end - 8 - metadata.serialized_size, end):
+            digest.update(piece)
+        for group in range(work.start, work.stop):
+            chunks = metadata.row_group(group)
+            for column in map(chunks.column, range(chunks.num_columns)):
+                start = column.data_page_offset
+                if column.dictionary_page_offset:
+                    start = min(start, column.dictionary_page_offset)
+                stop = start + column.total_compressed_size
+                for piece in _pieces(source, shard.name, start, stop):
+                    digest.update(piece)
+    return digest.hexdigest()
+
+
+def _pieces(source: BinaryIO, shard: str, start: int, stop: int) -> Iterator[bytes]:
+    source.seek(start)
+    while start < stop:
+        piece = source.read(min(_BUFFER, stop - start))
+        if not piece:
+            raise ShardError(shard, f"is truncated: there is nothing at byte {start}")
+        start += len(piece)
+        yield piece
+
+
+def batches(parquet: pq.ParquetFile, group: int) -> Iterator[pa.RecordBatch]:
+    """Yields a row group in batches of about 16 MiB."""
+    metadata = parquet.metadata.row_group(group)
+    row_bytes = metadata.total_byte_size // max(metadata.num_rows, 1)
+    rows = max(1, min(_BATCH_ROWS, _BATCH_BYTES // max(row_bytes, 1)))
+    yield from parquet.iter_batches(batch_size=rows, row_groups=[group], use_threads=False)
+
+
+def write_chosen(
+    parquet: pq.ParquetFile, group: int, keep: npt.NDArray[np.bool_], writer: pq.ParquetWriter
+) -> None:
+    """Writes the rows of a row group for which ``keep`` is true as one row group, if any is."""
+    if not keep.any():
+        return
+    kept = []
+    at = 0
+    for batch in batches(parquet, group):
+        mask = keep[at : at + batch.num_rows]
+        at += batch.num_rows
+        if mask.any():
+            kept.append(plain(batch.filter(pa.array(mask))))
+    table = pa.Table.from_batches(kept)
+    writer.write_table(table, row_group_size=table.num_rows)
+
+
+def open_writer(parquet: pq.ParquetFile, sink: Any) -> pq.ParquetWriter:
+    """Returns a writer of a file of the same schema that writes as this one was written.
+
+    It takes `plain` rows.
+    """
+    schema = pa.schema([_plain(field) for field in parquet.schema_arrow])
+    writer = pq.ParquetWriter(sink, schema, **_written_as(parquet.metadata))
+    # All of the source's metadata goes along as it is: its Arrow schema too, so that the same
+    # types are read again.
+    writer.add_key_value_metadata(parquet.metadata.metadata or {})
+    return writer
+
+
+def plain(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """Returns a batch without dictionary types.
+
+    Rows that are taken out of a dictionary column leave their values in its dictionary, and so
+    in what is written.
+    """
+    columns = [
+        column if target.type == field.type else column.cast(target.type)
+        for column, field in zip(batch.columns, batch.schema, strict=True)
+        for target in (_plain(field),)
+    ]
+    return pa.RecordBatch.from_arrays(columns, schema=pa.schema(map(_plain, batch.schema)))
+
+
+def _plain(field: pa.Field) -> pa.Field:
+    return field.with_type(_without_dictionaries(field.type))
+
+
+def _without_dictionaries(kind: pa.DataType) -> pa.DataType:
+    types = pa.types
+    if types.is_dictionary(kind):
+        return _without_dictionaries(kind.value_type)
+    if types.is_struct(kind):
+        return pa.struct([_plain(child) for child in kind])
+    if types.is_map(kind):
+        return pa.map_(_plain(kind.key_field), _plain(kind.item_field), kind.keys_sorted)
+    if types.is_fixed_size_list(kind):
+        return pa.list_(_plain(kind.value_field), kind.list_size)
+    if types.is_list(kind):
+        return pa.list_(_plain(kind.value_field))
+    return pa.large_list(_plain(kind.value_field)) if types.is_large_list(kind) else kind
+
+
+def _written_as(metadata: pq.FileMetaData) -> dict[str, Any]:
+    properties = metadata.metadata or {}
+    options: dict[str, Any] = {"store_schema": False}
+    if metadata.format_version in ("1.0", "2.4", "2.6"):
+        options["version"] = metadata.format_version
+    if b"content_defined_chunking" in properties:  # as `datasets` marks its files
+        options["use_content_defined_chunking"] = _chunking(properties[b"content_defined_chunking"])
+    if not metadata.num_row_groups:
+        return options
+    group = metadata.row_group(0)
+    columns = {
+        column.path_in_schema: column for column in map(group.column, range(group.num_columns))
+    }
+    return options | {
+        "compression": {
+            path: "NONE" if column.compression == "UNCOMPRESSED" else column.compression
+            for path, column in columns.items()
+        },
+        "use_dictionary": [path for path, column in columns.items() if column.has_dictionary_page],
+        "column_encoding": {
+            path: encoding
+            for path, column in columns.items()
+            for encoding in column.encodings
+            if encoding.startswith(("DELTA_", "BYTE_STREAM")) and not column.has_dictionary_page
+        }
+        or None,
+        "write_statistics": [path for path, column in columns.items() if column.is_stats_set],
+        "write_page_index": any(column.has_offset_index for column in columns.values()),
+        "sorting_columns": group.sorting_columns or None,
+        "use_deprecated_int96_timestamps": any(
+            column.physical_type == "INT96" for column in columns.values()
+        ),
+        "use_compliant_nested_type": not any(map(_OLD_LIST.search, columns)),
+    }
+
+
+def _chunking(text: bytes) -> dict[str, int] | bool:
+    try:
+        options = json.loads(text)
+    except ValueError:
+        return True
+    return options if isinstance(options, dict) else True
+
+
+def as_parquet(parquet: pq.ParquetFile, rows: Iterable[pa.RecordBatch]) -> bytes:
+    """Returns a Parquet file of some rows, written as ``parquet`` was."""
+    sink = io.BytesIO()
+    with open_writer(parquet, sink) as writer:
+        for batch in rows:
+            writer.write_batch(plain(batch))
+    return sink.getvalue()
+
+
+class RowGroupWriter:
+    """Writes the rows of a Parquet shard that stay (a `container.RowWriter`)."""
+
+    def __init__(self, shard: Shard, output_root: str) -> None:
+        self._shard = shard
+        self._output = PendingOutput(output_root, shard.name)
+        self._writer: pq.ParquetWriter | None = None
+        self._group = 0
+
+    def write(self, work: WorkRange, keep: npt.NDArray[np.bool_]) -> None:
+        """Writes the rows of a range for which ``keep`` is true; ranges come in order.
+
+        Raises:
+            ShardError: The range holds another number of rows, or is not the next one.
+        """
+        with opened(self._shard) as parquet:
+            if self._writer is None:
+                self._writer = open_writer(parquet, self._output)
+            groups = range(work.start, work.stop)
+            counts = [parquet.metadata.row_group(group).num_rows for group in groups]
+            if sum(counts) != len(keep) or work.start != self._group:
+                raise ShardError(self._shard.name, f"range {work.number} is not what was judged")
+            at = 0
+            for group, count in zip(groups, counts, strict=True):
+                write_chosen(parquet, group, keep[at : at + count], self._writer)
+                at += count
+            self._group = work.stop
+
+    def publish(self) -> list[OutputFile]:
+        """Writes the footer and renames the file to its final name.
+
+        Raises:
+            ShardError: Not all row groups were decided on.
+        """
+        with opened(self._shard) as parquet:
+            if self._writer is None or self._group != parquet.metadata.num_row_groups:
+                raise ShardError(self._shard.name, f"row group {self._group} was not decided on")
+        self._writer.close()
+        return [self._output.publish()]
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._output.discard()
