@@ -37,7 +37,7 @@ def lumas(frame: Image.Image) -> Iterator[tuple[str, Image.Image]]:
     Args:
         frame: A loaded frame of any mode that Pillow's decoders produce.
     """
-    turn = _UPRIGHT.get(_orientation(frame))
+    turn = _UPRIGHT.get(_orientation(frame) or 1)
     for variant, luma in _variants(frame):
         yield variant, luma if turn is None else luma.transpose(turn)
 

@@ -148,27 +148,47 @@ def compose(outer: Banded, inner: Banded) -> Banded:
 
 
 @njit(cache=True, nogil=True)
-def apply(luma: Any, rows: Banded, columns: Banded) -> Any:
-    """Returns ``rows @ luma @ columns.T``, float32[len(rows.first), len(columns.first)].
+def mirrored(banded: Banded, length: int) -> Banded:
+    """Returns what does to ``length`` points what ``banded`` does to them in reverse order."""
+    weights = np.zeros_like(banded.weights)
+    for row in range(len(banded.first)):
+        taps = banded.taps[row]
+        weights[row, :taps] = banded.weights[row, :taps][::-1]
+    return Banded(length - banded.first - banded.taps, banded.taps, weights)
+
+
+@njit(cache=True, nogil=True)
+def apply_rows(luma: Any, rows: Banded) -> Any:
+    """Returns ``rows @ luma``, float32[len(rows.first), width].
 
     Args:
         luma: uint8 or float32, [height, width], C-contiguous.
         rows: From ``height`` points.
-        columns: From ``width`` points.
     """
-    height, width = len(rows.first), luma.shape[1]
-    narrow = np.zeros((height, width), np.float32)
-    for row in range(height):
+    width = luma.shape[1]
+    result = np.zeros((len(rows.first), width), np.float32)
+    for row in range(len(rows.first)):
         for tap in range(rows.taps[row]):
             weight = np.float32(rows.weights[row, tap])
             source = luma[rows.first[row] + tap]
             for column in range(width):
-                narrow[row, column] += weight * np.float32(source[column])
-    result = np.empty((height, len(columns.first)), np.float32)
+                result[row, column] += weight * np.float32(source[column])
+    return result
+
+
+@njit(cache=True, nogil=True)
+def apply_columns(narrow: Any, columns: Banded) -> Any:
+    """Returns ``narrow @ columns.T``, float32[height, len(columns.first)].
+
+    Args:
+        narrow: float32[height, width], C-contiguous.
+        columns: From ``width`` points.
+    """
+    result = np.empty((narrow.shape[0], len(columns.first)), np.float32)
     for column in range(len(columns.first)):
         start = columns.first[column]
         weights = columns.weights[column, : columns.taps[column]].astype(np.float32)
-        for row in range(height):
+        for row in range(narrow.shape[0]):
             total = np.float32(0.0)
             for tap in range(len(weights)):
                 total += weights[tap] * narrow[row, start + tap]

@@ -73,7 +73,13 @@ def _taps(length: int) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np
 
 def shrink(luma: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Returns uint8[32, 32]: ``Image.resize((32, 32), LANCZOS)`` of the same mode L picture."""
-    small: NDArray[np.uint8] = _convolve(luma, _taps(luma.shape[0]), _taps(luma.shape[1]))
+    rows, columns = _taps(luma.shape[0]), _taps(luma.shape[1])
+    small: NDArray[np.uint8]
+    if luma.shape[0] > luma.shape[1] * 100:
+        # Pillow resizes such a tall picture rows first.
+        small = _convolve(np.ascontiguousarray(luma.T), columns, rows).T
+    else:
+        small = _convolve(luma, rows, columns)
     return small
 
 
@@ -116,7 +122,9 @@ class PHash:
 
     name = "phash"
     bits = 64
-    default_threshold = 8
+    # Different photographs come as close as 8 bits (in eight orientations), recompression,
+    # resizing and file modes move 0 to 2.
+    default_threshold = 6
     min_quality: int | None = None
     orientations = len(ORIENTATIONS)
 

@@ -12,8 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-#: The dihedral group, in the order of PDQ's reference. ``rN`` is counter-clockwise by N
-#: degrees; ``flip_x`` mirrors top to bottom (about the x axis), ``flip_y`` left to right.
+#: The dihedral group, in the order of PDQ's reference: how the candidate is turned before it
+#: is hashed. ``rN`` is counter-clockwise by N degrees; ``flip_x`` mirrors top to bottom (about
+#: the x axis), ``flip_y`` left to right.
 ORIENTATIONS: tuple[str, ...] = (
     "upright",
     "r90",

@@ -1,0 +1,82 @@
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ingestgate.fingerprints import operators
+from ingestgate.fingerprints.operators import BICUBIC, LANCZOS, Banded
+
+lengths = st.integers(1, 700)
+
+
+def dense(banded: Banded, length: int) -> np.ndarray:
+    matrix = np.zeros((len(banded.first), length))
+    for row, (first, taps) in enumerate(zip(banded.first, banded.taps, strict=True)):
+        matrix[row, first : first + taps] = banded.weights[row, :taps]
+    return matrix
+
+
+def box(length: int, window: int) -> np.ndarray:
+    """One box filter, written out: the oracle."""
+    after = (window + 2) // 2 - 1
+    before = window - 1 - after
+    matrix = np.zeros((length, length))
+    for row in range(length):
+        taps = slice(max(0, row - before), min(length, row + after + 1))
+        matrix[row, taps] = 1.0 / (taps.stop - taps.start)
+    return matrix
+
+
+@settings(deadline=None, max_examples=60)
+@given(lengths)
+def test_a_tent_is_two_boxes_then_decimation(length: int) -> None:
+    filtered = np.linalg.matrix_power(box(length, (length + 127) // 128), 2)
+    chosen = [int((i + 0.5) * length / 64) for i in range(64)]
+    np.testing.assert_allclose(
+        dense(operators.tent(length, 64), length), filtered[chosen], atol=1e-12
+    )
+
+
+@settings(deadline=None, max_examples=60)
+@given(lengths, st.integers(1, 100), st.sampled_from([LANCZOS, BICUBIC]))
+def test_bands_stay_inside_and_weights_add_up_to_one(length: int, points: int, kernel: int) -> None:
+    for banded in (
+        operators.tent(length, points),
+        operators.nearest(length, points),
+        operators.resampling(length, points, kernel),
+    ):
+        assert (banded.first >= 0).all()
+        assert (banded.taps >= 1).all()
+        assert (banded.first + banded.taps <= length).all()
+        assert (banded.taps <= banded.weights.shape[1]).all()
+        np.testing.assert_allclose(dense(banded, length).sum(axis=1), 1.0)
+
+
+@settings(deadline=None, max_examples=40)
+@given(lengths, st.integers(1, 200))
+def test_composing_is_multiplying(length: int, points: int) -> None:
+    inner = operators.resampling(length, points, BICUBIC)
+    outer = operators.tent(points, 64)
+    np.testing.assert_allclose(
+        dense(operators.compose(outer, inner), length),
+        dense(outer, points) @ dense(inner, length),
+        atol=1e-12,
+    )
+
+
+@settings(deadline=None, max_examples=30)
+@given(st.integers(1, 90), st.integers(1, 90), st.sampled_from([np.uint8, np.float32]))
+def test_applying_is_multiplying_from_both_sides(height: int, width: int, dtype: type) -> None:
+    luma = np.random.default_rng(height * width).integers(0, 256, (height, width)).astype(dtype)
+    rows, columns = operators.tent(height, 64), operators.tent(width, 64)
+    expected = dense(rows, height) @ luma @ dense(columns, width).T
+    found = operators.apply_columns(operators.apply_rows(luma, rows), columns)
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-3)
+
+
+@settings(deadline=None, max_examples=40)
+@given(lengths)
+def test_mirrored_is_reversing_first(length: int) -> None:
+    banded = operators.tent(length, 64)
+    np.testing.assert_array_equal(
+        dense(operators.mirrored(banded, length), length), dense(banded, length)[:, ::-1]
+    )

@@ -1,0 +1,144 @@
+import numpy as np
+import pdqhash
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from ingestgate.fingerprints.pdq import Pdq, pdq
+from ingestgate.fingerprints.views import FULL, ORIENTATIONS, SQUARE, THUMBNAIL, Picture
+
+TURNS = (
+    Image.Transpose.ROTATE_90,
+    Image.Transpose.ROTATE_180,
+    Image.Transpose.ROTATE_270,
+    Image.Transpose.FLIP_TOP_BOTTOM,
+    Image.Transpose.FLIP_LEFT_RIGHT,
+    Image.Transpose.TRANSPOSE,
+    Image.Transpose.TRANSVERSE,
+)
+
+
+def turned(pixels):
+    """Returns the pixels in all orientations."""
+    image = Image.fromarray(pixels)
+    images = [image, *(image.transpose(turn) for turn in TURNS)]
+    return [np.ascontiguousarray(each) for each in images]
+
+
+def reference(rgb):
+    """Returns pdqhash's hashes of the turned pixels, uint8[8, 32], and the upright's quality."""
+    found = [pdqhash.compute(each) for each in turned(rgb)]
+    return np.array([np.packbits(bits.astype(np.uint8)) for bits, _ in found]), found[0][1]
+
+
+def luma_of(rgb):
+    """Returns luma as pdqhash computes it."""
+    return (rgb[:, :, 0] * 0.299 + rgb[:, :, 1] * 0.587 + rgb[:, :, 2] * 0.114).astype(np.float32)
+
+
+def undecided(rgb):
+    """Returns, for each orientation, how many coefficients float32 cannot tell from the median."""
+    counts = []
+    for each in turned(rgb):
+        coefficients = np.sort(pdqhash.compute_float(each)[0])
+        counts.append(int((np.abs(coefficients - coefficients[127]) < 1e-3).sum()))
+    return np.array(counts)
+
+
+@st.composite
+def rgb_pictures(draw):
+    """Noise, and noise scaled up to smooth blobs, of any size."""
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    height, width = draw(st.tuples(st.integers(1, 400), st.integers(1, 400)))
+    if draw(st.booleans()):
+        return rng.integers(0, 256, (height, width, 3), np.uint8)
+    small = Image.fromarray(rng.integers(0, 256, (9, 11, 3), np.uint8))
+    return np.asarray(small.resize((width, height), Image.Resampling.BICUBIC))
+
+
+@settings(deadline=None, max_examples=150)
+@given(rgb_pictures())
+def test_equal_to_the_reference_in_every_bit_and_orientation(rgb) -> None:
+    expected, expected_quality = reference(rgb)
+    hashes, quality = pdq(luma_of(rgb))
+    differing = np.bitwise_count(hashes ^ expected).sum(axis=1)
+    if differing.any():
+        assert (differing <= undecided(rgb)).all()
+    assert abs(quality - expected_quality) <= 1
+
+
+@pytest.mark.parametrize("side", [512, 1024, 1500])
+def test_equal_to_the_reference_on_large_pictures(make, side: int) -> None:
+    rgb = np.asarray(make(side, side, side * 3 // 4))
+    expected, quality = reference(rgb)
+    hashes, own_quality = pdq(luma_of(rgb))
+    np.testing.assert_array_equal(hashes, expected)
+    assert own_quality == quality
+
+
+def test_bytes_are_in_the_order_of_the_hex_notation(make) -> None:
+    rgb = np.asarray(make(1))
+    bits, _ = pdqhash.compute(np.ascontiguousarray(rgb))
+    # ThreatExchange prints the bits of pdqhash's vector from first to last.
+    assert pdq(luma_of(rgb))[0][0].tobytes().hex() == f"{int(''.join(map(str, bits)), 2):064x}"
+
+
+def test_8_bit_and_float_luma_give_the_same(make) -> None:
+    luma = np.asarray(make(2).convert("L"))
+    np.testing.assert_array_equal(pdq(luma)[0], pdq(luma.astype(np.float32))[0])
+
+
+def test_the_first_hash_is_the_references_own_upright_one(make) -> None:
+    rgb = np.ascontiguousarray(make(3))
+    hashes, quality = pdqhash.compute_dihedral(rgb)
+    found, own_quality = pdq(luma_of(rgb))
+    np.testing.assert_array_equal(np.unpackbits(found[0]), hashes[0])
+    assert own_quality == quality
+    assert len(ORIENTATIONS) == len(found)
+
+
+@pytest.mark.parametrize("scaling", [FULL, THUMBNAIL, SQUARE])
+def test_every_view_of_a_turned_picture_is_found_again(make, distance, scaling: str) -> None:
+    luma = np.asarray(make(3, 900, 641).convert("L"))
+    hashes, _ = pdq(luma, scaling)
+    for hash_bytes, other in zip(hashes, turned(luma), strict=True):
+        assert distance(hash_bytes.tobytes(), pdq(other, scaling)[0][0].tobytes()) == 0
+
+
+def test_thumbnail_view_is_the_hash_of_the_thumbnail(make, distance) -> None:
+    image = make(4, 1300, 900).convert("L")
+    thumbnail = image.copy()
+    thumbnail.thumbnail((512, 512))
+    expected, _ = pdq(np.asarray(thumbnail))
+    found, _ = pdq(np.asarray(image), THUMBNAIL)
+    assert distance(found[0].tobytes(), expected[0].tobytes()) <= 4
+
+
+def test_square_view_is_the_hash_of_nearest_pixels(make) -> None:
+    luma = np.asarray(make(5, 1300, 300).convert("L"))
+    square = luma[np.ix_(np.arange(512) * 300 // 512, np.arange(512) * 1300 // 512)]
+    hashes, _ = pdq(luma, SQUARE)
+    expected, _ = pdq(np.ascontiguousarray(square))
+    np.testing.assert_array_equal(hashes[0], expected[0])
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (4, 300), (300, 4)])
+def test_too_small_is_zeros_of_quality_zero(shape) -> None:
+    luma = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
+    hashes, quality = pdq(luma)
+    assert not hashes.any()
+    assert quality == 0
+
+
+def test_flat_has_quality_zero() -> None:
+    assert pdq(np.full((100, 100), 77, np.uint8))[1] == 0
+
+
+def test_views_of_a_picture(make) -> None:
+    image = make(6, 600, 400).convert("L")
+    views = Pdq().compute(Picture(3, "on-black", image, np.asarray(image)))
+    assert [view.view for view in views] == [f"on-black/{v}" for v in (FULL, THUMBNAIL, SQUARE)]
+    assert {view.frame for view in views} == {3}
+    assert {len(view.hashes) for view in views} == {8 * 32}
+    assert all(view.quality >= 50 for view in views)
