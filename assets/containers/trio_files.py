@@ -10,26 +10,24 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ingestgate.assets import storage
+from ingestgate.assets.containers.row_groups import opened
 from ingestgate.assets.errors import ShardError
 from ingestgate.assets.shard import Shard
 
 #: Columns by which img2dataset's Parquet files are known.
 COLUMNS = frozenset({"key", "status"})
+#: Those that tell what stays and what the stats count.
+COUNTED = ("key", "status", "error_message")
 _SUCCESS = "success"
 
 
 @contextmanager
 def open_rows(shard: Shard) -> Iterator[pq.ParquetFile]:
     """Opens a trio's Parquet file; what goes wrong inside the block is the shard's error."""
-    path = shard.parts[0]
-    try:
-        with storage.open_read(path) as source, pq.ParquetFile(source) as rows:
-            if not set(rows.schema_arrow.names) >= COLUMNS:
-                raise ShardError(shard.name, "its Parquet file has no columns key and status")
-            yield rows
-    except (pa.ArrowException, OSError) as error:
-        problem = f"its Parquet file cannot be read ({type(error).__name__})"
-        raise ShardError(shard.name, problem) from error
+    with opened(shard._replace(path=shard.parts[0])) as rows:
+        if not set(rows.schema_arrow.names) >= COLUMNS:
+            raise ShardError(shard.name, "its Parquet file has no columns key and status")
+        yield rows
 
 
 def keys_of(shard: Shard, table: pa.Table) -> list[str]:

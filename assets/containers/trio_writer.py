@@ -4,14 +4,22 @@ import json
 from types import TracebackType
 from typing import Self
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ingestgate.assets.containers.container import OutputFile
 from ingestgate.assets.containers.copying import copy_bytes, sibling_name
 from ingestgate.assets.containers.output import PendingOutput
+from ingestgate.assets.containers.row_groups import open_writer, write_chosen
 from ingestgate.assets.containers.tar_writer import TarWriter
-from ingestgate.assets.containers.trio_files import StatsCount, keys_of, open_rows, read_stats
+from ingestgate.assets.containers.trio_files import (
+    COUNTED,
+    StatsCount,
+    keys_of,
+    open_rows,
+    read_stats,
+)
 from ingestgate.assets.errors import ShardError
 from ingestgate.assets.shard import Kind, Sample, Shard, WorkRange
 
@@ -86,37 +94,19 @@ class TrioWriter:
             output.complete()
 
     def _write_rows(self, source: pq.ParquetFile, output: PendingOutput, count: StatsCount) -> None:
-        """Writes the rows that stay, row group by row group, under the input's schema."""
-        metadata = source.metadata
-        with pq.ParquetWriter(
-            output,
-            source.schema_arrow,
-            compression=_codecs(metadata),
-            version=metadata.format_version,
-        ) as writer:
-            for group in range(metadata.num_row_groups):
-                table = source.read_row_group(group)
-                stays = [self._stays(key) for key in keys_of(self._shard, table)]
-                kept = table.filter(pa.array(stays, pa.bool_()))
-                count.add(kept)
-                if kept.num_rows:
-                    writer.write_table(kept, row_group_size=kept.num_rows)
+        """Writes the rows that stay, row group by row group, as the file was written."""
+        columns = [name for name in COUNTED if name in source.schema_arrow.names]
+        with open_writer(source, output) as writer:
+            for group in range(source.metadata.num_row_groups):
+                table = source.read_row_group(group, columns=columns)
+                stays = np.array([self._stays(key) for key in keys_of(self._shard, table)], bool)
+                count.add(table.filter(pa.array(stays)))
+                write_chosen(source, group, stays, writer)
 
     def _stays(self, key: str) -> bool:
         if key not in self._seen:
             raise ShardError(self._shard.name, "has rows that were not judged: it has changed")
         return key in self._kept
-
-
-def _codecs(metadata: pq.FileMetaData) -> str | dict[str, str]:
-    if not metadata.num_row_groups:
-        return "snappy"
-    group = metadata.row_group(0)
-    columns = [group.column(index) for index in range(group.num_columns)]
-    return {
-        column.path_in_schema: column.compression.replace("UNCOMPRESSED", "NONE")
-        for column in columns
-    }
 
 
 def is_reference(sample: Sample) -> bool:
