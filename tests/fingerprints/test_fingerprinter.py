@@ -1,0 +1,148 @@
+from importlib.metadata import EntryPoint
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from ingestgate.assets.errors import UsageError
+from ingestgate.assets.ledger import PerceptualView
+from ingestgate.assets.verdict import Reason
+from ingestgate.fingerprints import perceptual
+from ingestgate.fingerprints.fingerprinter import Fingerprinter
+from ingestgate.fingerprints.limits import DecodeLimits
+from ingestgate.fingerprints.perceptual import perceptual_hashes
+from ingestgate.fingerprints.unscannable import Unscannable
+from ingestgate.fingerprints.views import ORIENTATIONS, Picture
+
+BOTH = frozenset({"pdq", "phash"})
+
+
+class MeanLevel:
+    """A toy hash: the picture's mean level, in one orientation."""
+
+    name = "mean"
+    bits = 8
+    default_threshold = 0
+    min_quality: int | None = None
+    orientations = 1
+
+    def compute(self, picture: Picture) -> list[PerceptualView]:
+        level = round(float(picture.luma.mean()))
+        return [PerceptualView(picture.frame, picture.view("full"), -1, bytes([level]))]
+
+
+class Impostor(MeanLevel):
+    name = "pdq"
+
+
+@pytest.fixture
+def plugins(monkeypatch):
+    """Makes entry points of this module's classes, as an installed package would."""
+
+    def install(**classes: str) -> None:
+        found = [
+            EntryPoint(n, f"{__name__}:{c}", perceptual.ENTRY_POINTS) for n, c in classes.items()
+        ]
+        monkeypatch.setattr(EntryPoint, "load", lambda entry: globals()[entry.attr])
+        monkeypatch.setattr(perceptual, "entry_points", lambda group: found)
+        perceptual_hashes.cache_clear()
+
+    yield install
+    perceptual_hashes.cache_clear()
+
+
+def test_what_a_fingerprint_holds(make, encode, fingerprint) -> None:
+    found = fingerprint(encode(make(30, 640, 480), "PNG"))
+    assert (found.media_type, found.width, found.height, found.frames) == ("image/png", 640, 480, 1)
+    assert set(found.perceptual) == BOTH
+    assert found.perceptual["pdq"][0][:2] == (0, "full")
+    assert {v.view for v in found.perceptual["pdq"]} <= {"full", "thumbnail-512", "square-512"}
+    assert not found.low_quality
+    for name, scheme in perceptual_hashes().items():
+        for view in found.perceptual[name]:
+            assert len(view.hashes) == scheme.bits // 8 * len(ORIENTATIONS)
+
+
+def test_only_the_named_hashes_are_computed(make, encode) -> None:
+    found = Fingerprinter(["phash"], DecodeLimits()).fingerprint(encode(make(31), "PNG"))
+    assert set(found.perceptual) == {"phash"}
+    assert Fingerprinter([], DecodeLimits()).fingerprint(encode(make(31), "PNG")).perceptual == {}
+
+
+def test_an_unknown_hash_is_named() -> None:
+    with pytest.raises(UsageError, match="no perceptual hash photo-xyz; there are pdq, phash"):
+        Fingerprinter(["photo-xyz"], DecodeLimits())
+
+
+def test_unscannable_passes_through(fingerprint) -> None:
+    with pytest.raises(Unscannable) as caught:
+        fingerprint(b"")
+    assert caught.value.reason is Reason.EMPTY
+
+
+def test_repeated_frames_are_kept_once(make, encode, fingerprint) -> None:
+    first, second = make(32, 90, 60), make(33, 90, 60)
+    order = [first, second, first, second]
+    content = encode(order[0], "TIFF", save_all=True, append_images=order[1:])
+    found = fingerprint(content)
+    assert found.frames == 4
+    assert [view.frame for view in found.perceptual["pdq"]] == [0, 1]
+
+
+@pytest.mark.parametrize("level", [0, 128, 255])
+def test_a_flat_picture_is_unreliable_under_every_hash(encode, fingerprint, level: int) -> None:
+    assert fingerprint(encode(Image.new("L", (200, 100), level), "PNG")).low_quality == BOTH
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 300), (300, 1), (4, 4)])
+def test_a_picture_of_a_few_pixels_is_unreliable_under_pdq(encode, fingerprint, size) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, size, np.uint8)
+    found = fingerprint(encode(Image.fromarray(noise), "PNG"))
+    assert "pdq" in found.low_quality
+
+
+@pytest.mark.parametrize("size", [(2, 65535), (65535, 2)])
+def test_extreme_shapes(encode, fingerprint, size) -> None:
+    assert fingerprint(encode(Image.effect_noise(size, 90), "PNG")).frames == 1
+
+
+def faint(image: Image.Image) -> Image.Image:
+    """Returns the picture with a span of 40 levels: visible, but of low quality."""
+    return image.convert("L").point(lambda level: 100 + level * 40 // 255)
+
+
+@pytest.mark.parametrize(
+    ("names", "low"),
+    [
+        (("good", "blank"), set()),
+        (("blank", "good", "blank"), set()),
+        (("blank", "blank"), {"pdq", "phash"}),
+        (("good", "faint"), {"pdq"}),
+        (("faint",), {"pdq"}),
+    ],
+)
+def test_every_frame_that_shows_something_must_be_reliable(
+    make, encode, fingerprint, names, low
+) -> None:
+    kinds = {
+        "good": make(34).convert("L"),
+        "blank": Image.new("L", (320, 240), 3),
+        "faint": faint(make(35)),
+    }
+    frames = [kinds[name] for name in names]
+    content = encode(frames[0], "TIFF", save_all=True, append_images=frames[1:])
+    assert fingerprint(content).low_quality == low
+
+
+def test_plugins_are_found_and_used(make, encode, plugins) -> None:
+    plugins(mean="MeanLevel")
+    found = Fingerprinter(["mean", "pdq"], DecodeLimits()).fingerprint(encode(make(36), "PNG"))
+    assert [len(view.hashes) for view in found.perceptual["mean"]] == [1]
+    assert not found.low_quality
+
+
+@pytest.mark.parametrize("plugin", ["Impostor", "Missing"])
+def test_bad_plugins_are_refused(plugins, plugin: str) -> None:
+    plugins(other=plugin)
+    with pytest.raises(UsageError, match=plugin):
+        perceptual_hashes()

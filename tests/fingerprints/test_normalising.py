@@ -1,0 +1,154 @@
+import numpy as np
+import pytest
+from PIL import Image
+
+from ingestgate.fingerprints.normalising import lumas
+
+
+def levels(frame: Image.Image) -> dict[str, np.ndarray]:
+    return {variant: np.asarray(luma) for variant, luma in lumas(frame)}
+
+
+def first_hash(found, name="pdq", width=32):
+    return found.perceptual[name][0].hashes[:width]
+
+
+@pytest.mark.parametrize(
+    ("mode", "format", "options", "bits"),
+    [
+        ("L", "PNG", {}, 2),
+        ("P", "PNG", {}, 8),
+        ("P", "GIF", {}, 8),
+        ("1", "PNG", {}, 12),
+        ("LA", "PNG", {}, 2),
+        ("RGBA", "PNG", {}, 2),
+        ("RGBA", "WEBP", {"lossless": True}, 2),
+        ("CMYK", "JPEG", {"quality": 90}, 6),
+        ("CMYK", "TIFF", {}, 2),
+        ("YCbCr", "JPEG", {"quality": 90}, 6),
+        ("LAB", "TIFF", {}, 8),
+        ("RGB", "JPEG", {"quality": 90}, 6),
+        ("RGB", "JPEG", {"quality": 90, "keep_rgb": True}, 6),
+        ("RGB", "JPEG", {"quality": 90, "progressive": True}, 6),
+        ("RGB", "BMP", {}, 2),
+        ("RGB", "PPM", {}, 2),
+        ("RGB", "AVIF", {"quality": 90}, 8),
+        ("RGB", "TIFF", {"compression": "tiff_lzw"}, 2),
+    ],
+)
+def test_a_file_mode_moves_few_bits(
+    make, encode, fingerprint, distance, mode, format, options, bits
+) -> None:
+    plain = make(10, 800, 600)
+    expected = fingerprint(encode(plain, "PNG"))
+    found = fingerprint(encode(in_mode(plain, mode), format, **options))
+    assert distance(first_hash(found), first_hash(expected)) <= bits
+    assert distance(first_hash(found, "phash", 8), first_hash(expected, "phash", 8)) <= 2
+    assert not found.low_quality
+
+
+def in_mode(image: Image.Image, mode: str) -> Image.Image:
+    if mode != "LAB":
+        return image.convert(mode)
+    from PIL import ImageCms
+
+    to_lab = ImageCms.buildTransform(
+        ImageCms.createProfile("sRGB"), ImageCms.createProfile("LAB"), "RGB", "LAB"
+    )
+    return ImageCms.applyTransform(image, to_lab)
+
+
+@pytest.mark.parametrize("scale", [257, 65535 / 255, 16])
+def test_16_bits(make, encode, fingerprint, distance, scale: float) -> None:
+    luma = np.asarray(make(11).convert("L"))
+    deep = Image.fromarray((luma * np.float64(scale)).round().astype(np.uint16))
+    expected = fingerprint(encode(Image.fromarray(luma), "PNG"))
+    found = fingerprint(encode(deep, "PNG"))
+    # 12 bits in 16 leave 16 levels of 8 bits: found, but at the price of more bits.
+    assert distance(first_hash(found), first_hash(expected)) <= (0 if scale > 200 else 31)
+
+
+@pytest.mark.parametrize("values", [(0.0, 1.0), (0.0, 255.0), (0.0, 65535.0), (-3.0, 5e30)])
+def test_floats_of_any_range(make, encode, fingerprint, distance, values) -> None:
+    luma = make(12).convert("L")
+    unit = np.asarray(luma).astype(np.float32) / 255
+    low, high = values
+    floats = Image.fromarray((low + unit * (high - low)).astype(np.float32))
+    expected, found = fingerprint(encode(luma, "PNG")), fingerprint(encode(floats, "TIFF"))
+    assert distance(first_hash(found), first_hash(expected)) <= 2
+    assert found.perceptual["pdq"][0].quality >= 50
+
+
+def test_floats_that_are_no_numbers_are_black() -> None:
+    values = np.array([[np.nan, np.inf], [-np.inf, 1.0]], np.float32)
+    assert levels(Image.fromarray(values))[""].shape == (2, 2)
+
+
+def test_a_deep_frame_is_also_seen_clipped() -> None:
+    deep = Image.fromarray(np.array([[0, 100, 300, 65535]], np.uint16))
+    found = levels(deep)
+    assert found[""].tolist() == [[0, 0, 1, 255]]
+    assert found["clipped"].tolist() == [[0, 100, 255, 255]]
+
+
+def test_alpha_is_composited_on_white_on_black_and_dropped() -> None:
+    frame = Image.fromarray(np.array([[[100, 0], [100, 51], [100, 255]]], np.uint8), "LA")
+    found = levels(frame)
+    assert found[""].tolist() == [[255, 224, 100]]
+    assert found["on-black"].tolist() == [[0, 20, 100]]
+    assert found["opaque"].tolist() == [[100, 100, 100]]
+
+
+def test_opaque_alpha_is_one_picture(make) -> None:
+    assert list(levels(make(1).convert("RGBA"))) == [""]
+
+
+@pytest.mark.parametrize("colour", [0, 255])
+def test_a_picture_in_the_alpha_channel_alone(
+    make, encode, fingerprint, distance, colour: int
+) -> None:
+    hidden = make(13).convert("L")
+    carrier = Image.new("L", hidden.size, colour)
+    carrier.putalpha(hidden)
+    expected = first_hash(fingerprint(encode(hidden, "PNG")))
+    negative = first_hash(fingerprint(encode(hidden.point(lambda level: 255 - level), "PNG")))
+    found = fingerprint(encode(carrier, "PNG"))
+    nearest = min(
+        distance(view.hashes[:32], shown)
+        for view in found.perceptual["pdq"]
+        for shown in (expected, negative)
+    )
+    assert nearest <= 2
+    assert not found.low_quality
+
+
+def test_transparent_pixels_that_only_careless_readers_see(
+    make, encode, fingerprint, distance
+) -> None:
+    hidden = make(14).convert("RGBA")
+    hidden.putalpha(1)
+    found = fingerprint(encode(hidden, "PNG"))
+    opaque = {view.view: view for view in found.perceptual["pdq"]}["opaque/full"]
+    expected = fingerprint(encode(make(14), "PNG"))
+    assert distance(opaque.hashes[:32], first_hash(expected)) == 0
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_exif_orientation(make, encode, fingerprint, distance, orientation: int) -> None:
+    upright = make(15, 400, 260)
+    stored_by = {
+        2: Image.Transpose.FLIP_LEFT_RIGHT,
+        3: Image.Transpose.ROTATE_180,
+        4: Image.Transpose.FLIP_TOP_BOTTOM,
+        5: Image.Transpose.TRANSPOSE,
+        6: Image.Transpose.ROTATE_90,
+        7: Image.Transpose.TRANSVERSE,
+        8: Image.Transpose.ROTATE_270,
+    }
+    stored = upright.transpose(stored_by[orientation]) if orientation > 1 else upright
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    expected = fingerprint(encode(upright, "PNG"))
+    for format in ("JPEG", "PNG", "WEBP", "TIFF"):
+        found = fingerprint(encode(stored, format, exif=exif, quality=95))
+        assert distance(first_hash(found), first_hash(expected)) <= 8
