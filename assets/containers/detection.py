@@ -14,7 +14,7 @@ from ingestgate.assets.storage import Entry
 
 _TAR = (".tar", ".tar.gz", ".tgz")
 _PARQUET = (".parquet",)
-_ROWS = (".csv", ".jsonl")
+_ROWS = (".csv", ".jsonl", ".ndjson")
 # What a format's files are called, for a directory whose format was said.
 _SUFFIXES: Mapping[str, tuple[str, ...]] = {
     "webdataset": _TAR,
@@ -105,12 +105,13 @@ def format_of(path: str) -> str | None:
         return "url-manifest"
     if name.endswith(_PARQUET):
         # The formats' modules load libraries: only where there is a Parquet file to tell.
-        from ingestgate.assets.containers import parquet, url_manifest
+        from ingestgate.assets.containers.parquet import has_images
+        from ingestgate.assets.containers.url_manifest import is_manifest
 
         schema = _schema(path)
-        if parquet.has_images(schema):
+        if has_images(schema):
             return "parquet"
-        if url_manifest.is_manifest(schema):
+        if is_manifest(schema):
             return "url-manifest"
     return None
 

@@ -45,7 +45,10 @@ def container(name: str) -> SampleContainer | RowContainer:
             known = ", ".join(names())
             problem = "is registered more than once" if found else "is not a format"
             raise UsageError(f"{name!r} {problem}; known formats: {known}")
-        made = found[0].load()()
+        try:
+            made = found[0].load()()
+        except (ImportError, AttributeError, TypeError) as error:
+            raise UsageError(f"format {name!r} cannot be loaded: {error}") from error
     if not isinstance(made, SampleContainer | RowContainer):
         raise UsageError(f"format {name!r} is neither a sample container nor a row container")
     return made
