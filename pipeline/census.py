@@ -17,10 +17,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pyarrow as pa
-from ingestgate.assets.containers.discovery import discover
 
 from ingestgate.assets import ledger, storage
 from ingestgate.assets.containers.container import ReadOptions, RowContainer, SampleContainer
+from ingestgate.assets.containers.discovery import discover
 from ingestgate.assets.containers.registry import container
 from ingestgate.assets.errors import GateError
 from ingestgate.assets.receipts import Receipt, read_receipt
@@ -85,7 +85,9 @@ def take_census(
 
     Args:
         inputs: The landing zone, as given to the run.
-        output, quarantine, evidence: The run's folders.
+        output: The run's output.
+        quarantine: Its quarantine.
+        evidence: Its evidence.
         format: As given to the run.
         options: As the run's policy has them.
     """

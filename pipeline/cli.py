@@ -4,7 +4,6 @@ import json
 import logging
 import os
 import sys
-import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -37,7 +36,7 @@ class _Group(click.Group):
 @click.version_option(__version__)
 @click.option("--verbose", is_flag=True, help="Log what Beam and the workers say.")
 def cli(verbose: bool) -> None:
-    """The gate between a landing zone of candidate training assets and a training set.
+    r"""The gate between a landing zone of candidate training assets and a training set.
 
     Checks every asset's source and content against partners' lists, lets the clean ones
     through, seals matches in a quarantine that the job itself cannot open, and leaves evidence
@@ -59,16 +58,13 @@ def cli(verbose: bool) -> None:
        4  a self-test failed; nothing was read
       10  done, and something was quarantined (only with run --exit-on-match)
     """
+    # What fails is said in one sentence at the end; Beam's own words are for --verbose.
     logging.basicConfig(
-        level=logging.INFO if verbose else logging.WARNING,
+        level=logging.INFO if verbose else logging.CRITICAL,
         format="%(asctime)s %(levelname)s %(name)s: %(message)s",
         force=True,
     )
-    if not verbose:
-        # What fails is said in one sentence at the end; Beam's own words are for --verbose.
-        logging.getLogger("apache_beam").setLevel(logging.CRITICAL)
-        logging.getLogger("root").addFilter(lambda record: "apitools" not in record.getMessage())
-        warnings.filterwarnings("ignore", module="apache_beam")
+    logging.getLogger("ingestgate").setLevel(logging.INFO if verbose else logging.WARNING)
 
 
 for _command in (demo, run, census, lists, quarantine, keys):

@@ -3,9 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ingestgate.assets.containers.discovery import discover
-
 from ingestgate.assets.containers.container import Discovery
+from ingestgate.assets.containers.discovery import discover
 from ingestgate.assets.errors import InputError
 from ingestgate.assets.receipts import is_finished, read_receipt
 from ingestgate.assets.shard import Shard

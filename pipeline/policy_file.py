@@ -1,15 +1,13 @@
 """Reading a policy file: YAML into a pydantic model, with errors that point at the line."""
 
 import difflib
-import hashlib
-import json
 from collections.abc import Iterator, Sequence
 from types import UnionType
 from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel, ValidationError
-from pydantic_core import ErrorDetails, to_jsonable_python
+from pydantic_core import ErrorDetails
 
 from ingestgate.assets import storage
 from ingestgate.assets.errors import PolicyError, StorageError
@@ -46,24 +44,6 @@ def load_policy(path: str, model: type[M]) -> M:
         raise PolicyError(
             "\n".join(f"{path}:{line}: {what}" for line, what in sorted(lines))
         ) from error
-
-
-def policy_digest(policy: BaseModel) -> str:
-    """Returns the SHA-256, in hex, of the effective policy as JSON with sorted keys."""
-    text = json.dumps(
-        policy.model_dump(mode="python"),
-        sort_keys=True,
-        separators=(",", ":"),
-        ensure_ascii=True,
-        default=_jsonable,
-    )
-    return hashlib.sha256(text.encode("ascii")).hexdigest()
-
-
-def _jsonable(value: Any) -> Any:
-    if isinstance(value, set | frozenset):  # whose own order changes from process to process
-        return sorted(value, key=repr)
-    return to_jsonable_python(value)
 
 
 def _read(path: str) -> str:

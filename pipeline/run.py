@@ -20,7 +20,7 @@ from ingestgate.pipeline.lock import run_lock
 from ingestgate.pipeline.plan import Plan, make_plan
 from ingestgate.pipeline.policy_file import load_policy
 from ingestgate.pipeline.progress import ProgressDisplay
-from ingestgate.pipeline.runners import RunFailedError, beam_arguments, run_job
+from ingestgate.pipeline.runners import RunFailedError, run_job
 from ingestgate.quarantine.keys import read_recipients
 from ingestgate.quarantine.vault import Vault
 from ingestgate.transforms.policy import Policy
@@ -135,13 +135,20 @@ def _do(
             with display.running(plan, settings) as poll:
                 run_job(
                     lambda pipeline: build(pipeline, plan.todo, settings),
-                    beam_arguments(request.beam_options, request.workers),
+                    request.beam_options,
+                    workers=request.workers,
                     poll=poll,
                 )
     except GateError as error:
         return error
-    failed = len(list(read_failures(settings.evidence, plan.todo)))
-    if failed:
+    noted = dict(read_failures(settings.evidence, plan.todo))
+    lost = [s for s in plan.todo if s.name not in noted and not _is_done(s, settings)]
+    if lost:
+        # A runner that says DONE is not believed: what counts is what is there.
+        return RunFailedError(
+            f"the runner ended without doing {len(lost)} shards, {lost[0].name} among them"
+        )
+    if failed := len(noted):
         return RunFailedError(
             f"{failed} of {len(plan.discovery.shards)} shards could not be done; "
             "everything else is. Mend or remove them, and run again"
@@ -187,7 +194,7 @@ def _report(
         "shards": {
             "total": len(shards),
             "finished_before": len(plan.finished),
-            "done": len(plan.todo) - len(failed) if error is None else _done(plan.todo, settings),
+            "done": sum(_is_done(shard, settings) for shard in plan.todo),
             "failed": [{"shard": name, "problem": problem} for name, problem in failed],
         },
         "input": {
@@ -207,9 +214,8 @@ def _report(
     }
 
 
-def _done(shards: Sequence[Shard], settings: RunSettings) -> int:
-    receipts = (read_receipt(settings.evidence, shard.name) for shard in shards)
-    return sum(
-        is_finished(receipt, shard, settings.context, settings.output)
-        for receipt, shard in zip(receipts, shards, strict=True)
-    )
+def _is_done(shard: Shard, settings: RunSettings) -> bool:
+    if settings.dry_run:
+        return bool(summary.tallies([shard], settings))
+    receipt = read_receipt(settings.evidence, shard.name)
+    return is_finished(receipt, shard, settings.context, settings.output)

@@ -6,9 +6,12 @@ process raises, though, and that is what is listened for here.
 
 import logging
 import re
+import shlex
+import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 import psutil
 
@@ -22,31 +25,41 @@ class RunFailedError(GateError):
     """The Beam job ended without doing all of its work."""
 
 
-def beam_arguments(given: Sequence[str], workers: int) -> list[str]:
-    """Returns the arguments for Beam: the caller's, and ours where the caller says nothing.
+def _runner(arguments: Sequence[str], workers: int) -> tuple[Any, list[str]]:
+    """Returns the runner (None: Beam takes it from the arguments) and Beam's arguments.
 
-    The local default is FnApiRunner (pinned: Beam's own default downloads a runner) with one
-    process per worker.
+    The local default is FnApiRunner, pinned (Beam's own default downloads a runner), with one
+    process per worker; a single worker needs no process of its own.
     """
-    if any(argument.split("=")[0] in ("--runner", "-r") for argument in given):
-        return list(given)
-    mode = "in_memory" if workers == 1 else "multi_processing"
-    return [
-        "--runner=FnApiRunner",
-        f"--direct_running_mode={mode}",
-        f"--direct_num_workers={workers}",
-        *given,
-    ]
+    given = {argument.split("=")[0] for argument in arguments}
+    if "--runner" in given:
+        # Beam's embedded job server would start its workers in containers.
+        embedded = "--job_endpoint=embed" in arguments and "--environment_type" not in given
+        return None, [*arguments, *(["--environment_type=LOOPBACK"] if embedded else [])]
+    from apache_beam.runners.portability.fn_api_runner.fn_runner import FnApiRunner
+    from apache_beam.transforms.environments import SubprocessSDKEnvironment
+
+    if workers == 1:
+        return FnApiRunner(), ["--direct_num_workers=1", *arguments]
+    # `exec`, so that no shell stands between the run and its worker.
+    command = f"exec {shlex.quote(sys.executable)} -m ingestgate.pipeline.local_worker"
+    environment = SubprocessSDKEnvironment.from_command_string(command)
+    return FnApiRunner(environment), [f"--direct_num_workers={workers}", *arguments]
 
 
 def run_job(
-    build: Callable[..., None], arguments: Sequence[str], *, poll: Callable[[], None]
+    build: Callable[..., None],
+    arguments: Sequence[str],
+    *,
+    workers: int,
+    poll: Callable[[], None],
 ) -> None:
     """Builds and runs a pipeline to its end.
 
     Args:
         build: Called with the empty pipeline.
-        arguments: Beam's arguments.
+        arguments: The caller's arguments for Beam; a ``--runner`` among them is used.
+        workers: Local worker processes, where the caller names no runner.
         poll: Called a few times a second while the job runs (progress).
 
     Raises:
@@ -56,15 +69,19 @@ def run_job(
     """
     import apache_beam as beam
     from apache_beam.options.pipeline_options import PipelineOptions
+    from apache_beam.runners.runner import PipelineState
 
+    runner, arguments = _runner(arguments, workers)
     failures: list[BaseException] = []
     ended = threading.Event()
 
     def run() -> None:
         try:
-            pipeline = beam.Pipeline(options=options)
+            pipeline = beam.Pipeline(runner=runner, options=options)
             build(pipeline)
-            pipeline.run().wait_until_finish()
+            state = pipeline.run().wait_until_finish()
+            if state not in (None, PipelineState.DONE):
+                raise RunFailedError(f"the Beam job ended as {state}")  # noqa: TRY301
         except BaseException as error:  # noqa: BLE001 - handed to the thread that waits
             failures.append(error)
         ended.set()

@@ -13,7 +13,6 @@ from ingestgate.transforms.committing import Committer
 from ingestgate.transforms.progress import ProgressNotes
 from ingestgate.transforms.records import RangeOutcome, ShardOutcome
 from ingestgate.transforms.settings import RunSettings, open_judge
-from ingestgate.transforms.worker import end_with_parent
 
 
 class CommitShard(beam.DoFn):
@@ -24,7 +23,6 @@ class CommitShard(beam.DoFn):
 
     def setup(self) -> None:
         """Opens the vault for writing, once per process."""
-        end_with_parent()
         settings = self._settings
         lists = open_judge(settings.policy, settings.lists, settings.lists_digest).lists
         if settings.dry_run:

@@ -12,8 +12,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -36,12 +34,12 @@ from ingestgate.assets.shard import (
     accountable_members,
     sidecar_members,
 )
-from ingestgate.assets.verdict import Reason, Tier, Verdict
+from ingestgate.assets.verdict import Verdict
 from ingestgate.blocklists.listset import ListSet
-from ingestgate.quarantine.manifest import ListUsed, ManifestFinding, ManifestRow, ManifestWriter
-from ingestgate.quarantine.vault import SealedObject, Vault, object_id, package
+from ingestgate.quarantine.vault import Vault
 from ingestgate.transforms.progress import ProgressNotes
-from ingestgate.transforms.settings import RunSettings, policy_digest
+from ingestgate.transforms.sealing import ShardSealer
+from ingestgate.transforms.settings import RunSettings
 
 _ROWS_PER_BATCH = 1024
 _VERIFIED = ["member", "field", "position", "verdict", "size", "sha256", "sidecars"]
@@ -85,22 +83,15 @@ class Committer:
             count for key, count in tallies.items() if key.startswith("verdict:")
         )
         reader = container(shard.format)
-        stem = ""
-        if untouched and getattr(reader, "copies_whole", True):
-            outputs = self._copy(reader, shard, works, headers)
+        if untouched and (isinstance(reader, RowContainer) or reader.copies_whole):
+            outputs, stem = self._copy(reader, shard, works, headers), ""
         else:
-            # What an earlier judging, or an earlier content, sealed stays on record under its
-            # own name.
-            decided = f"{self._settings.context}{shard.identity}".encode()
-            manifest = ManifestWriter(
-                self._settings.quarantine, shard.name, hashlib.sha256(decided).hexdigest()
-            )
-            with manifest:
+            with ShardSealer(self._settings, self._lists, self._vault, shard) as sealer:
                 if isinstance(reader, RowContainer):
-                    outputs = self._rewrite_rows(reader, shard, works, manifest)
+                    outputs = self._rewrite_rows(reader, shard, works, sealer)
                 else:
-                    outputs = self._rewrite(reader, shard, works, manifest)
-                stem = manifest.stem if manifest.rows else ""
+                    outputs = self._rewrite(reader, shard, works, sealer)
+                stem = sealer.manifest
         receipt = Receipt(
             shard=shard.name,
             format=shard.format,
@@ -161,7 +152,7 @@ class Committer:
         reader: SampleContainer,
         shard: Shard,
         works: Sequence[WorkRange],
-        manifest: ManifestWriter,
+        sealer: ShardSealer,
     ) -> list[OutputFile]:
         with reader.rewrite(shard, self._settings.output) as writer:
             for work in works:
@@ -173,18 +164,18 @@ class Committer:
                         writer.keep(sample)
                         continue
                     if Verdict.QUARANTINED in verdicts:
-                        position = sample.members[0].position
-                        files = reader.package(shard, sample)
-                        sealed = self._seal(shard, sample.key, position, files)
+                        sealed = sealer.seal(
+                            sample.key,
+                            sample.members[0].position,
+                            reader.package(shard, sample),
+                        )
                         own = table.slice(first, len(accountable_members(sample)))
                         for row in own.to_pylist():
-                            manifest.add(
-                                self._manifest_row(shard, header, row, sample.provenance, sealed)
-                            )
+                            sealer.note(header, row, sample.provenance, sealed)
                     writer.drop(sample)
                 writer.end(work)
             # Everything that was taken out is durable before anything is let in.
-            manifest.publish()
+            sealer.publish()
             return writer.publish()
 
     def _verified(
@@ -220,7 +211,7 @@ class Committer:
         reader: RowContainer,
         shard: Shard,
         works: Sequence[WorkRange],
-        manifest: ManifestWriter,
+        sealer: ShardSealer,
     ) -> list[OutputFile]:
         with reader.rewrite_rows(shard, self._settings.output) as writer:
             for work in works:
@@ -229,86 +220,15 @@ class Committer:
                 verdicts = table["verdict"].to_numpy()
                 quarantined = verdicts == Verdict.QUARANTINED.value
                 if quarantined.any():
-                    self._seal_rows(reader, shard, work, header, table, quarantined, manifest)
+                    files = reader.package_rows(shard, work, quarantined)
+                    sealed = sealer.seal("rows", work.number, files)
+                    originals = reader.read_rows(shard, work).filter(pa.array(quarantined))
+                    judged = table.filter(pa.array(quarantined))
+                    for row, original in zip(_iterate(judged), _iterate(originals), strict=True):
+                        sealer.note(header, row, provenance.flatten(original), sealed)
                 writer.write(work, verdicts == Verdict.ADMITTED.value)
-            manifest.publish()
+            sealer.publish()
             return writer.publish()
-
-    def _seal_rows(
-        self,
-        reader: RowContainer,
-        shard: Shard,
-        work: WorkRange,
-        header: PartHeader,
-        table: pa.Table,
-        quarantined: npt.NDArray[np.bool_],
-        manifest: ManifestWriter,
-    ) -> None:
-        """Seals the chosen rows of a range as one object; rows hold no bytes of assets."""
-        files = reader.package_rows(shard, work, quarantined)
-        sealed = self._seal(shard, "rows", work.number, files)
-        chosen = pa.array(quarantined)
-        originals = reader.read_rows(shard, work).filter(chosen)
-        judged = table.filter(chosen)
-        for start in range(0, judged.num_rows, _ROWS_PER_BATCH):
-            for row, original in zip(
-                judged.slice(start, _ROWS_PER_BATCH).to_pylist(),
-                originals.slice(start, _ROWS_PER_BATCH).to_pylist(),
-                strict=True,
-            ):
-                known = provenance.flatten(original)
-                manifest.add(self._manifest_row(shard, header, row, known, sealed))
-
-    def _seal(
-        self, shard: Shard, key: str, position: int, files: Sequence[tuple[str, bytes]]
-    ) -> SealedObject:
-        digest = hashlib.sha256(package(files)).hexdigest()
-        name = object_id(shard.name, key, position, digest, self._settings.context)
-        return self._vault.seal(name, files)
-
-    def _manifest_row(
-        self,
-        shard: Shard,
-        header: PartHeader,
-        row: Mapping[str, Any],
-        known: Mapping[str, str],
-        sealed: SealedObject,
-    ) -> ManifestRow:
-        settings = self._settings
-        return ManifestRow(
-            asset_id=row["asset_id"],
-            dataset=settings.dataset,
-            format=shard.format,
-            shard=shard.name,
-            member=row["member"],
-            field=row["field"],
-            sample=row["sample"],
-            verdict=Verdict(row["verdict"]),
-            reason=Reason(row["reason"]),
-            tier=None if row["tier"] is None else Tier(row["tier"]),
-            findings=tuple(ManifestFinding(**finding) for finding in row["findings"]),
-            media_type=row["media_type"],
-            width=row["width"],
-            height=row["height"],
-            size=row["size"],
-            md5=row["md5"],
-            sha1=row["sha1"],
-            sha256=row["sha256"],
-            provenance=dict(known),
-            sealed_object=sealed.path,
-            sealed_sha256=sealed.sha256,
-            sealed_size=sealed.size,
-            package_sha256=sealed.plain_sha256,
-            recipients=settings.recipients,
-            lists=tuple(
-                ListUsed(list_id=info.id, list_version=info.version, digest=info.digest)
-                for info in self._lists.infos
-            ),
-            policy_digest=policy_digest(settings.policy),
-            software=settings.software,
-            judged_at=header.judged_at,
-            sealed_at=datetime.now(UTC).isoformat(timespec="seconds"),
-        )
 
 
 def _iterate(table: pa.Table) -> Iterator[dict[str, Any]]:

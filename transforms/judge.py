@@ -19,7 +19,6 @@ from ingestgate.transforms.progress import ProgressNotes
 from ingestgate.transforms.records import RangeOutcome, RangeTask
 from ingestgate.transforms.row_judging import judge_rows
 from ingestgate.transforms.settings import RunSettings, open_judge
-from ingestgate.transforms.worker import end_with_parent
 
 _ROWS_PER_BATCH = 256
 
@@ -138,7 +137,6 @@ class JudgeRange(beam.DoFn):
 
     def setup(self) -> None:
         """Opens lists and fingerprints once per process, not at unpickling."""
-        end_with_parent()
         settings = self._settings
         self._judge = open_judge(settings.policy, settings.lists, settings.lists_digest)
         self._notes = ProgressNotes(settings.progress)

@@ -25,7 +25,7 @@ from ingestgate.assets.shard import (
 from ingestgate.assets.verdict import Finding, Reason, SignalKind, Verdict, tier
 from ingestgate.blocklists.listset import ListSet
 from ingestgate.blocklists.signals import signal_types
-from ingestgate.blocklists.sources import BadSource
+from ingestgate.blocklists.sources import BadSource, is_absent
 from ingestgate.fingerprints.digests import digests
 from ingestgate.fingerprints.fingerprinter import Fingerprint, Fingerprinter
 from ingestgate.fingerprints.perceptual import perceptual_hashes
@@ -166,7 +166,7 @@ class Judge:
         if SIDECAR_ERROR in provenance:
             evidence.hold(Reason.BAD_SIDECAR)
         for column, value in provenance.items():
-            if not value.strip():
+            if is_absent(value):
                 continue
             if _matches_column(column, self.policy.url_columns):
                 evidence.sources += 1

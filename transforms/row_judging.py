@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 from ingestgate.assets.ledger import FINDING_TYPE, SIDECAR_TYPE, ledger_schema
 from ingestgate.assets.shard import Shard, WorkRange, asset_id
 from ingestgate.assets.verdict import Finding, Reason, SignalKind, Verdict, tier
+from ingestgate.blocklists.columns import decode_hex, present_rows
 from ingestgate.blocklists.listset import ListSet
 from ingestgate.blocklists.signals import signal_types
 from ingestgate.transforms.judging import recorded_columns
@@ -112,14 +113,6 @@ def _text_columns(table: pa.Table) -> Iterator[tuple[str, _Column]]:
         yield name, (column, rows)
 
 
-def _present(column: pa.Array) -> npt.NDArray[np.bool_]:
-    trimmed = pc.utf8_length(pc.utf8_trim_whitespace(column))
-    present: npt.NDArray[np.bool_] = (
-        pc.fill_null(pc.greater(trimmed, 0), False).to_numpy(zero_copy_only=False).astype(bool)
-    )
-    return present
-
-
 def _note_hits(
     checks: _Checks, hits: dict[int, list[Finding]], rows: npt.NDArray[np.int64] | None
 ) -> None:
@@ -139,7 +132,7 @@ def _check_sources(
     rows: npt.NDArray[np.int64] | None,
     checks: _Checks,
 ) -> None:
-    present = np.flatnonzero(_present(column))
+    present = present_rows(column)
     checks.has_source[present if rows is None else rows[present]] = True
     matches = lists.match_sources(column, name)
     _note_hits(checks, matches.hits, rows)
@@ -155,7 +148,7 @@ def _check_declared(
     rows: npt.NDArray[np.int64] | None,
     checks: _Checks,
 ) -> None:
-    present = np.flatnonzero(_present(column))
+    present = present_rows(column)
     checks.has_candidate[present if rows is None else rows[present]] = True
     view = f"declared:{name}"
     hits: dict[int, list[Finding]]
@@ -163,28 +156,20 @@ def _check_declared(
         matches = lists.match_digests(signal, column, view)
         hits, bad = matches.hits, np.asarray(matches.bad, np.int64)
     else:
-        hits, bad = _match_declared_perceptual(lists, signal, column, present, view)
+        hits, bad = _match_declared_perceptual(lists, signal, column, view)
     _note_hits(checks, hits, rows)
     checks.hold(bad if rows is None else rows[bad], Reason.BAD_DECLARED_HASH)
 
 
 def _match_declared_perceptual(
-    lists: ListSet, signal: str, column: pa.Array, present: npt.NDArray[np.int64], view: str
+    lists: ListSet, signal: str, column: pa.Array, view: str
 ) -> tuple[dict[int, list[Finding]], npt.NDArray[np.int64]]:
-    width = signal_types()[signal].bits // 8
+    values = decode_hex(column, signal_types()[signal].width)
     hits: dict[int, list[Finding]] = {}
-    bad: list[int] = []
-    for index in present.tolist():
-        try:
-            raw = bytes.fromhex(column[index].as_py().strip())
-        except ValueError:
-            raw = b""
-        if len(raw) != width:
-            bad.append(index)
-        elif signal in lists.signal_types:
-            query = np.frombuffer(raw, np.uint8).reshape(1, width)
-            hits[index] = lists.match_perceptual(signal, query, [view])
-    return hits, np.asarray(bad, np.int64)
+    if signal in lists.signal_types:
+        for query, row in zip(values.values, values.rows.tolist(), strict=True):
+            hits[row] = lists.match_perceptual(signal, query[np.newaxis], [view])
+    return hits, np.asarray(values.bad, np.int64)
 
 
 def _provenance(columns: dict[str, _Column], rows: int) -> pa.MapArray:

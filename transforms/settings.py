@@ -6,10 +6,9 @@ import json
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from ingestgate.fingerprints.selftest import self_test as fingerprints_self_test
-
 from ingestgate.blocklists.listset import ListSet
 from ingestgate.blocklists.selftest import self_test as lists_self_test
+from ingestgate.fingerprints.selftest import self_test as fingerprints_self_test
 from ingestgate.transforms.judging import Judge
 from ingestgate.transforms.policy import Policy
 

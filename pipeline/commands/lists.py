@@ -71,7 +71,7 @@ def compile_(
     to: str,
     sources: tuple[str, ...],
 ) -> None:
-    """Compile files of one list into the memory-mapped form that `run --lists` takes.
+    r"""Compile files of one list into the memory-mapped form that `run --lists` takes.
 
     TYPE is one of md5, sha1, sha256, sha512, pdq, phash, domain, url. FILE has a value per
     line, or is CSV with the columns value[,entry_id,category].

@@ -100,7 +100,7 @@ _FOLDER = click.Path(path_type=str)
 @click.argument("beam_options", nargs=-1, type=click.UNPROCESSED, metavar="[-- BEAM OPTIONS]")
 @click.pass_context
 def run(ctx: click.Context, /, **options: Any) -> None:
-    """Judge a landing zone and commit what is clean.
+    r"""Judge a landing zone and commit what is clean.
 
     Running the same command again resumes: finished shards are not looked at, judged ranges
     not judged again. Nothing is admitted before everything that matched in its shard is sealed.

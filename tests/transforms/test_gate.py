@@ -5,6 +5,7 @@ import pytest
 from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
 from apache_beam.testing import test_pipeline, test_stream
 from apache_beam.testing.util import assert_that, equal_to
+
 from ingestgate.assets.errors import ListError, PolicyError
 from ingestgate.transforms.gate import Gate
 from ingestgate.transforms.records import Asset, JudgedAsset

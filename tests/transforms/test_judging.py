@@ -1,12 +1,13 @@
 import numpy as np
 import pytest
+from PIL import Image
+
 from ingestgate.assets.shard import Kind, Member, Sample
 from ingestgate.assets.verdict import Reason, Tier, Verdict
 from ingestgate.fingerprints.fingerprinter import Fingerprinter
 from ingestgate.transforms.judging import Judge
 from ingestgate.transforms.policy import Policy
 from ingestgate.transforms.settings import open_judge
-from PIL import Image
 from tests.pictures import encoded, jpeg, picture
 from tests.transforms.conftest import LISTED_EXACT, LISTED_NEAR, LISTED_OBSERVED
 

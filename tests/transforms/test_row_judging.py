@@ -6,6 +6,7 @@ import pyarrow as pa
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+
 from ingestgate.assets.provenance import flatten
 from ingestgate.assets.shard import Kind, Member, Sample, Shard, WorkRange
 from ingestgate.transforms.policy import Policy
@@ -18,10 +19,10 @@ SHARD = Shard("urls.parquet", "/x/urls.parquet", "url-manifest", 10, "id")
 MD5 = hashlib.md5(jpeg(LISTED_EXACT), usedforsecurity=False).hexdigest()
 
 URLS = st.sampled_from(
-    [None, "", " ", "https://fine.example/a", "https://LISTED.example", "http://[::bad",
+    [None, "", " ", "\0", "https://fine.example/a", "https://LISTED.example", "http://[::bad",
      "http:\\\\a.listed.example\\b", "notlisted.example/x"]
 )  # fmt: skip
-DIGESTS = st.sampled_from([None, "", MD5, MD5.upper(), "00" * 15, "zz" * 16, "ab" * 16])
+DIGESTS = st.sampled_from([None, "", "\0", MD5, MD5.upper(), "00" * 15, "zz" * 16, "ab" * 16])
 ROWS = st.lists(
     st.fixed_dictionaries(
         {
