@@ -59,7 +59,7 @@ BUILT_IN = (
     SignalType("sha256", SignalKind.DIGEST, 32),
     SignalType("sha512", SignalKind.DIGEST, 64),
     SignalType("pdq", SignalKind.PERCEPTUAL, 32, threshold=31),
-    SignalType("phash", SignalKind.PERCEPTUAL, 8, threshold=8),
+    SignalType("phash", SignalKind.PERCEPTUAL, 8, threshold=6),
     SignalType("domain", SignalKind.SOURCE, 32),
     SignalType("url", SignalKind.SOURCE, 32),
 )

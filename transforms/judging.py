@@ -219,6 +219,8 @@ class Judge:
     def _check(self, member: Member, shared: Evidence) -> Checked:
         evidence = Evidence(list(shared.findings), shared.reason, shared.sources, shared.candidates)
         if member.content is None:
+            if member.kind is Kind.OTHER:
+                evidence.hold(Reason.UNSUPPORTED_MEDIA)  # it has bytes, but not here
             self._hold_by_kind(member.kind, evidence)
             if not evidence.sources and not evidence.candidates:
                 evidence.hold(Reason.NOTHING_TO_CHECK)

@@ -95,31 +95,22 @@ def _fresh(root: Path) -> Path:
 
 
 def _show_caught(console: Console, rows: list[dict[str, Any]]) -> None:
-    how = {stem: planted.how for stem, planted in _planted().items()}
-    table = Table(
-        "shard",
-        "photograph",
-        "planted as",
-        "caught by",
-        "entry",
-        "view",
-        "distance",
-        title="What was caught",
-    )
+    """Prints a line per planted photograph; it is in the landing zone in each format."""
+    planted = _planted()
+    caught: dict[str, list[dict[str, Any]]] = {}
     for row in rows:
-        stem = Path(row["provenance"].get("url", "")).name
-        for finding in row["findings"]:
-            table.add_row(
-                row["shard"],
-                stem,
-                how.get(stem, "not planted"),
-                finding["signal_type"],
-                finding["entry_id"],
-                finding["view"],
-                f"{finding['distance']} of {finding['threshold']}"
-                if finding["kind"] == "perceptual"
-                else "",
-            )
+        caught.setdefault(Path(row["provenance"].get("url", "")).name, []).append(row)
+    table = Table("photograph", "planted", "caught by", "distance", "tier", "in", title="Caught")
+    for stem, found in sorted(caught.items()):
+        first = found[0]["findings"][0]
+        table.add_row(
+            stem,
+            planted[stem].how if stem in planted else "not planted",
+            f"{first['signal_type']} {first['view']}",
+            f"{first['distance']} of {first['threshold']}" if first["kind"] == "perceptual" else "",
+            found[0]["tier"],
+            " ".join(sorted(row["format"] for row in found)),
+        )
     console.print(table)
 
 

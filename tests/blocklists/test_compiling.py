@@ -94,7 +94,7 @@ def test_list_says_what_it_was_told(compiled: Any) -> None:
 def test_default_thresholds_are_written_down(compiled: Any) -> None:
     assert compiled(pdq="01" * 32, phash="01" * 8, md5="01" * 16).thresholds == {
         "pdq": 31,
-        "phash": 8,
+        "phash": 6,
     }
 
 

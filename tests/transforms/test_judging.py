@@ -186,6 +186,8 @@ def test_the_policy_may_let_exact_checks_suffice(lists: str) -> None:
         sample(member("noext", jpeg(CLEAN), Kind.SKIPPED)),
     ):
         assert outcome(judge, given)[:2] == (Verdict.ADMITTED, Reason.CLEAN)
+    unread = sample(member("sparse.npy", None, Kind.OTHER), url="https://fine.example/")
+    assert outcome(judge, unread)[:2] == (Verdict.UNSCANNABLE, Reason.UNSUPPORTED_MEDIA)
     caught = outcome(judge, sample(member("noext", jpeg(LISTED_NEAR), Kind.SKIPPED)))
     assert caught[0] is Verdict.QUARANTINED
 
