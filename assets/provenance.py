@@ -44,6 +44,30 @@ def flatten(value: Mapping[str, object]) -> dict[str, str]:
     return flat
 
 
+def of_json(name: str, content: bytes) -> dict[str, str]:
+    """Returns what a JSON sidecar says, flattened; `SIDECAR_ERROR` if it is no JSON object.
+
+    Args:
+        name: The sidecar's name, for the error.
+        content: Its bytes.
+    """
+    try:
+        value = json.loads(content, object_pairs_hook=_once)
+    except (ValueError, RecursionError):
+        return {SIDECAR_ERROR: f"{readable(name)}: not JSON, or a key twice"}
+    if not isinstance(value, dict):
+        return {SIDECAR_ERROR: f"{readable(name)}: not a JSON object"}
+    return flatten(value)
+
+
+def _once(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    # Readers take the first or the last of two: a source could hide behind the other.
+    record = dict(pairs)
+    if len(record) != len(pairs):
+        raise ValueError
+    return record
+
+
 def _fields(prefix: str, value: Mapping[str, object]) -> list[_Path]:
     named: list[_Path] = [(f"{prefix}{key}", item) for key, item in value.items()]
     named.reverse()

@@ -244,6 +244,28 @@ def walk(directory: str) -> list[Entry]:
 
 
 @_explained
+def walk_unfollowed(directory: str) -> tuple[list[Entry], list[str]]:
+    """Returns every file below a directory, sorted by path, and what is no plain file.
+
+    Unlike `walk`, links are not followed: they, pipes and the like are the second list.
+    """
+    if is_remote(directory):
+        return walk(directory), []
+    entries: list[Entry] = []
+    others: list[str] = []
+    for folder, directories, names in os.walk(directory, onerror=_raise):
+        directories[:] = [name for name in directories if not is_partial(name)]
+        for name in (*directories, *names):
+            path = os.path.join(folder, name)
+            status = os.lstat(path)
+            if stat.S_ISREG(status.st_mode) and not is_partial(name):
+                entries.append(Entry(path, status.st_size, str(status.st_mtime_ns)))
+            elif not stat.S_ISREG(status.st_mode) and not stat.S_ISDIR(status.st_mode):
+                others.append(path)
+    return sorted(entries), sorted(others)
+
+
+@_explained
 def exists(path: str) -> bool:
     """Whether there is a file of that name, or, where the file system has them, a directory."""
     if is_remote(path):
@@ -307,6 +329,29 @@ def _sync_directory(path: str) -> None:
         os.close(descriptor)
 
 
+def temporary_name(path: str) -> str:
+    """Returns a new temporary name beside a final one."""
+    # Short enough for every file system whatever the name, and free of wildcards, which some
+    # stores' clients would expand when the file is deleted.
+    stem = _WILDCARD.sub("_", basename(path))[:40]
+    return join(parent(path), f".{stem}.{uuid.uuid4().hex[:12]}{PARTIAL_SUFFIX}")
+
+
+@_explained
+def publish_directory(path: str, temporary: str) -> None:
+    """Renames a local directory, already durable, to its final name, durably.
+
+    What stands there already is renamed aside before and removed after: a crash between the
+    two leaves nothing under the final name, and never a mixture.
+    """
+    aside = temporary_name(path)
+    with suppress(FileNotFoundError):
+        os.rename(path, aside)
+    os.rename(temporary, path)
+    _sync_directory(parent(path))
+    delete(aside)
+
+
 class PendingFile:
     """A file under its temporary name, until `publish` gives it the final one.
 
@@ -320,11 +365,7 @@ class PendingFile:
 
     def __init__(self, path: str, *, private: bool = False) -> None:
         self.path = path
-        # Short enough for every file system whatever the name, and free of wildcards, which
-        # some stores' clients would expand when the file is deleted.
-        stem = _WILDCARD.sub("_", basename(path))[:40]
-        name = f".{stem}.{uuid.uuid4().hex[:12]}{PARTIAL_SUFFIX}"
-        self.temporary = join(parent(path), name)
+        self.temporary = temporary_name(path)
         self._completed = self._published = False
         make_directory(parent(path), private=private)
         with _explaining(path):

@@ -238,6 +238,18 @@ def as_parquet(parquet: pq.ParquetFile, rows: Iterable[pa.RecordBatch]) -> bytes
     return sink.getvalue()
 
 
+def chosen_rows(parquet: pq.ParquetFile, groups: range, rows: npt.NDArray[np.bool_]) -> bytes:
+    """Returns a Parquet file of the chosen rows of some row groups."""
+    sink = io.BytesIO()
+    at = 0
+    with open_writer(parquet, sink) as writer:
+        for group in groups:
+            count = parquet.metadata.row_group(group).num_rows
+            write_chosen(parquet, group, rows[at : at + count], writer)
+            at += count
+    return sink.getvalue()
+
+
 class RowGroupWriter:
     """Writes the rows of a Parquet shard that stay (a `container.RowWriter`)."""
 

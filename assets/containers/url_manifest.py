@@ -5,7 +5,6 @@ those that stay are written as they stood, in CSV and JSON Lines byte for byte.
 """
 
 import hashlib
-import io
 import re
 from collections.abc import Iterator
 from types import TracebackType
@@ -124,7 +123,10 @@ class UrlManifest:
         """Returns the chosen rows as one small manifest of the same format."""
         dialect = _dialect(shard)
         if dialect is None:
-            return [(f"rows-{work.number}.parquet", _chosen_row_groups(shard, work, rows))]
+            with row_groups.opened(shard) as parquet:
+                groups = range(work.start, work.stop)
+                content = row_groups.chosen_rows(parquet, groups, rows)
+            return [(f"rows-{work.number}.parquet", content)]
         header, data = _load(shard, dialect, work)
         lines = dialect.lines(data, shard.name, work.start, final=True)
         content = header + chosen(data, lines, rows, blanks=False)
@@ -180,7 +182,7 @@ class RecordWriter:
 
 def _dialect(shard: Shard) -> Dialect | None:
     """Returns how a shard's bytes are divided into records; None for Parquet."""
-    return _DIALECTS.get(storage.basename(shard.path).lower().rpartition(".")[2])
+    return _DIALECTS.get(shard.name.lower().rpartition(".")[2])
 
 
 def _load(shard: Shard, dialect: Dialect, work: WorkRange) -> tuple[bytes, bytes]:
@@ -242,14 +244,3 @@ def _read(source: BinaryIO, shard: Shard, size: int) -> bytes:
     except OSError as error:
         raise ShardError(shard.name, f"cannot be read ({type(error).__name__})") from error
     return b"".join(parts)
-
-
-def _chosen_row_groups(shard: Shard, work: WorkRange, rows: npt.NDArray[np.bool_]) -> bytes:
-    sink = io.BytesIO()
-    at = 0
-    with row_groups.opened(shard) as parquet, row_groups.open_writer(parquet, sink) as writer:
-        for group in range(work.start, work.stop):
-            count = parquet.metadata.row_group(group).num_rows
-            row_groups.write_chosen(parquet, group, rows[at : at + count], writer)
-            at += count
-    return sink.getvalue()

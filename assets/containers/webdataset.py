@@ -10,11 +10,10 @@ A gzipped shard is one range, and offsets in it count decompressed bytes.
 """
 
 import gzip
-import json
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, BinaryIO, ClassVar, cast
+from typing import BinaryIO, ClassVar, cast
 
 from ingestgate.assets import storage
 from ingestgate.assets.containers import tar
@@ -25,7 +24,7 @@ from ingestgate.assets.containers.tar_writer import TarWriter, spans
 from ingestgate.assets.containers.window import Window
 from ingestgate.assets.errors import ShardError
 from ingestgate.assets.media import kind_of, sniff
-from ingestgate.assets.provenance import SIDECAR_ERROR, flatten, readable
+from ingestgate.assets.provenance import of_json, readable
 from ingestgate.assets.shard import Kind, Member, Sample, Shard, WorkRange
 
 _KEY = re.compile(r"^((?:.*/|)[^.]+)[.]([^/]*)$")
@@ -163,7 +162,7 @@ class _Group:
         else:
             kind = kind_of(suffix, content, sidecars)
         if suffix == "json" and content is not None and kind is not Kind.DUPLICATE:
-            self.provenance = _provenance(entry.name, content)
+            self.provenance = of_json(entry.name, content)
         self.suffixes.add(suffix)
         self.members.append(_member(entry, content, kind))
         self.spans.append(Span(entry.offset, entry.raw))
@@ -214,21 +213,3 @@ def _member(entry: tar.Entry, content: bytes | None, kind: Kind) -> Member:
         kind=kind,
         discriminator=str(entry.offset),
     )
-
-
-def _provenance(name: str, content: bytes) -> dict[str, str]:
-    try:
-        value = json.loads(content, object_pairs_hook=_once)
-    except (ValueError, RecursionError):
-        return {SIDECAR_ERROR: f"{readable(name)}: not JSON, or a key twice"}
-    if not isinstance(value, dict):
-        return {SIDECAR_ERROR: f"{readable(name)}: not a JSON object"}
-    return flatten(value)
-
-
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    # Readers take the first or the last of two: a source could hide behind the other.
-    record = dict(pairs)
-    if len(record) != len(pairs):
-        raise ValueError
-    return record
