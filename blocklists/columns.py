@@ -67,7 +67,7 @@ def decode_hex(column: pa.Array | pa.ChunkedArray, width: int) -> HexColumn:
         UsageError: The column is not of text.
     """
     texts = _texts(column)
-    present = _present_rows(texts)
+    present = present_rows(texts)
     sized = pc.equal(pc.binary_length(texts), 2 * width).fill_null(False)
     candidates = np.flatnonzero(sized.to_numpy(zero_copy_only=False))
     flat = b"".join(texts.take(pa.array(candidates)).cast(pa.large_binary()).to_pylist())
@@ -85,7 +85,7 @@ def source_hosts(column: pa.Array | pa.ChunkedArray) -> SourceColumn:
         UsageError: The column is not of text.
     """
     texts = _texts(column)
-    present = _present_rows(texts)
+    present = present_rows(texts)
     hosts = pc.struct_field(pc.extract_regex(texts, _PLAIN_URL), "host")
     plain = np.flatnonzero(hosts.is_valid().to_numpy(zero_copy_only=False))
     encoded = hosts.take(pa.array(plain)).dictionary_encode()
@@ -112,6 +112,10 @@ def _texts(column: pa.Array | pa.ChunkedArray) -> pa.Array:
     return array.cast(pa.large_string())
 
 
-def _present_rows(texts: pa.Array) -> npt.NDArray[np.int64]:
+def present_rows(texts: pa.Array) -> npt.NDArray[np.int64]:
+    """Returns the rows (int64, ascending) of a text column that hold something.
+
+    The same values are absent as for `sources.is_absent`.
+    """
     absent = pc.match_substring_regex(texts, _ABSENT).fill_null(True)
     return np.flatnonzero(~absent.to_numpy(zero_copy_only=False))
