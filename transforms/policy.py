@@ -13,9 +13,8 @@ from ingestgate.assets.verdict import Action
 from ingestgate.blocklists.listset import ListOverride
 from ingestgate.fingerprints.limits import DecodeLimits
 
-Patterns = Annotated[
-    tuple[str, ...], Field(description="Column names; `*` and `?` match, case does not matter.")
-]
+#: Column names; `*` and `?` match, case does not matter.
+Patterns = tuple[str, ...]
 
 _LIMITS = DecodeLimits()
 
