@@ -19,6 +19,8 @@ def readable_table(table: pa.Table) -> pa.Table:
     Raises:
         pa.ArrowException: A column cannot be converted.
     """
+    if not table.num_columns:
+        return table  # its rows would be lost below
     columns = [_readable(column) for column in table.columns]
     fields = [
         field if field.type == column.type else pa.field(field.name, column.type)

@@ -11,7 +11,7 @@ import io
 import json
 import re
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import TracebackType
 from typing import Any, BinaryIO, Self
 
@@ -23,7 +23,7 @@ import pyarrow.parquet as pq
 from ingestgate.assets import storage
 from ingestgate.assets.containers.container import OutputFile
 from ingestgate.assets.containers.output import PendingOutput
-from ingestgate.assets.errors import GateError, ShardError
+from ingestgate.assets.errors import GateError, ShardError, StorageError
 from ingestgate.assets.shard import Shard, WorkRange
 
 _BUFFER = 1 << 20
@@ -299,4 +299,9 @@ class RowGroupWriter:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        if self._writer is not None:
+            # Its finalizer would write to a file that is closed by then.
+            with suppress(StorageError, OSError, pa.ArrowException):
+                self._writer.close()
+            self._writer.is_open = False
         self._output.discard()
