@@ -36,7 +36,7 @@ class _Group(click.Group):
 @click.version_option(__version__)
 @click.option("--verbose", is_flag=True, help="Log what Beam and the workers say.")
 def cli(verbose: bool) -> None:
-    r"""The gate between a landing zone of candidate training assets and a training set.
+    """The gate between a landing zone of candidate training assets and a training set.
 
     Checks every asset's source and content against partners' lists, lets the clean ones
     through, seals matches in a quarantine that the job itself cannot open, and leaves evidence
@@ -57,7 +57,7 @@ def cli(verbose: bool) -> None:
        3  the lists were refused; nothing was read
        4  a self-test failed; nothing was read
       10  done, and something was quarantined (only with run --exit-on-match)
-    """
+    """  # noqa: D301 - \b is click's own
     # What fails is said in one sentence at the end; Beam's own words are for --verbose.
     logging.basicConfig(
         level=logging.INFO if verbose else logging.CRITICAL,

@@ -71,7 +71,7 @@ def compile_(
     to: str,
     sources: tuple[str, ...],
 ) -> None:
-    r"""Compile files of one list into the memory-mapped form that `run --lists` takes.
+    """Compile files of one list into the memory-mapped form that `run --lists` takes.
 
     TYPE is one of md5, sha1, sha256, sha512, pdq, phash, domain, url. FILE has a value per
     line, or is CSV with the columns value[,entry_id,category].
@@ -80,7 +80,7 @@ def compile_(
     Example:
       ingestgate lists compile --id partner-a --list-version 7 --expires 2027-01-31 \\
         md5=md5.txt pdq=pdq.csv domain=domains.txt --to lists
-    """
+    """  # noqa: D301 - \b is click's own
     from ingestgate.blocklists.compiling import compile_list
 
     info = compile_list(

@@ -100,7 +100,7 @@ _FOLDER = click.Path(path_type=str)
 @click.argument("beam_options", nargs=-1, type=click.UNPROCESSED, metavar="[-- BEAM OPTIONS]")
 @click.pass_context
 def run(ctx: click.Context, /, **options: Any) -> None:
-    r"""Judge a landing zone and commit what is clean.
+    """Judge a landing zone and commit what is clean.
 
     Running the same command again resumes: finished shards are not looked at, judged ranges
     not judged again. Nothing is admitted before everything that matched in its shard is sealed.
@@ -111,7 +111,7 @@ def run(ctx: click.Context, /, **options: Any) -> None:
         --evidence evidence --lists lists --recipient recipients.txt
 
     Any Beam runner: options after `--` are Beam's own, such as `-- --runner=FlinkRunner`.
-    """
+    """  # noqa: D301 - \b is click's own
     from ingestgate.pipeline.progress import ProgressDisplay
     from ingestgate.pipeline.run import RunRequest
     from ingestgate.pipeline.run import run as run_gate
