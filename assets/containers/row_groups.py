@@ -148,7 +148,8 @@ def open_writer(parquet: pq.ParquetFile, sink: Any) -> pq.ParquetWriter:
     writer = pq.ParquetWriter(sink, schema, **_written_as(parquet.metadata))
     # All of the source's metadata goes along as it is: its Arrow schema too, so that the same
     # types are read again.
-    writer.add_key_value_metadata(parquet.metadata.metadata or {})
+    if parquet.metadata.metadata:
+        writer.add_key_value_metadata(parquet.metadata.metadata)
     return writer
 
 

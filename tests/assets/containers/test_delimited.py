@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from ingestgate.assets.containers.delimited import Csv, Dialect, JsonLines, chosen
@@ -59,6 +59,7 @@ def pieces(data: bytes, dialect: Dialect) -> list[tuple[bytes, bool]]:
     ]
 
 
+@settings(deadline=None)
 @given(csv_files())
 def test_csv_lines_are_those_of_a_reader_by_character(case: tuple[bytes, list[list[str]]]) -> None:
     data, rows = case
@@ -70,6 +71,7 @@ def test_csv_lines_are_those_of_a_reader_by_character(case: tuple[bytes, list[li
     assert [list(row.values()) for row in table.to_pylist()] == rows
 
 
+@settings(deadline=None)
 @given(csv_files(), st.randoms(use_true_random=False))
 def test_kept_csv_records_are_the_same_bytes(
     case: tuple[bytes, list[list[str]]], random: "np.random.Generator"
@@ -86,6 +88,7 @@ def test_kept_csv_records_are_the_same_bytes(
     assert chosen(data, lines, mask, blanks=False) == expected
 
 
+@settings(deadline=None)
 @given(st.text(alphabet='a,"\n\r', max_size=12))
 @example('a"b,"c\nd",e\nf\n')
 @example('"a"b,c\nd,e\n')
@@ -150,6 +153,7 @@ records = st.dictionaries(
 )
 
 
+@settings(deadline=None)
 @given(
     st.lists(records, max_size=5),
     st.sampled_from(["\n", "\r\n"]),

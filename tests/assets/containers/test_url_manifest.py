@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ingestgate.assets.containers import url_manifest
@@ -139,6 +139,7 @@ def test_the_digest_binds_every_column_and_the_header(tmp_path: Path, suffix: st
         assert all(a != b for a, b in zip(digests(ROWS, b"tixt"), before, strict=True))
 
 
+@settings(deadline=None, max_examples=30)
 @given(st.lists(st.booleans(), min_size=20, max_size=20), st.integers(1, 400), st.booleans())
 def test_any_mask_and_any_ranges_give_the_same_file(
     keep: list[bool], range_bytes: int, ended: bool
