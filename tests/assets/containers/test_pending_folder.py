@@ -1,0 +1,106 @@
+"""A folder of the output appears whole, locally and on an object store."""
+
+import hashlib
+import os
+from pathlib import Path
+
+import pytest
+
+from ingestgate.assets import storage
+from ingestgate.assets.containers.container import ReadOptions
+from ingestgate.assets.containers.image_folder import ImageFolder
+from ingestgate.assets.containers.pending_folder import PendingFolder, listing_sha256
+from ingestgate.assets.errors import StorageError
+from ingestgate.assets.shard import Shard
+from tests.object_store import ROOT_VARIABLE, ObjectStore
+
+
+@pytest.fixture(params=["local", "teststore://bucket"])
+def root(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    if request.param == "local":
+        return str(tmp_path / "local")
+    (tmp_path / "stores").mkdir()
+    monkeypatch.setenv(ROOT_VARIABLE, str(tmp_path / "stores"))
+    monkeypatch.setattr(ObjectStore, "failing", set())
+    return f"{request.param}/data"
+
+
+def tree(root: str) -> dict[str, bytes]:
+    if not storage.exists(root) and not storage.is_remote(root):
+        return {}
+    return {
+        entry.path.removeprefix(f"{root}/"): storage.read_bytes(entry.path)
+        for entry in storage.walk(root)
+    }
+
+
+def write(root: str, files: dict[str, bytes], source: Path) -> None:
+    with PendingFolder(root, "a/cats") as folder:
+        for name, content in files.items():
+            folder.write(name, content, str(source))
+        before = tree(f"{root}/a/cats")
+        assert not before.keys() & (files.keys() - before.keys())
+        folder.publish()
+
+
+def test_it_replaces_an_earlier_one_whole(root: str, tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    source.write_bytes(b"")
+    write(root, {"x.jpg": b"1", "deep/er/y.jpg": b"2"}, source)
+    assert tree(root) == {"a/cats/x.jpg": b"1", "a/cats/deep/er/y.jpg": b"2"}
+    write(root, {"x.jpg": b"3", "z.jpg": b"4"}, source)
+    assert tree(root) == {"a/cats/x.jpg": b"3", "a/cats/z.jpg": b"4"}
+
+
+def test_without_publishing_nothing_is_left(root: str, tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    source.write_bytes(b"")
+    write(root, {"x.jpg": b"1"}, source)
+    with PendingFolder(root, "a/cats") as folder:
+        folder.write("y.jpg", b"2", str(source))
+        assert tree(root) == {"a/cats/x.jpg": b"1"}
+    assert tree(root) == {"a/cats/x.jpg": b"1"}
+    assert storage.sweep(root) == 0
+
+
+def test_a_failing_disk_leaves_what_was_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root, source = str(tmp_path / "local"), tmp_path / "source"
+    source.write_bytes(b"")
+    write(root, {"x.jpg": b"1"}, source)
+
+    def fail(descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    with PendingFolder(root, "a/cats") as folder:
+        folder.write("x.jpg", b"2", str(source))
+        monkeypatch.setattr(os, "fsync", fail)
+        with pytest.raises(StorageError, match=r"a/cats: No space left"):
+            folder.publish()
+    assert tree(root) == {"a/cats/x.jpg": b"1"}
+    assert sorted(os.listdir(tmp_path / "local" / "a")) == ["cats"]
+
+
+def test_a_folder_is_read_from_and_written_to_any_file_system(root: str, tmp_path: Path) -> None:
+    files = {"a.jpg": b"1", "b.jpg": b"2", "metadata.csv": b"file_name\na.jpg\nb.jpg\n"}
+    for name, content in files.items():
+        storage.write_bytes(storage.join(root, "in/cats", name), content)
+    shard = Shard("cats", storage.join(root, "in/cats"), "folder", 0, root)
+    container, options = ImageFolder(), ReadOptions()
+    (work,) = container.cut(shard, options)
+    with container.rewrite(shard, storage.join(root, "out")) as writer:
+        writer.begin(work)
+        for sample in container.read(shard, work, options):
+            (writer.drop if sample.key == "a.jpg" else writer.keep)(sample)
+        writer.end(work)
+        writer.publish()
+    left = {"cats/b.jpg": b"2", "cats/metadata.csv": b"file_name\nb.jpg\n"}
+    assert tree(storage.join(root, "out")) == left
+
+
+def test_the_listing_is_sorted_by_bytes() -> None:
+    files = [("é", "00"), ("b", "11"), ("a/\udcff", "22")]
+    assert listing_sha256(files) == listing_sha256(files[::-1])
+    assert listing_sha256(files) != listing_sha256(files[:2])
+    assert listing_sha256([("a", "00")]) == (hashlib.sha256(b"00  a\n").hexdigest())
