@@ -235,9 +235,17 @@ def tally(table: pa.Table) -> dict[str, int]:
     return counts
 
 
+def part_folder(root: str, shard: str) -> str:
+    """Returns the folder of a shard's parts below a ledger root.
+
+    Its name does not end as a shard's may: ``**/*.parquet`` finds parts and nothing else.
+    """
+    return storage.join(root, f"{shard}.parts")
+
+
 def part_path(root: str, shard: str, number: int) -> str:
     """Returns where the part of a shard's ``number``-th range lies below a ledger root."""
-    return storage.join(root, shard, f"part-{number:05d}.parquet")
+    return storage.join(part_folder(root, shard), f"part-{number:05d}.parquet")
 
 
 def write_part(root: str, header: PartHeader, table: pa.Table) -> str:

@@ -1,6 +1,7 @@
 """One run at a time on one evidence folder."""
 
 import fcntl
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -26,7 +27,8 @@ def run_lock(evidence: str) -> Iterator[None]:
         yield
         return
     storage.make_directory(evidence, private=True)
-    with (Path(evidence) / ".lock").open("a+") as handle:
+    path = Path(evidence) / ".lock"
+    with open(path, "a+", opener=lambda name, flags: os.open(name, flags, 0o600)) as handle:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from typing import Any
 
-from ingestgate.assets import storage
+from ingestgate.assets import ledger, storage
 from ingestgate.assets.errors import GateError, UsageError
 from ingestgate.assets.receipts import is_finished, read_failures, read_receipt
 from ingestgate.assets.shard import Shard
@@ -128,7 +128,7 @@ def _do(
             storage.sweep(root)
         if not request.resume:
             for shard in plan.todo:
-                storage.delete(storage.join(settings.ledger, shard.name))
+                storage.delete(ledger.part_folder(settings.ledger, shard.name))
         if plan.todo:
             from ingestgate.pipeline.graph import build
 

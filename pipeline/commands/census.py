@@ -39,7 +39,7 @@ def census(ctx: click.Context, /, **options: Any) -> None:
     from ingestgate.transforms.policy import Policy
 
     as_json = options["as_json"]
-    ctx.obj = "json" if as_json else None
+    ctx.find_root().obj = "json" if as_json else None
     file = options["policy_file"]
     policy = load_policy(file, Policy) if file else Policy()
     found = take_census(

@@ -134,7 +134,7 @@ def inspect(ctx: click.Context, directory: str, as_json: bool) -> None:
     from ingestgate.blocklists.listset import ListSet
     from ingestgate.pipeline.summary import describe_lists
 
-    ctx.obj = "json" if as_json else None
+    ctx.find_root().obj = "json" if as_json else None
     opened = ListSet.open(directory, now=datetime.now(UTC))
     described: list[dict[str, Any]] = describe_lists(opened, {})
     for entry in described:

@@ -118,7 +118,7 @@ def run(ctx: click.Context, /, **options: Any) -> None:
 
     as_json = options.pop("as_json")
     exit_on_match = options.pop("exit_on_match")
-    ctx.obj = "json" if as_json else None
+    ctx.find_root().obj = "json" if as_json else None
     options["format"] = options.pop("format_")
     report = run_gate(RunRequest(**options), ProgressDisplay(quiet=as_json))
     if as_json:

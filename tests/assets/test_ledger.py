@@ -92,7 +92,7 @@ def write(root: Path, rows: list[LedgerRow] = ROWS, header: PartHeader = HEADER)
 
 def test_what_is_written_is_read(tmp_path: Path) -> None:
     path = write(tmp_path)
-    assert path == tmp_path / "train/00000.tar/part-00001.parquet"
+    assert path == tmp_path / "train/00000.tar.parts/part-00001.parquet"
     assert ledger.part_path(str(tmp_path), SHARD.name, 1) == str(path)
     header, table = ledger.read_part(str(path))
     assert header == HEADER == ledger.read_header(str(path))

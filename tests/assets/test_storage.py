@@ -5,10 +5,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.object_store import ROOT_VARIABLE, ObjectStore
 
 from ingestgate.assets import storage
 from ingestgate.assets.errors import StorageError
+from tests.object_store import ROOT_VARIABLE, ObjectStore
 
 REMOTES = ("teststore://bucket", "testtree://host")
 

@@ -1,0 +1,203 @@
+"""What the run command refuses, says, and never says."""
+
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from ingestgate.blocklists.compiling import compile_list
+from ingestgate.pipeline.lock import run_lock
+from tests.e2e.conftest import LISTED_HOST, LISTED_MD5, WRITERS, Job, listed_pdq
+
+MakeJob = Callable[..., Job]
+
+
+def test_refused_lists_end_with_3_before_anything_is_read(job: MakeJob, tmp_path: Path) -> None:
+    gate = job(WRITERS["webdataset"](tmp_path / "landing"))
+    (tmp_path / "md5").write_text("0123456789abcdef0123456789abcdef\n")
+    gate.lists = str(tmp_path / "old")
+    compile_list(
+        id="old",
+        version=1,
+        sources=[("md5", str(tmp_path / "md5"))],
+        to=gate.lists,
+        issued=datetime(2026, 1, 1, tzinfo=UTC),
+        expires=datetime(2026, 1, 2, tzinfo=UTC),
+    )
+    result = gate.run()
+    assert result.exit_code == 3
+    assert "old version 1 expired" in result.stderr.replace("\n", " ") or "expired" in result.stderr
+    assert json.loads(result.stdout)["exit_code"] == 3
+    assert not gate.root.exists()
+
+
+def test_a_flipped_byte_in_a_list_is_refused(job: MakeJob, tmp_path: Path) -> None:
+    import shutil
+
+    gate = job(WRITERS["webdataset"](tmp_path / "landing"))
+    shutil.copytree(gate.lists, tmp_path / "copy")
+    gate.lists = str(tmp_path / "copy")
+    (file,) = (tmp_path / "copy").rglob("md5.arrow")
+    raw = bytearray(file.read_bytes())
+    raw[len(raw) // 2] ^= 1
+    file.write_bytes(raw)
+    assert gate.run().exit_code == 3
+    assert not gate.root.exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        (None, b"", "nothing"),
+        ("notes.docx", b"PK", "notes.docx"),
+        ("images.parquet", b"PAR1 broken", "images.parquet"),
+    ],
+)
+def test_inputs_that_are_none_are_errors_that_name_them(
+    job: MakeJob, tmp_path: Path, name: str | None, content: bytes, said: str
+) -> None:
+    (tmp_path / "landing").mkdir()
+    if name:
+        (tmp_path / "landing" / name).write_bytes(content)
+    result = job(str(tmp_path / "landing" / (name or "*.tar"))).run()
+    assert result.exit_code in (1, 2)
+    assert (name or "*.tar") in result.stderr
+
+
+def test_one_unreadable_shard_does_not_stop_the_others(job: MakeJob, tmp_path: Path) -> None:
+    pattern = WRITERS["webdataset"](tmp_path / "landing")
+    shard = tmp_path / "landing" / "00001.tar"
+    shard.write_bytes(shard.read_bytes()[:-11000])
+    gate = job(pattern)
+    report = gate.report(code=1)
+    assert [failed["shard"] for failed in report["shards"]["failed"]] == ["00001.tar"]
+    assert report["status"] == "failed"
+    assert (gate.output / "00000.tar").exists()
+    assert not (gate.output / "00001.tar").exists()
+    # Once it is mended, the run goes on where it was.
+    WRITERS["webdataset"](tmp_path / "again")
+    shard.write_bytes((tmp_path / "again" / "00001.tar").read_bytes())
+    report = gate.report()
+    assert report["shards"] == {"total": 2, "finished_before": 1, "done": 1, "failed": []}
+    assert gate.census()["exact"]
+
+
+def test_exit_on_match(job: MakeJob, tmp_path: Path) -> None:
+    gate = job(WRITERS["webdataset"](tmp_path / "landing"))
+    assert gate.run("--exit-on-match").exit_code == 10
+    assert gate.run("--exit-on-match").exit_code == 10
+    assert gate.run().exit_code == 0
+
+
+def test_a_dry_run_writes_neither_output_nor_quarantine(job: MakeJob, tmp_path: Path) -> None:
+    gate = job(WRITERS["webdataset"](tmp_path / "landing"))
+    report = gate.report("--dry-run")
+    assert report["dry_run"]
+    assert report["counts"] == {"admitted": 9, "quarantined": 3, "unscannable": 0}
+    assert sorted(path.name for path in gate.root.iterdir()) == ["evidence"]
+
+
+def test_two_runs_at_once_on_one_evidence_folder(job: MakeJob, tmp_path: Path) -> None:
+    gate = job(WRITERS["webdataset"](tmp_path / "landing"))
+    with run_lock(str(gate.evidence)):
+        result = gate.run()
+    assert result.exit_code == 1
+    assert "another run is at work" in result.stderr
+    assert gate.run().exit_code == 0
+
+
+@pytest.mark.parametrize("where", ["output", "quarantine", "evidence"])
+def test_folders_inside_one_another_are_refused(job: MakeJob, tmp_path: Path, where: str) -> None:
+    folder = WRITERS["folder"](tmp_path / "landing")
+    result = job(folder).run(f"--{where}", str(tmp_path / "landing" / "inside"))
+    assert result.exit_code == 2
+    assert "folders of their own" in result.stderr
+
+
+def test_what_is_created_is_private(job: MakeJob, tmp_path: Path) -> None:
+    gate = job(WRITERS["webdataset"](tmp_path / "landing"))
+    gate.report()
+    for root in (gate.quarantine, gate.evidence):
+        for path in [root, *root.rglob("*")]:
+            allowed = 0o700 if path.is_dir() else 0o600
+            assert path.stat().st_mode & 0o777 & ~allowed == 0, path
+
+
+def test_no_listed_value_is_ever_said(job: MakeJob, tmp_path: Path) -> None:
+    pattern = WRITERS["webdataset"](tmp_path / "landing")
+    shard = tmp_path / "landing" / "00001.tar"
+    broken = shard.read_bytes()
+    gate = job(pattern)
+    gate.run("--json")
+    gate.invoke("lists", "inspect", "--lists", gate.lists)
+    gate.invoke("lists", "inspect", "--lists", gate.lists, "--json")
+    shard.write_bytes(broken[:-11000])
+    gate.run()
+    said = "".join(result.stdout + result.stderr for result in gate.results)
+    said += (gate.evidence / "report.json").read_text()
+    said += (gate.evidence / "report.html").read_text()
+    said += "".join(
+        path.read_text()
+        for name in ("receipts", "failures")
+        for path in (gate.evidence / name).rglob("*.json")
+    )
+    assert "partner" in said
+    for value in (LISTED_MD5, listed_pdq(), LISTED_HOST):
+        assert value.lower() not in said.lower()
+
+
+def test_the_report_says_by_which_rules_and_what_for(job: MakeJob, tmp_path: Path) -> None:
+    gate = job(WRITERS["webdataset"](tmp_path / "landing"))
+    report = gate.report()
+    (used,) = report["lists"]
+    assert (used["id"], used["version"], used["assets_matched"]) == ("partner", 3, 3)
+    assert report["policy"]["effective"]["low_quality"] == "hold"
+    assert report["recipients"] == [gate.recipient]
+    page = (gate.evidence / "report.html").read_text()
+    assert "partner" in page
+    assert "3" in page
+    assert report["policy"]["digest"] in page
+
+
+def test_census_sees_what_is_wrong(job: MakeJob, tmp_path: Path) -> None:
+    gate = job(WRITERS["webdataset"](tmp_path / "landing"))
+    gate.report()
+    assert gate.census()["exact"]
+
+    def problem_after(change: Callable[[], None], undo: Callable[[], None]) -> str:
+        change()
+        found = gate.census()
+        undo()
+        assert not found["exact"]
+        assert gate.census()["exact"]
+        return "\n".join(found["problems"])
+
+    shard = gate.output / "00000.tar"
+    admitted = shard.read_bytes()
+    flipped = bytearray(admitted)
+    flipped[700] ^= 1
+    for wrong, said in (
+        (bytes(flipped), "not so in the output"),
+        ((tmp_path / "landing" / "00000.tar").read_bytes(), "not so in the output"),
+        (admitted[:-11000], "00000.tar"),
+    ):
+        problem = problem_after(
+            lambda wrong=wrong: shard.write_bytes(wrong),
+            lambda: shard.write_bytes(admitted),  # type: ignore[misc]
+        )
+        assert said in problem
+    extra = gate.output / "extra.tar"
+    assert "extra.tar: in the output" in problem_after(lambda: extra.touch(), extra.unlink)
+    sealed = gate.quarantine / gate.manifest()[0]["sealed_object"]
+    raw = sealed.read_bytes()
+    assert "sealed object is missing or changed" in problem_after(
+        lambda: sealed.write_bytes(raw[:-1]) and None, lambda: sealed.write_bytes(raw) and None
+    )
+    manifest = next((gate.quarantine / "manifest").glob("*.jsonl"))
+    lines = manifest.read_text()
+    assert "in no manifest" in problem_after(
+        lambda: manifest.write_text("".join(lines.splitlines(keepends=True)[1:])) and None,
+        lambda: manifest.write_text(lines) and None,
+    )
