@@ -101,4 +101,9 @@ def is_finished(receipt: Receipt | None, shard: Shard, context: str, output: str
     """Whether a shard needs no more work: judged by these rules, and its output still there."""
     if receipt is None or (receipt.identity, receipt.context) != (shard.identity, context):
         return False
-    return all(storage.exists(storage.join(output, entry["name"])) for entry in receipt.outputs)
+    return all(_is_there(storage.join(output, entry["name"])) for entry in receipt.outputs)
+
+
+def _is_there(path: str) -> bool:
+    # An object store knows a folder only by what lies below it.
+    return storage.exists(path) or bool(storage.match_directories(path))

@@ -15,11 +15,11 @@ def test_the_page_is_what_the_program_says() -> None:
 
 
 def test_every_key_has_a_row_with_a_meaning() -> None:
-    rows = dict(
-        (cells[1].strip(" `"), cells[4].strip())
+    rows = {
+        cells[1].strip(" `"): cells[4].strip()
         for line in policy_reference().splitlines()
         if line.startswith("| `") and (cells := line.split("|"))
-    )
+    }
     keys = {*Policy.model_fields, *Limits.model_fields, *ListPolicy.model_fields}
     assert set(rows) == keys
     assert all(rows.values())
