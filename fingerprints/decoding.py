@@ -4,8 +4,8 @@ Everything a format shows is decoded: every frame of an animation (composited as
 it), every page, the second images of an MPO, the thumbnail in EXIF. What ends early, exceeds a
 limit or makes a decoder raise is `Unscannable`; never part of a picture, never a guess.
 
-The luma of a JPEG comes straight from its Y plane: a third of the time of a decode to RGB, the
-same pixels but for clipped colours and rounding (PDQ 0 to 4 bits, once 8; pHash 0 to 2).
+Unless colours are asked for, the luma of a JPEG comes straight from its Y plane: a third of the
+time of a decode to RGB, the same pixels but for clipped colours and rounding.
 """
 
 import io
@@ -16,13 +16,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
 import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
 from PIL import ExifTags, Image
 from PIL.JpegImagePlugin import JpegImageFile
 from PIL.MpoImagePlugin import MpoImageFile
 
 from ingestgate.assets.verdict import Reason
 from ingestgate.fingerprints.limits import DecodeLimits
-from ingestgate.fingerprints.normalising import lumas
+from ingestgate.fingerprints.normalising import pictures
 from ingestgate.fingerprints.sniffing import sniff
 from ingestgate.fingerprints.unscannable import Unscannable
 from ingestgate.fingerprints.views import EXIF_THUMBNAIL, Picture
@@ -44,9 +46,12 @@ class Decoded:
         frames: Frames taken so far; all of them once `pictures` is exhausted.
     """
 
-    def __init__(self, content: bytes, media_type: str, format: str, limits: DecodeLimits) -> None:
+    def __init__(
+        self, content: bytes, media_type: str, format: str, limits: DecodeLimits, mode: str
+    ) -> None:
         self._content = content
         self._limits = limits
+        self._mode = mode
         self._stream = io.BytesIO(content)
         self.media_type = media_type
         self.frames = 0
@@ -72,7 +77,7 @@ class Decoded:
                 self._check_frames(frame + 1)
                 self._check_pixels()
                 self._pixels_left -= self._frame.width * self._frame.height
-                found = [_picture(frame, *each) for each in lumas(self._load())]
+                found = [_picture(frame, *each) for each in self._shown()]
             self.frames = frame + 1
             yield from found
             if frame == 0:
@@ -103,11 +108,15 @@ class Decoded:
         end = self._stream.tell()
         return self._content[end - 1 : end] == b";"
 
-    def _load(self) -> Image.Image:
-        if self._frame.format in {"JPEG", "MPO"} and self._frame.mode == "RGB":
-            self._frame.draft("L", None)
-        self._frame.load()
-        return self._frame
+    def _shown(self) -> Iterator[tuple[str, Image.Image]]:
+        """Yields what the current frame shows, in memory of its own."""
+        frame = self._frame
+        if self._mode == "L" and frame.format in {"JPEG", "MPO"} and frame.mode == "RGB":
+            frame.draft("L", None)
+        frame.load()
+        for variant, shown in pictures(frame, self._mode):
+            # The next frame may be decoded into the memory of this one.
+            yield variant, shown.copy() if shown is self._image and self._claimed != 1 else shown
 
     def _check_frames(self, frames: int) -> None:
         if frames > self._limits.max_frames:
@@ -142,22 +151,36 @@ class Decoded:
             content = exif[start : start + directory[ExifTags.Base.JpegIFByteCount]]
         if content.startswith(b"\xff\xd8\xff"):
             with suppress(Unscannable):
-                opened = Decoded(content, "image/jpeg", "JPEG", self._limits)
+                opened = Decoded(content, "image/jpeg", "JPEG", self._limits, self._mode)
                 with _refusing(opened.media_type):
-                    found = [_picture(0, EXIF_THUMBNAIL, luma) for _, luma in lumas(opened._load())]
+                    found = [_picture(0, EXIF_THUMBNAIL, shown) for _, shown in opened._shown()]
                 yield from found
 
 
-def _picture(frame: int, variant: str, luma: Image.Image) -> Picture:
-    return Picture(frame, variant, luma, np.ascontiguousarray(np.asarray(luma)))
+def _picture(frame: int, variant: str, shown: Image.Image) -> Picture:
+    if shown.mode == "L":
+        return Picture(frame, variant, _levels(shown))
+    return Picture(frame, variant, _levels(shown.convert("L")), shown)
 
 
-def decode(content: bytes, limits: DecodeLimits) -> Decoded:
+def _levels(luma: Image.Image) -> NDArray[np.uint8]:
+    """Returns the pixels of a picture in mode L, uint8[height, width], read-only."""
+    if luma.readonly:  # in memory of somebody else's, which Pillow 12.3 crashes on handing over
+        return np.asarray(luma)
+    try:
+        levels: NDArray[np.uint8] = pa.array(luma).to_numpy()  # without a copy
+    except ValueError:  # a large picture lies in several blocks of memory
+        return np.asarray(luma)
+    return levels.reshape(luma.height, luma.width)
+
+
+def decode(content: bytes, limits: DecodeLimits, *, colour: bool = False) -> Decoded:
     """Opens an asset; no pixel is decoded yet.
 
     Args:
         content: The whole file.
         limits: What may be decoded, and how much of it.
+        colour: Whether pictures have their colours, and no shortcut is taken to their luma.
 
     Raises:
         Unscannable: It is empty, too large, of a kind that is not decoded, or damaged.
@@ -173,7 +196,7 @@ def decode(content: bytes, limits: DecodeLimits) -> Decoded:
         raise Unscannable(
             Reason.UNSUPPORTED_FORMAT, f"{media.media_type} is not among the formats decoded"
         )
-    return Decoded(content, media.media_type, media.format, limits)
+    return Decoded(content, media.media_type, media.format, limits, "RGB" if colour else "L")
 
 
 @contextmanager

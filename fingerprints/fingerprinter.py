@@ -11,6 +11,7 @@ from ingestgate.assets.ledger import PerceptualView
 from ingestgate.fingerprints.decoding import decode
 from ingestgate.fingerprints.limits import DecodeLimits
 from ingestgate.fingerprints.perceptual import PerceptualHash, perceptual_hashes
+from ingestgate.fingerprints.trimming import trimmed
 from ingestgate.fingerprints.views import EXIF_THUMBNAIL, Picture
 
 # Levels of luma, of 256, that a frame must span for there to be anything to see in it.
@@ -26,8 +27,9 @@ class Fingerprint:
         width: Of the first frame as stored, in pixels.
         height: Likewise.
         frames: Frames or pages.
-        perceptual: For each hash asked for, every view of every picture, without those whose
-            hashes and quality an earlier view has had; the first frame's full view comes first.
+        perceptual: For each hash asked for, every view of every picture, with and without its
+            borders, but no view whose hashes and quality an earlier one has had; the first
+            frame's full view comes first.
         low_quality: The hashes that cannot be relied on for this asset. A frame counts as seen
             by a hash if one of the frame's views (EXIF thumbnail aside) has the hash's minimum
             quality; a hash without quality sees every frame that is not blank. Blank frames
@@ -63,6 +65,7 @@ class Fingerprinter:
             )
         self._hashes = {name: known[name] for name in names}
         self._limits = limits
+        self._colour = any(scheme.colour for scheme in self._hashes.values())
         for scheme in self._hashes.values():
             _compile(scheme)
 
@@ -72,11 +75,25 @@ class Fingerprinter:
         Raises:
             Unscannable: They are no picture that can be decoded in full within the limits.
         """
-        decoded = decode(content, self._limits)
+        return self._fingerprint(content, colour=self._colour)
+
+    def exact(self, content: bytes) -> Fingerprint:
+        """Returns the fingerprints by the way through RGB, as the references compute them.
+
+        Raises:
+            Unscannable: As for `fingerprint`.
+        """
+        return self._fingerprint(content, colour=True)
+
+    def _fingerprint(self, content: bytes, *, colour: bool) -> Fingerprint:
+        decoded = decode(content, self._limits, colour=colour)
         found = {name: _Views(scheme) for name, scheme in self._hashes.items()}
         for picture in decoded.pictures():
+            within = trimmed(picture)
+            shown = (picture,) if within is None else (picture, within)
+            counts = not picture.variant.startswith(EXIF_THUMBNAIL) and not _blank(picture)
             for views in found.values():
-                views.add(picture)
+                views.add(shown, counts=counts)
         return Fingerprint(
             decoded.media_type,
             decoded.width,
@@ -95,25 +112,37 @@ class _Views:
         self._seen: dict[int, bool] = {}  # by frame that is not blank, whether it is seen
         self.distinct: dict[tuple[int, bytes], PerceptualView] = {}
 
-    def add(self, picture: Picture) -> None:
-        views = self._scheme.compute(picture)
-        for view in views:
-            self.distinct.setdefault((view.quality, view.hashes), view)
-        if picture.variant != EXIF_THUMBNAIL and not _blank(picture):
-            seen = self._scheme.min_quality is None or any(
-                view.quality >= self._scheme.min_quality for view in views
-            )
-            self._seen[picture.frame] = seen or self._seen.get(picture.frame, False)
+    def add(self, shown: Iterable[Picture], *, counts: bool) -> None:
+        """Adds the views of one picture; it ``counts`` if its frame must be seen in it or another.
+
+        Args:
+            shown: The picture, and perhaps the picture without its borders.
+            counts: Whether it is one in which the frame can be seen.
+        """
+        for picture in shown:
+            views = self._scheme.compute(picture)
+            for view in views:
+                self.distinct.setdefault((view.quality, view.hashes), view)
+            if counts:
+                seen = self._scheme.min_quality is None or any(
+                    view.quality >= self._scheme.min_quality for view in views
+                )
+                self._seen[picture.frame] = seen or self._seen.get(picture.frame, False)
 
     def reliable(self) -> bool:
         return bool(self._seen) and all(self._seen.values())
 
 
 def _blank(picture: Picture) -> bool:
-    return int(picture.luma.max()) - int(picture.luma.min()) < _VISIBLE_SPAN
+    # Nearly every picture shows something in its first lines already.
+    return all(
+        int(luma.max()) - int(luma.min()) < _VISIBLE_SPAN
+        for luma in (picture.luma[:16], picture.luma)
+    )
 
 
 def _compile(scheme: PerceptualHash) -> None:
     """Has a hash compile (or load from disk) its kernels, on a picture that has every view."""
     luma = np.zeros((600, 600), np.uint8)
-    scheme.compute(Picture(0, "", Image.fromarray(luma), luma))
+    luma.flags.writeable = False  # as decoded pictures are: another type to the compiler
+    scheme.compute(Picture(0, "", luma, Image.fromarray(luma).convert("RGB")))

@@ -1,8 +1,9 @@
-"""One decoded frame, in whatever mode Pillow hands it over, to the luma that is hashed.
+"""One decoded frame, in whatever mode Pillow hands it over, to the pictures that are hashed.
 
 File mode alone evades a matcher that hashes what a decoder hands it: a CMYK JPEG differs from
 the same picture in RGB by 254 of PDQ's 256 bits. Luma is Pillow's mode L (ITU-R 601-2 of the
-gamma-coded values), 8 bits. ICC profiles are left alone, as the reference hashers do.
+gamma-coded values), 8 bits. ICC profiles are ignored, as the reference hashers do: a picture in
+a wide colour space is hashed by its numbers, not by the colours they stand for.
 
 A frame with alpha is several pictures: as shown on white, as shown on black, and as a reader
 sees it that drops alpha (``Image.convert("RGB")``, in many a training pipeline). A frame of more
@@ -31,15 +32,16 @@ _WITH_ALPHA = frozenset({"LA", "La", "PA", "RGBA", "RGBa"})
 _NO_ALPHA = (255, 255)
 
 
-def lumas(frame: Image.Image) -> Iterator[tuple[str, Image.Image]]:
+def pictures(frame: Image.Image, mode: str) -> Iterator[tuple[str, Image.Image]]:
     """Yields the pictures that a frame shows, each with its variant (see `views.Picture`).
 
     Args:
         frame: A loaded frame of any mode that Pillow's decoders produce.
+        mode: Of the pictures: ``L``, or ``RGB``.
     """
     turn = _UPRIGHT.get(_orientation(frame) or 1)
-    for variant, luma in _variants(frame):
-        yield variant, luma if turn is None else luma.transpose(turn)
+    for variant, picture in _variants(frame, mode):
+        yield variant, picture if turn is None else picture.transpose(turn)
 
 
 def _orientation(frame: Image.Image) -> int | None:
@@ -51,21 +53,22 @@ def _orientation(frame: Image.Image) -> int | None:
     return orientation
 
 
-def _variants(frame: Image.Image) -> Iterator[tuple[str, Image.Image]]:
+def _variants(frame: Image.Image, mode: str) -> Iterator[tuple[str, Image.Image]]:
     if _is_deep(frame):
         # A PNG of 16 bits may name one level that is transparent: too little to hide in.
-        yield "", _scaled(frame)
-        yield CLIPPED, frame.convert("L")
+        yield "", _converted(_scaled(frame), mode)
+        yield CLIPPED, _converted(frame.convert("L"), mode)
         return
     if frame.mode not in _WITH_ALPHA and "transparency" not in frame.info:
-        yield "", _luma(frame)
+        yield "", _converted(frame, mode)
         return
-    plain, alpha = _split(frame)
+    frame = frame.convert("LA" if frame.mode in {"LA", "La"} else "RGBA")
+    plain, alpha = frame.convert(mode), frame.getchannel("A")
     if alpha.getextrema() == _NO_ALPHA:
         yield "", plain
         return
-    yield "", Image.composite(plain, Image.new("L", plain.size, 255), alpha)
-    yield ON_BLACK, Image.composite(plain, Image.new("L", plain.size, 0), alpha)
+    yield "", Image.composite(plain, Image.new(mode, plain.size, "white"), alpha)
+    yield ON_BLACK, Image.composite(plain, Image.new(mode, plain.size, "black"), alpha)
     yield OPAQUE, plain
 
 
@@ -73,17 +76,13 @@ def _is_deep(frame: Image.Image) -> bool:
     return frame.mode in {"I", "F"} or frame.mode.startswith("I;16")
 
 
-def _split(frame: Image.Image) -> tuple[Image.Image, Image.Image]:
-    """Returns a frame's luma without regard to alpha, and its alpha."""
-    frame = frame.convert("LA" if frame.mode in {"LA", "La"} else "RGBA")
-    return frame.convert("L"), frame.getchannel("A")
-
-
-def _luma(frame: Image.Image) -> Image.Image:
-    """Returns an 8-bit frame without alpha in mode L."""
-    if frame.mode in {"L", "1", "P", "RGB", "RGBX", "YCbCr"}:
-        return frame.convert("L")
-    return frame.convert("RGB").convert("L")  # CMYK, HSV, LAB
+def _converted(frame: Image.Image, mode: str) -> Image.Image:
+    """Returns an 8-bit frame without alpha in another mode."""
+    if frame.mode == mode:
+        return frame
+    if frame.mode not in {"L", "1", "P", "RGB", "RGBX", "YCbCr"}:
+        frame = frame.convert("RGB")  # CMYK, HSV, LAB
+    return frame.convert(mode)
 
 
 def _scaled(frame: Image.Image) -> Image.Image:

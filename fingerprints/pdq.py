@@ -24,6 +24,7 @@ from typing import Any
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
+from PIL import Image
 
 from ingestgate.assets.ledger import PerceptualView
 from ingestgate.fingerprints.operators import (
@@ -49,6 +50,7 @@ from ingestgate.fingerprints.views import (
 HASH_BYTES = 32
 _SIDE = 64
 _FREQUENCIES = 16
+_LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601
 _SMALLEST = 5  # pixels; the reference gives smaller pictures an empty hash of quality 0
 
 
@@ -190,6 +192,14 @@ def pdq(
     return hashes, int(quality)
 
 
+def float_luma(colour: Image.Image) -> NDArray[np.float32]:
+    """Returns the luma of a picture in mode RGB, float32[height, width], not rounded to levels.
+
+    As in the reference; in faint pictures, rounding hides what there is to see.
+    """
+    return np.asarray(colour) @ _LUMA
+
+
 class Pdq:
     """PDQ as the gate uses it: up to three views, eight orientations, with quality."""
 
@@ -198,11 +208,13 @@ class Pdq:
     default_threshold = 31  # the reference's recommendation
     min_quality: int | None = 50  # likewise
     orientations = len(ORIENTATIONS)
+    colour = False
 
     def compute(self, picture: Picture) -> list[PerceptualView]:
+        luma = picture.luma if picture.colour is None else float_luma(picture.colour)
         views = []
-        for scaling in scalings(*picture.luma.shape):
-            hashes, quality = pdq(picture.luma, scaling)
+        for scaling in scalings(*luma.shape):
+            hashes, quality = pdq(luma, scaling)
             view = PerceptualView(picture.frame, picture.view(scaling), quality, hashes.tobytes())
             views.append(view)
         return views

@@ -11,8 +11,8 @@ from typing import Protocol
 
 from ingestgate.assets.errors import UsageError
 from ingestgate.assets.ledger import PerceptualView
+from ingestgate.fingerprints.imagehashes import FAMILY
 from ingestgate.fingerprints.pdq import Pdq
-from ingestgate.fingerprints.phash import PHash
 from ingestgate.fingerprints.views import Picture
 
 ENTRY_POINTS = "ingestgate.fingerprints"
@@ -29,6 +29,7 @@ class PerceptualHash(Protocol):
         min_quality: The lowest quality at which a hash is relied on; None for a hash without
             quality of its own.
         orientations: How many hashes a view has: 8 (see `views.ORIENTATIONS`) or 1 (upright).
+        colour: Whether it needs `views.Picture.colour`.
     """
 
     @property
@@ -41,6 +42,8 @@ class PerceptualHash(Protocol):
     def min_quality(self) -> int | None: ...
     @property
     def orientations(self) -> int: ...
+    @property
+    def colour(self) -> bool: ...
 
     def compute(self, picture: Picture) -> list[PerceptualView]:
         """Returns the hashes of a picture in each of this hash's views, the full one first."""
@@ -54,11 +57,11 @@ def perceptual_hashes() -> dict[str, PerceptualHash]:
     Raises:
         UsageError: A plug-in cannot be loaded, or takes the name of another hash.
     """
-    hashes: dict[str, PerceptualHash] = {"pdq": Pdq(), "phash": PHash()}
+    hashes: dict[str, PerceptualHash] = {scheme.name: scheme for scheme in (Pdq(), *FAMILY)}
     for entry in entry_points(group=ENTRY_POINTS):
         try:
             plugin: PerceptualHash = entry.load()()
-            name, bits = plugin.name, plugin.bits
+            name, bits, _ = plugin.name, plugin.bits, plugin.colour
         except Exception as error:
             raise UsageError(
                 f"the perceptual hash {entry.name!r} of {entry.value!r} cannot be loaded: "

@@ -34,6 +34,7 @@ ON_BLACK = "on-black"
 OPAQUE = "opaque"
 CLIPPED = "clipped"
 EXIF_THUMBNAIL = "exif-thumbnail"
+TRIMMED = "trimmed"
 
 _SIDE = 512  # pixels
 
@@ -61,15 +62,21 @@ class Picture(NamedTuple):
     Attributes:
         frame: 0-based frame or page it comes from.
         variant: "" for the frame as shown on white; else `ON_BLACK`, `OPAQUE` (alpha ignored),
-            `CLIPPED` (levels above 255 white) or `EXIF_THUMBNAIL`.
-        image: In Pillow's mode L.
-        luma: The same pixels, uint8[height, width].
+            `CLIPPED` (levels above 255 white) or `EXIF_THUMBNAIL`. Followed by `TRIMMED` if
+            without its borders.
+        luma: uint8[height, width], C-contiguous, read-only.
+        colour: The same picture in mode RGB; None unless a hash needs it.
     """
 
     frame: int
     variant: str
-    image: Image.Image
     luma: NDArray[np.uint8]
+    colour: Image.Image | None = None
+
+    @property
+    def image(self) -> Image.Image:
+        """The picture in Pillow's mode L."""
+        return Image.fromarray(self.luma)
 
     def view(self, scaling: str) -> str:
         """Returns the name of a view of this picture: ``full``, ``on-black/full``, ..."""

@@ -1,5 +1,7 @@
+import io
 from importlib.metadata import EntryPoint
 
+import imagehash
 import numpy as np
 import pytest
 from PIL import Image
@@ -10,6 +12,7 @@ from ingestgate.assets.verdict import Reason
 from ingestgate.fingerprints import perceptual
 from ingestgate.fingerprints.fingerprinter import Fingerprinter
 from ingestgate.fingerprints.limits import DecodeLimits
+from ingestgate.fingerprints.pdq import pdq
 from ingestgate.fingerprints.perceptual import perceptual_hashes
 from ingestgate.fingerprints.unscannable import Unscannable
 from ingestgate.fingerprints.views import ORIENTATIONS, Picture
@@ -25,6 +28,7 @@ class MeanLevel:
     default_threshold = 0
     min_quality: int | None = None
     orientations = 1
+    colour = False
 
     def compute(self, picture: Picture) -> list[PerceptualView]:
         level = round(float(picture.luma.mean()))
@@ -58,7 +62,8 @@ def test_what_a_fingerprint_holds(make, encode, fingerprint) -> None:
     assert found.perceptual["pdq"][0][:2] == (0, "full")
     assert {v.view for v in found.perceptual["pdq"]} <= {"full", "thumbnail-512", "square-512"}
     assert not found.low_quality
-    for name, scheme in perceptual_hashes().items():
+    for name in BOTH:
+        scheme = perceptual_hashes()[name]
         for view in found.perceptual[name]:
             assert len(view.hashes) == scheme.bits // 8 * len(ORIENTATIONS)
 
@@ -70,8 +75,42 @@ def test_only_the_named_hashes_are_computed(make, encode) -> None:
 
 
 def test_an_unknown_hash_is_named() -> None:
-    with pytest.raises(UsageError, match="no perceptual hash photo-xyz; there are pdq, phash"):
+    with pytest.raises(UsageError, match="no perceptual hash photo-xyz; there are ahash, "):
         Fingerprinter(["photo-xyz"], DecodeLimits())
+
+
+def test_colours_are_decoded_for_a_hash_that_needs_them(make, encode) -> None:
+    found = Fingerprinter(["colorhash"], DecodeLimits()).fingerprint(encode(make(37), "JPEG"))
+    assert [len(view.hashes) for view in found.perceptual["colorhash"]] == [8]
+
+
+def test_exact_goes_through_rgb(make, encode, fingerprint, distance) -> None:
+    content = encode(make(38, 600, 400), "JPEG", quality=60)
+    image = Image.open(io.BytesIO(content))
+    both = Fingerprinter(BOTH, DecodeLimits())
+    quick, exact = both.fingerprint(content), both.exact(content)
+    assert exact.perceptual["phash"][0].hashes[:8].hex() == str(imagehash.phash(image))
+    luma = np.asarray(image).astype(np.float64) @ [0.299, 0.587, 0.114]
+    expected, quality = pdq(luma.astype(np.float32))
+    assert exact.perceptual["pdq"][0].quality == quality
+    assert distance(exact.perceptual["pdq"][0].hashes, expected.tobytes()) <= 2
+    for name in BOTH:
+        views = zip(quick.perceptual[name], exact.perceptual[name], strict=True)
+        assert all(distance(one.hashes, other.hashes) <= 8 * 8 for one, other in views)
+
+
+def test_borders_are_hashed_with_and_without(make, encode, fingerprint, distance) -> None:
+    image = make(39, 400, 300)
+    bordered = Image.new("RGB", (440, 330), (12, 200, 30))
+    bordered.paste(image, (20, 15))
+    plain = fingerprint(encode(image, "JPEG", quality=90))
+    found = fingerprint(encode(bordered, "JPEG", quality=60))
+    for name, bits in (("pdq", 12), ("phash", 4)):
+        assert [view.view for view in plain.perceptual[name]] == ["full"]
+        assert [view.view for view in found.perceptual[name]] == ["full", "trimmed/full"]
+        width = len(plain.perceptual[name][0].hashes) // 8
+        trimmed = found.perceptual[name][1].hashes[:width]
+        assert distance(trimmed, plain.perceptual[name][0].hashes[:width]) <= bits
 
 
 def test_unscannable_passes_through(fingerprint) -> None:

@@ -2,11 +2,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ingestgate.fingerprints.normalising import lumas
+from ingestgate.fingerprints.normalising import pictures
 
 
 def levels(frame: Image.Image) -> dict[str, np.ndarray]:
-    return {variant: np.asarray(luma) for variant, luma in lumas(frame)}
+    return {variant: np.asarray(luma) for variant, luma in pictures(frame, "L")}
 
 
 def first_hash(found, name="pdq", width=32):

@@ -137,7 +137,7 @@ def test_flat_has_quality_zero() -> None:
 
 def test_views_of_a_picture(make) -> None:
     image = make(6, 600, 400).convert("L")
-    views = Pdq().compute(Picture(3, "on-black", image, np.asarray(image)))
+    views = Pdq().compute(Picture(3, "on-black", np.asarray(image)))
     assert [view.view for view in views] == [f"on-black/{v}" for v in (FULL, THUMBNAIL, SQUARE)]
     assert {view.frame for view in views} == {3}
     assert {len(view.hashes) for view in views} == {8 * 32}

@@ -1,0 +1,151 @@
+"""The family of Python's `imagehash`: small thumbnails, thresholded.
+
+Each hash resizes the picture to a few pixels and compares these, or their frequencies, with one
+another. `imagehash` 4.3.2 is the reference: the upright hash equals its hash of the same picture
+in mode L (colorhash: in mode RGB) bit for bit, in the byte order of its hex notation.
+
+Every hash but colorhash, which does not see how a picture is turned, comes in all eight
+orientations: the hash of the turned thumbnail. (Turning the full picture before it is resized
+may differ in the last bit of some pixels, because Pillow rounds between columns and rows; that
+moves 0 to 2 bits of the hash.)
+"""
+
+from collections.abc import Callable
+from typing import Final, NamedTuple
+
+import imagehash
+import numpy as np
+import scipy.fftpack
+from numpy.typing import NDArray
+from PIL import Image
+
+from ingestgate.assets.ledger import PerceptualView
+from ingestgate.fingerprints.resizing import resize
+from ingestgate.fingerprints.views import FULL, ORIENTATIONS, Picture
+
+_SIDE: Final = 8  # bits of a hash in each direction, unless it says otherwise
+_OVERSAMPLING = 4  # pixels of the thumbnail per frequency, in each direction
+
+
+def _turned(
+    upright: NDArray[np.generic], sideways: NDArray[np.generic]
+) -> list[NDArray[np.generic]]:
+    """Returns the thumbnails of the turned picture, in the order of `views.ORIENTATIONS`.
+
+    Args:
+        upright: Thumbnail of the picture.
+        sideways: Thumbnail of the transposed picture, transposed back.
+    """
+    transposed = sideways.T
+    return [
+        upright,
+        transposed[::-1],
+        upright[::-1, ::-1],
+        transposed[:, ::-1],
+        upright[::-1],
+        upright[:, ::-1],
+        transposed,
+        transposed[::-1, ::-1],
+    ]
+
+
+def phash(picture: Picture, side: int = _SIDE) -> NDArray[np.bool_]:
+    """Returns pHash: the lowest frequencies (2-D DCT-II) above their median.
+
+    Args:
+        picture: The picture.
+        side: Frequencies in each direction, the mean among them.
+
+    Returns:
+        bool[8, side * side].
+    """
+    small = resize(picture.luma, side * _OVERSAMPLING, side * _OVERSAMPLING)
+    pixels = np.stack(_turned(small, small))
+    # As in the reference: ties with the median are decided by how this transform rounds.
+    dct = scipy.fftpack.dct(scipy.fftpack.dct(pixels, axis=1), axis=2)
+    low = dct[:, :side, :side].reshape(len(ORIENTATIONS), -1)
+    bits: NDArray[np.bool_] = low > np.median(low, axis=1, keepdims=True)
+    return bits
+
+
+def phash16(picture: Picture) -> NDArray[np.bool_]:
+    """Returns pHash of 16 x 16 frequencies, bool[8, 256]."""
+    return phash(picture, 16)
+
+
+def dhash(picture: Picture) -> NDArray[np.bool_]:
+    """Returns dHash, bool[8, 64]: whether a pixel is brighter than the one to its left."""
+    upright = resize(picture.luma, _SIDE, _SIDE + 1)
+    sideways = resize(picture.luma, _SIDE + 1, _SIDE)
+    pixels = np.stack(_turned(upright, sideways))
+    bits: NDArray[np.bool_] = pixels[:, :, 1:] > pixels[:, :, :-1]
+    return bits.reshape(len(ORIENTATIONS), -1)
+
+
+def ahash(picture: Picture) -> NDArray[np.bool_]:
+    """Returns aHash, bool[8, 64]: which pixels are brighter than the mean."""
+    small = resize(picture.luma, _SIDE, _SIDE)
+    return _flat(small > small.mean())
+
+
+def whash(picture: Picture) -> NDArray[np.bool_]:
+    """Returns wHash, bool[8, 64]: which Haar approximation coefficients are above their median.
+
+    They are the means of 8 x 8 blocks of the picture, resized to a power of two each way.
+    """
+    side = max(_SIDE, 1 << (min(picture.luma.shape).bit_length() - 1))
+    resized = picture.image.resize((side, side), Image.Resampling.LANCZOS)
+    block = side // _SIDE
+    sums = np.asarray(resized).reshape(_SIDE, block, _SIDE, block).sum((1, 3), np.int64)
+    low, high = np.partition(sums.ravel(), (31, 32))[31:33]
+    if low == high:
+        # Equal to the median: the reference's rounding decides.
+        return _flat(np.asarray(imagehash.whash(picture.image).hash))
+    return _flat(sums > low)
+
+
+def _flat(bits: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    return np.stack(_turned(bits, bits)).reshape(len(ORIENTATIONS), -1)
+
+
+def colorhash(picture: Picture) -> NDArray[np.bool_]:
+    """Returns colorhash, bool[1, 64]: the shares of black, gray and twelve colours, 3 bits each.
+
+    Its 42 bits are the last of the 64, so that the hash is the number that `imagehash` prints,
+    with zeros in front.
+    """
+    if picture.colour is None:
+        raise ValueError("colorhash needs a picture that was decoded with its colours")
+    bits = imagehash.colorhash(picture.colour).hash.reshape(1, -1)
+    return np.pad(bits, ((0, 0), (64 - bits.size, 0)))
+
+
+class ImageHash(NamedTuple):
+    """A hash of the family: the full view, no quality of its own. See `PerceptualHash`.
+
+    Attributes:
+        compute_bits: Returns bool[orientations, bits] of a picture.
+    """
+
+    name: str
+    bits: int
+    default_threshold: int
+    compute_bits: Callable[[Picture], NDArray[np.bool_]]
+    orientations: int = len(ORIENTATIONS)
+    min_quality: int | None = None
+    colour: bool = False
+
+    def compute(self, picture: Picture) -> list[PerceptualView]:
+        """Returns the hashes of a picture."""
+        hashes = np.packbits(self.compute_bits(picture), axis=1).tobytes()
+        return [PerceptualView(picture.frame, picture.view(FULL), -1, hashes)]
+
+
+FAMILY = (
+    ImageHash("phash", 64, 6, phash),
+    ImageHash("phash16", 256, 6, phash16),
+    ImageHash("dhash", 64, 6, dhash),
+    ImageHash("ahash", 64, 6, ahash),
+    ImageHash("whash", 64, 6, whash),
+    ImageHash("colorhash", 64, 0, colorhash, orientations=1, colour=True),
+)

@@ -1,0 +1,79 @@
+import io
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from ingestgate.fingerprints.trimming import content_box, trimmed
+from ingestgate.fingerprints.views import Picture
+
+
+def framed(inner: np.ndarray, top=0, bottom=0, left=0, right=0, level=0) -> np.ndarray:
+    return np.pad(inner, ((top, bottom), (left, right)), constant_values=level)
+
+
+def noise(seed: int, height: int, width: int) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 256, (height, width), np.uint8)
+
+
+sides = st.integers(0, 40)
+
+
+@settings(deadline=None)
+@given(st.integers(0, 2**32 - 1), sides, sides, sides, sides, st.integers(0, 255))
+def test_what_was_added_is_found(seed, top, bottom, left, right, level) -> None:
+    inner = noise(seed, 60, 80)
+    luma = framed(inner, top, bottom, left, right, level)
+    assert content_box(luma) == (top, top + 60, left, left + 80)
+
+
+def test_bars_within_bars_of_other_levels() -> None:
+    inner = framed(framed(noise(1, 50, 70), top=8, bottom=4, level=9), left=6, right=3, level=250)
+    assert content_box(framed(inner, top=5, level=128)) == (13, 63, 6, 76)
+
+
+def test_each_side_has_its_own_level() -> None:
+    luma = framed(framed(noise(2, 50, 70), left=9, level=255), right=7, level=40)
+    assert content_box(luma) == (0, 50, 9, 79)
+
+
+@pytest.mark.parametrize("quality", [50, 75, 95])
+@pytest.mark.parametrize("level", [0, 255, 97])
+def test_noise_of_recompression_is_borne(make, quality: int, level: int) -> None:
+    image = make(3, 400, 300).convert("L")
+    sink = io.BytesIO()
+    bordered = Image.fromarray(framed(np.asarray(image), 11, 9, 21, 13, level))
+    bordered.save(sink, "JPEG", quality=quality)
+    top, bottom, left, right = content_box(np.asarray(Image.open(sink)))
+    for found, expected in ((top, 11), (bottom, 311), (left, 21), (right, 421)):
+        assert abs(found - expected) <= 2
+
+
+@pytest.mark.parametrize(
+    "luma",
+    [
+        noise(4, 40, 50),
+        np.full((40, 50), 7, np.uint8),
+        framed(noise(5, 600, 600), top=1, left=1),  # too little to matter
+        framed(noise(6, 12, 200), top=60, bottom=60),  # too little is left
+        framed(noise(7, 30, 30), 200, 200, 0, 0),
+        np.zeros((1, 1), np.uint8),
+    ],
+)
+def test_nothing_to_trim(luma: np.ndarray) -> None:
+    assert trimmed(Picture(0, "", luma)) is None
+
+
+@pytest.mark.parametrize(("variant", "name"), [("", "trimmed"), ("on-black", "on-black/trimmed")])
+def test_the_trimmed_picture(variant: str, name: str) -> None:
+    inner = noise(8, 60, 80)
+    luma = framed(inner, 4, 5, 6, 7, 255)
+    colour = Image.fromarray(luma).convert("RGB")
+    found = trimmed(Picture(3, variant, luma, colour))
+    assert (found.frame, found.variant, found.view("full")) == (3, name, f"{name}/full")
+    np.testing.assert_array_equal(found.luma, inner)
+    assert not found.luma.flags.writeable
+    assert found.colour.size == (80, 60)
+    assert trimmed(Picture(3, variant, luma)).colour is None
