@@ -184,7 +184,7 @@ def _report(
         "tiers": summary.group(total, "tier"),
         "lists": summary.describe_lists(lists, summary.group(total, "list")),
         "lists_digest": settings.lists_digest,
-        "superseded_lists": [str(name) for name in lists.superseded],
+        "superseded_lists": [info.name for info in lists.superseded],
         "throughput": {
             "seconds": round(seconds, 3),
             "assets": judged,
