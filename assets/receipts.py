@@ -5,7 +5,8 @@ be judged or committed leaves a failure note instead, until it can.
 """
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -14,6 +15,7 @@ from ingestgate.assets.errors import StorageError
 from ingestgate.assets.shard import Shard
 
 RECEIPT_VERSION = 1
+_THREADS = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,12 +91,30 @@ def read_receipt(evidence: str, shard: str) -> Receipt | None:
         return None
 
 
-def read_failures(evidence: str, shards: Sequence[Shard]) -> Iterator[tuple[str, str]]:
-    """Yields name and problem of the shards that have a failure note."""
-    for shard in shards:
-        path = failure_path(evidence, shard.name)
-        if storage.exists(path):
-            yield shard.name, json.loads(storage.read_bytes(path))["problem"]
+def read_failures(evidence: str) -> dict[str, str]:
+    """Returns why shards could not be done, by their names."""
+    root = storage.join(evidence, "failures")
+    entries = storage.walk(root) if storage.match_directories(root) else []
+    notes = (json.loads(storage.read_bytes(entry.path)) for entry in entries)
+    return {note["shard"]: note["problem"] for note in notes}
+
+
+def finished_receipts(
+    evidence: str, output: str, shards: Sequence[Shard], context: str
+) -> dict[str, Receipt]:
+    """Returns the receipts of the shards that need no more work, by their names.
+
+    Those that were judged by the rules that ``context`` is of, and whose output is still there.
+    """
+
+    def finished(shard: Shard) -> Receipt | None:
+        receipt = read_receipt(evidence, shard.name)
+        return receipt if is_finished(receipt, shard, context, output) else None
+
+    # Object stores answer slowly, but many at a time.
+    with ThreadPoolExecutor(_THREADS) as pool:
+        receipts = zip(shards, pool.map(finished, shards), strict=True)
+        return {shard.name: receipt for shard, receipt in receipts if receipt is not None}
 
 
 def is_finished(receipt: Receipt | None, shard: Shard, context: str, output: str) -> bool:

@@ -135,7 +135,7 @@ def _local_entry(path: str) -> Entry:
 
 
 def _remote_tree(filesystem: Any, directory: str) -> Iterator[Any]:
-    """Yields Beam's metadata of every file below a remote directory or prefix."""
+    """Yields Beam's metadata of every file below a remote directory or prefix, if there is one."""
     prefix = directory.rstrip("/") + "/"
     if not filesystem.has_dirs():
         # Beam's patterns cannot be quoted: `?` stands for the character, the prefix decides.
@@ -145,6 +145,8 @@ def _remote_tree(filesystem: Any, directory: str) -> Iterator[Any]:
         return
     if has_wildcard(prefix):
         raise StorageError(f"{directory}: a directory with wildcards in its name cannot be listed")
+    if not filesystem.exists(directory):
+        return
     for metadata in filesystem.match([prefix + "*"])[0].metadata_list:
         if _is_remote_directory(filesystem, metadata):
             yield from _remote_tree(filesystem, metadata.path)
@@ -481,17 +483,20 @@ def write_bytes(path: str, content: bytes, *, private: bool = False) -> None:
 
 @_explained
 def delete(path: str) -> None:
-    """Removes a file or, locally, a directory tree; it is no error if there is none.
+    """Removes a file or a directory tree; it is no error if there is none.
 
     Raises:
         StorageError: It could not be removed, or (remote) its name holds wildcards, which
             some clients would expand and so remove others.
     """
     if is_remote(path):
-        if exists(path):
-            if has_wildcard(path):
-                raise StorageError(f"{path}: a name with wildcards cannot be deleted safely")
-            _filesystems().delete([path])
+        filesystem = _filesystems().get_filesystem(path)
+        below = [] if filesystem.has_dirs() else _remote_tree(filesystem, path)
+        found = [metadata.path for metadata in below] + ([path] if exists(path) else [])
+        if any(has_wildcard(name) for name in found):
+            raise StorageError(f"{path}: a name with wildcards cannot be deleted safely")
+        if found:
+            filesystem.delete(found)  # of a directory, what lies in it too
         return
     try:
         if stat.S_ISDIR(os.lstat(path).st_mode):
@@ -515,8 +520,6 @@ def sweep(directory: str) -> int:
     """
     if is_remote(directory):
         filesystem = _filesystems().get_filesystem(directory)
-        if filesystem.has_dirs() and not filesystem.exists(directory):
-            return 0
         below = len(directory.rstrip("/"))
         tree = _remote_tree(filesystem, directory)
         found = [metadata.path for metadata in tree if is_partial(metadata.path[below:])]

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from ingestgate.assets.containers.container import Discovery
 from ingestgate.assets.containers.discovery import discover
 from ingestgate.assets.errors import InputError
-from ingestgate.assets.receipts import is_finished, read_receipt
+from ingestgate.assets.receipts import finished_receipts
 from ingestgate.assets.shard import Shard
 from ingestgate.transforms.settings import RunSettings
 
@@ -43,10 +43,11 @@ def make_plan(
                     f"the input {shard.name} lies in {root}, or that in it; "
                     "input, output, quarantine and evidence need folders of their own"
                 )
-    todo: list[Shard] = []
-    finished: list[Shard] = []
-    for shard in discovery.shards:
-        receipt = read_receipt(settings.evidence, shard.name) if resume else None
-        done = is_finished(receipt, shard, settings.context, settings.output)
-        (finished if done else todo).append(shard)
+    done = (
+        finished_receipts(settings.evidence, settings.output, discovery.shards, settings.context)
+        if resume
+        else {}
+    )
+    todo = [shard for shard in discovery.shards if shard.name not in done]
+    finished = [shard for shard in discovery.shards if shard.name in done]
     return Plan(discovery, todo, finished)

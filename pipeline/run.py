@@ -11,8 +11,7 @@ from typing import Any
 
 from ingestgate.assets import ledger, storage
 from ingestgate.assets.errors import GateError, UsageError
-from ingestgate.assets.receipts import is_finished, read_failures, read_receipt
-from ingestgate.assets.shard import Shard
+from ingestgate.assets.receipts import read_failures
 from ingestgate.blocklists.listset import ListSet
 from ingestgate.pipeline import summary
 from ingestgate.pipeline.exit_codes import ExitCode, exit_code
@@ -129,6 +128,7 @@ def _do(
         if not request.resume:
             for shard in plan.todo:
                 storage.delete(ledger.part_folder(settings.ledger, shard.name))
+        storage.delete(storage.join(settings.evidence, "failures"))
         if plan.todo:
             from ingestgate.pipeline.graph import build
 
@@ -141,12 +141,13 @@ def _do(
                 )
     except GateError as error:
         return error
-    noted = dict(read_failures(settings.evidence, plan.todo))
-    lost = [s for s in plan.todo if s.name not in noted and not _is_done(s, settings)]
+    noted = read_failures(settings.evidence)
+    done = summary.tallies(plan.todo, settings)
+    lost = [s.name for s in plan.todo if s.name not in noted and s.name not in done]
     if lost:
         # A runner that says DONE is not believed: what counts is what is there.
         return RunFailedError(
-            f"the runner ended without doing {len(lost)} shards, {lost[0].name} among them"
+            f"the runner ended without doing {len(lost)} shards, {lost[0]} among them"
         )
     if failed := len(noted):
         return RunFailedError(
@@ -165,10 +166,10 @@ def _report(
     seconds: float,
 ) -> dict[str, Any]:
     shards = plan.discovery.shards
-    fresh = summary.tallies(plan.todo, settings)
-    total = Counter(summary.tallies(plan.finished, settings))
-    total.update(fresh)
-    failed = list(read_failures(settings.evidence, plan.todo))
+    done = summary.tallies(plan.todo, settings)
+    fresh = sum(done.values(), Counter())
+    total = sum(summary.tallies(plan.finished, settings).values(), fresh)
+    failed = read_failures(settings.evidence)
     judged = sum(summary.counts(fresh).values())
     code = ExitCode.DONE if error is None else exit_code(error)
     return {
@@ -194,8 +195,10 @@ def _report(
         "shards": {
             "total": len(shards),
             "finished_before": len(plan.finished),
-            "done": sum(_is_done(shard, settings) for shard in plan.todo),
-            "failed": [{"shard": name, "problem": problem} for name, problem in failed],
+            "done": len(done),
+            "failed": [
+                {"shard": name, "problem": problem} for name, problem in sorted(failed.items())
+            ],
         },
         "input": {
             "root": plan.discovery.root,
@@ -212,10 +215,3 @@ def _report(
         "policy": summary.describe_policy(settings),
         "software": summary.software(),
     }
-
-
-def _is_done(shard: Shard, settings: RunSettings) -> bool:
-    if settings.dry_run:
-        return bool(summary.tallies([shard], settings))
-    receipt = read_receipt(settings.evidence, shard.name)
-    return is_finished(receipt, shard, settings.context, settings.output)

@@ -15,7 +15,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from ingestgate.assets import ledger, storage
 from ingestgate.assets.errors import LedgerError
-from ingestgate.assets.receipts import read_receipt
+from ingestgate.assets.receipts import finished_receipts
 from ingestgate.assets.shard import Shard
 from ingestgate.assets.verdict import Verdict
 from ingestgate.blocklists.listset import ListSet
@@ -24,21 +24,20 @@ from ingestgate.transforms.settings import RunSettings, policy_digest
 REPORT_VERSION = 1
 
 
-def tallies(shards: Sequence[Shard], settings: RunSettings) -> Counter[str]:
-    """Adds up the tallies of shards: from receipts, in a dry run from the ledger's parts."""
-    total: Counter[str] = Counter()
-    for shard in shards:
-        if settings.dry_run:
-            for header in _headers(shard, settings):
-                total.update(header.tallies)
-        else:
-            receipt = read_receipt(settings.evidence, shard.name)
-            if receipt and (receipt.identity, receipt.context) == (
-                shard.identity,
-                settings.context,
-            ):
-                total.update(receipt.tallies)
-    return total
+def tallies(shards: Sequence[Shard], settings: RunSettings) -> dict[str, Counter[str]]:
+    """Returns the tallies of the shards that are done, by their names.
+
+    From receipts; in a dry run, which leaves none, from the ledger's parts.
+    """
+    if settings.dry_run:
+        judged = {shard.name: list(_headers(shard, settings)) for shard in shards}
+        return {
+            name: sum((Counter(header.tallies) for header in headers), Counter())
+            for name, headers in judged.items()
+            if headers and len(headers) == headers[0].total
+        }
+    done = finished_receipts(settings.evidence, settings.output, shards, settings.context)
+    return {name: Counter(receipt.tallies) for name, receipt in done.items()}
 
 
 def _headers(shard: Shard, settings: RunSettings) -> Iterator[ledger.PartHeader]:
@@ -48,7 +47,10 @@ def _headers(shard: Shard, settings: RunSettings) -> Iterator[ledger.PartHeader]
             header = ledger.read_header(ledger.part_path(settings.ledger, shard.name, number))
         except LedgerError:
             return
-        if header is None or header.context != settings.context:
+        if header is None or (header.identity, header.context) != (
+            shard.identity,
+            settings.context,
+        ):
             return
         yield header
         number, total = number + 1, header.total

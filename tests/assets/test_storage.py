@@ -290,3 +290,16 @@ def test_absolute_leaves_remote_paths(tmp_path: Path, monkeypatch: pytest.Monkey
     monkeypatch.chdir(tmp_path)
     assert storage.absolute("x/../y") == str(tmp_path / "y")
     assert storage.absolute("gs://bucket/x/") == "gs://bucket/x"
+
+
+@pytest.mark.parametrize("scheme", ["teststore", "testtree"])
+def test_a_remote_tree_is_deleted_whole_and_nothing_beside_it(
+    scheme: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(ROOT_VARIABLE, str(tmp_path))
+    bucket = f"{scheme}://bucket"
+    storage.delete(f"{bucket}/gone")
+    for name in ("gone/a", "gone/deeper/b", "gone-not"):
+        storage.write_bytes(f"{bucket}/{name}", b"x")
+    storage.delete(f"{bucket}/gone")
+    assert [entry.path for entry in storage.walk(bucket)] == [f"{bucket}/gone-not"]
