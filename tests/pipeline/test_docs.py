@@ -16,6 +16,7 @@ from ingestgate.assets.containers import registry
 from ingestgate.assets.ledger import FINDING_TYPE, ledger_schema
 from ingestgate.assets.verdict import REASONS, Reason, Tier, Verdict
 from ingestgate.blocklists.signals import BUILT_IN
+from ingestgate.fingerprints.perceptual import perceptual_hashes
 from ingestgate.pipeline.cli import cli
 from ingestgate.pipeline.exit_codes import ExitCode
 from ingestgate.quarantine.manifest import ManifestRow, manifest_schema
@@ -193,6 +194,13 @@ def test_columns_of_the_ledger() -> None:
     rows = list(_rows("docs/data-engineers.md", "## The ledger"))[1:]
     told = [name for row in rows for name in _names(row[0])]
     assert told == ledger_schema(["pdq", "phash"]).names
+
+
+def test_perceptual_hashes() -> None:
+    text = (ROOT / "docs" / "data-engineers.md").read_text("utf-8")
+    sentence = re.search(r"It may name (.*?)\(as Python's", text, re.DOTALL)
+    assert sentence
+    assert _names(sentence[1]) == list(perceptual_hashes())
 
 
 def test_signal_types() -> None:
