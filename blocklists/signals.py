@@ -53,6 +53,11 @@ class SignalType(NamedTuple):
         return frozenset(values)
 
 
+# Thresholds of the imagehash family, measured on 890 photographs. Recompressing, blurring, halving
+# and brightening move 99 in 100 by no more than the threshold under phash, phash16 and dhash, and
+# of the 395,605 pairs 1, none and 1 are as near in any orientation. Under ahash and whash 2 bits
+# bring 5 and 19 pairs as near, and halving alone moves 1 and 4; colorhash is the same for 2,855
+# pairs. Those three are for lists that observe, not for lists that quarantine.
 BUILT_IN = (
     SignalType("md5", SignalKind.DIGEST, 16),
     SignalType("sha1", SignalKind.DIGEST, 20),
@@ -60,6 +65,12 @@ BUILT_IN = (
     SignalType("sha512", SignalKind.DIGEST, 64),
     SignalType("pdq", SignalKind.PERCEPTUAL, 32, threshold=31),
     SignalType("phash", SignalKind.PERCEPTUAL, 8, threshold=6),
+    SignalType("phash16", SignalKind.PERCEPTUAL, 32, threshold=24),
+    SignalType("dhash", SignalKind.PERCEPTUAL, 8, threshold=4),
+    SignalType("ahash", SignalKind.PERCEPTUAL, 8, threshold=2),
+    SignalType("whash", SignalKind.PERCEPTUAL, 8, threshold=2),
+    # 42 bits: the number that imagehash prints, with zeros in front to 16 digits.
+    SignalType("colorhash", SignalKind.PERCEPTUAL, 8, threshold=0),
     SignalType("domain", SignalKind.SOURCE, 32),
     SignalType("url", SignalKind.SOURCE, 32),
 )

@@ -141,11 +141,12 @@ class ImageHash(NamedTuple):
         return [PerceptualView(picture.frame, picture.view(FULL), -1, hashes)]
 
 
+# The thresholds are those of `blocklists.signals`, where they are accounted for.
 FAMILY = (
     ImageHash("phash", 64, 6, phash),
-    ImageHash("phash16", 256, 6, phash16),
-    ImageHash("dhash", 64, 6, dhash),
-    ImageHash("ahash", 64, 6, ahash),
-    ImageHash("whash", 64, 6, whash),
+    ImageHash("phash16", 256, 24, phash16),
+    ImageHash("dhash", 64, 4, dhash),
+    ImageHash("ahash", 64, 2, ahash),
+    ImageHash("whash", 64, 2, whash),
     ImageHash("colorhash", 64, 0, colorhash, orientations=1, colour=True),
 )

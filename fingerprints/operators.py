@@ -157,6 +157,9 @@ def mirrored(banded: Banded, length: int) -> Banded:
     return Banded(length - banded.first - banded.taps, banded.taps, weights)
 
 
+_TILE: Final = 16
+
+
 @njit(cache=True, nogil=True)
 def apply_rows(luma: Any, rows: Banded) -> Any:
     """Returns ``rows @ luma``, float32[len(rows.first), width].
@@ -177,20 +180,12 @@ def apply_rows(luma: Any, rows: Banded) -> Any:
 
 
 @njit(cache=True, nogil=True)
-def apply_columns(narrow: Any, columns: Banded) -> Any:
-    """Returns ``narrow @ columns.T``, float32[height, len(columns.first)].
-
-    Args:
-        narrow: float32[height, width], C-contiguous.
-        columns: From ``width`` points.
-    """
-    result = np.empty((narrow.shape[0], len(columns.first)), np.float32)
-    for column in range(len(columns.first)):
-        start = columns.first[column]
-        weights = columns.weights[column, : columns.taps[column]].astype(np.float32)
-        for row in range(narrow.shape[0]):
-            total = np.float32(0.0)
-            for tap in range(len(weights)):
-                total += weights[tap] * narrow[row, start + tap]
-            result[row, column] = total
+def transposed(narrow: Any) -> Any:
+    """Returns ``narrow.T``, float32, C-contiguous; in tiles as wide as a line of the cache."""
+    height, width = narrow.shape
+    result = np.empty((width, height), np.float32)
+    for left in range(0, width, _TILE):
+        for row in range(height):
+            for column in range(left, min(left + _TILE, width)):
+                result[column, row] = narrow[row, column]
     return result

@@ -19,7 +19,7 @@ float32's rounding of the median.
 
 import math
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numba import njit
@@ -30,18 +30,19 @@ from ingestgate.assets.ledger import PerceptualView
 from ingestgate.fingerprints.operators import (
     BICUBIC,
     Banded,
-    apply_columns,
     apply_rows,
     compose,
     mirrored,
     nearest,
     resampling,
     tent,
+    transposed,
 )
 from ingestgate.fingerprints.views import (
     FULL,
     ORIENTATIONS,
     SQUARE,
+    THUMBNAIL,
     Picture,
     scaled_size,
     scalings,
@@ -90,6 +91,13 @@ _TURNS = np.array(
 )
 
 
+class _Mirrorable(NamedTuple):
+    """An operator, and the one that does the same to points in reverse order."""
+
+    upright: Banded
+    mirrored: Banded
+
+
 @njit(cache=True, nogil=True)
 def _quality(buffer: Any) -> int:
     """Returns the reference's image-domain quality, 0 to 100: the sum of large gradients."""
@@ -125,43 +133,49 @@ def _coefficients(buffer: Any, dct: Any, dct_t: Any) -> Any:
 
 
 @njit(cache=True, nogil=True)
-def _write_hash(coefficients: Any, transposed: Any, hash_bytes: Any) -> None:
+def _write_hash(coefficients: Any, median: Any, hash_bytes: Any) -> None:
     """Sets the bits of the coefficients above the median in a hash of zeros, uint8[32]."""
-    flat = (coefficients.T.copy() if transposed else coefficients).ravel()
-    median = np.partition(flat, 127)[127]  # the lower of the two middle ones
-    for bit in range(256):
-        if flat[bit] > median:
-            hash_bytes[31 - bit // 8] |= np.uint8(1 << (bit % 8))
+    bit = 0
+    for row in range(_FREQUENCIES):
+        for column in range(_FREQUENCIES):
+            if coefficients[row, column] > median:
+                hash_bytes[31 - bit // 8] |= np.uint8(1 << (bit % 8))
+            bit += 1
 
 
 @njit(cache=True, nogil=True)
 def _pdq(
-    luma: Any, rows: Banded, columns: Banded, dct: Any, dct_t: Any, turns: Any
+    luma: Any, rows: _Mirrorable, columns: _Mirrorable, dct: Any, dct_t: Any, turns: Any
 ) -> tuple[Any, int]:
     hashes = np.zeros((len(turns), HASH_BYTES), np.uint8)
     quality = 0
     for flip_x in range(2):
-        narrow = apply_rows(luma, mirrored(rows, luma.shape[0]) if flip_x else rows)
+        narrow = transposed(apply_rows(luma, rows.mirrored if flip_x else rows.upright))
         for flip_y in range(2):
-            buffer = apply_columns(narrow, mirrored(columns, luma.shape[1]) if flip_y else columns)
+            applied = apply_rows(narrow, columns.mirrored if flip_y else columns.upright)
+            buffer = transposed(applied)
             coefficients = _coefficients(buffer, dct, dct_t)
+            median = np.partition(coefficients.ravel(), 127)[127]  # the lower of the middle two
             for orientation in range(len(turns)):
                 if turns[orientation, 0] == flip_x and turns[orientation, 1] == flip_y:
-                    _write_hash(coefficients, turns[orientation, 2], hashes[orientation])
+                    if turns[orientation, 2]:
+                        _write_hash(coefficients.T, median, hashes[orientation])
+                    else:
+                        _write_hash(coefficients, median, hashes[orientation])
             if not flip_x and not flip_y:
                 quality = _quality(buffer)
     return hashes, quality
 
 
 @lru_cache(maxsize=1024)
-def _operator(length: int, points: int, scaling: str) -> Banded:
+def _operator(length: int, points: int, scaling: str) -> _Mirrorable:
     """Returns the way from ``length`` points by a view's ``points`` to the buffer's 64."""
-    blurred: Banded = tent(points, _SIDE)
-    if scaling == FULL:
-        return blurred
-    scaled = nearest(length, points) if scaling == SQUARE else resampling(length, points, BICUBIC)
-    composed: Banded = compose(blurred, scaled)
-    return composed
+    operator: Banded = tent(points, _SIDE)
+    if scaling == SQUARE:
+        operator = compose(operator, nearest(length, points))
+    elif scaling == THUMBNAIL:
+        operator = compose(operator, resampling(length, points, BICUBIC))
+    return _Mirrorable(operator, mirrored(operator, length))
 
 
 def pdq(

@@ -35,6 +35,8 @@ def test_widths_of_digests_are_those_of_the_algorithms() -> None:
 def test_defaults_of_perceptual_hashes() -> None:
     assert (signal_type("pdq").bits, signal_type("pdq").threshold) == (256, 31)
     assert (signal_type("phash").bits, signal_type("phash").threshold) == (64, 6)
+    assert (signal_type("phash16").bits, signal_type("phash16").threshold) == (256, 24)
+    assert (signal_type("colorhash").bits, signal_type("colorhash").threshold) == (64, 0)
 
 
 def test_unknown_type_names_the_known_ones() -> None:

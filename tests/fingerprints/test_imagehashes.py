@@ -5,6 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from ingestgate.blocklists.signals import signal_types
 from ingestgate.fingerprints.imagehashes import FAMILY, colorhash
 from ingestgate.fingerprints.perceptual import perceptual_hashes
 from ingestgate.fingerprints.resizing import resize
@@ -82,6 +83,12 @@ def test_what_a_view_holds(make) -> None:
         assert view[:3] == (2, "full", -1)
         assert len(view.hashes) == scheme.orientations * scheme.bits // 8
         assert scheme.bits % 64 == 0
+
+
+def test_lists_agree_on_width_and_threshold() -> None:
+    for name, scheme in perceptual_hashes().items():
+        signal = signal_types()[name]
+        assert (signal.bits, signal.threshold) == (scheme.bits, scheme.default_threshold)
 
 
 def test_colorhash_is_the_number_that_imagehash_prints(make) -> None:
