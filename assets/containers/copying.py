@@ -2,19 +2,18 @@
 
 import os
 from contextlib import ExitStack
-from types import TracebackType
-from typing import Self
 
 from ingestgate.assets import storage
 from ingestgate.assets.containers.container import OutputFile
 from ingestgate.assets.containers.output import PendingOutput
 from ingestgate.assets.errors import ShardError
+from ingestgate.assets.pending import Pending
 from ingestgate.assets.shard import Shard
 
 _CHUNK = 4 << 20
 
 
-class ShardCopy:
+class ShardCopy(Pending):
     """All files of a shard, copied under temporary names beside their final ones.
 
     A context manager; leaving the block without having published discards the copy.
@@ -51,15 +50,8 @@ class ShardCopy:
         """
         return [output.publish(modified_ns=modified) for output, modified in self._outputs]
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def discard(self) -> None:
+        """Removes what is not published."""
         self._files.close()
 
 

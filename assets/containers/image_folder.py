@@ -9,8 +9,7 @@ that is not there is a reference: it shares the row's verdict.
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from types import TracebackType
-from typing import ClassVar, NamedTuple, Self
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -29,6 +28,7 @@ from ingestgate.assets.containers.packaging import packed
 from ingestgate.assets.containers.pending_folder import PendingFolder, listing_sha256
 from ingestgate.assets.errors import ShardError
 from ingestgate.assets.media import kind_of
+from ingestgate.assets.pending import Pending
 from ingestgate.assets.provenance import flatten, of_json, readable
 from ingestgate.assets.shard import Kind, Member, Sample, Shard, WorkRange
 
@@ -92,7 +92,7 @@ class ImageFolder:
         return packed(files)
 
 
-class FolderWriter:
+class FolderWriter(Pending):
     """Writes the samples of a folder that stay (a `container.SampleWriter`)."""
 
     def __init__(self, shard: Shard, output_root: str) -> None:
@@ -154,16 +154,9 @@ class FolderWriter:
             self._output.write(item.name, item.chosen(keep), item.path)
         return [self._output.publish()]
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._output.__exit__(kind, error, trace)
+    def discard(self) -> None:
+        """Removes what is not published."""
+        self._output.discard()
 
 
 class _Origin(NamedTuple):

@@ -1,15 +1,14 @@
 """A file of the output while it is written."""
 
 import hashlib
-from types import TracebackType
-from typing import Self
 
 from ingestgate.assets import storage
 from ingestgate.assets.containers.container import OutputFile
 from ingestgate.assets.errors import StorageError
+from ingestgate.assets.pending import Pending
 
 
-class PendingOutput:
+class PendingOutput(Pending):
     """A file under its temporary name, its SHA-256 taken as it is written, until `publish`.
 
     A binary sink as far as libraries need one. Leaving the ``with`` block without having
@@ -76,14 +75,3 @@ class PendingOutput:
     def discard(self) -> None:
         """Removes the temporary file; does nothing once it is published."""
         self._pending.discard()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.discard()

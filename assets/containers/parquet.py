@@ -7,7 +7,7 @@ path (``image``, ``images[2]``, ``turns[0].picture``): no column is a way past t
 import json
 import re
 from collections.abc import Iterator
-from typing import Any, ClassVar, NamedTuple, Self
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -19,6 +19,7 @@ from ingestgate.assets.containers.packaging import packed
 from ingestgate.assets.containers.row_groups import RowGroupWriter
 from ingestgate.assets.errors import ShardError
 from ingestgate.assets.media import sniff
+from ingestgate.assets.pending import Pending
 from ingestgate.assets.provenance import flatten
 from ingestgate.assets.shard import Kind, Member, Sample, Shard, WorkRange
 
@@ -87,7 +88,7 @@ class ParquetImages:
         return packed(files)
 
 
-class ParquetImagesWriter:
+class ParquetImagesWriter(Pending):
     """Writes the rows that stay, row group by row group (a `container.SampleWriter`)."""
 
     def __init__(self, shard: Shard, output_root: str) -> None:
@@ -123,11 +124,9 @@ class ParquetImagesWriter:
         """Renames the file to its final name."""
         return self._rows.publish()
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *error: Any) -> None:
-        self._rows.__exit__(*error)
+    def discard(self) -> None:
+        """Removes what is not published."""
+        self._rows.discard()
 
 
 class _Row(NamedTuple):

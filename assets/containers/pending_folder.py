@@ -5,12 +5,11 @@ import os
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from types import TracebackType
-from typing import Self
 
 from ingestgate.assets import storage
 from ingestgate.assets.containers.container import OutputFile
 from ingestgate.assets.errors import StorageError
+from ingestgate.assets.pending import Pending
 from ingestgate.assets.storage import PendingFile
 
 _SYNCS_AT_A_TIME = 8  # file systems commit syncs that come together together
@@ -33,7 +32,7 @@ def listing_sha256(files: Iterable[tuple[str, str]]) -> str:
     return digest.hexdigest()
 
 
-class PendingFolder:
+class PendingFolder(Pending):
     """A folder under a temporary name, until `publish`.
 
     Locally the whole folder gets its final name by one rename, in the place of an earlier one.
@@ -134,15 +133,8 @@ class PendingFolder:
         except OSError as error:
             raise StorageError(f"{self._path}: {error.strerror or error}") from error
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def discard(self) -> None:
+        """Removes what is not published."""
         for pending in self._pending:
             pending.discard()
         if not self._remote:

@@ -12,8 +12,7 @@ import json
 import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
-from types import TracebackType
-from typing import Any, BinaryIO, Self
+from typing import Any, BinaryIO
 
 import numpy as np
 import numpy.typing as npt
@@ -24,6 +23,7 @@ from ingestgate.assets import storage
 from ingestgate.assets.containers.container import OutputFile
 from ingestgate.assets.containers.output import PendingOutput
 from ingestgate.assets.errors import GateError, ShardError, StorageError
+from ingestgate.assets.pending import Pending
 from ingestgate.assets.shard import Shard, WorkRange
 
 _BUFFER = 1 << 20
@@ -251,7 +251,7 @@ def chosen_rows(parquet: pq.ParquetFile, groups: range, rows: npt.NDArray[np.boo
     return sink.getvalue()
 
 
-class RowGroupWriter:
+class RowGroupWriter(Pending):
     """Writes the rows of a Parquet shard that stay (a `container.RowWriter`)."""
 
     def __init__(self, shard: Shard, output_root: str) -> None:
@@ -291,15 +291,8 @@ class RowGroupWriter:
         self._writer.close()
         return [self._output.publish()]
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def discard(self) -> None:
+        """Removes what is not published."""
         if self._writer is not None:
             # Its finalizer would write to a file that is closed by then.
             with suppress(StorageError, OSError, pa.ArrowException):

@@ -1,19 +1,19 @@
 """Writing what stays of a tar shard: raw spans in their order, then the end-of-archive marker."""
 
 import gzip
-from types import TracebackType
-from typing import Any, Self, cast
+from typing import Any, cast
 
 from ingestgate.assets import storage
 from ingestgate.assets.containers.container import OutputFile
 from ingestgate.assets.containers.output import PendingOutput
 from ingestgate.assets.containers.tar import BLOCK, RECORD, Span
+from ingestgate.assets.pending import Pending
 from ingestgate.assets.shard import Sample, Shard, WorkRange
 
 _CHUNK = 1 << 20
 
 
-class TarWriter:
+class TarWriter(Pending):
     """Writes a tar shard's kept samples exactly as they stood (a `container.SampleWriter`).
 
     A plain shard that nothing was dropped from comes out byte for byte; a gzipped one with
@@ -63,15 +63,8 @@ class TarWriter:
         self.complete()
         return [self._output.publish()]
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def discard(self) -> None:
+        """Removes what is not published."""
         self._output.discard()
 
     def _arrive(self, sample: Sample, kept: tuple[Span, ...]) -> None:

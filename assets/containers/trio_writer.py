@@ -1,8 +1,6 @@
 """Writing what stays of img2dataset's trio, so that its three files agree."""
 
 import json
-from types import TracebackType
-from typing import Self
 
 import numpy as np
 import pyarrow as pa
@@ -21,10 +19,11 @@ from ingestgate.assets.containers.trio_files import (
     read_stats,
 )
 from ingestgate.assets.errors import ShardError
+from ingestgate.assets.pending import Pending
 from ingestgate.assets.shard import Kind, Sample, Shard, WorkRange
 
 
-class TrioWriter:
+class TrioWriter(Pending):
     """Writes what stays of the three files (a `container.SampleWriter`)."""
 
     def __init__(self, shard: Shard, output_root: str, tar_writer: TarWriter) -> None:
@@ -66,16 +65,9 @@ class TrioWriter:
         self._write_parts()
         return [*self._tar.publish(), *(output.publish() for output in self._parts)]
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._tar.__exit__(kind, error, trace)
+    def discard(self) -> None:
+        """Removes what is not published."""
+        self._tar.discard()
         for output in self._parts:
             output.discard()
 

@@ -7,8 +7,7 @@ those that stay are written as they stood, in CSV and JSON Lines byte for byte.
 import hashlib
 import re
 from collections.abc import Iterator
-from types import TracebackType
-from typing import BinaryIO, ClassVar, Self
+from typing import BinaryIO, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -21,6 +20,7 @@ from ingestgate.assets.containers.container import OutputFile, ReadOptions, RowW
 from ingestgate.assets.containers.delimited import Csv, Dialect, JsonLines, chosen
 from ingestgate.assets.containers.output import PendingOutput
 from ingestgate.assets.errors import ShardError
+from ingestgate.assets.pending import Pending
 from ingestgate.assets.shard import Shard, WorkRange
 
 _DIALECTS: dict[str, Dialect] = {"csv": Csv(), "jsonl": JsonLines(), "ndjson": JsonLines()}
@@ -133,7 +133,7 @@ class UrlManifest:
         return [(f"rows-{work.number}.{dialect.suffix}", content)]
 
 
-class RecordWriter:
+class RecordWriter(Pending):
     """Writes the records of a CSV or JSON Lines file that stay (a `container.RowWriter`)."""
 
     def __init__(self, shard: Shard, output_root: str, dialect: Dialect) -> None:
@@ -168,15 +168,8 @@ class RecordWriter:
             raise ShardError(self._shard.name, f"range {self._written} was not decided on")
         return [self._output.publish()]
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def discard(self) -> None:
+        """Removes what is not published."""
         self._output.discard()
 
 
