@@ -13,6 +13,7 @@ from ingestgate import __version__
 from ingestgate.assets.errors import GateError
 from ingestgate.pipeline.commands.census import census
 from ingestgate.pipeline.commands.demo import demo
+from ingestgate.pipeline.commands.fingerprint import fingerprint
 from ingestgate.pipeline.commands.keys import keys
 from ingestgate.pipeline.commands.lists import lists
 from ingestgate.pipeline.commands.quarantine import quarantine
@@ -67,7 +68,7 @@ def cli(verbose: bool) -> None:
     logging.getLogger("ingestgate").setLevel(logging.INFO if verbose else logging.WARNING)
 
 
-for _command in (demo, run, census, lists, quarantine, keys):
+for _command in (demo, run, census, lists, quarantine, keys, fingerprint):
     cli.add_command(_command)
 
 

@@ -1,0 +1,123 @@
+"""``ingestgate fingerprint``: what the gate sees of a file."""
+
+import json
+from typing import Any
+
+import click
+
+from ingestgate.assets.errors import UsageError
+
+
+@click.command()
+@click.argument("paths", nargs=-1, required=True, metavar="PATH...")
+@click.option(
+    "--hash",
+    "names",
+    multiple=True,
+    metavar="NAME",
+    help="A perceptual hash to compute; may be repeated. [default: pdq, phash]",
+)
+@click.option(
+    "--exact",
+    is_flag=True,
+    help="Decode through RGB, as the reference implementations do, not by the shortcut.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, a line per file.")
+@click.pass_context
+def fingerprint(
+    ctx: click.Context, paths: tuple[str, ...], names: tuple[str, ...], exact: bool, as_json: bool
+) -> None:
+    """Print what the gate sees of files: media type, frames, digests and perceptual hashes.
+
+    For comparing with a partner's figures. A file that the gate would hold is printed with the
+    reason; that is no error. PATH is a file, local or remote, a pattern or a folder.
+    """
+    from ingestgate.assets import storage
+    from ingestgate.fingerprints.fingerprinter import Fingerprinter
+    from ingestgate.fingerprints.limits import DecodeLimits
+
+    ctx.obj = "json" if as_json else None
+    files = [file for path in paths for file in _files(path)]
+    fingerprinter = Fingerprinter(names or ("pdq", "phash"), DecodeLimits())
+    for file in files:
+        described = _describe(fingerprinter, storage.read_bytes(file), exact=exact)
+        if as_json:
+            click.echo(json.dumps({"path": file, **described}))
+        else:
+            _print(file, described)
+
+
+def _files(path: str) -> list[str]:
+    from ingestgate.assets import storage
+
+    folders = storage.match_directories(path)
+    entries = [*storage.match(path), *(e for folder in folders for e in storage.walk(folder))]
+    if entries:
+        return [entry.path for entry in entries]
+    if not storage.exists(path):
+        raise UsageError(f"{path}: there is no such file")
+    return [path]  # a file whose own name looks like a pattern
+
+
+def _describe(fingerprinter: Any, content: bytes, *, exact: bool) -> dict[str, Any]:
+    from ingestgate.fingerprints.digests import digests
+    from ingestgate.fingerprints.perceptual import perceptual_hashes
+    from ingestgate.fingerprints.unscannable import Unscannable
+    from ingestgate.fingerprints.views import ORIENTATIONS
+
+    described: dict[str, Any] = {"bytes": len(content), "digests": digests(content)}
+    try:
+        compute = fingerprinter.exact if exact else fingerprinter.fingerprint
+        found = compute(content)
+    except Unscannable as error:
+        return described | {"unscannable": {"reason": error.reason.value, "detail": error.detail}}
+    perceptual = {}
+    for name, views in found.perceptual.items():
+        width = perceptual_hashes()[name].bits // 8
+        perceptual[name] = {
+            "reliable": name not in found.low_quality,
+            "views": [
+                {
+                    "frame": view.frame,
+                    "view": view.view,
+                    "quality": None if view.quality < 0 else view.quality,
+                    "hashes": {
+                        orientation: view.hashes[start : start + width].hex()
+                        for orientation, start in zip(
+                            ORIENTATIONS, range(0, len(view.hashes), width), strict=False
+                        )
+                    },
+                }
+                for view in views
+            ],
+        }
+    return described | {
+        "media_type": found.media_type,
+        "width": found.width,
+        "height": found.height,
+        "frames": found.frames,
+        "perceptual": perceptual,
+    }
+
+
+def _print(file: str, described: dict[str, Any]) -> None:
+    """Prints a file for people: the upright hashes only."""
+    click.echo(file)
+    for name, digest in described["digests"].items():
+        click.echo(f"  {name:<10}{digest}")
+    if "unscannable" in described:
+        reason = described["unscannable"]
+        click.echo(f"  unscannable: {reason['reason']} ({reason['detail']})")
+        return
+    click.echo(
+        f"  {described['media_type']}, {described['width']} x {described['height']} pixels, "
+        f"{described['frames']} frame{'s' if described['frames'] != 1 else ''}"
+    )
+    click.echo(f"  {'hash':<10}{'frame':>5}  {'view':<24}{'quality':>7}  upright")
+    for name, entry in described["perceptual"].items():
+        for view in entry["views"]:
+            quality = "" if view["quality"] is None else view["quality"]
+            upright = view["hashes"]["upright"]
+            click.echo(f"  {name:<10}{view['frame']:>5}  {view['view']:<24}{quality:>7}  {upright}")
+        if not entry["reliable"]:
+            click.echo(f"  {name:<10}low quality, not to be relied on")

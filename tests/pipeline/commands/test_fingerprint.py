@@ -1,0 +1,101 @@
+import hashlib
+import json
+from pathlib import Path
+
+import imagehash
+import numpy as np
+import pytest
+from click.testing import CliRunner, Result
+from PIL import Image
+
+from ingestgate.pipeline.cli import cli
+from ingestgate.pipeline.exit_codes import ExitCode
+
+
+@pytest.fixture
+def picture(tmp_path: Path) -> Path:
+    small = np.random.default_rng(1).integers(0, 256, (8, 10, 3), np.uint8)
+    path = tmp_path / "picture.png"
+    Image.fromarray(small).resize((600, 480), Image.Resampling.BICUBIC).save(path)
+    return path
+
+
+def invoke(*arguments: object) -> Result:
+    return CliRunner().invoke(cli, ["fingerprint", *map(str, arguments)])
+
+
+def lines(result: Result) -> list[dict]:
+    assert result.exit_code == ExitCode.DONE, result.output
+    return [json.loads(line) for line in result.output.splitlines()]
+
+
+def test_json_of_a_picture(picture: Path) -> None:
+    (found,) = lines(invoke(picture, "--json"))
+    content = picture.read_bytes()
+    assert found["path"] == str(picture)
+    assert found["bytes"] == len(content)
+    assert found["digests"]["sha256"] == hashlib.sha256(content).hexdigest()
+    assert (found["media_type"], found["width"], found["height"], found["frames"]) == (
+        *("image/png", 600, 480),
+        1,
+    )
+    assert set(found["perceptual"]) == {"pdq", "phash"}
+    pdq, phash = found["perceptual"]["pdq"], found["perceptual"]["phash"]
+    assert pdq["reliable"]
+    assert pdq["views"][0]["quality"] == 100
+    assert {view["view"] for view in pdq["views"]} == {"full", "thumbnail-512", "square-512"}
+    assert len(pdq["views"][0]["hashes"]) == 8
+    assert phash["views"][0]["quality"] is None
+    assert phash["views"][0]["hashes"]["upright"] == str(imagehash.phash(Image.open(picture)))
+
+
+def test_the_hashes_are_those_asked_for(picture: Path) -> None:
+    (found,) = lines(invoke(picture, "--json", "--hash", "dhash", "--hash", "colorhash", "--exact"))
+    assert set(found["perceptual"]) == {"dhash", "colorhash"}
+    (view,) = found["perceptual"]["colorhash"]["views"]
+    expected = str(imagehash.colorhash(Image.open(picture)))
+    assert view["hashes"] == {"upright": expected.zfill(16)}
+
+
+def test_an_unscannable_file_is_told_with_its_reason(tmp_path: Path) -> None:
+    (tmp_path / "empty.jpg").touch()
+    (found,) = lines(invoke(tmp_path / "empty.jpg", "--json"))
+    assert found["unscannable"]["reason"] == "empty"
+    assert "perceptual" not in found
+    assert "unscannable: empty" in invoke(tmp_path / "empty.jpg").output
+
+
+def test_folders_and_patterns(picture: Path, tmp_path: Path) -> None:
+    other = tmp_path / "below" / "photo[1].png"
+    other.parent.mkdir()
+    other.write_bytes(picture.read_bytes())
+    assert [each["path"] for each in lines(invoke(tmp_path, "--json"))] == [
+        str(other),
+        str(picture),
+    ]
+    assert [each["path"] for each in lines(invoke(tmp_path / "*.png", "--json"))] == [str(picture)]
+    assert [each["path"] for each in lines(invoke(other, "--json"))] == [str(other)]
+
+
+def test_the_table_for_people(picture: Path) -> None:
+    output = invoke(picture).output
+    assert "image/png, 600 x 480 pixels, 1 frame\n" in output
+    assert "thumbnail-512" in output
+    assert str(imagehash.phash(Image.open(picture))) in output
+
+
+def test_low_quality_is_said(tmp_path: Path) -> None:
+    Image.new("L", (100, 100), 7).save(tmp_path / "flat.png")
+    assert "pdq       low quality" in invoke(tmp_path / "flat.png").output
+
+
+def test_a_missing_file_is_a_usage_error() -> None:
+    result = invoke("missing.png")
+    assert result.exit_code == ExitCode.USAGE
+    assert "missing.png: there is no such file" in result.output
+
+
+def test_an_unknown_hash_is_a_usage_error(picture: Path) -> None:
+    result = invoke(picture, "--hash", "md5", "--json")
+    assert result.exit_code == ExitCode.USAGE
+    assert "no perceptual hash md5" in result.output
