@@ -3,7 +3,9 @@
 ``manifest/<shard>-<context>.jsonl`` and the same as ``.parquet``. The context in the name is
 that of the judging: judging again under the same rules replaces a shard's manifest by the same
 one, judging under other rules adds one, so that nothing that was ever quarantined drops out.
-A row says what matched and where the asset came from; it never holds a listed value.
+A row says what matched and where the asset came from. An asset that matched exactly has the
+listed digest for its own, and its provenance may hold a listed source: a manifest is as
+confidential as the lists are.
 """
 
 import hashlib

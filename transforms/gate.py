@@ -44,8 +44,8 @@ class Gate(beam.PTransform):
         opened = ListSet.open(lists, now=datetime.now(UTC), overrides=self._policy.list_overrides())
         self._digest = opened.digest
 
-    def expand(self, assets: beam.PCollection[Asset]) -> dict[str, Any]:
-        """Builds the transform."""
+    def expand(self, assets: beam.PCollection[Asset]) -> Any:
+        """Builds the transform; returns the outputs by their names."""
         tags = [verdict.value for verdict in Verdict]
         judge = beam.ParDo(_JudgeAsset(self._policy, self._lists, self._digest))
         typed = judge.with_output_types(JudgedAsset, **dict.fromkeys(tags, JudgedAsset))

@@ -3,20 +3,31 @@
 The model alone; reading it from a YAML file is `pipeline.policy_file`'s.
 """
 
+from collections.abc import Iterable
 from fnmatch import fnmatchcase
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from ingestgate.assets.containers.container import DEFAULT_SIDECARS, ReadOptions
-from ingestgate.assets.verdict import Action
+from ingestgate.assets.verdict import Action, SignalKind
 from ingestgate.blocklists.listset import ListOverride
-from ingestgate.fingerprints.limits import DecodeLimits
+from ingestgate.blocklists.signals import signal_types
+from ingestgate.fingerprints.limits import KNOWN_FORMATS, DecodeLimits
+from ingestgate.fingerprints.perceptual import perceptual_hashes
 
 #: Column names; `*` and `?` match, case does not matter.
 Patterns = tuple[str, ...]
 
 _LIMITS = DecodeLimits()
+
+
+def _known(names: tuple[str, ...], known: Iterable[str]) -> tuple[str, ...]:
+    """Returns names that have to be known; a name that is not would be without effect."""
+    for name in names:
+        if name not in known:
+            raise ValueError(f"there is no {name!r}; there are {', '.join(sorted(known))}")
+    return names
 
 
 class _Section(BaseModel):
@@ -34,6 +45,11 @@ class Limits(_Section):
     """Most frames or pages."""
     formats: tuple[str, ...] = tuple(sorted(_LIMITS.formats))
     """Picture formats that are decoded at all, by Pillow's names."""
+
+    @field_validator("formats")
+    @classmethod
+    def _formats_exist(cls, formats: tuple[str, ...]) -> tuple[str, ...]:
+        return _known(formats, KNOWN_FORMATS)
 
 
 class ListPolicy(_Section):
@@ -89,6 +105,18 @@ class Policy(_Section):
     range_bytes: int = Field(32 << 20, ge=1)
     """Shards are judged in ranges of about this many bytes; also what a killed run may have to
     do again per worker."""
+
+    @field_validator("digest_columns")
+    @classmethod
+    def _signals_exist(cls, columns: dict[str, Patterns]) -> dict[str, Patterns]:
+        signals = signal_types().items()
+        _known(tuple(columns), [n for n, s in signals if s.kind is not SignalKind.SOURCE])
+        return columns
+
+    @field_validator("perceptual")
+    @classmethod
+    def _hashes_exist(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        return _known(names, perceptual_hashes())
 
     def read_options(self) -> ReadOptions:
         """Returns what container readers need of this policy."""

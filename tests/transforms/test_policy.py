@@ -1,0 +1,45 @@
+import pytest
+from pydantic import ValidationError
+
+from ingestgate.blocklists.signals import signal_types
+from ingestgate.transforms.policy import Policy, matches_column
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"digest_columns": {"crc32": ["crc"]}}, "there is no 'crc32'"),
+        ({"digest_columns": {"domain": ["host"]}}, "there is no 'domain'"),
+        ({"perceptual": ["photodna"]}, "there is no 'photodna'"),
+        ({"limits": {"formats": ["JPG"]}}, "there is no 'JPG'"),
+        ({"limits": {"max_pixels": 0}}, "greater than or equal to 1"),
+        ({"low_quality": "admit"}, "'hold' or 'exact_checks_suffice'"),
+        ({"quality": 3}, "Extra inputs"),
+    ],
+)
+def test_a_policy_without_effect_is_none(fields: dict[str, object], said: str) -> None:
+    with pytest.raises(ValidationError, match=said):
+        Policy(**fields)  # type: ignore[arg-type]
+
+
+def test_the_defaults_name_what_there_is() -> None:
+    policy = Policy()
+    assert set(policy.digest_columns) <= set(signal_types())
+    assert Policy.model_validate_json(policy.model_dump_json()) == policy
+
+
+@pytest.mark.parametrize(
+    ("column", "matches"),
+    [
+        ("url", True),
+        ("URL", True),
+        ("page_url", True),
+        ("urls[12]", True),
+        ("meta.source_url", True),
+        ("meta.urls[0].value", False),
+        ("curl", False),
+        ("urlish", False),
+    ],
+)
+def test_columns_match_by_name_whatever_their_place(column: str, matches: bool) -> None:
+    assert matches_column(column, Policy().url_columns) is matches
