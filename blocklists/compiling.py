@@ -32,6 +32,7 @@ from ingestgate.blocklists.manifest import (
 )
 from ingestgate.blocklists.signals import SignalType, signal_type
 from ingestgate.blocklists.sources import expression_digest
+from ingestgate.blocklists.store import stored_entries
 from ingestgate.blocklists.tables import SortedValues
 
 _BATCH = 65536
@@ -60,6 +61,7 @@ def compile_list(
     issued: datetime,
     expires: datetime | None = None,
     partner: str = "",
+    store: str | None = None,
     thresholds: Mapping[str, int] | None = None,
     action: str = Action.QUARANTINE,
     domain_scope: DomainScope = "subdomains",
@@ -74,6 +76,7 @@ def compile_list(
         issued: When the partner issued this version; with a time zone, kept in seconds.
         expires: When it goes stale; a run refuses it from then on.
         partner: Who supplies it.
+        store: Folder of partners' entries, see `store`: those of the partner are compiled too.
         thresholds: Largest matching distances, where not the signal type's own.
         action: What a match does, an `Action`.
         domain_scope: Whether a domain entry covers what is below it or that host only.
@@ -91,11 +94,14 @@ def compile_list(
             f"list id {id!r}: wants 1 to 64 letters, digits, '.', '_' or '-', "
             "with a letter or digit at both ends"
         )
-    if not sources:
-        raise UsageError(f"list {id}: no source given; a list needs at least one TYPE=FILE")
+    if not sources and store is None:
+        raise UsageError(
+            f"list {id}: no source given; a list needs at least one TYPE=FILE, or a store"
+        )
     if action not in tuple(Action):
         raise UsageError(f"list {id}: action {action!r} is none of {', '.join(Action)}")
-    content = build(_read(id, sources), domain_scope=domain_scope)
+    stored = () if store is None else stored_entries(store, partner)
+    content = build(itertools.chain(_read(id, sources), stored), domain_scope=domain_scope)
     info = describe(
         content,
         id=id,
@@ -190,19 +196,24 @@ class _Columns(NamedTuple):
 
 
 def _columns(signal: SignalType, batch: Sequence[Entry], domain_scope: DomainScope) -> _Columns:
-    if signal.kind is SignalKind.SOURCE:
-        exact = signal.name == "domain" and domain_scope == "exact"
+    if signal.name == "domain":
         stored = b"".join(
-            expression_digest(
-                b"=" + entry.value if exact and entry.value[:1] != b"*" else entry.value
-            )
-            for entry in batch
+            expression_digest(_domain_expression(entry.value, domain_scope)) for entry in batch
         )
+    elif signal.name == "url":
+        stored = b"".join(expression_digest(entry.value) for entry in batch)
     else:
         stored = b"".join(entry.value for entry in batch)
     values = np.frombuffer(stored, np.uint8).reshape(-1, signal.width)
     keys = [f"{entry.entry_id}\0{entry.category}" for entry in batch]
     return _Columns(values, pa.array(keys, pa.large_string()))
+
+
+def _domain_expression(value: bytes, scope: DomainScope) -> bytes:
+    """Returns the expression of a domain, which may say itself what it covers."""
+    if value[:1] == b".":
+        return value[1:]
+    return b"=" + value if scope == "exact" and value[:1] not in (b"*", b"=") else value
 
 
 def _entry_table(keys: pa.ChunkedArray) -> tuple[pa.RecordBatch, npt.NDArray[np.uint32]]:

@@ -21,6 +21,7 @@ from ingestgate.blocklists.sources import (
 )
 
 COLUMNS = ("value", "entry_id", "category")
+MAX_LINE = 1 << 16
 MAX_TEXT = 256  # characters of an entry id or a category
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _BLANK = " \t\r\n"
@@ -30,21 +31,29 @@ class Entry(NamedTuple):
     """One listed value.
 
     Attributes:
-        value: The digest or hash as bytes; for sources, the canonical expression.
+        value: The digest or hash as bytes; for sources, the canonical expression. A domain that
+            says itself what it covers starts with ``=`` (that host only), ``.`` (that host and
+            what is below it) or ``*.`` (what is below it); to others the list's scope applies.
         entry_id: The partner's identifier, or one made of the list's name and the line.
         category: The partner's category, or "".
+        feedback: What others made of the entry, as the partner passes it on, or "".
     """
 
     value: bytes
     entry_id: str
     category: str
+    feedback: str = ""
 
     def __repr__(self) -> str:
         return f"Entry(entry_id={self.entry_id!r}, category={self.category!r})"
 
 
-class _FieldError(Exception):
+class FieldError(Exception):
     """What is wrong with a field, without its value."""
+
+
+class NeverMatchError(FieldError):
+    """The value is a hash, but one that would match what nobody meant to list."""
 
 
 def read_entries(signal_type_name: str, path: str, *, name: str | None = None) -> Iterator[Entry]:
@@ -67,7 +76,7 @@ def read_entries(signal_type_name: str, path: str, *, name: str | None = None) -
         UsageError: There is no such signal type.
     """
     signal = signal_type(signal_type_name)
-    parse = _parser(signal)
+    parse = value_parser(signal)
     label = name if name is not None else storage.basename(path).partition(".")[0]
     count = 0
     with storage.open_read(path) as source:
@@ -77,8 +86,8 @@ def read_entries(signal_type_name: str, path: str, *, name: str | None = None) -
                 value = parse(row["value"].strip(_BLANK))
                 texts = {}
                 for field in COLUMNS[1:]:
-                    texts[field] = _text(row.get(field, ""))
-            except _FieldError as error:
+                    texts[field] = clean_text(row.get(field, ""))
+            except FieldError as error:
                 raise ListError(f"{path}, line {line}, {field}: {error}") from None
             count += 1
             yield Entry(
@@ -92,15 +101,15 @@ def read_entries(signal_type_name: str, path: str, *, name: str | None = None) -
 
 def _rows(path: str, source: BinaryIO) -> Iterator[tuple[int, dict[str, str]]]:
     """Yields line number and fields of each row, whichever of the two forms the file has."""
-    lines = _lines(path, source)
-    first = next(((n, text) for n, text in lines if not _skipped(text)), None)
+    lines = text_lines(path, source)
+    first = next(((n, text) for n, text in lines if not is_comment(text)), None)
     if first is None:
         return
     number, text = first
     if text.split(",")[0].strip(_BLANK + '"').lower() not in COLUMNS:
         yield number, {"value": text}
         for number, text in lines:
-            if not _skipped(text):
+            if not is_comment(text):
                 yield number, {"value": text}
         return
     header = [column.strip(_BLANK + '"').lower() for column in text.split(",")]
@@ -125,7 +134,7 @@ def _csv_rows(
             raise ListError(f"{path}, line {line}, row: not CSV ({error})") from None
         if row is None:
             return
-        if not row or row[0].startswith("#") or (len(row) == 1 and _skipped(row[0])):
+        if not row or row[0].startswith("#") or (len(row) == 1 and is_comment(row[0])):
             continue
         if len(row) != len(header):
             raise ListError(
@@ -134,30 +143,43 @@ def _csv_rows(
         yield line, dict(zip(header, row, strict=True))
 
 
-def _lines(path: str, source: BinaryIO) -> Iterator[tuple[int, str]]:
-    for number, raw in enumerate(source, 1):
+def text_lines(path: str, source: BinaryIO) -> Iterator[tuple[int, str]]:
+    """Yields the lines of a UTF-8 file with their numbers, from 1 on.
+
+    Raises:
+        ListError: A line is not UTF-8, or longer than `MAX_LINE` bytes.
+    """
+    for number, raw in enumerate(iter(lambda: source.readline(MAX_LINE + 1), b""), 1):
+        if len(raw) > MAX_LINE:
+            raise ListError(f"{path}, line {number}, row: longer than {MAX_LINE} bytes")
         try:
             yield number, raw.decode("utf-8-sig" if number == 1 else "utf-8")
         except UnicodeDecodeError:  # which carries the line: do not chain it
             raise ListError(f"{path}, line {number}, row: not UTF-8 text") from None
 
 
-def _skipped(text: str) -> bool:
+def is_comment(text: str) -> bool:
+    """Whether a line holds nothing, or a remark that starts with ``#``."""
     text = text.strip(_BLANK)
     return not text or text.startswith("#")
 
 
-def _text(text: str) -> str:
+def clean_text(text: str) -> str:
+    """Returns an entry id, a category or the like without the blanks around it.
+
+    Raises:
+        FieldError: It is too long, or holds a control character.
+    """
     text = text.strip(_BLANK)
     if len(text) > MAX_TEXT:
-        raise _FieldError(f"longer than {MAX_TEXT} characters")
+        raise FieldError(f"longer than {MAX_TEXT} characters")
     if _CONTROL.search(text):
-        raise _FieldError("holds a control character")
+        raise FieldError("holds a control character")
     return text
 
 
-def _parser(signal: SignalType) -> Callable[[str], bytes]:
-    """Returns what turns a field into a value, or raises `_FieldError`."""
+def value_parser(signal: SignalType) -> Callable[[str], bytes]:
+    """Returns what turns a field into a value, or raises `FieldError`."""
     if signal.name == "domain":
         return _domain
     if signal.name == "url":
@@ -173,13 +195,13 @@ def _hex_parser(signal: SignalType) -> Callable[[str], bytes]:
 
     def parse(text: str) -> bytes:
         if is_hex(text) is None:
-            raise _FieldError(
+            raise FieldError(
                 f"not a {signal.name} of {digits} hex digits (it has {len(text)} characters)"
             )
         value = bytes.fromhex(text)
         if value in never:
             accident = "all zeros, all ones or the digest of the empty file" if exact else "flat"
-            raise _FieldError(
+            raise NeverMatchError(
                 f"a {signal.name} that would match what nobody meant to list ({accident}); "
                 "take the line out and tell the partner"
             )
@@ -192,22 +214,22 @@ def _domain(text: str) -> bytes:
     wildcard = text.startswith("*.")
     name = text[2:] if wildcard else text
     if not name.strip("."):
-        raise _FieldError("empty; wants a host name, an IP address or *.name")
+        raise FieldError("empty; wants a host name, an IP address or *.name")
     if re.search(r"\s", name):
-        raise _FieldError("holds white space; wants one host name per line")
+        raise FieldError("holds white space; wants one host name per line")
     if name.count(":") > 1 and not name.startswith("["):
         name = f"[{name}]"
     if re.search(r"[/\\?#@*]", name) or (":" in name and not name.startswith("[")):
-        raise _FieldError("more or less than a host name; list what has a path as url")
+        raise FieldError("more or less than a host name; list what has a path as url")
     try:
         host = canonical_host(name)
     except BadSource:
-        raise _FieldError("not a host name or IP address") from None
+        raise FieldError("not a host name or IP address") from None
     if is_address(host):
         if wildcard:
-            raise _FieldError("an IP address has nothing below it; list it without *.")
+            raise FieldError("an IP address has nothing below it; list it without *.")
     elif "." not in host:
-        raise _FieldError("a single label without a dot would list a whole top-level domain")
+        raise FieldError("a single label without a dot would list a whole top-level domain")
     return b"*." * wildcard + host.encode()
 
 
@@ -215,4 +237,4 @@ def _url(text: str) -> bytes:
     try:
         return url_expression(parse_source(text))
     except BadSource as bad:
-        raise _FieldError(f"not a URL that could be matched: {bad}") from None
+        raise FieldError(f"not a URL that could be matched: {bad}") from None

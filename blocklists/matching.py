@@ -24,6 +24,7 @@ from ingestgate.blocklists.sources import (
     canonical_host,
     domain_expressions,
     expression_digest,
+    hashed_expressions,
     is_absent,
     parse_source,
     url_digests,
@@ -305,7 +306,9 @@ class Matcher:
         return {number: _distinct(findings) for number, findings in by_host.items()}
 
     def _with_listed_urls(self, hosts: Sequence[str]) -> list[int]:
-        """Returns the places of the canonical hosts that listed URLs lie on."""
+        """Returns the places of the canonical hosts that listed URLs lie on, or could lie on."""
+        if "expression" in self.signal_types:  # which hosts those are of cannot be known
+            return list(range(len(hosts)))
         if "url" not in self.signal_types or not hosts:
             return []
         keys = _keys([expression_digest(host.encode()) for host in hosts])
@@ -318,8 +321,13 @@ class Matcher:
     def _match_url(self, source: Source, view: str) -> list[Finding]:
         if not self._with_listed_urls([source.host]):
             return []
-        found = self._find(signal_type("url"), _keys(list(url_digests(source))), [view])
-        return _distinct(finding for findings in found.values() for finding in findings)
+        found = list(
+            self._find(signal_type("url"), _keys(list(url_digests(source))), [view]).values()
+        )
+        if "expression" in self.signal_types:
+            keys = _keys(hashed_expressions(source))
+            found += self._find(signal_type("expression"), keys, [view]).values()
+        return _distinct(finding for findings in found for finding in findings)
 
 
 def _keys(digests: Sequence[bytes]) -> npt.NDArray[np.bytes_]:

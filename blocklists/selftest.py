@@ -12,10 +12,11 @@ from ingestgate.blocklists.entries import Entry
 from ingestgate.blocklists.listset import ListSet
 from ingestgate.blocklists.matching import Index, OpenList
 from ingestgate.blocklists.signals import signal_type, signal_types
-from ingestgate.blocklists.sources import parse_source, url_expression
+from ingestgate.blocklists.sources import expression_digest, parse_source, url_expression
 
 _VIEW = "self-test"
 _HOST = "listed.invalid"  # reserved: nobody can own it
+_HASHED_HOST = "hashed.invalid"
 _URL = "https://pages.invalid/listed"
 
 
@@ -61,6 +62,7 @@ def _check(lists: ListSet, values: Mapping[str, bytes]) -> None:
     for name, listed, other in (
         ("domain", f"https://below.{_HOST.upper()}./", f"https://not{_HOST}/"),
         ("url", f"{_URL}?x=1", f"{_URL}-not"),
+        ("expression", f"https://below.{_HASHED_HOST}/x", f"https://not{_HASHED_HOST}/"),
     ):
         for text, is_listed in ((listed, True), (other, False)):
             hits = lists.match_source(text, _VIEW)
@@ -72,6 +74,8 @@ def _value(name: str) -> bytes:
         return _HOST.encode()
     if name == "url":
         return url_expression(parse_source(_URL))
+    if name == "expression":
+        return expression_digest(f"{_HASHED_HOST}/".encode())
     return bytes(range(1, signal_type(name).width + 1))
 
 

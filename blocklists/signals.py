@@ -23,7 +23,8 @@ class SignalType(NamedTuple):
     Attributes:
         name: ``md5``, ``pdq``, ``domain``, ...; as on the command line and in findings.
         kind: Its family, which decides how it is matched.
-        width: Bytes of one stored value; sources are stored as SHA-256 of an expression.
+        width: Bytes of one stored value; sources are stored as SHA-256 of an expression, and
+            ``expression`` is what a partner lists hashed already.
         threshold: Largest Hamming distance, in bits, that is a match unless a list or the
             policy says otherwise; 0 for digests and sources, which match exactly.
     """
@@ -73,6 +74,7 @@ BUILT_IN = (
     SignalType("colorhash", SignalKind.PERCEPTUAL, 8, threshold=0),
     SignalType("domain", SignalKind.SOURCE, 32),
     SignalType("url", SignalKind.SOURCE, 32),
+    SignalType("expression", SignalKind.SOURCE, 32),
 )
 
 

@@ -23,6 +23,9 @@ whatever the scheme, and also with
 
 Lists hold SHA-256 of expressions, never the expression.
 
+**Hashed lists** name the SHA-256 of expressions as Safe Browsing v4 forms them, host suffixes
+times path prefixes: what such an entry covers is decided by who hashed it.
+
 **Asset sources** without a scheme (``bad.com/x``, ``//bad.com/x``, ``bad.com:80/x``) are read as
 ``http://``. What does not parse, or names no host (``data:``, ``file:///``), is a `BadSource`:
 nobody could say whether it is listed. Text of nothing but white space is absent, not bad.
@@ -41,6 +44,9 @@ import can_ada
 from ingestgate.assets.errors import GateError
 
 MAX_DECODINGS = 16  # layers of percent-encoding; each costs a pass over the URL
+_SUFFIX_LABELS = 5  # of the longest host suffix that is not the host itself
+_FOLDERS = 4  # path prefixes, the root included
+_TO_ESCAPE = re.compile(rb"[\x00-\x20#%\x7f-\xff]")
 _HAS_AUTHORITY = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*:[/\\]{2}")
 _HOST_AND_PORT = re.compile(r"[^:/?#\\]*\.[^:/?#\\]*:[0-9]")
 _DOTS = re.compile(r"\.{2,}")
@@ -234,3 +240,26 @@ def url_digests(source: Source) -> Iterator[bytes]:
         state.update(separator + part)
         yield state.digest()
         separator = b"&"
+
+
+def hashed_expressions(source: Source) -> list[bytes]:
+    """Returns the SHA-256 of every Safe Browsing v4 expression of a source; at most 30.
+
+    Raises:
+        BadSource: It is percent-encoded beyond reason.
+    """
+    path, query = _escaped(_canonical_path(source.path)), _escaped(_decoded(source.query))
+    paths = [path + b"?" + query, path] if query else [path]
+    folders = path.split(b"/")[1:-1][: _FOLDERS - 1]
+    paths += [b"/" + b"".join(f + b"/" for f in folders[:n]) for n in range(len(folders) + 1)]
+    hosts = [source.host]
+    if not is_address(source.host):
+        labels = source.host.split(".")
+        start = max(1, len(labels) - _SUFFIX_LABELS)
+        hosts += [".".join(labels[at:]) for at in range(start, len(labels) - 1)]
+    distinct = dict.fromkeys(paths)
+    return [expression_digest(host.encode() + path) for host in hosts for path in distinct]
+
+
+def _escaped(text: bytes) -> bytes:
+    return _TO_ESCAPE.sub(lambda match: b"%%%02X" % match[0][0], text)

@@ -1,0 +1,1 @@
+"""Partners' list formats: one module each, found by name or content through `registry`."""

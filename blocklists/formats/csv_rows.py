@@ -1,0 +1,48 @@
+"""Rows of CSV files with a header, any columns, strictly read."""
+
+import csv
+from collections.abc import Iterator
+from typing import BinaryIO
+
+from ingestgate.assets.errors import ListError
+from ingestgate.blocklists.entries import is_comment, text_lines
+from ingestgate.blocklists.formats.text_records import first_lines
+
+
+def csv_rows(path: str, source: BinaryIO) -> Iterator[tuple[str, dict[str, str]]]:
+    """Yields place (``line 7``) and fields of each row; lines that start with ``#`` are remarks.
+
+    Raises:
+        ListError: It is not CSV with a header whose names are distinct, or a row has more or
+            fewer fields than that.
+    """
+    # Remarks before the header are dropped by their lines, later ones by their rows: a quoted
+    # field may hold a line that begins so.
+    numbers = iter(text_lines(path, source))
+    start, first = next(((n, t) for n, t in numbers if not is_comment(t)), (0, ""))
+    if not start:
+        return
+    header = [name.strip() for name in next(csv.reader([first]), [])]
+    if "" in header or len(set(header)) < len(header):
+        raise ListError(f"{path}, line {start}, header: a column without a name, or a name twice")
+    reader = csv.reader((text for _, text in numbers), strict=True)
+    while True:
+        place = f"line {start + reader.line_num + 1}"
+        try:
+            row = next(reader, None)
+        except csv.Error as error:
+            # Its messages are fixed texts ("unexpected end of data"), without the field.
+            raise ListError(f"{path}, {place}, row: not CSV ({error})") from None
+        if row is None:
+            return
+        if not any(field.strip() for field in row) or row[0].startswith("#"):
+            continue
+        if len(row) != len(header):
+            raise ListError(f"{path}, {place}, row: {len(row)} fields, the header {len(header)}")
+        yield place, dict(zip(header, row, strict=True))
+
+
+def header_names(head: bytes) -> list[str]:
+    """Returns the column names of what may be CSV, lower-cased, for detection."""
+    lines = first_lines(head)
+    return [name.strip().lower() for name in next(csv.reader(lines[:1]), [])]

@@ -1,0 +1,43 @@
+"""Plain domains and plain URLs, one to a line.
+
+Nothing in a plain list says whether a domain covers what is below it: that is for whoever
+compiles it to say (``--domains``).
+"""
+
+import re
+from collections.abc import Iterator
+from typing import BinaryIO
+
+from ingestgate.blocklists.formats.record import Record, Value
+from ingestgate.blocklists.formats.text_records import data_lines, first_lines
+
+_DOMAIN = re.compile(r"(?:\*\.)?[\w\-]+(?:\.[\w\-]+)*\.[^\W\d][\w\-]+\.?")
+_URL = re.compile(r"https?://\S+", re.IGNORECASE)
+
+
+class Domains:
+    """The format ``domains``: host names, addresses, ``*.name`` for what is below a name."""
+
+    name = "domains"
+    may_be_empty = False
+
+    def detect(self, head: bytes) -> bool:
+        return all(_DOMAIN.fullmatch(line) for line in first_lines(head)[:8] or [""])
+
+    def read(self, path: str, source: BinaryIO) -> Iterator[Record]:
+        for place, text in data_lines(path, source):
+            yield Record(place, (Value("domain", text.partition(" #")[0].rstrip()),))
+
+
+class Urls:
+    """The format ``urls``."""
+
+    name = "urls"
+    may_be_empty = False
+
+    def detect(self, head: bytes) -> bool:
+        return all(_URL.fullmatch(line) for line in first_lines(head)[:8] or [""])
+
+    def read(self, path: str, source: BinaryIO) -> Iterator[Record]:
+        for place, text in data_lines(path, source):
+            yield Record(place, (Value("url", text),))

@@ -1,0 +1,174 @@
+"""A partner's file to entries with checked values, whatever its format.
+
+Everything the file holds is either in an entry or counted: signal types that cannot be matched
+here, and what is no listing at all, by name.
+"""
+
+import functools
+import hashlib
+import re
+from collections import Counter
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+from ingestgate.assets import storage
+from ingestgate.assets.errors import ListError
+from ingestgate.blocklists.entries import FieldError, NeverMatchError, clean_text, value_parser
+from ingestgate.blocklists.formats.record import ListFormat, Record, Value
+from ingestgate.blocklists.signals import signal_type, signal_types
+
+_SEPARATORS = re.compile(r"[-_ ]")
+_TYPE_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_ \-]{0,39}")
+_ENCODED = re.compile(r"[0-9A-Fa-f]{12}|[A-Za-z0-9]{20}")
+# What partners call what is matched here. The digest of a video is the digest of its bytes.
+_ALIASES = {
+    "imagepdq": "pdq",
+    "imagephash": "phash",
+    "uri": "url",
+    "domainname": "domain",
+    "host": "domain",
+    "hostname": "domain",
+    "sha2256": "sha256",
+    "sha2512": "sha512",
+} | {
+    f"{prefix}{name}": name
+    for prefix in ("hash", "video", "image", "file")
+    for name in ("md5", "sha1", "sha256", "sha512", "pdq")
+}
+del _ALIASES["videopdq"]  # many hashes, not one
+
+
+class Listed(NamedTuple):
+    """One entry of a partner, checked, or its removal.
+
+    Attributes:
+        entry_id: The partner's identifier, or one made of a digest of the first value.
+        values: Pairs of signal type and value as `entries.Entry` has it; none if nothing of
+            the entry can be matched here.
+        category, feedback, modified, tombstone: As in `record.Record`.
+    """
+
+    entry_id: str
+    values: tuple[tuple[str, bytes], ...]
+    category: str = ""
+    feedback: str = ""
+    modified: int | None = None
+    tombstone: bool = False
+
+    def __repr__(self) -> str:
+        return f"Listed(entry_id={self.entry_id!r}, tombstone={self.tombstone})"
+
+
+def read_list(
+    path: str,
+    list_format: ListFormat,
+    skipped: Counter[str],
+    *,
+    signal_type_name: str = "",
+    leave_out_never_match: bool = False,
+) -> Iterator[Listed]:
+    """Yields the entries of a partner's file, in bounded memory.
+
+    Args:
+        path: The file.
+        list_format: Its format.
+        skipped: What is kept out is counted here, by what it is.
+        signal_type_name: Signal type of the hashes, instead of the one that a format without
+            types takes them for (``imagehash`` and ``hash-file``).
+        leave_out_never_match: Keep values out, and count them, that would match what nobody
+            meant to list (all zeros, the digest of the empty file...) rather than refuse the
+            file.
+
+    Raises:
+        ListError: The file is not of that format, or a value not of its signal type; names
+            file, place and field, and never shows the value.
+        StorageError: The file cannot be read.
+        UsageError: There is no such signal type.
+    """
+    forced = signal_type(signal_type_name).name if signal_type_name else ""
+    count = 0
+    with storage.open_read(path) as source:
+        for record in list_format.read(path, source):
+            count += 1
+            if record.not_read:
+                skipped[record.not_read] += 1
+                continue
+            values = []
+            for value in record.values:
+                name = forced or _resolve(path, record, value)
+                if name not in signal_types():
+                    skipped[f"{name} (no such hash here)"] += 1
+                    continue
+                try:
+                    values.append((name, _parse(name, value)))
+                except NeverMatchError as error:
+                    if not leave_out_never_match:
+                        raise _refuse(path, record, value.field, error) from None
+                    skipped[f"{name} that would match what nobody meant"] += 1
+                except FieldError as error:
+                    raise _refuse(path, record, value.field, error) from None
+            listed = _listed(path, record, tuple(values))
+            if listed is not None:
+                yield listed
+    if not count and not list_format.may_be_empty:
+        raise ListError(
+            f"{path}: holds no entry; if the partner withdrew everything, leave the file out"
+        )
+
+
+def _refuse(path: str, record: Record, field: str, error: FieldError) -> ListError:
+    return ListError(f"{path}, {record.place}, {field}: {error}")
+
+
+def _listed(path: str, record: Record, values: tuple[tuple[str, bytes], ...]) -> Listed | None:
+    texts = {}
+    for field in ("entry_id", "category", "feedback"):
+        try:
+            texts[field] = clean_text(getattr(record, field))
+        except FieldError as error:
+            raise _refuse(path, record, field, error) from None
+    entry_id = texts["entry_id"]
+    if not entry_id and not values:
+        return None  # nothing that could be stored, and what it was has been counted
+    return Listed(
+        entry_id or _made_id(*values[0]),
+        () if record.tombstone else values,
+        texts["category"],
+        texts["feedback"],
+        record.modified,
+        record.tombstone,
+    )
+
+
+def _made_id(name: str, value: bytes) -> str:
+    """Names an entry by its value without showing it; the same in every file of a partner."""
+    return f"{name}-{hashlib.sha256(name.encode() + b':' + value).hexdigest()[:32]}"
+
+
+def _resolve(path: str, record: Record, value: Value) -> str:
+    """Returns the signal type a partner's name means, or that name if there is none here."""
+    name = _known_types().get(_SEPARATORS.sub("", value.signal_type.lower()))
+    if name is not None:
+        return name
+    # The name will be shown; where fields are mixed up it could be the value.
+    if not _TYPE_NAME.fullmatch(value.signal_type) or _ENCODED.search(value.signal_type):
+        raise ListError(f"{path}, {record.place}, signal type: not the name of one")
+    return value.signal_type.lower()
+
+
+@functools.cache
+def _known_types() -> dict[str, str]:
+    own = {_SEPARATORS.sub("", name.lower()): name for name in signal_types()}
+    return {**_ALIASES, **own}
+
+
+def _parse(name: str, value: Value) -> bytes:
+    parsed = _value_parsers()[name](value.text)
+    if name == "domain" and not parsed.startswith(b"*."):
+        return {"": b"", "exact": b"=", "subdomains": b"."}[value.scope] + parsed
+    return parsed
+
+
+@functools.cache
+def _value_parsers() -> dict[str, Callable[[str], bytes]]:
+    return {name: value_parser(signal) for name, signal in signal_types().items()}

@@ -1,0 +1,116 @@
+"""STIX 2.1 bundles: indicators whose patterns compare domains, URLs and file hashes.
+
+Only a pattern that any single one of its comparisons fulfils (one, or several joined by OR) can
+be listed; AND, FOLLOWEDBY, other operators and other objects are counted, not read.
+https://docs.oasis-open.org/cti/stix/v2.1/os/stix-v2.1-os.html#_me3pzm77qfnf
+"""
+
+import re
+from collections.abc import Iterator
+from typing import BinaryIO
+
+from ingestgate.assets.errors import ListError
+from ingestgate.blocklists.formats.fields import Fields
+from ingestgate.blocklists.formats.json_records import ITEM, objects
+from ingestgate.blocklists.formats.record import Record, Value
+
+_OBJECTS = ("objects", ITEM)
+_COMPARISON = re.compile(
+    r"\s*(?P<object>[a-z0-9\-]+):(?P<property>[A-Za-z0-9_\-.'\[\]*]+)\s*=\s*"
+    r"'(?P<value>(?:[^'\\]|\\.)*)'\s*"
+)
+_OR = re.compile(r"\s*OR\s*")
+_HASH = re.compile(r"hashes\.(?:'(?P<quoted>[^']+)'|(?P<plain>[A-Za-z0-9_\-]+))")
+_SOURCES = {"domain-name": "domain", "ipv4-addr": "domain", "ipv6-addr": "domain", "url": "url"}
+_OPENING = re.compile(r"\s*\[")
+_ESCAPE = re.compile(r"\\(.)", re.DOTALL)
+
+
+class Stix:
+    """The format ``stix``."""
+
+    name = "stix"
+    may_be_empty = False
+
+    def detect(self, head: bytes) -> bool:
+        text = b"".join(head.split())
+        return text.lstrip(b"\xef\xbb\xbf").startswith(b"{") and b'"type":"bundle"' in text
+
+    def read(self, path: str, source: BinaryIO) -> Iterator[Record]:
+        for found in objects(path, source, [_OBJECTS[:-1]]):
+            if found.path == ():
+                if found.value.get("type") != "bundle" or "objects" in found.value:
+                    raise ListError(f"{path}: not a STIX bundle with an array of objects")
+            elif found.path != _OBJECTS:
+                raise ListError(f"{path}, objects: not an array")
+            else:
+                yield _record(Fields(path, found.place, found.value))
+
+
+def _record(fields: Fields) -> Record:
+    if fields.text("type", required=True) != "indicator":
+        return Record(fields.place, not_read="object that is no indicator")
+    revoked = fields.truth("revoked")
+    values: tuple[Value, ...] | None = ()
+    if not revoked:
+        if fields.text("pattern_type") not in ("", "stix"):
+            return Record(fields.place, not_read="pattern in another language")
+        values = _values(fields.text("pattern", required=True))
+        if values is None:
+            return Record(fields.place, not_read="pattern of more than values joined by OR")
+    return Record(
+        fields.place,
+        values=values or (),
+        entry_id=fields.text("id", required=True),
+        category=_category(fields),
+        modified=fields.modified("modified"),
+        tombstone=revoked,
+    )
+
+
+def _category(fields: Fields) -> str:
+    """Returns the indicator's types, joined, or its name."""
+    types = fields.array("indicator_types")
+    return ", ".join(types) or fields.text("name")
+
+
+def _values(pattern: str) -> tuple[Value, ...] | None:
+    """Returns the values any of which fulfils a pattern, or None if it is not of that kind."""
+    values: list[Value] = []
+    at = 0
+    text = pattern.strip()
+    while True:
+        opening = _OPENING.match(text, at)
+        if opening is None:
+            return None
+        at = opening.end()
+        while True:
+            comparison = _COMPARISON.match(text, at)
+            if comparison is None:
+                return None
+            at = comparison.end()
+            value = _ESCAPE.sub(r"\1", comparison["value"])
+            values.append(Value(_signal(comparison), value, "pattern"))
+            joined = _OR.match(text, at)
+            if joined is None:
+                break
+            at = joined.end()
+        if text[at : at + 1] != "]":
+            return None
+        at += 1
+        if at == len(text):
+            return tuple(values)
+        joined = _OR.match(text, at)
+        if joined is None:
+            return None
+        at = joined.end()
+
+
+def _signal(comparison: re.Match[str]) -> str:
+    """Returns the signal type that an object path is of, or one that says what it is."""
+    kind, name = comparison["object"], comparison["property"]
+    if kind in _SOURCES and name == "value":
+        return _SOURCES[kind]
+    if kind in ("file", "artifact") and (hashed := _HASH.fullmatch(name)):
+        return hashed["quoted"] or hashed["plain"]
+    return f"{kind} {name.split('.')[0]}"

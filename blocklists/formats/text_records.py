@@ -1,0 +1,30 @@
+"""What line formats share: which lines count, and how the first of them tells a format."""
+
+from collections.abc import Iterator
+from typing import BinaryIO
+
+from ingestgate.blocklists.entries import is_comment, text_lines
+
+
+def data_lines(path: str, source: BinaryIO, remarks: str = "#") -> Iterator[tuple[str, str]]:
+    """Yields place (``line 7``) and text of each line that is neither blank nor a remark.
+
+    Args:
+        path: Where the file lies, for messages.
+        source: The file.
+        remarks: What remarks begin with, each character one way.
+
+    Raises:
+        ListError: A line is not text.
+    """
+    for number, line in text_lines(path, source):
+        text = line.strip(" \t\r\n")
+        if text and text[0] not in remarks:
+            yield f"line {number}", text
+
+
+def first_lines(head: bytes) -> list[str]:
+    """Returns the lines that begin a file and count, for detection; without the last, cut one."""
+    lines = head.decode("utf-8-sig", "replace").splitlines()
+    whole = lines[:-1] if len(lines) > 1 else lines
+    return [line.strip() for line in whole if not is_comment(line)]

@@ -1,0 +1,58 @@
+"""Project VIC (VICS): OData JSON of media, alone or within cases.
+
+What a category means differs from country to country; it is passed on as it stands.
+"""
+
+from collections.abc import Iterator
+from typing import BinaryIO
+
+from ingestgate.assets.errors import ListError
+from ingestgate.blocklists.formats.fields import Fields
+from ingestgate.blocklists.formats.json_records import ITEM, objects
+from ingestgate.blocklists.formats.record import Record, Value
+
+_HASHES = ("MD5", "SHA1", "SHA256")
+_CASES = ("value", ITEM)
+_MEDIA = (*_CASES, "Media", ITEM)
+
+
+class Vics:
+    """The format ``vics``."""
+
+    name = "vics"
+    may_be_empty = False
+
+    def detect(self, head: bytes) -> bool:
+        return (
+            head.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"{")
+            and b'"value"' in head
+            and (b'"MediaID"' in head or b"VICSDATAMODEL" in head.upper())
+        )
+
+    def read(self, path: str, source: BinaryIO) -> Iterator[Record]:
+        for found in objects(path, source, [_CASES[:-1], _MEDIA[:-1]]):
+            fields = Fields(path, found.place, found.value)
+            if found.path == _MEDIA or (found.path == _CASES and "MediaID" in fields):
+                yield _record(fields)
+            elif found.path not in (_CASES, ()) or found.value.get("value") is not None:
+                raise ListError(f"{path}, {'.'.join(found.path)}: not an array")
+            elif found.path == _CASES and any(name in fields for name in (*_HASHES, "Media")):
+                raise fields.refuse("MediaID", "not there, or no array of Media")
+
+
+def _record(fields: Fields) -> Record:
+    values = [Value(name, fields.text(name), name) for name in _HASHES if fields.text(name)]
+    for number, hashed in enumerate(fields.objects("AlternativeHashes"), 1):
+        alternative = Fields(
+            fields.path, f"{fields.place}, AlternativeHashes element {number}", hashed
+        )
+        name = alternative.text("HashName", required=True)
+        text = alternative.text("HashValue", required=True)
+        values.append(Value(name, text, f"AlternativeHashes element {number}, HashValue"))
+    return Record(
+        fields.place,
+        values=tuple(values),
+        entry_id=fields.text("MediaID", required=True),
+        category=fields.text("Category"),
+        modified=fields.modified("DateUpdated"),
+    )
