@@ -31,6 +31,9 @@ class _Group(click.Group):
                 click.echo(json.dumps({"error": str(error), "exit_code": exit_code(error)}))
             click.echo(f"ingestgate: {error}", err=True)
             ctx.exit(int(exit_code(error)))
+        except KeyboardInterrupt:
+            click.echo("ingestgate: interrupted; the same command takes it up again", err=True)
+            ctx.exit(int(ExitCode.FAILED))
 
 
 @click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})

@@ -15,10 +15,11 @@ from typing import Any
 
 import psutil
 
-from ingestgate.assets.errors import GateError, UsageError
+from ingestgate.assets.errors import GateError, ListError, SelfTestError, UsageError
 
 _WORKER_THREAD = "run_worker"
-_RAISED = re.compile(r"^ingestgate\.assets\.errors\.\w+: (.*)$", re.MULTILINE)
+_RAISED = re.compile(r"^ingestgate\.assets\.errors\.(\w+): (.*)$", re.MULTILINE)
+_WHERE = re.compile(r" \[while running '.*'\]$")
 
 
 class RunFailedError(GateError):
@@ -82,6 +83,8 @@ def run_job(
             state = pipeline.run().wait_until_finish()
             if state not in (None, PipelineState.DONE):
                 raise RunFailedError(f"the Beam job ended as {state}")  # noqa: TRY301
+        except SystemExit:  # how Beam's option parser gives up
+            failures.append(UsageError("Beam does not take the options after `--`"))
         except BaseException as error:  # noqa: BLE001 - handed to the thread that waits
             failures.append(error)
         ended.set()
@@ -90,10 +93,7 @@ def run_job(
         failures.append(RunFailedError(f"a worker process died ({error})"))
         ended.set()
 
-    try:
-        options = PipelineOptions(list(arguments))
-    except SystemExit as error:
-        raise UsageError("Beam does not take the options after `--`") from error
+    options = PipelineOptions(list(arguments))
     with _listening_for_dead_workers(worker_died):
         threading.Thread(target=run, name="beam job", daemon=True).start()
         try:
@@ -135,11 +135,19 @@ def _end_children() -> None:
 
 
 def _explained(error: BaseException) -> GateError:
-    if isinstance(error, GateError):
+    if isinstance(error, UsageError | RunFailedError):
         return error
+    if isinstance(error, GateError):
+        return _said(type(error).__name__, str(error))
     # Beam hands the worker's traceback on as text; the last of our own errors in it is why.
-    reasons = _RAISED.findall(str(error))
-    if reasons:
-        return RunFailedError(reasons[-1])
+    raised = _RAISED.findall(str(error))
+    if raised:
+        return _said(*raised[-1])
     logging.getLogger(__name__).debug("the job failed", exc_info=error)
     return RunFailedError(f"the Beam job failed: {str(error).strip().splitlines()[-1][:500]}")
+
+
+def _said(name: str, message: str) -> GateError:
+    """Returns a worker's error in its own words; of a type that has an exit code of its own."""
+    kind = {"ListError": ListError, "SelfTestError": SelfTestError}.get(name, RunFailedError)
+    return kind(_WHERE.sub("", message))

@@ -185,9 +185,9 @@ def test_ranges_and_order_do_not_change_the_outcome(job: MakeJob, tmp_path: Path
         assert cut.state()["ledger"] == gate.state()["ledger"]
 
 
-@pytest.mark.parametrize("victim", ["run", "worker"])
+@pytest.mark.parametrize("victim", ["run", "worker", "interrupt"])
 def test_killed_and_run_again(job: MakeJob, tmp_path: Path, victim: str) -> None:
-    """``kill -9`` once the first range is judged, with worker processes."""
+    """Killed (-9) or interrupted once the first range is judged, with worker processes."""
     pattern = WRITERS["webdataset"](tmp_path / "landing")
     (tmp_path / "policy.yaml").write_text("range_bytes: 9000\n")
     policy = ("--policy", str(tmp_path / "policy.yaml"))
@@ -208,11 +208,17 @@ def test_killed_and_run_again(job: MakeJob, tmp_path: Path, victim: str) -> None
             _wait(process)
         workers = driver.children(recursive=True)
         assert workers
-        os.kill(process.pid if victim == "run" else workers[-1].pid, signal.SIGKILL)
+        if victim == "interrupt":
+            process.send_signal(signal.SIGINT)
+        else:
+            os.kill(process.pid if victim == "run" else workers[-1].pid, signal.SIGKILL)
         _, said = process.communicate(timeout=30)
         _, alive = psutil.wait_procs(workers, timeout=10)
     assert not alive
-    if victim == "worker":
+    if victim == "interrupt":
+        assert process.returncode == 1
+        assert "interrupted" in said
+    elif victim == "worker":
         assert process.returncode == 1
         assert "a worker process died" in said
     else:

@@ -1,0 +1,79 @@
+"""The graph carries references only, each with a coder of its own."""
+
+import logging
+from dataclasses import replace
+
+import apache_beam as beam
+import pytest
+from apache_beam.portability.api import beam_runner_api_pb2
+
+from ingestgate.assets.shard import Shard, WorkRange
+from ingestgate.pipeline.graph import build
+from ingestgate.transforms.policy import Policy
+from ingestgate.transforms.records import RangeOutcome, RangeTask, ShardOutcome
+from ingestgate.transforms.settings import RunSettings
+
+SETTINGS = RunSettings(
+    policy=Policy(),
+    lists="/lists",
+    lists_digest="00",
+    output="/output",
+    quarantine="/quarantine",
+    evidence="/evidence",
+    dataset="/landing/*.tar",
+    recipients=("age1",),
+    progress="",
+    software="0",
+)
+SHARD = Shard("a/0.tar", "/landing/a/0.tar", "img2dataset", 10, "id", ("/landing/a/0.parquet",))
+
+
+def _proto() -> beam_runner_api_pb2.Pipeline:
+    pipeline = beam.Pipeline("FnApiRunner")
+    build(pipeline, [SHARD], SETTINGS)
+    return pipeline.to_runner_api()
+
+
+def test_no_step_falls_back_to_pickling(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.WARNING):
+        proto = _proto()
+    assert "fallback" not in caplog.text.lower()
+    urns = {coder.spec.urn for coder in proto.components.coders.values()}
+    names = {pc.unique_name for pc in proto.components.pcollections.values()}
+    assert any("Judge" in name for name in names)
+    assert "beam:coder:row:v1" in urns
+    pickled = {
+        pc.unique_name
+        for pc in proto.components.pcollections.values()
+        if "pickled" in proto.components.coders[pc.coder_id].spec.urn
+    }
+    # Beam's own Impulse, Reshuffle and empty outputs of a step are all that may be.
+    assert not {name for name in pickled if any(w in name for w in ("Key", "Judge", "Commit"))}
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        SHARD,
+        RangeTask(SHARD, WorkRange(0, 2, 0, 512, 3)),
+        RangeOutcome(SHARD, WorkRange(1, 2, 512, 1024), "truncated"),
+        ShardOutcome("a/0.tar", ""),
+    ],
+)
+def test_records_survive_their_coder_and_are_small(record: tuple[object, ...]) -> None:
+    coder = beam.coders.registry.get_coder(type(record))
+    assert isinstance(coder, beam.coders.RowCoder)
+    assert coder.is_deterministic()
+    encoded = coder.encode(record)
+    assert len(encoded) < 1000
+    decoded = coder.decode(encoded)
+    assert type(decoded) is type(record)
+    assert repr(decoded).replace("[", "(").replace("]", ",)") == repr(record)
+
+
+def test_settings_hold_nothing_that_opens_the_vault() -> None:
+    import pickle
+
+    raw = pickle.dumps(replace(SETTINGS, recipients=("age1public",)))
+    assert b"age1public" in raw
+    assert b"AGE-SECRET-KEY" not in raw

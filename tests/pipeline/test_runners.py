@@ -1,0 +1,73 @@
+"""Jobs end, and say why: failing steps, dying workers, options Beam does not take."""
+
+import subprocess
+import sys
+import time
+
+import apache_beam as beam
+import pytest
+
+from ingestgate.assets.errors import StorageError, UsageError
+from ingestgate.pipeline.runners import RunFailedError, run_job
+
+
+def _full(element: int) -> None:
+    raise StorageError("/data/x: No space left on device; free some room")
+
+
+def _defect(element: int) -> None:
+    raise ZeroDivisionError("a defect")
+
+
+def _job(step: object) -> object:
+    def build(pipeline: beam.Pipeline) -> None:
+        pipeline | beam.Create([1, 2, 3]) | beam.Map(step)
+
+    return build
+
+
+def test_progress_is_polled_while_a_job_runs() -> None:
+    polled = []
+    run_job(_job(lambda element: time.sleep(0)), [], workers=1, poll=lambda: polled.append(1))
+    assert polled
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_an_error_of_a_step_is_said_in_its_own_words(workers: int) -> None:
+    with pytest.raises(RunFailedError) as failed:
+        run_job(_job(_full), [], workers=workers, poll=lambda: None)
+    assert str(failed.value) == "/data/x: No space left on device; free some room"
+
+
+def test_a_defect_is_named() -> None:
+    with pytest.raises(RunFailedError, match=r"the Beam job failed: .*a defect"):
+        run_job(_job(_defect), [], workers=1, poll=lambda: None)
+
+
+# In a process of its own: threads of a job whose worker died never end.
+_DYING = """
+import os
+import apache_beam as beam
+from ingestgate.pipeline.runners import RunFailedError, run_job
+
+def build(pipeline):
+    pipeline | beam.Create([3]) | beam.Map(os._exit)
+
+try:
+    run_job(build, [], workers=2, poll=lambda: None)
+except RunFailedError as error:
+    print(error, flush=True)
+os._exit(0)
+"""
+
+
+def test_a_worker_that_dies_ends_the_job_within_seconds() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", _DYING], check=True, capture_output=True, text=True, timeout=40
+    )
+    assert done.stdout == ("a worker process died (Worker subprocess exited with return code 3)\n")
+
+
+def test_options_that_are_none_of_beams_are_refused() -> None:
+    with pytest.raises(UsageError, match="Beam does not take"):
+        run_job(_job(_full), ["--direct_num_workers=many"], workers=1, poll=lambda: None)
