@@ -40,6 +40,7 @@ FINDING_TYPE = pa.struct(
         pa.field("distance", pa.int16(), nullable=False),
         pa.field("threshold", pa.int16(), nullable=False),
         pa.field("action", pa.string(), nullable=False),
+        pa.field("feedback", pa.string(), nullable=False),
     ]
 )
 SIDECAR_TYPE = pa.struct(

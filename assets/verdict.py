@@ -96,6 +96,7 @@ class Finding(NamedTuple):
         distance: Hamming distance in bits; 0 for digests and sources.
         threshold: The largest distance that counts as a match; 0 for digests and sources.
         action: What the list says a match does.
+        feedback: What others made of the entry, as the partner passes it on, or "".
     """
 
     list_id: str
@@ -108,6 +109,7 @@ class Finding(NamedTuple):
     distance: int
     threshold: int
     action: str
+    feedback: str = ""
 
     @property
     def quarantines(self) -> bool:

@@ -45,11 +45,13 @@ class Content(NamedTuple):
         values: Per signal type, its values.
         url_hosts: SHA-256 of the hosts listed URLs lie on; None without URLs.
         entries: The entry table.
+        feedback: Feedback on each row of the entry table; None where there is none.
     """
 
     values: Mapping[str, SortedValues]
     url_hosts: SortedValues | None
     entries: pa.RecordBatch
+    feedback: pa.Array | None = None
 
 
 def compile_list(
@@ -175,7 +177,7 @@ def build(
             columns.append(_columns(signal, batch, domain_scope))
     names = list(gathered)
     every = [column for name in names for column in gathered[name]]
-    entry_table, numbers = _entry_table(pa.chunked_array([c.keys for c in every]))
+    entry_table, feedback, numbers = _entry_table(pa.chunked_array([c.keys for c in every]))
     values = {}
     start = 0
     for name in names:
@@ -187,12 +189,12 @@ def build(
         digests = b"".join(sorted(expression_digest(host) for host in hosts))
         array = np.frombuffer(digests, np.uint8).reshape(-1, signal_type("url").width)
         url_hosts = SortedValues(array, np.empty(0, np.uint32))
-    return Content(values, url_hosts, entry_table)
+    return Content(values, url_hosts, entry_table, feedback)
 
 
 class _Columns(NamedTuple):
     values: npt.NDArray[np.uint8]
-    keys: pa.Array  # entry id, NUL, category: neither holds control characters
+    keys: pa.Array  # entry id, category, feedback, NUL between: none holds control characters
 
 
 def _columns(signal: SignalType, batch: Sequence[Entry], domain_scope: DomainScope) -> _Columns:
@@ -205,7 +207,7 @@ def _columns(signal: SignalType, batch: Sequence[Entry], domain_scope: DomainSco
     else:
         stored = b"".join(entry.value for entry in batch)
     values = np.frombuffer(stored, np.uint8).reshape(-1, signal.width)
-    keys = [f"{entry.entry_id}\0{entry.category}" for entry in batch]
+    keys = [f"{entry.entry_id}\0{entry.category}\0{entry.feedback}" for entry in batch]
     return _Columns(values, pa.array(keys, pa.large_string()))
 
 
@@ -216,8 +218,10 @@ def _domain_expression(value: bytes, scope: DomainScope) -> bytes:
     return b"=" + value if scope == "exact" and value[:1] not in (b"*", b"=") else value
 
 
-def _entry_table(keys: pa.ChunkedArray) -> tuple[pa.RecordBatch, npt.NDArray[np.uint32]]:
-    """Returns the sorted table of distinct entries and, for each key, its row in the table."""
+def _entry_table(
+    keys: pa.ChunkedArray,
+) -> tuple[pa.RecordBatch, pa.Array | None, npt.NDArray[np.uint32]]:
+    """Returns the sorted table of distinct entries, their feedback, and each key's row in it."""
     encoded = keys.combine_chunks().dictionary_encode()
     order = pc.sort_indices(encoded.dictionary)
     rank = np.empty(len(order), np.uint32)
@@ -226,7 +230,9 @@ def _entry_table(keys: pa.ChunkedArray) -> tuple[pa.RecordBatch, npt.NDArray[np.
     table = pa.RecordBatch.from_arrays(
         [pc.list_element(parts, 0), pc.list_element(parts, 1)], schema=tables.ENTRY_SCHEMA
     )
-    return table, rank[encoded.indices.to_numpy()]
+    feedback = pc.list_element(parts, 2)
+    said = pc.any(pc.not_equal(feedback, "")).as_py()
+    return table, feedback if said else None, rank[encoded.indices.to_numpy()]
 
 
 def _sorted(values: npt.NDArray[np.uint8], entries: npt.NDArray[np.uint32]) -> SortedValues:
@@ -248,6 +254,9 @@ def _sorted(values: npt.NDArray[np.uint8], entries: npt.NDArray[np.uint32]) -> S
 
 def _files(content: Content) -> dict[str, pa.Buffer]:
     files = {tables.ENTRIES: tables.to_ipc([content.entries])}
+    if content.feedback is not None:
+        batch = pa.RecordBatch.from_arrays([content.feedback], schema=tables.FEEDBACK_SCHEMA)
+        files[tables.FEEDBACK] = tables.to_ipc([batch])
     for name, values in content.values.items():
         files[name] = tables.to_ipc([tables.sorted_batch(values)])
         if signal_type(name).kind is SignalKind.PERCEPTUAL:

@@ -227,4 +227,5 @@ def _open_list(found: _Found, *, verify: bool) -> OpenList:
     url_hosts = None
     if "url" in info.counts:
         url_hosts = files.sorted_values(tables.URL_HOSTS, signal_type("url").width, None, 0)
-    return OpenList(info, values, indexes, url_hosts, files.entries(info.entries))
+    entries, feedback = files.entries(info.entries), files.feedback(info.entries)
+    return OpenList(info, values, indexes, url_hosts, entries, feedback)

@@ -52,6 +52,7 @@ class OpenList:
         indexes: Per perceptual signal type that has one, its multi-index.
         url_hosts: SHA-256 of the hosts listed URLs lie on; None without URLs.
         entries: The entry table.
+        feedback: Feedback on each row of the entry table; None where there is none.
     """
 
     info: ListInfo
@@ -59,6 +60,7 @@ class OpenList:
     indexes: dict[str, Index]
     url_hosts: SortedValues | None
     entries: pa.RecordBatch
+    feedback: pa.Array | None = None
 
     def finding(self, signal: SignalType, row: int, view: str, distance: int = 0) -> Finding:
         """Returns the finding for one row of a signal type's values."""
@@ -74,6 +76,7 @@ class OpenList:
             distance=distance,
             threshold=self.info.thresholds.get(signal.name, 0),
             action=self.info.action.value,
+            feedback="" if self.feedback is None else self.feedback[entry].as_py(),
         )
 
 

@@ -5,7 +5,9 @@
 - ``url.hosts.arrow``: SHA-256 of each host that a listed URL lies on, sorted: the paths of
   URLs on other hosts need not be looked at;
 - ``<signal>.index.arrow``: the multi-index of a perceptual hash, see `hamming`;
-- ``entries.arrow``: columns ``entry_id`` and ``category``, sorted.
+- ``entries.arrow``: columns ``entry_id`` and ``category``, sorted;
+- ``feedback.arrow``, where partners passed any on: column ``feedback``, row by row of the entry
+  table.
 """
 
 import hashlib
@@ -28,6 +30,8 @@ ENTRY_SCHEMA = pa.schema(
         pa.field("category", pa.large_string(), nullable=False),
     ]
 )
+FEEDBACK = "feedback"
+FEEDBACK_SCHEMA = pa.schema([pa.field("feedback", pa.large_string(), nullable=False)])
 WORDS_SCHEMA = pa.schema([pa.field("value", pa.uint32(), nullable=False)])
 CHUNK_BITS = 16  # of a multi-index
 BUCKETS = 1 << CHUNK_BITS
@@ -172,9 +176,22 @@ class TableFiles:
         Raises:
             ListError: The file is not what it must be.
         """
-        (batch,) = self._batches(ENTRIES, ENTRY_SCHEMA, 1)
+        return self._rows(ENTRIES, ENTRY_SCHEMA, count)
+
+    def feedback(self, count: int) -> pa.Array | None:
+        """Returns the feedback on each row of the entry table; None where there is none.
+
+        Raises:
+            ListError: The file is not what it must be.
+        """
+        if file_name(FEEDBACK) not in self._files:
+            return None
+        return self._rows(FEEDBACK, FEEDBACK_SCHEMA, count).column(0)
+
+    def _rows(self, table: str, schema: pa.Schema, count: int) -> pa.RecordBatch:
+        (batch,) = self._batches(table, schema, 1)
         if batch.num_rows != count:
-            raise self._refuse(ENTRIES, f"holds {batch.num_rows} rows, list.json says {count}")
+            raise self._refuse(table, f"holds {batch.num_rows} rows, list.json says {count}")
         return batch
 
     def words(self, table: str, lengths: tuple[int, ...]) -> list[npt.NDArray[np.uint32]]:

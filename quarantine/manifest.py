@@ -59,6 +59,7 @@ class ManifestFinding(_Record):
     distance: int
     threshold: int
     action: str
+    feedback: str = ""
 
 
 class ListUsed(_Record):
