@@ -21,6 +21,7 @@ from ingestgate.transforms.row_judging import judge_rows
 from ingestgate.transforms.settings import RunSettings, open_judge
 
 _ROWS_PER_BATCH = 256
+_OVERHEAD = 768  # of a tar member: its header, and half a block of padding
 
 
 def judge_range(
@@ -83,14 +84,21 @@ def _judge(
         judged = (row for sample in samples for row in judge.judge(shard.name, sample))
         done = 0
         for batch in _batches(judged):
-            done += sum(row.size or 0 for row in batch)
-            notes.add("judged_bytes", sum(row.size or 0 for row in batch))
+            read = min(sum(map(_bytes_read, batch)), size - done)
+            done += read
+            notes.add("judged_bytes", read)
             table = ledger.rows_to_table(batch, judge.hash_bytes)
             _note(notes, table)
             yield table
         size -= done
     notes.add("judged_bytes", size)
     notes.flush()
+
+
+def _bytes_read(row: LedgerRow) -> int:
+    """Returns about how many bytes of its shard an asset and its sidecars are."""
+    sizes = [row.size or 0, *(sidecar.size for sidecar in row.sidecars)]
+    return sum(size + _OVERHEAD for size in sizes)
 
 
 def _note(notes: ProgressNotes, table: pa.Table) -> None:
