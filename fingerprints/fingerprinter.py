@@ -2,8 +2,10 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from numba import njit
 from PIL import Image
 
 from ingestgate.assets.errors import UsageError
@@ -91,7 +93,9 @@ class Fingerprinter:
         for picture in decoded.pictures():
             within = trimmed(picture)
             shown = (picture,) if within is None else (picture, within)
-            counts = not picture.variant.startswith(EXIF_THUMBNAIL) and not _blank(picture)
+            counts = not picture.variant.startswith(EXIF_THUMBNAIL) and _spans(
+                picture.luma, _VISIBLE_SPAN
+            )
             for views in found.values():
                 views.add(shown, counts=counts)
         return Fingerprint(
@@ -133,12 +137,17 @@ class _Views:
         return bool(self._seen) and all(self._seen.values())
 
 
-def _blank(picture: Picture) -> bool:
-    # Nearly every picture shows something in its first lines already.
-    return all(
-        int(luma.max()) - int(luma.min()) < _VISIBLE_SPAN
-        for luma in (picture.luma[:16], picture.luma)
-    )
+@njit(cache=True, nogil=True)
+def _spans(luma: Any, levels: int) -> bool:
+    """Whether a picture's luma, uint8[height, width], spans so many levels; found out soon."""
+    low = high = luma[0, 0]
+    for row in range(luma.shape[0]):
+        for column in range(luma.shape[1]):
+            low = min(low, luma[row, column])
+            high = max(high, luma[row, column])
+        if int(high) - int(low) >= levels:
+            return True
+    return False
 
 
 def _compile(scheme: PerceptualHash) -> None:

@@ -11,6 +11,7 @@ moves 0 to 2 bits of the hash.)
 """
 
 from collections.abc import Callable
+from functools import cache
 from typing import Final, NamedTuple
 
 import imagehash
@@ -24,7 +25,8 @@ from ingestgate.fingerprints.resizing import resize
 from ingestgate.fingerprints.views import FULL, ORIENTATIONS, Picture
 
 _SIDE: Final = 8  # bits of a hash in each direction, unless it says otherwise
-_OVERSAMPLING = 4  # pixels of the thumbnail per frequency, in each direction
+_OVERSAMPLING: Final = 4  # pixels of the thumbnail per frequency, in each direction
+_TIE: Final = 1e-3  # between coefficients of up to 1e6, whose rounding is far less
 
 
 def _turned(
@@ -49,6 +51,15 @@ def _turned(
     ]
 
 
+@cache
+def _dct_matrix(side: int) -> NDArray[np.float64]:
+    """Returns the first rows of the DCT-II (as scaled by `scipy.fftpack`), float64[side, n]."""
+    points = side * _OVERSAMPLING
+    angles = np.outer(np.arange(side), 2 * np.arange(points) + 1) * (np.pi / (2 * points))
+    matrix: NDArray[np.float64] = 2.0 * np.cos(angles)
+    return matrix
+
+
 def phash(picture: Picture, side: int = _SIDE) -> NDArray[np.bool_]:
     """Returns pHash: the lowest frequencies (2-D DCT-II) above their median.
 
@@ -60,8 +71,24 @@ def phash(picture: Picture, side: int = _SIDE) -> NDArray[np.bool_]:
         bool[8, side * side].
     """
     small = resize(picture.luma, side * _OVERSAMPLING, side * _OVERSAMPLING)
+    dct = _dct_matrix(side)
+    low = dct @ small @ dct.T
+    # Mirroring a picture changes the signs of its odd frequencies.
+    signs = np.where(np.arange(side) % 2, -1.0, 1.0)
+    signed = np.stack([low, low * signs[:, None], low * signs, low * np.outer(signs, signs)])
+    middle = side * side // 2
+    ordered = np.sort(signed.reshape(4, -1), axis=1)
+    below, above = ordered[:, middle - 1], ordered[:, middle]
+    if (above - below).min() < _TIE:
+        return _phash_of_ties(small, side)
+    plain, flip_x, flip_y, both = signed >= above[:, None, None]
+    bits = [plain, flip_y.T, both, flip_x.T, flip_x, flip_y, plain.T, both.T]
+    return np.stack(bits).reshape(len(ORIENTATIONS), -1)
+
+
+def _phash_of_ties(small: NDArray[np.uint8], side: int) -> NDArray[np.bool_]:
+    """Returns pHash where frequencies tie with the median: the reference's rounding decides."""
     pixels = np.stack(_turned(small, small))
-    # As in the reference: ties with the median are decided by how this transform rounds.
     dct = scipy.fftpack.dct(scipy.fftpack.dct(pixels, axis=1), axis=2)
     low = dct[:, :side, :side].reshape(len(ORIENTATIONS), -1)
     bits: NDArray[np.bool_] = low > np.median(low, axis=1, keepdims=True)
