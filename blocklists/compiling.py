@@ -21,6 +21,7 @@ from ingestgate.assets import storage
 from ingestgate.assets.errors import ListError, UsageError
 from ingestgate.assets.verdict import Action, SignalKind
 from ingestgate.blocklists import tables
+from ingestgate.blocklists.changes import Version, changes_since, open_version, version_before
 from ingestgate.blocklists.entries import Entry, read_entries
 from ingestgate.blocklists.manifest import (
     LIST_ID,
@@ -84,10 +85,12 @@ def compile_list(
         domain_scope: Whether a domain entry covers what is below it or that host only.
 
     Returns:
-        What the list says of itself.
+        What the list says of itself, and how many entries were added, removed and changed since
+        the highest version below it that lies in ``to``.
 
     Raises:
-        ListError: A file is refused, or that version exists with other content.
+        ListError: A file is refused, the version before is damaged, or this version exists with
+            other content.
         UsageError: The arguments do not fit together.
         StorageError: Reading or writing failed.
     """
@@ -115,6 +118,10 @@ def compile_list(
         action=Action(action),
         domain_scope=domain_scope,
     )
+    if before := version_before(to, info):
+        after = Version(info, content.values, content.entries, content.feedback)
+        changes = changes_since(open_version(before), after)
+        info = info.model_copy(update={"changes": changes})
     return _write(storage.join(to, f"{id}-{version}"), info, _files(content))
 
 

@@ -34,6 +34,21 @@ class ListFile(BaseModel):
     size: Annotated[int, Field(gt=0)]
 
 
+class ListChanges(BaseModel):
+    """Numbers of entries that a version has more, less or otherwise than an earlier one.
+
+    Attributes:
+        since: The earlier version.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    since: Annotated[int, Field(gt=0)]
+    added: Annotated[int, Field(ge=0)]
+    removed: Annotated[int, Field(ge=0)]
+    changed: Annotated[int, Field(ge=0)]
+
+
 class ListInfo(BaseModel):
     """One compiled list, without its values.
 
@@ -49,6 +64,7 @@ class ListInfo(BaseModel):
         action: What a match does.
         domain_scope: What a domain entry without a wildcard covers.
         canaries: Entry ids of canaries per signal type.
+        changes: What it is against the version before; None if there was none beside it.
         files: Every file of the list but ``list.json`` and signatures.
         digest: Hex SHA-256 of ``list.json``; not part of it.
         signed_by: Keys whose signature over ``list.json`` was verified; not part of it.
@@ -68,6 +84,7 @@ class ListInfo(BaseModel):
     action: Action = Action.QUARANTINE
     domain_scope: DomainScope = "subdomains"
     canaries: dict[str, tuple[str, ...]] = {}
+    changes: ListChanges | None = None
     files: dict[str, ListFile] = {}
     digest: Annotated[str, Field(exclude=True)] = ""
     signed_by: Annotated[tuple[str, ...], Field(exclude=True)] = ()

@@ -11,7 +11,9 @@ from typing import BinaryIO
 from ingestgate.blocklists.formats.record import Record, Value
 from ingestgate.blocklists.formats.text_records import data_lines, first_lines
 
-_DOMAIN = re.compile(r"(?:\*\.)?[\w\-]+(?:\.[\w\-]+)*\.[^\W\d][\w\-]+\.?")
+_DOMAIN = re.compile(
+    r"(?:(?:\*\.)?[\w\-]+(?:\.[\w\-]+)*\.[^\W\d][\w\-]+\.?|[0-9]+(?:\.[0-9]+){3})(?: +#.*)?"
+)
 _URL = re.compile(r"https?://\S+", re.IGNORECASE)
 
 

@@ -4,6 +4,7 @@ The fields are those of ThreatExchange's threat updates and descriptors, and HMA
 https://developers.facebook.com/docs/threat-exchange/reference/apis/threat-updates/v19.0
 """
 
+import re
 from collections.abc import Iterator
 from typing import BinaryIO
 
@@ -19,6 +20,7 @@ _ID = ("id", "descriptor_id", "content_id")
 _CATEGORY = ("category", "tags", "bank")
 _FEEDBACK = ("status", "opinion")
 _MODIFIED = ("last_updated", "updated_at")
+_KEY = re.compile(rb'"(?:indicator|raw_indicator|signal_type)"\s*:')
 _DELETED = "should_delete"
 
 
@@ -31,7 +33,7 @@ class ThreatExchange:
     def detect(self, head: bytes) -> bool:
         text = head.lstrip(b"\xef\xbb\xbf \t\r\n")
         if text[:1] in (b"{", b"["):
-            return b'"indicator"' in head or b'"raw_indicator"' in head or b'"signal_type"' in head
+            return _KEY.search(head) is not None
         columns = header_names(head)
         return any(name in columns for name in _TYPE[:2]) and any(
             name in columns for name in _VALUE

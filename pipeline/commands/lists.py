@@ -25,6 +25,12 @@ def lists() -> None:
 )
 @click.option("--partner", default="", help="Who supplied it.")
 @click.option(
+    "--store",
+    type=click.Path(file_okay=False),
+    metavar="DIR",
+    help="Compile what 'lists import' stored of the partner.",
+)
+@click.option(
     "--expires",
     type=click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"]),
     help="From when on the list is refused (UTC).",
@@ -59,11 +65,12 @@ def lists() -> None:
     metavar="DIR",
     help="Folder of compiled lists.",
 )
-@click.argument("sources", nargs=-1, required=True, metavar="TYPE=FILE...")
+@click.argument("sources", nargs=-1, metavar="[TYPE=FILE]...")
 def compile_(
     list_id: str,
     version: int,
     partner: str,
+    store: str | None,
     expires: datetime | None,
     action: str,
     thresholds: tuple[str, ...],
@@ -71,15 +78,18 @@ def compile_(
     to: str,
     sources: tuple[str, ...],
 ) -> None:
-    """Compile files of one list into the memory-mapped form that `run --lists` takes.
+    """Compile one list into the memory-mapped form that `run --lists` takes.
 
-    TYPE is one of md5, sha1, sha256, sha512, pdq, phash, domain, url. FILE has a value per
-    line, or is CSV with the columns value[,entry_id,category].
+    From what is stored of a partner (--store and --partner), or from files. TYPE is one of md5,
+    sha1, sha256, sha512, pdq, phash, domain, url, expression and the other hashes that a run can
+    compute. FILE has a value per line, or is CSV with the columns value[,entry_id,category].
 
     \b
     Example:
       ingestgate lists compile --id partner-a --list-version 7 --expires 2027-01-31 \\
         md5=md5.txt pdq=pdq.csv domain=domains.txt --to lists
+      ingestgate lists compile --id partner-b --list-version 8 --store store \\
+        --partner partner-b --to lists
     """  # noqa: D301 - \b is click's own
     from ingestgate.blocklists.compiling import compile_list
 
@@ -87,6 +97,7 @@ def compile_(
         id=list_id,
         version=version,
         partner=partner,
+        store=store,
         sources=[_pair(source, "TYPE=FILE") for source in sources],
         to=to,
         issued=datetime.now(UTC),
@@ -100,6 +111,12 @@ def compile_(
     )
     entries = ", ".join(f"{count:,} {name}" for name, count in info.counts.items())
     click.echo(f"{info.id} version {info.version}: {entries}")
+    if info.changes:
+        since, added, removed, changed = info.changes.model_dump().values()
+        click.echo(
+            f"since version {since}: {added:,} entries added, {removed:,} removed, "
+            f"{changed:,} changed"
+        )
 
 
 def _pair(text: str, shape: str) -> tuple[str, str]:
@@ -113,6 +130,130 @@ def _bits(text: str) -> int:
     if not text.isascii() or not text.isdigit():
         raise UsageError(f"{text!r} is not a number of bits")
     return int(text)
+
+
+@lists.command(name="import")
+@click.option("--partner", required=True, metavar="NAME", help="Whose files they are.")
+@click.option(
+    "--store",
+    required=True,
+    type=click.Path(file_okay=False),
+    metavar="DIR",
+    help="Folder of partners' entries.",
+)
+@click.option(
+    "--format",
+    "format_name",
+    metavar="NAME",
+    help="Their format; found by content where that leaves no doubt.",
+)
+@click.option(
+    "--map",
+    "mapping",
+    metavar="ROLE=COLUMN,...",
+    help="Which column of a CSV, JSON Lines or Parquet file is what, or a YAML file of that.",
+)
+@click.option(
+    "--type",
+    "signal_type",
+    default="",
+    metavar="TYPE",
+    help="Signal type of hashes where the files do not say.",
+)
+@click.option("--snapshot", is_flag=True, help="The files are all there is: remove the rest.")
+@click.option(
+    "--leave-out-never-match",
+    is_flag=True,
+    help="Leave values out that would match what nobody meant, rather than refuse the file.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.argument("files", nargs=-1, required=True, metavar="FILE...")
+@click.pass_context
+def import_(
+    ctx: click.Context,
+    partner: str,
+    store: str,
+    format_name: str | None,
+    mapping: str | None,
+    signal_type: str,
+    snapshot: bool,
+    leave_out_never_match: bool,
+    as_json: bool,
+    files: tuple[str, ...],
+) -> None:
+    """Apply a partner's files to what is stored of the partner's entries.
+
+    FILE is a file, a pattern or a folder; files are applied in their order. An entry replaces
+    the one with its identifier, a withdrawal removes it, all others stay as they are. Nothing
+    changes if any file is refused.
+
+    \b
+    Example:
+      ingestgate lists import --partner partner-a --format ncmec pages/*.xml --store store
+      ingestgate lists import --partner partner-b --store store hashes.csv \\
+        --map value=Hash,type=HashType,id=Reference,category=Category
+    """  # noqa: D301 - \b is click's own
+    from ingestgate.blocklists.formats.mapping import parse_mapping
+    from ingestgate.blocklists.importing import import_files
+
+    ctx.obj = "json" if as_json else None
+    imported = import_files(
+        store,
+        partner,
+        files,
+        format_name=format_name,
+        mapping=None if mapping is None else parse_mapping(mapping, signal_type),
+        signal_type=signal_type,
+        snapshot=snapshot,
+        leave_out_never_match=leave_out_never_match,
+    )
+    changes = imported.changes
+    if as_json:
+        said = {"formats": imported.formats, **changes._asdict(), "skipped": imported.skipped}
+        click.echo(json.dumps({"partner": partner, **said}))
+        return
+    click.echo(
+        f"{partner} ({', '.join(imported.formats)}): {changes.added:,} entries added, "
+        f"{changes.removed:,} removed, {changes.changed:,} changed; {changes.total:,} now"
+    )
+    if changes.values:
+        values = ", ".join(f"{count:,} {name}" for name, count in changes.values.items())
+        click.echo(f"values: {values}")
+    if changes.older:
+        click.echo(f"left as they were: {changes.older:,} that came older than what is stored")
+    if imported.skipped:
+        kept_out = ", ".join(f"{count:,} {what}" for what, count in imported.skipped.items())
+        click.echo(f"skipped: {kept_out}")
+
+
+@lists.command()
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.argument("old", type=click.Path(), metavar="OLD")
+@click.argument("new", type=click.Path(), metavar="NEW")
+@click.pass_context
+def diff(ctx: click.Context, old: str, new: str, as_json: bool) -> None:
+    """Say which entries two compiled lists differ in, by their ids.
+
+    OLD and NEW are the directories of two versions. Signatures and dates are not looked at.
+
+    \b
+    Example:
+      ingestgate lists diff lists/partner-a-7 lists/partner-a-8
+    """  # noqa: D301 - \b is click's own
+    from ingestgate.blocklists.changes import compare, open_version
+
+    ctx.obj = "json" if as_json else None
+    compared = compare(open_version(old), open_version(new))
+    ids = {"added": compared.added, "removed": compared.removed, "changed": compared.changed}
+    if as_json:
+        names = {"old": compared.old.name, "new": compared.new.name}
+        click.echo(json.dumps({**names, "counts": {k: len(v) for k, v in ids.items()}, **ids}))
+        return
+    counts = ", ".join(f"{len(those):,} {what}" for what, those in ids.items())
+    click.echo(f"{compared.old.name} to {compared.new.name}: {counts}")
+    for sign, those in zip("+-~", ids.values(), strict=True):
+        for entry_id in those:
+            click.echo(f"{sign} {entry_id}")
 
 
 @lists.command()
