@@ -11,6 +11,7 @@ import click
 
 from ingestgate import __version__
 from ingestgate.assets.errors import GateError
+from ingestgate.pipeline.commands.benchmark import benchmark
 from ingestgate.pipeline.commands.census import census
 from ingestgate.pipeline.commands.demo import demo
 from ingestgate.pipeline.commands.fingerprint import fingerprint
@@ -71,7 +72,7 @@ def cli(verbose: bool) -> None:
     logging.getLogger("ingestgate").setLevel(logging.INFO if verbose else logging.WARNING)
 
 
-for _command in (demo, run, census, lists, quarantine, keys, fingerprint):
+for _command in (demo, run, census, lists, quarantine, keys, fingerprint, benchmark):
     cli.add_command(_command)
 
 
