@@ -13,7 +13,7 @@ gives the same rows; times and the judging's context lie in the file's own metad
 """
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, NamedTuple
 
@@ -306,6 +306,19 @@ def read_part(path: str) -> tuple[PartHeader, pa.Table]:
     if not table.schema.equals(ledger_schema(hashes)):
         raise LedgerError(path, "its columns are not a ledger's")
     return header, table
+
+
+def read_parts(evidence: str, columns: Sequence[str]) -> Iterator[pa.Table]:
+    """Yields some columns of every part below an evidence folder, in order of their paths.
+
+    Raises:
+        LedgerError: There is no ledger, or a part is damaged.
+    """
+    root = storage.join(evidence, "ledger")
+    if not storage.match_directories(root):
+        raise LedgerError(root, "there is none; give the --evidence of a run")
+    for entry in storage.walk(root):
+        yield read_part(entry.path)[1].select(columns)
 
 
 def _header(path: str, schema: pa.Schema) -> PartHeader:

@@ -201,3 +201,19 @@ def test_census_sees_what_is_wrong(job: MakeJob, tmp_path: Path) -> None:
         lambda: manifest.write_text("".join(lines.splitlines(keepends=True)[1:])) and None,
         lambda: manifest.write_text(lines) and None,
     )
+
+
+def test_the_ledger_command_lists_what_was_held(job: MakeJob, tmp_path: Path) -> None:
+    gate = job(WRITERS["folder"](tmp_path / "landing"))
+    (tmp_path / "landing" / "broken.jpg").write_bytes(b"\xff\xd8\xff\xe0 broken")
+    gate.report()
+    evidence = ("ledger", "--evidence", str(gate.evidence))
+    (held,) = [
+        json.loads(line)
+        for line in gate.invoke(*evidence, "--verdict", "unscannable", "--json").stdout.splitlines()
+    ]
+    assert (held["member"], held["findings"]) == ("broken.jpg", [])
+    assert held["reason"] in ("undecodable", "truncated")
+    table = gate.invoke(*evidence, "--reason", "matched").stdout
+    assert [name for name in ("k03", "k05", "k07", "k01") if name in table] == ["k03", "k05", "k07"]
+    assert gate.invoke("ledger", "--evidence", str(tmp_path)).exit_code == 1
