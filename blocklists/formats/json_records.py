@@ -11,6 +11,7 @@ from ingestgate.assets.errors import ListError
 MAX_ELEMENT = 1 << 20  # characters of one element that is read whole
 _CHUNK = 1 << 16
 _MAX_DEPTH = 16
+_ENDS = frozenset(",:]} \t\n\r")
 _SPACE = re.compile(r"[ \t\n\r]*")
 
 Path = tuple[str, ...]
@@ -136,8 +137,8 @@ class _Reader:
                 self.refuse("a key twice in one object")
             except (ValueError, RecursionError):
                 end = -1
-            # What touches the window's end may go on: "12" of "123".
-            if 0 <= end < len(self._text) or (end >= 0 and not self._more()):
+            # Without what ends it, a number may go on: "12" of "123", "0" of "0.5".
+            if end >= 0 and (self._text[end : end + 1] in _ENDS or not self._more()):
                 self._at = end
                 return value
             if len(self._text) - self._at > MAX_ELEMENT:
