@@ -217,3 +217,13 @@ def test_the_ledger_command_lists_what_was_held(job: MakeJob, tmp_path: Path) ->
     table = gate.invoke(*evidence, "--reason", "matched").stdout
     assert [name for name in ("k03", "k05", "k07", "k01") if name in table] == ["k03", "k05", "k07"]
     assert gate.invoke("ledger", "--evidence", str(tmp_path)).exit_code == 1
+
+
+def test_a_runner_that_loses_work_is_not_believed(
+    job: MakeJob, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gate = job(WRITERS["webdataset"](tmp_path / "landing"))
+    monkeypatch.setattr("ingestgate.pipeline.run.run_job", lambda *_, **__: None)
+    report = gate.report(code=1)
+    assert "ended without doing 2 shards, 00000.tar among them" in report["error"]
+    assert gate.report("--dry-run", code=1)["status"] == "failed"
