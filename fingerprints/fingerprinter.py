@@ -13,7 +13,7 @@ from ingestgate.assets.ledger import PerceptualView
 from ingestgate.fingerprints.decoding import decode
 from ingestgate.fingerprints.limits import DecodeLimits
 from ingestgate.fingerprints.perceptual import PerceptualHash, perceptual_hashes
-from ingestgate.fingerprints.trimming import trimmed
+from ingestgate.fingerprints.trimming import layers
 from ingestgate.fingerprints.views import EXIF_THUMBNAIL, Picture
 
 # Levels of luma, of 256, that a frame must span for there to be anything to see in it.
@@ -91,8 +91,7 @@ class Fingerprinter:
         decoded = decode(content, self._limits, colour=colour)
         found = {name: _Views(scheme) for name, scheme in self._hashes.items()}
         for picture in decoded.pictures():
-            within = trimmed(picture)
-            shown = (picture,) if within is None else (picture, within)
+            shown = tuple(layers(picture))
             counts = not picture.variant.startswith(EXIF_THUMBNAIL) and _spans(
                 picture.luma, _VISIBLE_SPAN
             )
@@ -120,7 +119,7 @@ class _Views:
         """Adds the views of one picture; it ``counts`` if its frame must be seen in it or another.
 
         Args:
-            shown: The picture, and perhaps the picture without its borders.
+            shown: The picture, with and without its borders.
             counts: Whether it is one in which the frame can be seen.
         """
         for picture in shown:

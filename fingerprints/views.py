@@ -62,8 +62,8 @@ class Picture(NamedTuple):
     Attributes:
         frame: 0-based frame or page it comes from.
         variant: "" for the frame as shown on white; else `ON_BLACK`, `OPAQUE` (alpha ignored),
-            `CLIPPED` (levels above 255 white) or `EXIF_THUMBNAIL`. Followed by `TRIMMED` if
-            without its borders.
+            `CLIPPED` (levels above 255 white) or `EXIF_THUMBNAIL`. Followed by `TRIMMED`
+            once for each border that was taken off.
         luma: uint8[height, width], C-contiguous, read-only.
         colour: The same picture in mode RGB; None unless a hash needs it.
     """

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from ingestgate.fingerprints.trimming import content_box, trimmed
+from ingestgate.fingerprints.trimming import content_box, layers, trimmed
 from ingestgate.fingerprints.views import Picture
 
 
@@ -29,14 +29,32 @@ def test_what_was_added_is_found(seed, top, bottom, left, right, level) -> None:
     assert content_box(luma) == (top, top + 60, left, left + 80)
 
 
-def test_bars_within_bars_of_other_levels() -> None:
-    inner = framed(framed(noise(1, 50, 70), top=8, bottom=4, level=9), left=6, right=3, level=250)
-    assert content_box(framed(inner, top=5, level=128)) == (13, 63, 6, 76)
+def test_borders_are_taken_off_one_by_one() -> None:
+    inner = noise(1, 50, 70)
+    middle = framed(inner, left=6, right=3, level=250)
+    outer = framed(framed(middle, top=8, bottom=4, level=9), left=5, level=9)
+    found = list(layers(Picture(0, "", outer)))
+    assert [picture.variant for picture in found] == ["", "trimmed", "trimmed/trimmed"]
+    for picture, expected in zip(found, (outer, middle, inner), strict=True):
+        np.testing.assert_array_equal(picture.luma, expected)
 
 
-def test_each_side_has_its_own_level() -> None:
+def test_at_most_three_borders_are_taken_off() -> None:
+    luma = noise(2, 60, 60)
+    for level in (0, 255, 0, 255, 0):
+        luma = framed(luma, 5, 5, 5, 5, level)
+    assert len(list(layers(Picture(0, "", luma)))) == 4
+
+
+def test_the_sides_of_a_border_have_one_level() -> None:
     luma = framed(framed(noise(2, 50, 70), left=9, level=255), right=7, level=40)
-    assert content_box(luma) == (0, 50, 9, 79)
+    assert content_box(luma) == (0, 50, 9, 86)
+    assert content_box(luma[:, 9:]) == (0, 50, 0, 70)
+
+
+def test_a_sky_that_fades_is_no_border() -> None:
+    sky = np.repeat(np.arange(0, 60, 1, np.uint8)[:, None], 80, axis=1)
+    assert content_box(np.concatenate([sky, noise(3, 40, 80)])) == (0, 100, 0, 80)
 
 
 @pytest.mark.parametrize("quality", [50, 75, 95])
