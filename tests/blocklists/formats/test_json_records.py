@@ -11,7 +11,13 @@ from ingestgate.blocklists.formats import json_records
 from ingestgate.blocklists.formats.json_records import ITEM, Found, Path, loads, objects
 
 SECRET = "0123456789abcdef"
-scalars = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text()
+scalars = (
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text()
+)
 values = st.recursive(
     scalars, lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner), max_leaves=8
 )

@@ -1,0 +1,162 @@
+"""StopNCII, Project VIC and STIX: what the samples do not show."""
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+MD5 = "0123456789abcdef0123456789abcdef"
+PDQ = MD5 * 2
+
+
+def stopncii(*records: Any, **fields: Any) -> str:
+    return json.dumps({"hasMoreRecords": False, "hashRecords": list(records), **fields})
+
+
+def record(**fields: Any) -> dict[str, Any]:
+    known = {"signalType": "ImagePDQ", "hashValue": PDQ, "hashStatus": "Active"}
+    return {**known, "lastModtimestamp": 1767225600, **fields}
+
+
+def test_stopncii_entry_is_named_by_its_hash_without_showing_it(read: Callable) -> None:
+    listed, removed = read("stopncii", stopncii(record(), record(hashStatus="Deleted")))
+    assert listed.entry_id == removed.entry_id
+    assert listed.entry_id.startswith("pdq-")
+    assert PDQ[:32] not in listed.entry_id
+    assert (listed.tombstone, removed.tombstone) == (False, True)
+    assert removed.values == ()
+
+
+def test_stopncii_page_without_records_is_no_accident(read: Callable) -> None:
+    assert read("stopncii", stopncii()) == []
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        (stopncii(record(hashStatus="Gone")), "element 1 of hashRecords, hashStatus: a status no"),
+        (stopncii(record(), record(hashValue="")), "element 2 of hashRecords, hashValue: empty"),
+        (stopncii(record(hashValue=PDQ[1:])), "element 1 of hashRecords, hashValue: not a pdq"),
+        (stopncii(record(hashValue="0" * 64)), "element 1 of hashRecords, hashValue: a pdq that"),
+        (stopncii(record(hashValue=[PDQ])), "element 1 of hashRecords, hashValue: not text"),
+        (stopncii(record(signalType=None)), "element 1 of hashRecords, signalType: empty"),
+        (stopncii(record(signalType=MD5)), "element 1 of hashRecords, signal type: not the name"),
+        (stopncii(record(lastModtimestamp="x")), "element 1 of hashRecords, lastModtimestamp: n"),
+        (stopncii(record(CSPFeedbacks=[1])), "element 1 of hashRecords, CSPFeedbacks: not an"),
+        (json.dumps({"hasMoreRecords": False, "hashRecords": {}}), "hashRecords: not an array"),
+        (json.dumps({"hasMoreRecords": False, "hashRecords": PDQ}), ": not a page of StopNCII"),
+        (json.dumps({"hashRecords": []}), ": not a page of StopNCII"),
+    ],
+)
+def test_malformed_stopncii(read: Callable, content: str, problem: str) -> None:
+    assert read.refused("stopncii", content, secret=MD5[:-1]).startswith(problem)
+
+
+def vics(*media: Any) -> str:
+    return json.dumps({"value": [{"CaseID": "c", "Media": list(media)}]})
+
+
+def test_vics_hash_that_is_listed_twice_is_one_entry(read: Callable) -> None:
+    media = {"MediaID": 5, "MD5": MD5, "AlternativeHashes": [{"HashName": "md5", "HashValue": MD5}]}
+    (one,) = read("vics", vics(media))
+    assert (one.entry_id, set(one.values)) == ("5", {("md5", bytes.fromhex(MD5))})
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        (vics({"MD5": MD5}), "element 1 of value.Media, MediaID: empty"),
+        (vics({"MediaID": 1, "MD5": MD5[1:]}), "element 1 of value.Media, MD5: not a md5"),
+        (
+            vics({"MediaID": 1, "AlternativeHashes": [{"HashName": "MD5", "HashValue": "x"}]}),
+            "element 1 of value.Media, AlternativeHashes element 1, HashValue: not a md5",
+        ),
+        (
+            vics({"MediaID": 1, "AlternativeHashes": [{"HashValue": MD5}]}),
+            "element 1 of value.Media, AlternativeHashes element 1, HashName: empty",
+        ),
+        (vics({"MediaID": 1, "AlternativeHashes": MD5}), "element 1 of value.Media, Alternative"),
+        (json.dumps({"value": MD5}), "value: not an array"),
+        (json.dumps({"value": [{"Media": {"MD5": MD5}}]}), "Media: not an array"),
+        (json.dumps({"value": [{"MD5": MD5}]}), "element 1 of value, MediaID: not there"),
+        (json.dumps({"value": []}), ": holds no entry"),
+        (json.dumps({"value": [{"CaseID": "c", "Media": None}]}), "element 1 of value, MediaID"),
+    ],
+)
+def test_malformed_vics(read: Callable, content: str, problem: str) -> None:
+    assert read.refused("vics", content, secret=MD5[:-1]).startswith(problem)
+
+
+def bundle(pattern: str, **fields: Any) -> str:
+    indicator = {"type": "indicator", "id": "indicator--1", "pattern": pattern, **fields}
+    return json.dumps({"type": "bundle", "objects": [indicator]})
+
+
+@pytest.mark.parametrize(
+    ("pattern", "names"),
+    [
+        (f"[file:hashes.MD5 = '{MD5}']", ["md5"]),
+        (f"[file:hashes.'SHA-256'='{PDQ}']", ["sha256"]),
+        (f"[ artifact:hashes.'MD5' = '{MD5}' ]", ["md5"]),
+        (
+            "[domain-name:value='a.example' OR url:value='http://b.example/it\\'s']",
+            ["domain", "url"],
+        ),
+        ("[ipv4-addr:value = '192.0.2.1'] OR [ipv6-addr:value = '2001:db8::1']", ["domain"] * 2),
+    ],
+)
+def test_stix_patterns(read: Callable, pattern: str, names: list[str]) -> None:
+    (one,) = read("stix", bundle(pattern))
+    assert [name for name, _ in one.values] == names
+    assert not read.skipped
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    [
+        "[domain-name:value = 'a.example' AND url:value = 'http://a.example/']",
+        "[domain-name:value = 'a.example'] AND [url:value = 'http://a.example/']",
+        "[domain-name:value LIKE '%.example']",
+        "[domain-name:value != 'a.example']",
+        "[domain-name:value IN ('a.example')]",
+        "[domain-name:value = 'a.example'] WITHIN 5 SECONDS",
+        "([domain-name:value = 'a.example'])",
+        "[NOT domain-name:value = 'a.example']",
+        "domain-name:value = 'a.example'",
+        "[domain-name:value = 'a.example'",
+        "[]",
+    ],
+)
+def test_stix_patterns_that_are_counted(read: Callable, pattern: str) -> None:
+    assert read("stix", bundle(pattern)) == []
+    assert read.skipped == {"pattern of more than values joined by OR": 1}
+
+
+def test_stix_objects_that_no_list_can_hold(read: Callable) -> None:
+    assert read("stix", bundle("[x]", pattern_type="yara")) == []
+    assert read.skipped == {"pattern in another language": 1}
+    (one,) = read("stix", bundle("[email-addr:value = 'a@b.example']"))
+    assert one.values == ()
+    assert read.skipped == {"email-addr value (no such hash here)": 1}
+
+
+def test_stix_revocation_removes(read: Callable) -> None:
+    (one,) = read("stix", bundle("", revoked=True))
+    assert (one.entry_id, one.tombstone) == ("indicator--1", True)
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        (bundle(f"[file:hashes.MD5 = '{MD5[1:]}']"), "element 1 of objects, pattern: not a md5"),
+        (bundle("[domain-name:value = 'com']"), "element 1 of objects, pattern: a single label"),
+        (bundle(""), "element 1 of objects, pattern: empty"),
+        (bundle("[url:value = 'x']", revoked="maybe"), "element 1 of objects, revoked: neither"),
+        (bundle("[url:value = 'http://a.example/']", id=""), "element 1 of objects, id: empty"),
+        (json.dumps({"type": "report", "objects": []}), ": not a STIX bundle"),
+        (json.dumps({"type": "bundle", "objects": 1}), ": not a STIX bundle"),
+    ],
+)
+def test_malformed_stix(read: Callable, content: str, problem: str) -> None:
+    assert read.refused("stix", content, secret=MD5[1:]).startswith(problem)

@@ -1,0 +1,104 @@
+"""Formats of one thing to a line: what the samples do not show."""
+
+import io
+from collections.abc import Callable
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ingestgate.assets.errors import ListError
+from ingestgate.blocklists.formats.registry import list_format
+
+MD5 = "0123456789abcdef0123456789abcdef"
+LINES = ("adblock", "domains", "hash-file", "hashed-expressions", "hosts", "imagehash")
+LINES += ("local-file", "rpz", "urls")
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "problem"),
+    [
+        ("hash-file", f"{MD5}\n{MD5[1:]}  a.jpg\n", "line 2, value: not a hash of 32, 40"),
+        ("hash-file", f"a.jpg  {MD5}\n", "line 1, value: not a hash"),
+        ("hash-file", f"SHA1 (a.jpg) = {MD5}\n", "line 1, value: not a sha1 of 40 hex digits"),
+        ("hash-file", "d41d8cd98f00b204e9800998ecf8427e\n", "line 1, value: a md5 that would"),
+        ("imagehash", f"\n# x\n{MD5}\n", "line 3, value: not a phash of 16 hex digits"),
+        ("imagehash", "f" * 16, "line 1, value: a phash that would match"),
+        ("local-file", f"pdq\n{MD5}\n", "line 1, row: wants a signal type"),
+        ("local-file", f"{MD5} pdq\n", "line 1, signal type: not the name of one"),
+        ("local-file", f"md5 {MD5} x\n", "line 1, value: not a md5"),
+        ("domains", "com\n", "line 1, value: a single label"),
+        ("domains", "secret-place.example/x\n", "line 1, value: more or less than a host name"),
+        ("urls", "secret-place.example\nmailto:x@secret-place.example", "line 2, value: not a URL"),
+        ("hosts", "secret-place.example 0.0.0.0\n", "line 1, row: wants an address"),
+        ("hosts", "0.0.0.0\n", "line 1, row: wants an address, then host names"),
+        ("hosts", "0.0.0.0 a.example com\n", "line 1, name 2: a single label"),
+        ("adblock", "||secret-place^\n", "line 1, value: a single label"),
+        ("rpz", "secret-place.example\n", "line 1, row: not a resource record"),
+        ("rpz", " CNAME .\n", "line 1, row: not a resource record"),
+        ("rpz", "a.example CNAME ( .\n", "line 1, row: parentheses"),
+        ("rpz", "a.example CNAME ) .\n", "line 1, row: parentheses"),
+        ("rpz", "$INCLUDE secret-place\n", "line 1, row: a directive that is not read"),
+        ("rpz", "$TTL\n", "line 1, row: a directive wants one"),
+        ("hashed-expressions", f"{MD5[:8]}\n", "line 1, value: not a SHA-256 of 32 bytes"),
+        ("hashed-expressions", f"{MD5 * 2}0\n", "line 1, value: not a SHA-256 of 32 bytes"),
+    ],
+)
+def test_malformed_lines(read: Callable, name: str, content: str, problem: str) -> None:
+    message = read.refused(name, content, secret=MD5[1:])
+    assert message.startswith(problem)
+    assert "secret-place" not in message
+
+
+@pytest.mark.parametrize("name", LINES)
+def test_files_without_entries_are_refused(read: Callable, name: str) -> None:
+    assert "holds no entry" in read.refused(name, "")
+
+
+@pytest.mark.parametrize("name", LINES)
+@given(content=st.binary(max_size=80) | st.text(max_size=60).map(str.encode))
+def test_whatever_comes_is_read_or_refused_with_its_place(name: str, content: bytes) -> None:
+    read = list_format(name).read("f", io.BytesIO(content))
+    problem = ""
+    try:
+        assert all(record.not_read or record.values for record in read)
+    except ListError as error:
+        problem = str(error)
+    assert not problem or problem.startswith("f, line ")
+
+
+def test_what_a_domain_covers(read: Callable) -> None:
+    def covers(name: str, content: str) -> list[bytes]:
+        return [value for one in read(name, content) for _, value in one.values]
+
+    assert covers("domains", "d.example\n*.d.example") == [b"d.example", b"*.d.example"]
+    assert covers("hosts", "0.0.0.0 d.example") == [b"d.example"]
+    assert covers("adblock", "||d.example^") == [b".d.example"]
+    assert covers("rpz", "d.example CNAME .\n*.d.example CNAME .") == [
+        b"=d.example",
+        b"*.d.example",
+    ]
+
+
+def test_names_relative_to_the_zone(read: Callable) -> None:
+    zone = (
+        "$ORIGIN rpz.example.\n@ 3600 IN SOA a. b. 1 2 3 4 5\n@ NS localhost.\n"
+        "d.example CNAME .\nd2.example.rpz.example. IN 60 CNAME .\n other.example.net CNAME .\n"
+        "rpz.example. TXT x\nd3.example A 192.0.2.1\n"
+    )
+    values = [value for one in read("rpz", zone) for _, value in one.values]
+    assert b"=d.example" in values
+    assert b"=d2.example" in values
+    assert b"=d3.example" in values
+    assert read.skipped == {"record of the zone itself": 1}
+
+
+def test_another_hash_than_the_format_takes_them_for(read: Callable) -> None:
+    (one,) = read("imagehash", MD5 * 2, signal_type_name="phash16")
+    assert one.values == (("phash16", bytes.fromhex(MD5 * 2)),)
+    (one,) = read("hash-file", MD5 * 2, signal_type_name="pdq")
+    assert one.values == (("pdq", bytes.fromhex(MD5 * 2)),)
+
+
+def test_adblock_conditions_that_always_hold(read: Callable) -> None:
+    assert len(read("adblock", "||a.example^$all\n||b.example^$document,important")) == 2

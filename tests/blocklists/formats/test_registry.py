@@ -1,0 +1,59 @@
+from importlib.metadata import EntryPoint, EntryPoints
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ingestgate.assets.errors import UsageError
+from ingestgate.blocklists.formats import registry
+from ingestgate.blocklists.formats.mapping import parse_mapping
+from ingestgate.blocklists.formats.plain_sources import Urls
+
+SHA256 = "0123456789abcdef" * 4
+
+
+class OneLine(Urls):
+    name = "one-line"
+
+    def detect(self, head: bytes) -> bool:
+        return head.startswith(b"ONE")
+
+
+@pytest.fixture
+def plug_in(monkeypatch: pytest.MonkeyPatch) -> None:
+    point = EntryPoint("one-line", f"{__name__}:OneLine", registry.GROUP)
+    monkeypatch.setattr(EntryPoint, "load", lambda self: OneLine)
+
+    def entry_points(**selected: Any) -> EntryPoints:
+        return EntryPoints([point]).select(**selected)
+
+    monkeypatch.setattr(registry, "entry_points", entry_points)
+
+
+@pytest.mark.usefixtures("plug_in")
+def test_third_partys_format(tmp_path: Path) -> None:
+    assert "one-line" in registry.names()
+    assert isinstance(registry.list_format("one-line"), OneLine)
+    (tmp_path / "f").write_text("ONE")
+    assert registry.detect(str(tmp_path / "f")).name == "one-line"
+
+
+@pytest.mark.parametrize(
+    ("name", "mapping", "reason"),
+    [
+        ("x", None, "'x' is not a list format; known formats: adblock, csv"),
+        ("csv", None, "format csv: say which column is what with --map"),
+        ("ncmec", "md5=A", "format ncmec: its fields are fixed; leave --map out"),
+    ],
+)
+def test_formats_there_are_not(name: str, mapping: str | None, reason: str) -> None:
+    with pytest.raises(UsageError, match=reason):
+        registry.list_format(name, None if mapping is None else parse_mapping(mapping))
+
+
+@pytest.mark.parametrize("content", ["", SHA256, f"{SHA256}\n{SHA256}\n", "hello\n", "\x00\xff"])
+def test_what_is_in_doubt_is_not_guessed(tmp_path: Path, content: str) -> None:
+    (tmp_path / "f").write_text(content)
+    with pytest.raises(UsageError, match="no format known; say which with --format") as caught:
+        registry.detect(str(tmp_path / "f"))
+    assert SHA256 not in str(caught.value)

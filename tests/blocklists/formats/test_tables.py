@@ -1,0 +1,147 @@
+"""CSV, JSON Lines and Parquet by a column mapping, and ThreatExchange's CSV."""
+
+import io
+from collections.abc import Callable
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from ingestgate.assets.errors import UsageError
+from ingestgate.blocklists.formats.mapping import ColumnMapping, parse_mapping
+
+MD5 = "0123456789abcdef0123456789abcdef"
+COLUMNS = "value=Hash,type=Type,id=Id"
+
+
+def test_rows_of_one_identifier_are_values_side_by_side(read: Callable) -> None:
+    rows = read("csv", f"Id,Type,Hash\n7,md5,{MD5}\n7,MD5,{MD5[::-1]}\n", COLUMNS)
+    assert [row.entry_id for row in rows] == ["7", "7"]
+
+
+def test_columns_of_signal_types_need_no_type(read: Callable) -> None:
+    (one,) = read("csv", f'# by us\n\n"A","B"\n"{MD5}",\n', "md5=A,sha1=B")
+    assert one.values == (("md5", bytes.fromhex(MD5)),)
+    assert one.entry_id.startswith("md5-")
+
+
+def test_type_for_all_values() -> None:
+    assert parse_mapping("value=H", "md5").signal_type == "md5"
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        (f"Id,Type,Hash\n7,md5,{MD5[1:]}\n", "line 2, Hash: not a md5"),
+        (f"Id,Type,Hash\n7,{MD5},md5\n", "line 2, signal type: not the name of one"),
+        (f"Id,Type,Hash\n7,,{MD5}\n", "line 2, Type: empty"),
+        ("Id,Type,Hash\n7,md5,\n", "line 2, row: no value"),
+        (f"Id,Type\n7,{MD5}\n", "line 2, Hash: no such column"),
+        (f"Id,Type,Hash\n\n#x\n7,md5,{MD5},\n", "line 4, row: 4 fields, the header 3"),
+        (f'Id,Type,Hash\n7,md5,"{MD5}\n', "line 2, row: not CSV"),
+        (f"Id,Id,Hash\n7,md5,{MD5}\n", "line 1, header: a column without a name, or a name"),
+        ("Id,Type,Hash\n", ": holds no entry"),
+        ("", ": holds no entry"),
+        (b"Id,Type,Hash\n7,md5,\xff\n", "line 2, row: not UTF-8"),
+        (f"Id,Type,Hash\n7,md5,{'a' * 70000}\n", "line 2, row: longer than 65536 bytes"),
+    ],
+)
+def test_malformed_csv(read: Callable, content: str | bytes, problem: str) -> None:
+    assert read.refused("csv", content, COLUMNS, secret=MD5[1:]).startswith(problem)
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        (f'{{"Id": 1, "Type": "md5", "Hash": "{MD5[1:]}"}}', "line 1, Hash: not a md5"),
+        (f'\n{{"Id": 1, "Type": "md5", "Hash": ["{MD5}"]}}', "line 2, Hash: not text"),
+        (f'{{"Id": {{}}, "Type": "md5", "Hash": "{MD5}"}}', "line 1, Id: not text"),
+        (f'{{"Id": 1, "Hash": "{MD5}"}}', "line 1, Type: no such column"),
+        (f'["{MD5}"]', "line 1: not a JSON object"),
+        (f'{{"{MD5}', "line 1: not JSON"),
+    ],
+)
+def test_malformed_jsonl(read: Callable, content: str, problem: str) -> None:
+    assert read.refused("jsonl", content, COLUMNS, secret=MD5[1:]).startswith(problem)
+
+
+def parquet(**columns: object) -> bytes:
+    sink = io.BytesIO()
+    pq.write_table(pa.table(columns), sink)
+    return sink.getvalue()
+
+
+def test_malformed_parquet(read: Callable) -> None:
+    whole = parquet(Id=["1", "2"], Type=["md5", "md5"], Hash=[MD5, MD5[1:]])
+    refused = read.refused("parquet", whole, COLUMNS, secret=MD5[1:])
+    assert refused.startswith("row 2, Hash: not a md5")
+    assert "not a Parquet file" in read.refused("parquet", whole[:-20], COLUMNS)
+    damaged = bytearray(whole)
+    damaged[4:40] = b"\xff" * 36
+    assert "after row 0: not a Parquet file" in read.refused("parquet", bytes(damaged), COLUMNS)
+    assert read.refused("parquet", parquet(Id=["1"]), COLUMNS) == "column Hash: no such column"
+    assert "Hash: not text" in read.refused(
+        "parquet", parquet(Id=["1"], Type=["md5"], Hash=[[MD5]]), COLUMNS, secret=MD5
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("", "wants role=column"),
+        ("value", "wants role=column"),
+        ("md5=A,md5=B", "each once"),
+        ("id=A", "no column for the value"),
+        ("value=A", "nothing says of which signal type"),
+        ("value=A,type=B,colour=C", "'colour' is neither a signal type nor one of"),
+    ],
+)
+def test_mappings_that_do_not_fit_together(text: str, reason: str) -> None:
+    with pytest.raises(UsageError, match=reason):
+        parse_mapping(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("[", "not YAML"),
+        ("- a", "wants role: column lines"),
+        ("", "wants role: column lines"),
+        ("md5: 1", "wants role: column lines"),
+        ("value: A\ntype: B\ntypes: [x]", "wants role: column lines"),
+        ("value: A\ntype: B\ntypes:\n  M: md6", "no signal type 'md6'"),
+    ],
+)
+def test_mapping_files_that_are_none(tmp_path: Path, text: str, reason: str) -> None:
+    path = tmp_path / "map.yaml"
+    path.write_text(text)
+    with pytest.raises(UsageError, match=reason):
+        parse_mapping(str(path))
+
+
+def test_partners_names_of_types() -> None:
+    mapping = ColumnMapping({"value": "A", "type": "B"}, {"M": "md5"})
+    assert mapping.types == {"M": "md5"}
+
+
+def test_threatexchange_withdrawal_by_identifier_needs_no_indicator(read: Callable) -> None:
+    rows = read("threatexchange", f"id,indicator,type,should_delete\n1,,,1\n,{MD5},md5,yes\n")
+    assert [(row.tombstone, row.values) for row in rows] == [(True, ()), (True, ())]
+    assert rows[0].entry_id == "1"
+    assert rows[1].entry_id.startswith("md5-")
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        (f"type,indicator\nHASH_MD5,{MD5[1:]}\n", "line 2, indicator: not a md5"),
+        (f"type,indicator\n,{MD5}\n", "line 2, type: empty"),
+        ("type,indicator\nHASH_MD5,\n", "line 2, indicator: empty"),
+        (f'[{{"type": "HASH_MD5", "indicator": "{MD5[1:]}"}}]', "element 1, indicator: not a md5"),
+        (f'{{"data": [{{"type": "HASH_MD5", "indicator": {{"{MD5}": 1}}}}]}}', "element 1 of data"),
+        (f'{{"data": "{MD5}"}}', "data: not an array"),
+    ],
+)
+def test_malformed_threatexchange(read: Callable, content: str, problem: str) -> None:
+    assert read.refused("threatexchange", content, secret=MD5[1:]).startswith(problem)
