@@ -5,7 +5,10 @@ it), every page, the second images of an MPO, the thumbnail in EXIF. What ends e
 limit or makes a decoder raise is `Unscannable`; never part of a picture, never a guess.
 
 Unless colours are asked for, the luma of a JPEG comes straight from its Y plane: a third of the
-time of a decode to RGB, the same pixels but for clipped colours and rounding.
+time of a decode to RGB, the same pixels but for clipped colours and rounding. Over 980 photographs
+and drawings, that moves a view of PDQ by 0 to 4 bits in 995 of 1,000 and by 8 at most (where its
+quality is 50 or more), and pHash by 0 to 2 bits, once 4. Where a border fades into the picture,
+the two may also disagree on where it ends, and so on the views without it.
 """
 
 import io
