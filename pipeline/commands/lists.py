@@ -196,7 +196,7 @@ def import_(
     from ingestgate.blocklists.formats.mapping import parse_mapping
     from ingestgate.blocklists.importing import import_files
 
-    ctx.obj = "json" if as_json else None
+    ctx.find_root().obj = "json" if as_json else None
     imported = import_files(
         store,
         partner,
@@ -242,7 +242,7 @@ def diff(ctx: click.Context, old: str, new: str, as_json: bool) -> None:
     """  # noqa: D301 - \b is click's own
     from ingestgate.blocklists.changes import compare, open_version
 
-    ctx.obj = "json" if as_json else None
+    ctx.find_root().obj = "json" if as_json else None
     compared = compare(open_version(old), open_version(new))
     ids = {"added": compared.added, "removed": compared.removed, "changed": compared.changed}
     if as_json:

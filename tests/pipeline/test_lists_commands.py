@@ -1,0 +1,101 @@
+"""``ingestgate lists import``, ``compile --store`` and ``diff``; the documented samples."""
+
+import json
+import re
+import shlex
+import shutil
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from ingestgate.blocklists.formats import registry
+from ingestgate.pipeline.cli import cli
+
+ROOT = Path(__file__).parents[2]
+SAMPLES = Path("tests/blocklists/samples")
+PAGE = (ROOT / "docs" / "list-formats.md").read_text("utf-8")
+IMPORTS = re.findall(r"^ingestgate (lists import --store .*)$", PAGE, re.MULTILINE)
+
+
+def invoke(*arguments: str) -> Result:
+    return CliRunner().invoke(cli, list(arguments))
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shutil.copytree(ROOT / SAMPLES, tmp_path / SAMPLES)
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.mark.parametrize("command", IMPORTS, ids=lambda command: command.split()[5])
+def test_documented_commands_import_the_samples(command: str) -> None:
+    result = invoke(*shlex.split(command), "--json")
+    assert result.exit_code == 0, result.output
+    assert json.loads(result.stdout)["total"] >= 2
+
+
+def test_every_format_and_sample_is_documented() -> None:
+    for name in registry.names():
+        assert f"`{name}`" in PAGE
+    for path in SAMPLES.iterdir():
+        assert path.name in PAGE or path.name == "vics-media.json"
+
+
+def test_from_files_to_versions_and_what_lies_between() -> None:
+    store = ("--store", "store", "--partner", "p")
+    first = invoke("lists", "import", *store, str(SAMPLES / "ncmec-1.xml"))
+    assert first.stdout == (
+        "p (ncmec): 3 entries added, 0 removed, 0 changed; 3 now\n"
+        "values: 3 md5, 1 pdq, 1 sha1\n"
+        "skipped: 1 pdna (no such hash here), 1 tmk-pdqf (no such hash here)\n"
+    )
+    compile_ = ("lists", "compile", "--id", "a", "--to", "lists", *store, "--list-version")
+    assert invoke(*compile_, "1").stdout == "a version 1: 3 md5, 1 pdq, 1 sha1\n"
+    second = invoke("lists", "import", *store, str(SAMPLES / "ncmec-2.xml"))
+    assert second.stdout.startswith("p (ncmec): 1 entries added, 1 removed, 0 changed; 3 now\n")
+    assert invoke(*compile_, "2").stdout == (
+        "a version 2: 3 md5, 1 pdq, 1 sha1\n"
+        "since version 1: 1 entries added, 1 removed, 0 changed\n"
+    )
+    diff = invoke("lists", "diff", "lists/a-1", "lists/a-2")
+    assert diff.stdout == (
+        "list a version 1 to list a version 2: 1 added, 1 removed, 0 changed\n"
+        "+ 42/image3\n- 42/image2\n"
+    )
+    said = json.loads(invoke("lists", "diff", "lists/a-1", "lists/a-2", "--json").stdout)
+    assert said["counts"] == {"added": 1, "removed": 1, "changed": 0}
+    assert (said["added"], said["removed"]) == (["42/image3"], ["42/image2"])
+
+
+def test_refused_files_are_exit_code_3_and_change_nothing() -> None:
+    Path("bad.txt").write_text("md5 0123456789abcdef0123456789abcde\n")
+    result = invoke("lists", "import", "--store", "s", "--partner", "p", "bad.txt", "--json")
+    assert result.exit_code == 3
+    error = json.loads(result.stdout)
+    assert error["error"].startswith("bad.txt, line 1, value: not a md5 of 32 hex digits")
+    assert "0123456789" not in result.output
+    assert not Path("s/p/entries.parquet").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "problem"),
+    [
+        (["bad.txt"], "no file there"),
+        ([str(SAMPLES / "hashed-expressions.txt")], "no format known; say which with --format"),
+        ([str(SAMPLES / "table.csv"), "--format", "csv"], "say which column is what with --map"),
+        ([str(SAMPLES / "table.csv"), "--map", "hash=Hash"], "'hash' is neither a signal type"),
+        ([str(SAMPLES / "imagehash.txt"), "--type", "x"], "no signal type 'x'"),
+    ],
+)
+def test_what_cannot_be_done_as_asked_is_exit_code_2(arguments: list[str], problem: str) -> None:
+    result = invoke("lists", "import", "--store", "s", "--partner", "p", *arguments)
+    assert (result.exit_code, problem in result.stderr) == (2, True), result.stderr
+
+
+def test_compiling_needs_something() -> None:
+    result = invoke("lists", "compile", "--id", "a", "--list-version", "1", "--to", "l")
+    assert (result.exit_code, "no source given" in result.stderr) == (2, True)
+    nobody = ("--store", "s", "--partner", "p")
+    result = invoke("lists", "compile", "--id", "a", "--list-version", "1", "--to", "l", *nobody)
+    assert (result.exit_code, "no entries of that partner" in result.stderr) == (3, True)
