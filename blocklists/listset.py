@@ -7,7 +7,7 @@ against the digest of the set that the run began with.
 
 import hashlib
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import NamedTuple, Self
@@ -15,10 +15,11 @@ from typing import NamedTuple, Self
 from ingestgate.assets import storage
 from ingestgate.assets.errors import ListError, UsageError
 from ingestgate.assets.verdict import Action, SignalKind
-from ingestgate.blocklists import tables, trust
+from ingestgate.blocklists import tables
 from ingestgate.blocklists.manifest import MANIFEST, ListInfo, check_threshold, read_manifest
 from ingestgate.blocklists.matching import Index, Matcher, OpenList
 from ingestgate.blocklists.signals import signal_type
+from ingestgate.blocklists.trust import ANYBODY, SIDE_FILES, Trust
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +65,7 @@ class ListSet(Matcher):
         overrides: Mapping[str, ListOverride] | None = None,
         verify: bool = True,
         expected_digest: str | None = None,
-        verify_signature: Callable[[str, bytes], tuple[str, ...]] = trust.verify_signature,
+        trust: Trust = ANYBODY,
     ) -> Self:
         """Opens every compiled list below a folder; of each id, the highest version.
 
@@ -75,7 +76,7 @@ class ListSet(Matcher):
             verify: Hash every file and check its order. Workers leave it out, and say with
                 ``expected_digest`` which lists they were to find.
             expected_digest: `digest` of the set that was verified before.
-            verify_signature: Returns the keys that signed a ``list.json``, or refuses it.
+            trust: Whose signatures lists need; without keys, nobody's.
 
         Raises:
             ListError: A list is refused; the message says which, why, and what to do.
@@ -84,7 +85,7 @@ class ListSet(Matcher):
         """
         if now.tzinfo is None:
             raise UsageError("now needs a time zone")
-        found = _discover(directory, verify_signature)
+        found = _discover(directory, trust)
         newest: dict[str, _Found] = {}
         for one in sorted(found, key=lambda one: (one.info.id, one.info.version)):
             newest[one.info.id] = one
@@ -105,9 +106,7 @@ def _digest(infos: Sequence[ListInfo]) -> str:
     return hashlib.sha256(lines.encode()).hexdigest()
 
 
-def _discover(
-    directory: str, verify_signature: Callable[[str, bytes], tuple[str, ...]]
-) -> list[_Found]:
+def _discover(directory: str, trust: Trust) -> list[_Found]:
     """Returns every list below a folder, its ``list.json`` read and its files all there."""
     files = storage.walk(directory) if storage.match_directories(directory) else []
     names: dict[str, set[str]] = {}
@@ -118,7 +117,7 @@ def _discover(
     found: list[_Found] = []
     for folder, present in sorted(names.items()):
         if MANIFEST in present:
-            found.append(_read(folder, present, verify_signature))
+            found.append(_read(folder, present, trust))
         elif any(name.endswith(tables.file_name("")) for name in present):
             raise ListError(
                 f"{folder}: the files of a list without their {MANIFEST}, so it was not compiled "
@@ -150,17 +149,15 @@ def _refuse_links(directory: str) -> None:
                 )
 
 
-def _read(
-    folder: str, present: set[str], verify_signature: Callable[[str, bytes], tuple[str, ...]]
-) -> _Found:
+def _read(folder: str, present: set[str], trust: Trust) -> _Found:
     path = storage.join(folder, MANIFEST)
     content = storage.read_bytes(path)
-    signed_by = verify_signature(folder, content)
+    signed_by = trust.signers(folder, content)
     info = read_manifest(path, content)
     wanted = set(info.files) | {MANIFEST}
     for name in sorted(wanted - present):
         raise ListError(f"{folder}: {name} is missing; copy or compile the list again")
-    for name in sorted(present - wanted - trust.SIGNATURES):
+    for name in sorted(present - wanted - SIDE_FILES):
         raise ListError(
             f"{folder}: {name} does not belong to {info.name}; remove it, or copy the list again"
         )

@@ -58,7 +58,7 @@ class ListInfo(BaseModel):
         version: Positive; a higher one replaces a lower one.
         partner: Who supplies it, or "".
         issued, expires: UTC; a list without expiry stays until it is replaced.
-        counts: Number of values per signal type.
+        counts: Number of values per signal type, canaries among them.
         entries: Number of distinct (entry id, category) pairs.
         thresholds: Per perceptual signal type, the largest Hamming distance that matches.
         action: What a match does.
@@ -91,13 +91,20 @@ class ListInfo(BaseModel):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        if not self.counts:
+        if not self.listed:
             raise ValueError("the list is empty")
         if self.expires is not None and self.expires <= self.issued:
             raise ValueError("it expires before it is issued")
         for name, threshold in self.thresholds.items():
             check_threshold(name, threshold, self.counts)
         return self
+
+    @property
+    def listed(self) -> dict[str, int]:
+        """Number of values per signal type, canaries left out: they are nobody's entries."""
+        canaries = {name: len(ids) for name, ids in self.canaries.items()}
+        counts = {name: count - canaries.get(name, 0) for name, count in self.counts.items()}
+        return {name: count for name, count in counts.items() if count > 0}
 
     @property
     def name(self) -> str:

@@ -20,12 +20,13 @@ the file: the defaults hold whatever cannot be checked.
 - An unknown key, a key that is there twice, or a value of another type is refused with its line,
   before anything is read (exit code 2).
 - A list or mapping that is given replaces the default whole; nothing is merged into it. The keys
-  below `limits` and `lists.<id>` are the exception: each has its own default.
+  below `limits`, `lists.<id>` and `trust` are the exception: each has its own default.
 - Keys that end in `_columns` hold patterns of column names. `*` and `?` match, case does not
   matter. A nested column such as `images[2].page_url` is matched by its whole name and by its last
   part without the index (`page_url`).
-- The policy is part of what decides a verdict. A changed policy judges every shard again; the
-  digest of the policy is in the report and in each row of the quarantine's manifest.
+- The policy is part of what decides a verdict. A changed policy judges every shard again (all but
+  `trust` counts); the digest of the policy is in the report and in each row of the quarantine's
+  manifest.
 
 `hold` means: the verdict is `unscannable`, with the reason that fits, and the asset is neither
 admitted nor sealed. `exact_checks_suffice` means: the asset is admitted if its digests and its
@@ -79,6 +80,8 @@ def policy_reference() -> str:
             *_table(sections["Limits"]["properties"]),
             f"\n## Keys of `lists.<id>`\n\n{sections['ListPolicy']['description']}\n",
             *_table(sections["ListPolicy"]["properties"]),
+            f"\n## Keys of `trust`\n\n{sections['ListTrust']['description']}\n",
+            *_table(sections["ListTrust"]["properties"]),
         ]
     )
 
@@ -115,10 +118,14 @@ def _type(field: Mapping[str, Any]) -> str:
         return " or ".join(f"`{value}`" for value in field["enum"])
     if field["type"] == "array":
         return "list of text"
+    if field["type"] == "string":
+        return "text"
     if field["type"] == "object":
         return f"mapping to {_type(field['additionalProperties'])}"
     if field["type"] == "integer":
         return f"whole number, at least {field['minimum']}"
+    if field["type"] == "number":
+        return f"number, more than {field['exclusiveMinimum']:g}"
     return "`true` or `false`"
 
 

@@ -13,6 +13,7 @@ from ingestgate.assets import ledger, storage
 from ingestgate.assets.errors import GateError, UsageError
 from ingestgate.assets.receipts import read_failures
 from ingestgate.blocklists.listset import ListSet
+from ingestgate.blocklists.remembered import check_remembered, remember
 from ingestgate.pipeline import summary
 from ingestgate.pipeline.exit_codes import ExitCode, exit_code
 from ingestgate.pipeline.lock import run_lock
@@ -39,6 +40,7 @@ class RunRequest:
         workers: Local worker processes.
         resume: Keep what an earlier run has finished.
         dry_run: Judge and report only.
+        list_state: File that remembers which lists were seen, or None.
         beam_options: Arguments for Beam.
     """
 
@@ -53,6 +55,7 @@ class RunRequest:
     workers: int = 1
     resume: bool = True
     dry_run: bool = False
+    list_state: str | None = None
     beam_options: Sequence[str] = ()
 
 
@@ -71,8 +74,17 @@ def run(request: RunRequest, display: ProgressDisplay) -> dict[str, Any]:
     started = time.monotonic()
     started_at = datetime.now(UTC)
     policy = load_policy(request.policy_file, Policy) if request.policy_file else Policy()
-    lists = ListSet.open(request.lists, now=datetime.now(UTC), overrides=policy.list_overrides())
+    lists = ListSet.open(
+        request.lists,
+        now=datetime.now(UTC),
+        overrides=policy.list_overrides(),
+        trust=policy.trust.opened(),
+    )
+    if request.list_state is not None:
+        check_remembered(request.list_state, lists.infos, policy.trust.max_change)
     open_judge(policy, request.lists, lists.digest)
+    if request.list_state is not None:
+        remember(request.list_state, lists.infos)
     recipients = read_recipients(request.recipients)
     settings = _settings(request, policy, lists, recipients)
     plan = make_plan(request.inputs, request.format, settings, resume=request.resume)

@@ -80,10 +80,11 @@ def describe_lists(lists: ListSet, matched: Mapping[str, int]) -> list[dict[str,
             "partner": info.partner,
             "issued": str(info.issued),
             "expires": None if info.expires is None else str(info.expires),
-            "entries": dict(info.counts),
+            "entries": info.listed,
             "thresholds": dict(info.thresholds),
             "action": info.action,
             "digest": info.digest,
+            "signed_by": list(info.signed_by),
             "assets_matched": matched.get(info.id, 0),
         }
         for info in lists.infos

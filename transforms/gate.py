@@ -41,7 +41,12 @@ class Gate(beam.PTransform):
         super().__init__()
         self._policy = policy if isinstance(policy, Policy) else _policy(policy or {})
         self._lists = lists
-        opened = ListSet.open(lists, now=datetime.now(UTC), overrides=self._policy.list_overrides())
+        opened = ListSet.open(
+            lists,
+            now=datetime.now(UTC),
+            overrides=self._policy.list_overrides(),
+            trust=self._policy.trust.opened(),
+        )
         self._digest = opened.digest
 
     def expand(self, assets: beam.PCollection[Asset]) -> Any:

@@ -5,14 +5,16 @@ The model alone; reading it from a YAML file is `pipeline.policy_file`'s.
 
 from collections.abc import Iterable
 from fnmatch import fnmatchcase
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from ingestgate.assets.containers.container import DEFAULT_SIDECARS, ReadOptions
 from ingestgate.assets.verdict import Action, SignalKind
 from ingestgate.blocklists.listset import ListOverride
 from ingestgate.blocklists.signals import signal_types
+from ingestgate.blocklists.signing_keys import parse_public_line
+from ingestgate.blocklists.trust import Trust
 from ingestgate.fingerprints.limits import KNOWN_FORMATS, DecodeLimits
 from ingestgate.fingerprints.perceptual import perceptual_hashes
 
@@ -61,6 +63,38 @@ class ListPolicy(_Section):
     """Largest Hamming distance that matches, per signal type."""
 
 
+class ListTrust(_Section):
+    """Who has to have signed lists. Decides no verdict: a change of it judges nothing again."""
+
+    keys: dict[str, str] = {}
+    """Public keys by the names of whom they are; `ingestgate keys signing` prints one. As soon as
+    there are any, unsigned lists are refused."""
+    threshold: int = Field(1, ge=1)
+    """How many of the keys have to have signed each list."""
+    max_change: float = Field(0.5, gt=0)
+    """Largest share by which a list may shrink or grow between versions, where `--list-state`
+    remembers what was seen."""
+
+    @field_validator("keys")
+    @classmethod
+    def _are_keys(cls, keys: dict[str, str]) -> dict[str, str]:
+        parsed = {name: parse_public_line(line) for name, line in keys.items()}
+        if len({key.public_bytes_raw() for key in parsed.values()}) < len(parsed):
+            raise ValueError("the same key under two names, which would count twice")
+        return keys
+
+    @model_validator(mode="after")
+    def _can_be_met(self) -> Self:
+        if self.threshold > max(1, len(self.keys)):
+            raise ValueError("threshold: more signatures than there are keys")
+        return self
+
+    def opened(self) -> Trust:
+        """Returns what opening lists needs of this."""
+        keys = {name: parse_public_line(line) for name, line in self.keys.items()}
+        return Trust(keys, self.threshold, self.max_change)
+
+
 class Policy(_Section):
     """The policy of a run."""
 
@@ -102,6 +136,7 @@ class Policy(_Section):
     limits: Limits = Limits()
     lists: dict[str, ListPolicy] = {}
     """Per list id: what differs from what the list says."""
+    trust: ListTrust = ListTrust()
     range_bytes: int = Field(32 << 20, ge=1)
     """Shards are judged in ranges of about this many bytes; also what a killed run may have to
     do again per worker."""

@@ -10,7 +10,7 @@ from ingestgate.blocklists.listset import ListSet
 from ingestgate.blocklists.selftest import self_test as lists_self_test
 from ingestgate.fingerprints.selftest import self_test as fingerprints_self_test
 from ingestgate.transforms.judging import Judge
-from ingestgate.transforms.policy import Policy
+from ingestgate.transforms.policy import ListTrust, Policy
 
 #: Raised whenever the same bytes, policy and lists could give another verdict or other
 #: fingerprints than before, so that older ledger parts are not taken for current.
@@ -63,8 +63,12 @@ def policy_digest(policy: Policy) -> str:
 
 
 def context_digest(policy: Policy, lists_digest: str) -> str:
-    """Returns the hex digest that ledger parts and receipts are bound to."""
-    text = f"{JUDGING_VERSION}\n{policy_digest(policy)}\n{lists_digest}\n"
+    """Returns the hex digest that ledger parts and receipts are bound to.
+
+    Who has to have signed the lists is left out: another key changes no verdict.
+    """
+    judging = policy.model_copy(update={"trust": ListTrust()})
+    text = f"{JUDGING_VERSION}\n{policy_digest(judging)}\n{lists_digest}\n"
     return hashlib.sha256(text.encode()).hexdigest()
 
 
@@ -95,5 +99,6 @@ def _open_judge(policy_json: str, lists: str, lists_digest: str | None) -> Judge
         overrides=policy.list_overrides(),
         verify=lists_digest is None,
         expected_digest=lists_digest,
+        trust=policy.trust.opened(),
     )
     return Judge(policy, opened)

@@ -1,11 +1,11 @@
-"""``ingestgate keys``: age key pairs, for trying things out."""
+"""``ingestgate keys``: key pairs, for sealing and for signing."""
 
 import click
 
 
 @click.group()
 def keys() -> None:
-    """Make age keys. For production, make them where only the reviewers are."""
+    """Make keys: of reviewers, and of those who vouch for lists. Make them where they are."""
 
 
 @keys.command()
@@ -26,3 +26,23 @@ def recipient(path: str) -> None:
     from ingestgate.quarantine.keys import generate_identity
 
     click.echo(generate_identity(path))
+
+
+@keys.command()
+@click.option(
+    "--to",
+    "path",
+    required=True,
+    type=click.Path(dir_okay=False),
+    metavar="FILE",
+    help="Where the private key goes; an existing file is never overwritten.",
+)
+def signing(path: str) -> None:
+    """Make a key to sign lists with (private, in FILE) and print its public line.
+
+    The line goes into the policy, under trust.keys. Whoever has FILE can vouch for lists: keep
+    it away from the machines that run the job.
+    """
+    from ingestgate.blocklists.signing_keys import generate_signing_key
+
+    click.echo(generate_signing_key(path))

@@ -7,11 +7,16 @@ from typing import Any, Literal
 import click
 
 from ingestgate.assets.errors import UsageError
+from ingestgate.pipeline.commands import list_trust
 
 
 @click.group()
 def lists() -> None:
     """Compile partners' lists, and look at compiled ones. Never prints a listed value."""
+
+
+for _command in (list_trust.sign, list_trust.verify, list_trust.accept):
+    lists.add_command(_command)
 
 
 @lists.command(name="compile")

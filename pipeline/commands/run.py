@@ -50,6 +50,12 @@ _FOLDER = click.Path(path_type=str)
     metavar="DIR",
     help="Folder of compiled lists (see: ingestgate lists compile).",
 )
+@click.option(
+    "--list-state",
+    type=_FOLDER,
+    metavar="FILE",
+    help="Remember there which lists were seen, and refuse older, missing or much changed ones.",
+)
 @several(
     "--recipient",
     "recipients",

@@ -266,24 +266,6 @@ def test_other_lists_than_expected(compiled: Compile, opened: Open) -> None:
     refused(opened, "not those the run began with", verify=False, expected_digest=digest)
 
 
-def test_signature_is_asked_for_before_anything_is_believed(directory: Path, opened: Open) -> None:
-    asked = []
-
-    def verify(folder: str, statement: bytes) -> tuple[str, ...]:
-        asked.append((folder, statement))
-        raise ListError("signed by nobody")
-
-    (directory / "list.json").write_bytes(b"not even JSON")
-    refused(opened, "signed by nobody", verify_signature=verify)
-    assert asked == [(str(directory), b"not even JSON")]
-
-
-def test_signers_are_reported(directory: Path, opened: Open) -> None:
-    assert opened().infos[0].signed_by == ()
-    lists = opened(verify_signature=lambda folder, statement: ("key",))
-    assert lists.infos[0].signed_by == ("key",)
-
-
 def test_manifest_cannot_claim_to_be_signed(directory: Path, opened: Open) -> None:
     restate(directory, signed_by=["key"], digest="0" * 64)
     info = opened().infos[0]

@@ -3,7 +3,7 @@ from pathlib import Path
 from ingestgate.assets.verdict import Action
 from ingestgate.pipeline.policy_file import load_policy
 from ingestgate.pipeline.policy_reference import EXAMPLE, policy_reference
-from ingestgate.transforms.policy import Limits, ListPolicy, Policy
+from ingestgate.transforms.policy import Limits, ListPolicy, ListTrust, Policy
 
 PAGE = Path(__file__).parents[2] / "docs" / "policy.md"
 
@@ -21,6 +21,7 @@ def test_every_key_has_a_row_with_a_meaning() -> None:
         if line.startswith("| `") and (cells := line.split("|"))
     }
     keys = {*Policy.model_fields, *Limits.model_fields, *ListPolicy.model_fields}
+    keys |= set(ListTrust.model_fields)
     assert set(rows) == keys
     assert all(rows.values())
 

@@ -1,0 +1,47 @@
+"""Vouching for a compiled list: its signatures, made."""
+
+import hashlib
+from datetime import datetime
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from ingestgate.assets import storage
+from ingestgate.assets.errors import ListError, UsageError
+from ingestgate.blocklists.envelope import Envelope
+from ingestgate.blocklists.listset import ListSet
+from ingestgate.blocklists.manifest import MANIFEST, ListInfo
+from ingestgate.blocklists.trust import LIST_TYPE, SIGNATURES
+
+
+def sign_list(directory: str, key: Ed25519PrivateKey, *, now: datetime) -> tuple[ListInfo, int]:
+    """Adds a key's signature to a list, which is verified first.
+
+    Signatures over an earlier ``list.json`` are dropped, for they are worth nothing.
+
+    Args:
+        directory: The compiled list's own directory.
+        key: The private key.
+        now: The time at which the list must be issued and not expired.
+
+    Returns:
+        What the list says of itself, and how many signatures it has now.
+
+    Raises:
+        ListError: A run would refuse the list.
+        UsageError: It is not the directory of a list.
+        StorageError: Reading or writing failed.
+    """
+    manifest = storage.join(directory, MANIFEST)
+    if not storage.exists(manifest):
+        raise UsageError(f"{directory}: wants the directory of one list, where its {MANIFEST} lies")
+    (info,) = ListSet.open(directory, now=now).infos
+    path = storage.join(directory, SIGNATURES)
+    statement = storage.read_bytes(manifest)
+    if hashlib.sha256(statement).hexdigest() != info.digest:
+        raise ListError(f"{manifest}: changed while it was verified; find out by what")
+    envelope = Envelope.read(path, LIST_TYPE)
+    if envelope is None or envelope.payload != statement:
+        envelope = Envelope(LIST_TYPE, statement)
+    envelope = envelope.signed(key)
+    envelope.write(path)
+    return info, len(envelope.signatures)

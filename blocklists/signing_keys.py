@@ -1,0 +1,89 @@
+"""Ed25519 key pairs that lists are signed with (RFC 8032).
+
+The private half is a PEM file (PKCS #8, as OpenSSL writes it), for whoever vouches for lists; the
+public half is one line, ``ed25519:`` and 32 bytes in base64, for the policy of a run.
+"""
+
+import base64
+import binascii
+import hashlib
+
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    load_pem_private_key,
+)
+
+from ingestgate.assets import storage
+from ingestgate.assets.errors import UsageError
+
+PREFIX = "ed25519:"
+
+
+def generate_signing_key(path: str) -> str:
+    """Makes a private key, in a file for its owner only; returns the public key's line.
+
+    Raises:
+        UsageError: There is something under that name already, or the path is not local.
+        StorageError: The file cannot be written.
+    """
+    if storage.is_remote(path):
+        raise UsageError(f"{path}: a private key is written to a local file only")
+    if storage.exists(path):
+        raise UsageError(f"{path}: exists; a key is never overwritten, give another name")
+    key = Ed25519PrivateKey.generate()
+    pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    storage.write_bytes(path, pem, private=True)
+    return public_line(key.public_key())
+
+
+def read_signing_key(path: str) -> Ed25519PrivateKey:
+    """Reads a private key.
+
+    Raises:
+        UsageError: The file holds no Ed25519 private key, or one under a passphrase.
+        StorageError: It cannot be read.
+    """
+    try:
+        key = load_pem_private_key(storage.read_bytes(path), password=None)
+    except (ValueError, TypeError, UnsupportedAlgorithm):
+        key = None  # what the library says could quote the file
+    if not isinstance(key, Ed25519PrivateKey):
+        raise UsageError(
+            f"{path}: not an Ed25519 private key without a passphrase, in PEM; make one with "
+            "'ingestgate keys signing'"
+        )
+    return key
+
+
+def public_line(key: Ed25519PublicKey) -> str:
+    """Returns the line that stands for a public key in a policy."""
+    return PREFIX + base64.b64encode(key.public_bytes_raw()).decode()
+
+
+def parse_public_line(text: str) -> Ed25519PublicKey:
+    """Returns the public key of a line.
+
+    Raises:
+        ValueError: It is not one; says why.
+    """
+    line = text.strip()
+    if "PRIVATE KEY" in text:
+        raise ValueError("a private key, where a public one is wanted; keep it off these machines")
+    try:
+        raw = base64.b64decode(line.removeprefix(PREFIX), validate=True)
+    except (binascii.Error, ValueError):
+        raw = b""
+    if not line.startswith(PREFIX) or len(raw) != 32:
+        raise ValueError(
+            f"not a public key; wants the line '{PREFIX}...' that 'ingestgate keys signing' prints"
+        )
+    return Ed25519PublicKey.from_public_bytes(raw)
+
+
+def key_id(key: Ed25519PublicKey) -> str:
+    """Returns the hex SHA-256 of a public key, a short name for it in envelopes."""
+    return hashlib.sha256(key.public_bytes_raw()).hexdigest()

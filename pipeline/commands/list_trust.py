@@ -1,0 +1,154 @@
+"""``ingestgate lists sign``, ``verify`` and ``accept``: who vouches for lists."""
+
+import json
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import click
+
+from ingestgate.assets.errors import UsageError
+
+if TYPE_CHECKING:
+    from ingestgate.transforms.policy import Policy
+
+_KEY = click.option(
+    "--key",
+    "key_file",
+    required=True,
+    type=click.Path(exists=True, dir_okay=False),
+    metavar="FILE",
+    help="Private key, see 'ingestgate keys signing'.",
+)
+_LISTS = click.option(
+    "--lists",
+    "directory",
+    required=True,
+    type=click.Path(),
+    metavar="DIR",
+    help="Folder of compiled lists.",
+)
+_POLICY = click.option(
+    "--policy",
+    "policy_file",
+    type=click.Path(exists=True, dir_okay=False),
+    metavar="FILE",
+    help="Policy whose trusted keys count.",
+)
+_STATE = "File that remembers which lists were seen."
+
+
+@click.command()
+@_KEY
+@click.argument("directories", nargs=-1, required=True, type=click.Path(), metavar="DIR...")
+def sign(key_file: str, directories: tuple[str, ...]) -> None:
+    """Vouch for compiled lists; DIR is the directory of one version.
+
+    Each list is verified first, and not signed if it would be refused. Several people sign one
+    after another. A list that is changed afterwards has to be signed again.
+
+    \b
+    Example:
+      ingestgate lists sign --key signing-key.pem lists/partner-a-7
+    """  # noqa: D301 - \b is click's own
+    from ingestgate.blocklists.signing import sign_list
+    from ingestgate.blocklists.signing_keys import read_signing_key
+
+    key = read_signing_key(key_file)
+    for directory in directories:
+        info, count = sign_list(directory, key, now=datetime.now(UTC))
+        expiry = "" if info.expires else "; it has no expiry, so it can be played back for ever"
+        click.echo(f"{info.name}: signed, {count} signatures{expiry}")
+
+
+@click.command()
+@_LISTS
+@_POLICY
+@click.option(
+    "--trust",
+    "lines",
+    multiple=True,
+    metavar="NAME=ed25519:...",
+    help="A trusted public key, in place of a policy.",
+)
+@click.option("--list-state", type=click.Path(dir_okay=False), metavar="FILE", help=_STATE)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.pass_context
+def verify(
+    ctx: click.Context,
+    directory: str,
+    policy_file: str | None,
+    lines: tuple[str, ...],
+    list_state: str | None,
+    as_json: bool,
+) -> None:
+    """Check compiled lists as a run would, signatures included, and say who signed them.
+
+    Ends with 3 if a list is refused. Changes nothing, and remembers nothing.
+    """
+    from ingestgate.blocklists.listset import ListSet
+    from ingestgate.blocklists.remembered import check_remembered
+
+    ctx.find_root().obj = "json" if as_json else None
+    policy = _policy(policy_file, lines)
+    trust = policy.trust.opened()
+    if not trust.keys:
+        raise UsageError("no trusted key: give --policy with keys under trust.keys, or --trust")
+    opened = ListSet.open(
+        directory, now=datetime.now(UTC), overrides=policy.list_overrides(), trust=trust
+    )
+    if list_state is not None:
+        check_remembered(list_state, opened.infos, trust.max_change)
+    if as_json:
+        signers = [
+            {"id": info.id, "version": info.version, "signed_by": list(info.signed_by)}
+            for info in opened.infos
+        ]
+        click.echo(json.dumps({"digest": opened.digest, "lists": signers}))
+        return
+    for info in opened.infos:
+        click.echo(f"{info.name}: signed by {', '.join(info.signed_by)}")
+
+
+@click.command()
+@_LISTS
+@click.option(
+    "--list-state",
+    required=True,
+    type=click.Path(dir_okay=False),
+    metavar="FILE",
+    help=_STATE,
+)
+@_POLICY
+@click.argument("list_id", metavar="ID")
+def accept(directory: str, list_state: str, policy_file: str | None, list_id: str) -> None:
+    """Take one list as it is now, though it went back, vanished or changed much.
+
+    Only after asking the partner. The list's signatures and expiry are checked all the same; a
+    list that is no longer there is forgotten.
+    """
+    from ingestgate.blocklists import remembered
+    from ingestgate.blocklists.listset import ListSet
+
+    policy = _policy(policy_file, ())
+    opened = ListSet.open(directory, now=datetime.now(UTC), trust=policy.trust.opened())
+    info = remembered.accept(list_state, list_id, opened.infos)
+    click.echo(f"list {list_id}: forgotten" if info is None else f"{info.name}: accepted")
+
+
+def _policy(policy_file: str | None, lines: tuple[str, ...]) -> "Policy":
+    from pydantic import ValidationError
+
+    from ingestgate.pipeline.policy_file import load_policy
+    from ingestgate.transforms.policy import Policy
+
+    policy = load_policy(policy_file, Policy) if policy_file else Policy()
+    if not lines:
+        return policy
+    if policy_file:
+        raise UsageError("give trusted keys by --policy or by --trust, not both")
+    keys = {name: key for name, _, key in (line.partition("=") for line in lines)}
+    try:
+        return Policy.model_validate({"trust": {"keys": keys}})
+    except ValidationError as error:
+        problem = error.errors(include_input=False, include_url=False)[0]["msg"]
+        raise UsageError(f"--trust: {problem.removeprefix('Value error, ')}") from None
