@@ -16,6 +16,7 @@ from ingestgate.assets import storage
 from ingestgate.assets.errors import ListError, UsageError
 from ingestgate.assets.verdict import Action, SignalKind
 from ingestgate.blocklists import tables
+from ingestgate.blocklists.exemptions import Exemption, exemption_in_force
 from ingestgate.blocklists.manifest import MANIFEST, ListInfo, check_threshold, read_manifest
 from ingestgate.blocklists.matching import Index, Matcher, OpenList
 from ingestgate.blocklists.signals import signal_type
@@ -46,14 +47,21 @@ class ListSet(Matcher):
     Attributes:
         infos: What the lists in use say of themselves, by id, overrides applied.
         superseded: Older versions that lie in the folder and are not used.
+        exemptions: By list id, the exceptions under which expired lists are in use.
         digest: Hex SHA-256 over the ids, versions and digests of the lists in use.
         signal_types: Names of the signal types that any list in use holds.
     """
 
-    def __init__(self, lists: Sequence[OpenList], superseded: Sequence[ListInfo] = ()) -> None:
+    def __init__(
+        self,
+        lists: Sequence[OpenList],
+        superseded: Sequence[ListInfo] = (),
+        exemptions: Mapping[str, Exemption] | None = None,
+    ) -> None:
         super().__init__(lists)
         self.infos = tuple(one.info for one in self.lists)
         self.superseded = tuple(superseded)
+        self.exemptions = dict(exemptions or {})
         self.digest = _digest(self.infos)
 
     @classmethod
@@ -89,8 +97,10 @@ class ListSet(Matcher):
         newest: dict[str, _Found] = {}
         for one in sorted(found, key=lambda one: (one.info.id, one.info.version)):
             newest[one.info.id] = one
+        exemptions = {}
         for one in newest.values():
-            _check_time(one, now)
+            if exemption := _check_time(one, now, trust):
+                exemptions[one.info.id] = exemption
         used = [newest[name] for name in sorted(newest)]
         if expected_digest is not None and _digest([one.info for one in used]) != expected_digest:
             raise ListError(
@@ -98,7 +108,7 @@ class ListSet(Matcher):
             )
         changed = _overridden(used, overrides or {})
         superseded = [one.info for one in found if one not in used]
-        return cls([_open_list(one, verify=verify) for one in changed], superseded)
+        return cls([_open_list(one, verify=verify) for one in changed], superseded, exemptions)
 
 
 def _digest(infos: Sequence[ListInfo]) -> str:
@@ -164,18 +174,22 @@ def _read(folder: str, present: set[str], trust: Trust) -> _Found:
     return _Found(folder, info.model_copy(update={"signed_by": signed_by}))
 
 
-def _check_time(one: _Found, now: datetime) -> None:
+def _check_time(one: _Found, now: datetime, trust: Trust) -> Exemption | None:
+    """Returns the exception that an expired list needs."""
     info = one.info
     if info.issued > now:
         raise ListError(
             f"{one.directory}: {info.name} is issued in the future ({info.issued.isoformat()}); "
             "check this machine's clock and the date given when compiling"
         )
-    if info.expires is not None and now > info.expires:
-        raise ListError(
-            f"{one.directory}: {info.name} expired on {info.expires.isoformat()}; "
-            "get the partner's current list and compile it as a higher version"
-        )
+    if info.expires is None or now <= info.expires:
+        return None
+    if exemption := exemption_in_force(one.directory, info, now, trust):
+        return exemption
+    raise ListError(
+        f"{one.directory}: {info.name} expired on {info.expires.isoformat()}; "
+        "get the partner's current list and compile it as a higher version"
+    )
 
 
 def _overridden(used: Sequence[_Found], overrides: Mapping[str, ListOverride]) -> list[_Found]:

@@ -17,7 +17,8 @@ from ingestgate.assets.errors import ListError
 from ingestgate.blocklists.envelope import Envelope
 
 SIGNATURES = "list.dsse.json"
-SIDE_FILES = frozenset({SIGNATURES})  # what may lie beside a list without being named in it
+EXEMPTION = "exception.dsse.json"
+SIDE_FILES = frozenset({SIGNATURES, EXEMPTION})  # beside a list, and not named in it
 LIST_TYPE = "application/vnd.ingestgate.list+json"
 
 

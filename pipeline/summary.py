@@ -18,6 +18,7 @@ from ingestgate.assets.errors import LedgerError
 from ingestgate.assets.receipts import finished_receipts
 from ingestgate.assets.shard import Shard
 from ingestgate.assets.verdict import Verdict
+from ingestgate.blocklists.exemptions import Exemption
 from ingestgate.blocklists.listset import ListSet
 from ingestgate.transforms.settings import RunSettings, policy_digest
 
@@ -85,10 +86,18 @@ def describe_lists(lists: ListSet, matched: Mapping[str, int]) -> list[dict[str,
             "action": info.action,
             "digest": info.digest,
             "signed_by": list(info.signed_by),
+            "exception": _exception(lists.exemptions.get(info.id)),
             "assets_matched": matched.get(info.id, 0),
         }
         for info in lists.infos
     ]
+
+
+def _exception(exemption: Exemption | None) -> dict[str, Any] | None:
+    if exemption is None:
+        return None
+    said = exemption.model_dump(mode="json", include={"made", "until", "reason"})
+    return {**said, "signed_by": list(exemption.signed_by)}
 
 
 def software() -> dict[str, str]:

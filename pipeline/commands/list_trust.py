@@ -1,4 +1,4 @@
-"""``ingestgate lists sign``, ``verify`` and ``accept``: who vouches for lists."""
+"""``ingestgate lists sign``, ``verify``, ``accept`` and ``except``: who vouches for lists."""
 
 import json
 from datetime import UTC, datetime
@@ -107,6 +107,8 @@ def verify(
         return
     for info in opened.infos:
         click.echo(f"{info.name}: signed by {', '.join(info.signed_by)}")
+        if exemption := opened.exemptions.get(info.id):
+            click.echo(f"{info.name}: expired; exception until {exemption.until.isoformat()}")
 
 
 @click.command()
@@ -133,6 +135,43 @@ def accept(directory: str, list_state: str, policy_file: str | None, list_id: st
     opened = ListSet.open(directory, now=datetime.now(UTC), trust=policy.trust.opened())
     info = remembered.accept(list_state, list_id, opened.infos)
     click.echo(f"list {list_id}: forgotten" if info is None else f"{info.name}: accepted")
+
+
+@click.command(name="except")
+@_KEY
+@click.option(
+    "--until",
+    required=True,
+    type=click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"]),
+    help="When it ends (UTC); within 31 days.",
+)
+@click.option("--reason", required=True, metavar="TEXT", help="Why, for the reports.")
+@click.argument("directory", type=click.Path(), metavar="DIR")
+def except_(key_file: str, until: datetime, reason: str, directory: str) -> None:
+    """Let one version of an expired list be used for a little longer.
+
+    Writes a signed exception beside the list, or signs the one that is there; DIR is the
+    directory of the version. It needs as many signatures as the list, and is in every report.
+
+    \b
+    Example:
+      ingestgate lists except --key signing-key.pem --until 2027-02-14 \\
+        --reason 'The partner moves its servers' lists/partner-a-7
+    """  # noqa: D301 - \b is click's own
+    from ingestgate.blocklists.exemptions import except_list
+    from ingestgate.blocklists.signing_keys import read_signing_key
+
+    exemption, count = except_list(
+        directory,
+        read_signing_key(key_file),
+        until=until.replace(tzinfo=UTC),
+        reason=reason,
+        now=datetime.now(UTC),
+    )
+    click.echo(
+        f"list {exemption.list_id} version {exemption.version}: excepted until "
+        f"{exemption.until.isoformat()}, {count} signatures"
+    )
 
 
 def _policy(policy_file: str | None, lines: tuple[str, ...]) -> "Policy":

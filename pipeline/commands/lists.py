@@ -15,7 +15,7 @@ def lists() -> None:
     """Compile partners' lists, and look at compiled ones. Never prints a listed value."""
 
 
-for _command in (list_trust.sign, list_trust.verify, list_trust.accept):
+for _command in (list_trust.sign, list_trust.verify, list_trust.accept, list_trust.except_):
     lists.add_command(_command)
 
 

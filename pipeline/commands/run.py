@@ -157,6 +157,13 @@ def show(report: dict[str, Any]) -> None:
         f"{shards['done']} done now in {rate['seconds']:.1f} s "
         f"({rate['assets_per_second']:.0f} assets/s)"
     )
+    for used in report["lists"]:
+        if exception := used["exception"]:
+            console.print(
+                f"list {used['id']} has expired, and is used until {exception['until']} by an "
+                f"exception: {exception['reason']}",
+                markup=False,
+            )
     for failure in shards["failed"]:
         console.print(f"failed: {failure['shard']}: {failure['problem']}", markup=False)
     if report["input"]["left_behind"]:

@@ -3,12 +3,13 @@
 import json
 import shutil
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 from ingestgate.blocklists.compiling import compile_list
+from ingestgate.blocklists.exemptions import except_list
 from ingestgate.blocklists.signing import sign_list
 from ingestgate.blocklists.signing_keys import generate_signing_key, read_signing_key
 from tests.e2e.conftest import LISTED_MD5, WRITERS, Job
@@ -25,10 +26,12 @@ def gate(job: Callable[..., Job], tmp_path: Path) -> Job:
     return made
 
 
-def newer(gate: Job) -> str:
+def newer(gate: Job, expires: datetime | None = None) -> str:
     (gate.root.parent / "md5").write_text(LISTED_MD5 + "\n")
     source = ("md5", str(gate.root.parent / "md5"))
-    compile_list(id="partner", version=4, sources=[source], to=gate.lists, issued=NOW)
+    compile_list(
+        id="partner", version=4, sources=[source], to=gate.lists, issued=NOW, expires=expires
+    )
     return f"{gate.lists}/partner-4"
 
 
@@ -84,3 +87,25 @@ def test_a_refused_run_remembers_nothing(
     monkeypatch.setattr(run, "open_judge", fails)
     assert gate.run("--list-state", str(tmp_path / "seen.json")).exit_code == 4
     assert not (tmp_path / "seen.json").exists()
+
+
+def test_an_exception_is_in_every_report(gate: Job, tmp_path: Path) -> None:
+    now = datetime.now(UTC)
+    line = generate_signing_key(str(tmp_path / "key.pem"))
+    key = read_signing_key(str(tmp_path / "key.pem"))
+    policy = tmp_path / "policy.yaml"
+    policy.write_text(json.dumps({"trust": {"keys": {"alice": line}}}))
+    expired = newer(gate, expires=now - timedelta(days=1))
+    shutil.rmtree(f"{gate.lists}/partner-3")
+    sign_list(expired, key, now=NOW)
+    assert gate.run("--policy", str(policy)).exit_code == 3
+    except_list(expired, key, until=now + timedelta(days=1), reason="moving house", now=now)
+    assert gate.run().exit_code == 3
+    (used,) = gate.report("--policy", str(policy))["lists"]
+    assert used["exception"]["reason"] == "moving house"
+    assert used["exception"]["signed_by"] == ["alice"]
+    assert "moving house" in (gate.evidence / "report.html").read_text()
+    arguments = ("run", "--input", *gate.inputs, *gate.folders, "--lists", gate.lists)
+    said = gate.invoke(*arguments, "--recipient", gate.recipient, "--policy", str(policy))
+    assert "list partner has expired" in said.stdout
+    assert "moving house" in said.stdout

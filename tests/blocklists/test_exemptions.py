@@ -1,0 +1,135 @@
+import json
+import shutil
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from ingestgate.assets.errors import ListError, UsageError
+from ingestgate.blocklists.envelope import Envelope
+from ingestgate.blocklists.exemptions import EXEMPTION_TYPE, except_list
+from ingestgate.blocklists.listset import ListSet
+from ingestgate.blocklists.manifest import ListInfo
+from ingestgate.blocklists.signing import sign_list
+from ingestgate.blocklists.trust import ANYBODY, EXEMPTION, LIST_TYPE, SIGNATURES, Trust
+from tests.blocklists.conftest import ISSUED
+
+Open = Callable[..., ListSet]
+Compile = Callable[..., ListInfo]
+VALUE = "0123456789abcdef0123456789abcdef"
+ALICE, BOB = (Ed25519PrivateKey.from_private_bytes(bytes([n]) * 32) for n in (1, 2))
+ONE = Trust({"alice": ALICE.public_key()})
+BOTH = Trust({"alice": ALICE.public_key(), "bob": BOB.public_key()}, threshold=2)
+EXPIRES = ISSUED + timedelta(days=10)
+LATER = EXPIRES + timedelta(days=2)
+UNTIL = LATER + timedelta(days=3)
+
+
+@pytest.fixture
+def directory(tmp_path: Path, compiled: Compile) -> Path:
+    """A list that has expired two days ago, signed by two."""
+    compiled(md5=VALUE, expires=EXPIRES)
+    path = tmp_path / "lists" / "partner-1"
+    for key in (ALICE, BOB):
+        sign_list(str(path), key, now=ISSUED)
+    return path
+
+
+def make(directory: Path, *keys: Ed25519PrivateKey, **options: Any) -> int:
+    arguments = {"until": UNTIL, "reason": "moving house", "now": LATER, **options}
+    return [except_list(str(directory), key, **arguments)[1] for key in keys][-1]
+
+
+def refused(opened: Open, reason: str, trust: Trust = ONE, now: datetime = LATER) -> None:
+    for verify in (True, False):
+        with pytest.raises(ListError, match=reason):
+            opened(now=now, trust=trust, verify=verify)
+
+
+def test_an_exception_lets_an_expired_list_be_used_and_is_named(
+    directory: Path, opened: Open
+) -> None:
+    refused(opened, "list partner version 1 expired")
+    make(directory, ALICE)
+    exemption = opened(now=LATER, trust=ONE).exemptions["partner"]
+    assert (exemption.until, exemption.reason) == (UNTIL, "moving house")
+    assert exemption.signed_by == ("alice",)
+    assert opened(now=ISSUED, trust=ONE).exemptions == {}  # not expired: not needed
+
+
+def test_it_ends(directory: Path, opened: Open) -> None:
+    make(directory, ALICE)
+    assert opened(now=UNTIL, trust=ONE)
+    refused(opened, "this exception holds from .* only", now=UNTIL + timedelta(seconds=1))
+    refused(opened, "this exception holds from .* only", now=LATER - timedelta(seconds=1))
+
+
+def test_without_trusted_keys_there_are_no_exceptions(directory: Path, opened: Open) -> None:
+    make(directory, ALICE)
+    refused(opened, "the policy names no keys by which to check this exception", ANYBODY)
+
+
+def test_it_needs_as_many_signatures_as_lists_do(directory: Path, opened: Open) -> None:
+    make(directory, BOB)
+    refused(opened, r"exception.dsse.json: signed by 0 of the 1 trusted keys")
+    refused(opened, r"exception.dsse.json: signed by 1 of the 2 trusted keys \(bob\)", BOTH)
+    assert make(directory, ALICE, now=LATER + timedelta(hours=1)) == 2
+    signers = opened(now=LATER, trust=BOTH).exemptions["partner"].signed_by
+    assert signers == ("alice", "bob")
+    assert make(directory, ALICE, reason="another") == 1
+
+
+def test_it_is_for_one_version(
+    tmp_path: Path, directory: Path, compiled: Compile, opened: Open
+) -> None:
+    make(directory, ALICE)
+    compiled("partner", 2, md5=VALUE, expires=EXPIRES)
+    newer = tmp_path / "lists" / "partner-2"
+    sign_list(str(newer), ALICE, now=ISSUED)
+    refused(opened, "list partner version 2 expired")
+    shutil.copy(directory / EXEMPTION, newer / EXEMPTION)
+    refused(opened, "is for another list than list partner version 2")
+
+
+def test_a_signature_over_a_list_is_none_over_an_exception(directory: Path, opened: Open) -> None:
+    make(directory, BOB)
+    mine = Envelope.read(str(directory / EXEMPTION), EXEMPTION_TYPE)
+    lists = Envelope.read(str(directory / SIGNATURES), LIST_TYPE)
+    assert mine
+    assert lists
+    swapped = Envelope(EXEMPTION_TYPE, mine.payload, lists.signatures)
+    swapped.write(str(directory / EXEMPTION))
+    refused(opened, "signed by 0 of the 1")
+    shutil.copy(directory / SIGNATURES, directory / EXEMPTION)
+    refused(opened, "not a signed statement of type application/vnd.ingestgate.list-exception")
+
+
+def test_a_signed_one_without_end_is_refused(directory: Path, opened: Open) -> None:
+    make(directory, ALICE)
+    envelope = Envelope.read(str(directory / EXEMPTION), EXEMPTION_TYPE)
+    assert envelope
+    fields = json.loads(envelope.payload)
+    for changed in (
+        {"until": "2999-01-01T00:00:00Z"},
+        {"until": fields["made"]},
+        {"reason": ""},
+        {"digest": "x"},
+    ):
+        payload = json.dumps({**fields, **changed}).encode()
+        Envelope(EXEMPTION_TYPE, payload).signed(ALICE).write(str(directory / EXEMPTION))
+        refused(opened, "not an exception for a list")
+
+
+def test_what_cannot_be_made(directory: Path) -> None:
+    for options, reason in (
+        ({"until": LATER + timedelta(days=32)}, "within 31 days"),
+        ({"until": LATER}, "within 31 days"),
+        ({"reason": ""}, "at least 1 character"),
+    ):
+        with pytest.raises(UsageError, match=reason):
+            make(directory, ALICE, **options)
+    with pytest.raises(UsageError, match="wants the directory of one list"):
+        make(directory.parent, ALICE)
