@@ -9,6 +9,7 @@
     ├── ShardError           one shard cannot be read or committed; names it
     ├── LedgerError          a ledger part is missing or damaged
     ├── VaultError           the quarantine cannot be written or opened
+    ├── ExchangeError        a partner's exchange does not answer as it should
     └── StorageError         a file system refused
 
 No message holds a listed value, a listed URL or bytes of an asset.
@@ -70,6 +71,10 @@ class LedgerError(GateError):
 
 class VaultError(GateError):
     """The quarantine cannot be written or opened."""
+
+
+class ExchangeError(GateError):
+    """A partner's exchange does not answer as it should."""
 
 
 class StorageError(GateError):

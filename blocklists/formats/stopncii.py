@@ -34,8 +34,11 @@ class StopNcii:
                 whole = found.value
             else:
                 raise ListError(f"{path}, {RECORDS}: not an array")
-        if whole is None or "hasMoreRecords" not in whole or whole.get(RECORDS) is not None:
-            raise ListError(f"{path}: not a page of StopNCII's hashes; it lacks {RECORDS} or more")
+        if whole is None or "hasMoreRecords" not in whole or RECORDS in whole:
+            raise ListError(
+                f"{path}: not a page of StopNCII's hashes; hasMoreRecords is missing, or "
+                f"{RECORDS} is no array"
+            )
 
 
 def _record(fields: Fields) -> Record:

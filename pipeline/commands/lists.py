@@ -7,7 +7,7 @@ from typing import Any, Literal
 import click
 
 from ingestgate.assets.errors import UsageError
-from ingestgate.pipeline.commands import list_trust
+from ingestgate.pipeline.commands import list_fetch, list_trust
 
 
 @click.group()
@@ -15,7 +15,13 @@ def lists() -> None:
     """Compile partners' lists, and look at compiled ones. Never prints a listed value."""
 
 
-for _command in (list_trust.sign, list_trust.verify, list_trust.accept, list_trust.except_):
+for _command in (
+    list_fetch.fetch,
+    list_trust.sign,
+    list_trust.verify,
+    list_trust.accept,
+    list_trust.except_,
+):
     lists.add_command(_command)
 
 

@@ -99,3 +99,20 @@ def test_compiling_needs_something() -> None:
     nobody = ("--store", "s", "--partner", "p")
     result = invoke("lists", "compile", "--id", "a", "--list-version", "1", "--to", "l", *nobody)
     assert (result.exit_code, "no entries of that partner" in result.stderr) == (3, True)
+
+
+def test_fetching_from_a_folder() -> None:
+    fetch = ("lists", "fetch", "--exchange", "folder", "--from", str(SAMPLES), "--to", "f")
+    first = invoke(*fetch, "--json")
+    assert first.exit_code == 0, first.output
+    assert json.loads(first.stdout)["pages"] == len(list(SAMPLES.iterdir()))
+    assert invoke(*fetch).stdout == "nothing new\n"
+
+
+@pytest.mark.parametrize("kind", ["ncmec", "stopncii"])
+def test_fetching_needs_credentials(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("INGESTGATE_NCMEC_USER", raising=False)
+    monkeypatch.delenv("INGESTGATE_STOPNCII_FUNCTION_KEY", raising=False)
+    url = "https://hashes.invalid"
+    result = invoke("lists", "fetch", "--exchange", kind, "--from", url, "--to", "f")
+    assert (result.exit_code, "credentials are missing: set" in result.stderr) == (2, True)

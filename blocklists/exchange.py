@@ -1,0 +1,224 @@
+"""Fetches what a partner offers: page by page into a dated folder, from a checkpoint on.
+
+The checkpoint moves only when a window of time is exhausted, for pages do not come in the order
+of time. A window that was cut short is taken up at the page it got to, as the same window::
+
+    FOLDER/checkpoint.json
+    FOLDER/pages/20260131T060000Z/page-000001.xml
+
+Pages are what partners sent in confidence: 0600. ``FOLDER/pages`` is what ``lists import`` takes.
+"""
+
+import posixpath
+from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime
+from typing import Annotated, NamedTuple, Protocol
+
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
+
+from ingestgate.assets import storage
+from ingestgate.assets.errors import ListError, UsageError
+from ingestgate.blocklists.manifest import utc_seconds
+
+CHECKPOINT = "checkpoint.json"
+PAGES = "pages"
+_CHUNK = 1 << 20
+
+
+class Window(BaseModel):
+    """A span that is fetched, and how far.
+
+    Attributes:
+        until: Its end: when it was opened; UTC, in seconds.
+        pages: Pages that are stored.
+        next: Where the next one is, in the exchange's terms; None for the first.
+        state: What the exchange wants kept from page to page.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    until: datetime
+    pages: Annotated[int, Field(ge=0)] = 0
+    next: str | None = None
+    state: JsonValue = None
+
+    @property
+    def folder(self) -> str:
+        """Name of the folder its pages go to."""
+        return f"{self.until:%Y%m%dT%H%M%SZ}"
+
+
+class Checkpoint(BaseModel):
+    """What of an exchange was fetched.
+
+    Attributes:
+        exchange: The exchange's own name, so that no other one goes on from here.
+        since: What the last exhausted window left, in the exchange's terms; None before it.
+        window: The window that is not exhausted, if any.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    exchange: str
+    since: JsonValue = None
+    window: Window | None = None
+
+
+class Page(NamedTuple):
+    """One page.
+
+    Attributes:
+        content: Its bytes, in parts.
+        suffix: How its file's name ends.
+        next: Where the next one is; None after the last.
+        state: To be kept; after the last page, the checkpoint's new ``since``.
+    """
+
+    content: Iterable[bytes]
+    suffix: str
+    next: str | None
+    state: JsonValue
+
+
+class StaleWindowError(Exception):
+    """The exchange no longer knows the place a window got to: it has to be begun anew."""
+
+
+class Exchange(Protocol):
+    """Where a partner's pages come from."""
+
+    @property
+    def name(self) -> str:
+        """Says which exchange it is, and where; without credentials."""
+        ...
+
+    def page(self, since: JsonValue, window: Window) -> Page | None:
+        """Returns the page a window has got to; None if there is nothing new, or no more.
+
+        Raises:
+            ListError: The page is not one.
+            ExchangeError: The exchange does not answer as it should.
+            StaleWindowError: See there; only of pages after the first.
+        """
+        ...
+
+
+class Fetched(NamedTuple):
+    """What a fetch brought.
+
+    Attributes:
+        folder: Where the pages of the window are; None if there was nothing new.
+        pages: How many the window has.
+    """
+
+    folder: str | None
+    pages: int
+
+
+def fetch(exchange: Exchange, folder: str, *, now: datetime) -> Fetched:
+    """Fetches one window to its end; called again after a failure, goes on where it was.
+
+    Args:
+        exchange: Where from.
+        folder: Where to; one exchange has one folder.
+        now: The end of a window that is opened; with a time zone.
+
+    Raises:
+        ListError: A page is not one, or the checkpoint is damaged. The checkpoint is as it was.
+        ExchangeError: The exchange does not answer as it should.
+        UsageError: The folder belongs to another exchange.
+        StorageError: Reading or writing failed.
+    """
+    path = storage.join(folder, CHECKPOINT)
+    checkpoint = _read(path, exchange.name)
+    resumed = checkpoint.window is not None
+    window = checkpoint.window or Window(until=utc_seconds(now, "now"))
+    while True:
+        try:
+            page = exchange.page(checkpoint.since, window)
+        except StaleWindowError:
+            if not resumed:
+                raise ListError(f"{exchange.name}: it does not know the page it named") from None
+            # What the pages so far say stays true; they are fetched again with the others.
+            resumed, window = False, Window(until=utc_seconds(now, "now"))
+            continue
+        if page is None:
+            if not window.pages:
+                return Fetched(None, 0)
+            _write(path, checkpoint.model_copy(update={"since": window.state, "window": None}))
+            return Fetched(storage.join(folder, PAGES, window.folder), window.pages)
+        number = window.pages + 1
+        pages = storage.join(folder, PAGES, window.folder)
+        stored = storage.join(pages, f"page-{number:06}{page.suffix}")
+        with storage.write_atomic(stored, private=True) as sink:
+            for part in page.content:
+                sink.write(part)
+        if page.next is None:
+            done = checkpoint.model_copy(update={"since": page.state, "window": None})
+            _write(path, done)
+            return Fetched(pages, number)
+        update = {"pages": number, "next": page.next, "state": page.state}
+        window = window.model_copy(update=update)
+        checkpoint = checkpoint.model_copy(update={"window": window})
+        _write(path, checkpoint)
+
+
+def _read(path: str, name: str) -> Checkpoint:
+    if not storage.exists(path):
+        return Checkpoint(exchange=name)
+    try:
+        checkpoint = Checkpoint.model_validate_json(storage.read_bytes(path))
+    except ValidationError:
+        raise ListError(
+            f"{path}: damaged; restore it, or remove it to fetch everything again"
+        ) from None
+    if checkpoint.exchange != name:
+        raise UsageError(
+            f"{path}: belongs to {checkpoint.exchange}, not to {name}; give each its own folder"
+        )
+    return checkpoint
+
+
+def _write(path: str, checkpoint: Checkpoint) -> None:
+    storage.write_bytes(path, checkpoint.model_dump_json(indent=1).encode() + b"\n", private=True)
+
+
+class FolderExchange:
+    """A plain folder that a partner puts files into: each new or changed one is a page.
+
+    Args:
+        folder: Which folder.
+    """
+
+    def __init__(self, folder: str) -> None:
+        self._folder = folder
+        self.name = f"folder {storage.absolute(folder)}"
+
+    def page(self, since: JsonValue, window: Window) -> Page | None:
+        """Returns the next file that is not known; see `Exchange.page`."""
+        known = window.state if window.pages else since
+        known = known if isinstance(known, dict) else {}
+        below = len(self._folder.rstrip("/")) + 1
+        new = [
+            entry
+            for entry in storage.walk(self._folder)
+            if known.get(entry.path[below:]) != f"{entry.size} {entry.mark}"
+        ]
+        if not new:
+            return None
+        file, *others = new
+        state = {**known, file.path[below:]: f"{file.size} {file.mark}"}
+        suffix = posixpath.splitext(file.path)[1]
+        following = others[0].path[below:] if others else None
+        return Page(_content(file.path), suffix, following, state)
+
+
+def _content(path: str) -> Iterator[bytes]:
+    with storage.open_read(path) as source:
+        while part := source.read(_CHUNK):
+            yield part
+
+
+def utc(time: datetime) -> str:
+    """Returns a time as exchanges want it: ISO 8601, UTC, in seconds."""
+    return f"{time.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"

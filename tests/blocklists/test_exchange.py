@@ -1,0 +1,377 @@
+"""Fetching, against a server on this machine that answers as the published APIs do."""
+
+import base64
+import hashlib
+import json
+import threading
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+
+from ingestgate.assets.errors import ExchangeError, ListError, UsageError
+from ingestgate.blocklists import http_exchanges
+from ingestgate.blocklists.exchange import Fetched, FolderExchange, fetch
+from ingestgate.blocklists.formats.ncmec import NAMESPACE
+from ingestgate.blocklists.http_exchanges import ATTEMPTS, NcmecExchange, StopNciiExchange
+from ingestgate.blocklists.importing import import_files
+from ingestgate.blocklists.store import stored_entries
+
+NOW = datetime(2026, 1, 10, 12, 30, 5, 999, tzinfo=UTC)
+LATER = NOW + timedelta(days=1)
+Answer = tuple[int, dict[str, str], bytes]
+
+
+def md5(text: str) -> str:
+    return hashlib.md5(text.encode()).hexdigest()
+
+
+class Server:
+    """A stand-in; `answers` are given before what `respond` says, `asked` is what came."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[str, dict[str, str], dict[str, str]]] = []
+        self.answers: list[Answer] = []
+        self.respond: Callable[[str, dict[str, str]], Answer] = lambda *_: (404, {}, b"")
+        server = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                split = urlsplit(self.path)
+                query = {name: values[0] for name, values in parse_qs(split.query).items()}
+                server.asked.append((split.path, query, dict(self.headers)))
+                waiting = server.answers
+                status, headers, body = (
+                    waiting.pop(0) if waiting else server.respond(split.path, query)
+                )
+                self.send_response(status)
+                for name, value in {"Content-Length": str(len(body)), **headers}.items():
+                    self.send_header(name, value)
+                self.end_headers()
+                self.wfile.write(body)
+
+            def log_message(self, *_: Any) -> None:
+                pass
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self._server.server_port}/api"
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,))
+        self._thread.start()
+
+    def close(self) -> None:
+        self._server.shutdown()
+        self._thread.join()
+        self._server.server_close()
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    one = Server()
+    yield one
+    one.close()
+
+
+@pytest.fixture
+def slept() -> list[float]:
+    return []
+
+
+# --- NCMEC --------------------------------------------------------------------------------
+
+
+def ncmec_page(*entries: str, following: str = "") -> bytes:
+    paging = f"<paging><next>{following}</next></paging>" if following else ""
+    return (
+        f'<queryResult xmlns="{NAMESPACE}"><images count="{len(entries)}">{"".join(entries)}'
+        f"</images>{paging}</queryResult>"
+    ).encode()
+
+
+def image(id: str, day: int, *, deleted: bool = False) -> str:
+    tag = "deletedImage" if deleted else "image"
+    prints = "" if deleted else f"<fingerprints><md5>{md5(id)}</md5></fingerprints>"
+    return (
+        f'<{tag}><member id="42">M</member><id>{id}</id>'
+        f"<timestamp>2026-01-{day:02}T00:00:00Z</timestamp>{prints}</{tag}>"
+    )
+
+
+PAGES = [
+    [image("a", 3), image("b", 9, deleted=True)],
+    [image("b", 2), image("c", 1)],
+    [image("d", 5), image("a", 6, deleted=True)],
+]
+
+
+def ncmec(path: str, query: dict[str, str]) -> Answer:
+    if path != "/api/v2/entries":
+        return 404, {}, b""
+    at = int(query.get("start", "0"))
+    follows = "&amp;".join(
+        f"{name}={value.replace(':', '%3A')}"
+        for name, value in {**query, "start": str(at + 1)}.items()
+    )
+    last = at == len(PAGES) - 1
+    return 200, {}, ncmec_page(*PAGES[at], following="" if last else f"/v2/entries?{follows}")
+
+
+@pytest.fixture
+def exchange(server: Server, slept: list[float]) -> Iterator[NcmecExchange]:
+    server.respond = ncmec
+    with NcmecExchange(server.url, "user", "secret-word", sleep=slept.append) as one:
+        yield one
+
+
+def checkpoint(folder: Path) -> dict[str, Any]:
+    content: dict[str, Any] = json.loads((folder / "checkpoint.json").read_bytes())
+    return content
+
+
+def entries(folder: Fetched, store: Path) -> set[str]:
+    assert folder.folder is not None
+    import_files(str(store), "p", [folder.folder])
+    return {one.entry_id for _, those in stored_entries(str(store), "p") for one in those}
+
+
+def test_ncmec_window_to_its_end(server: Server, exchange: NcmecExchange, tmp_path: Path) -> None:
+    fetched = fetch(exchange, str(tmp_path / "f"), now=NOW)
+    assert fetched == Fetched(str(tmp_path / "f" / "pages" / "20260110T123005Z"), 3)
+    assert entries(fetched, tmp_path / "s") == {"42/c", "42/d"}  # deletions, in any order
+    assert checkpoint(tmp_path / "f") == {
+        "exchange": f"ncmec {server.url}",
+        "since": "2026-01-10T12:30:05Z",
+        "window": None,
+    }
+    assert server.asked[0][1] == {"from": "1970-01-01T00:00:00Z", "to": "2026-01-10T12:30:05Z"}
+    credentials = base64.b64encode(b"user:secret-word").decode()
+    assert {headers["Authorization"] for *_, headers in server.asked} == {f"Basic {credentials}"}
+    for path in (tmp_path / "f").rglob("*.xml"):
+        assert path.stat().st_mode & 0o777 == 0o600
+    server.asked.clear()
+    fetch(exchange, str(tmp_path / "f"), now=LATER)
+    overlapping = {"from": "2026-01-10T12:20:05Z", "to": "2026-01-11T12:30:05Z"}
+    assert server.asked[0][1] == overlapping
+
+
+@pytest.mark.parametrize(
+    ("bad", "error", "problem"),
+    [
+        ((500, {}, b""), ExchangeError, f"answers 500, {ATTEMPTS} times in a row"),
+        ((401, {}, b""), ExchangeError, "answers 401; check the credentials"),
+        ((418, {}, b""), ExchangeError, "answers 418; ask the partner"),
+        ((302, {"Location": "/x"}, b""), ExchangeError, "answers 302; ask the partner"),
+        ((200, {}, ncmec_page(*PAGES[1])[:-30]), ListError, "not XML"),
+        ((200, {}, b"<html>login</html>"), ListError, "not a queryResult"),
+        ((200, {}, b""), ListError, "not XML"),
+        ((200, {}, ncmec_page(following="https://else.example/v2/entries")), ListError, "next"),
+        ((200, {}, ncmec_page(following="//else.example/v2/entries")), ListError, "next"),
+    ],
+)
+def test_checkpoint_moves_only_when_the_window_is_exhausted(
+    server: Server,
+    exchange: NcmecExchange,
+    tmp_path: Path,
+    bad: Answer,
+    error: type[Exception],
+    problem: str,
+) -> None:
+    folder = tmp_path / "f"
+    server.answers = [ncmec("/api/v2/entries", {"from": "x", "to": "y"}), *[bad] * ATTEMPTS]
+    with pytest.raises(error, match=problem) as caught:
+        fetch(exchange, str(folder), now=NOW)
+    assert "secret-word" not in str(caught.value)
+    assert md5("b") not in str(caught.value)
+    held = checkpoint(folder)
+    assert held["since"] is None
+    assert held["window"]["pages"] == 1
+    assert len(list(folder.rglob("*.xml"))) == 1
+    server.answers.clear()
+    server.asked.clear()
+    fetched = fetch(exchange, str(folder), now=LATER)
+    assert server.asked[0][1] == {"from": "x", "to": "y", "start": "1"}  # the same window
+    assert fetched.pages == 3
+    assert checkpoint(folder)["since"] == "2026-01-10T12:30:05Z"
+    assert entries(fetched, tmp_path / "s") == {"42/c", "42/d"}
+
+
+def test_busy_servers_are_given_the_time_they_ask_for(
+    server: Server, exchange: NcmecExchange, tmp_path: Path, slept: list[float]
+) -> None:
+    server.answers = [
+        (429, {"Retry-After": "7"}, b""),
+        (503, {}, b""),
+        (429, {"Retry-After": "Fri, 01 Jan 1999 00:00:00 GMT"}, b""),
+        (429, {"Retry-After": "99999"}, b""),
+        (429, {"Retry-After": "soon"}, b""),
+    ]
+    assert fetch(exchange, str(tmp_path), now=NOW).pages == 3
+    assert slept == [7.0, 2.0, 0.0, 300.0, 16.0]
+
+
+def test_server_that_hangs_up(
+    server: Server, exchange: NcmecExchange, tmp_path: Path, slept: list[float]
+) -> None:
+    server.answers = [(200, {"Content-Length": "9999"}, b"<queryResult")] * 2
+    assert fetch(exchange, str(tmp_path), now=NOW).pages == 3
+    assert slept == [1.0, 2.0]
+
+
+def test_page_the_server_has_forgotten_begins_the_window_anew(
+    server: Server, exchange: NcmecExchange, tmp_path: Path
+) -> None:
+    server.answers = [ncmec("/api/v2/entries", {}), (500, {}, b"")]
+    server.answers += [(500, {}, b"")] * (ATTEMPTS - 1)
+    with pytest.raises(ExchangeError):
+        fetch(exchange, str(tmp_path), now=NOW)
+    server.answers = [(410, {}, b"")]
+    fetched = fetch(exchange, str(tmp_path), now=LATER)
+    assert fetched == Fetched(str(tmp_path / "pages" / "20260111T123005Z"), 3)
+    server.answers = [ncmec("/api/v2/entries", {}), (410, {}, b"")]
+    with pytest.raises(ListError, match="does not know the page it named"):
+        fetch(exchange, str(tmp_path), now=LATER + timedelta(days=1))
+
+
+def test_pages_without_end_are_refused(
+    server: Server, exchange: NcmecExchange, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(http_exchanges, "MAX_PAGE", 100)
+    with pytest.raises(ExchangeError, match="more than 100 bytes"):
+        fetch(exchange, str(tmp_path), now=NOW)
+
+
+@pytest.mark.parametrize(
+    "url", ["http://hashes.example/api", "https://u:p@hashes.example/", "ftp://hashes.example/"]
+)
+def test_credentials_do_not_travel_in_the_open(url: str) -> None:
+    with pytest.raises(UsageError, match="begins with https://"):
+        NcmecExchange(url, "u", "p")
+
+
+# --- StopNCII -----------------------------------------------------------------------------
+
+RECORDS = [("a", "Active"), ("b", "Active"), ("a", "Withdrawn"), ("c", "Active")]
+
+
+def stopncii(path: str, query: dict[str, str]) -> Answer:
+    if path != "/api/FetchHashes":
+        return 404, {}, b""
+    at = int(query.get("nextPageToken", "t0")[1:])
+    text, status = RECORDS[at]
+    record = {
+        "lastModtimestamp": 1767225600 + at,
+        "signalType": "VideoMD5",
+        "hashValue": md5(text),
+        "hashStatus": status,
+        "caseNumbers": {"1": status},
+    }
+    more = at < len(RECORDS) - 1
+    page = {"count": 1, "hashRecords": [record], "hasMoreRecords": more}
+    page |= {"nextPageToken": f"t{at + 1}" if more else None, "nextSetTimestamp": 1767225700}
+    return 200, {}, json.dumps(page).encode()
+
+
+@pytest.fixture
+def other(server: Server, slept: list[float]) -> Iterator[StopNciiExchange]:
+    server.respond = stopncii
+    with StopNciiExchange(server.url, "key-1", "key-2", sleep=slept.append) as one:
+        yield one
+
+
+def test_stopncii_window_to_its_end(
+    server: Server, other: StopNciiExchange, tmp_path: Path
+) -> None:
+    fetched = fetch(other, str(tmp_path / "f"), now=NOW)
+    assert fetched.pages == 4
+    assert len(entries(fetched, tmp_path / "s")) == 2
+    assert checkpoint(tmp_path / "f")["since"] == 1767225700
+    path, query, headers = server.asked[0]
+    assert (path, query) == ("/api/FetchHashes", {"startTimestamp": "10", "pageSize": "800"})
+    assert headers["Ocp-Apim-Subscription-Key"] == "key-1"
+    assert headers["X-Functions-Key".lower()] == "key-2"
+    server.asked.clear()
+    fetch(other, str(tmp_path / "f"), now=LATER)
+    assert server.asked[0][1]["startTimestamp"] == "1767225700"
+
+
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        ({"hasMoreRecords": None}, "without hasMoreRecords or nextSetTimestamp"),
+        ({"nextSetTimestamp": "1"}, "without hasMoreRecords or nextSetTimestamp"),
+        ({"nextSetTimestamp": 1}, "nextSetTimestamp: lies before what was asked for"),
+        ({"hasMoreRecords": True, "nextPageToken": None}, "nextPageToken: not another page"),
+        ({"hasMoreRecords": True, "nextPageToken": "t1"}, "nextPageToken: not another page"),
+        ({"hashRecords": None}, "not a page of StopNCII's hashes"),
+        ({"hashRecords": [{"hashValue": md5("x"), "hashStatus": "?"}]}, "hashStatus: a status"),
+    ],
+)
+def test_malformed_stopncii_pages(
+    server: Server, other: StopNciiExchange, tmp_path: Path, change: dict[str, Any], problem: str
+) -> None:
+    good = stopncii("/api/FetchHashes", {})
+    bad = json.loads(good[2]) | {"hasMoreRecords": False} | change
+    server.answers = [good, (200, {}, json.dumps(bad).encode())]
+    with pytest.raises(ListError, match=problem) as caught:
+        fetch(other, str(tmp_path), now=NOW)
+    assert md5("x") not in str(caught.value)
+    assert checkpoint(tmp_path)["since"] is None
+    assert fetch(other, str(tmp_path), now=LATER).pages == 4
+
+
+# --- folders ------------------------------------------------------------------------------
+
+
+def test_folder_brings_what_is_new_or_changed(tmp_path: Path) -> None:
+    offered, to = tmp_path / "offered", str(tmp_path / "f")
+    (offered / "below").mkdir(parents=True)
+    (offered / "b.txt").write_text(f"md5 {md5('b')}\n")
+    (offered / "below" / "a").write_text(f"md5 {md5('a')}\n")
+    one = FolderExchange(str(offered))
+    fetched = fetch(one, to, now=NOW)
+    assert fetched.pages == 2
+    assert len(entries(fetched, tmp_path / "s")) == 2
+    assert sorted(path.name for path in Path(str(fetched.folder)).iterdir()) == [
+        "page-000001.txt",
+        "page-000002",
+    ]
+    assert fetch(one, to, now=LATER) == Fetched(None, 0)
+    (offered / "b.txt").write_text(f"md5 {md5('c')}\nmd5 {md5('d')}\n")
+    assert fetch(one, to, now=LATER).pages == 1
+
+
+def test_folder_goes_on_where_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    offered = tmp_path / "offered"
+    offered.mkdir()
+    for name in "abc":
+        (offered / name).write_text(name)
+    one = FolderExchange(str(offered))
+    given = one.page
+    pages = iter([given, given])
+    monkeypatch.setattr(one, "page", lambda *args: next(pages)(*args))
+    with pytest.raises(StopIteration):
+        fetch(one, str(tmp_path / "f"), now=NOW)
+    assert checkpoint(tmp_path / "f")["since"] is None
+    (offered / "c").unlink()  # what was to come is gone
+    fetched = fetch(FolderExchange(str(offered)), str(tmp_path / "f"), now=LATER)
+    assert fetched == Fetched(str(tmp_path / "f" / "pages" / "20260110T123005Z"), 2)
+    assert set(checkpoint(tmp_path / "f")["since"]) == {"a", "b"}
+
+
+def test_folders_of_pages_belong_to_one_exchange(tmp_path: Path) -> None:
+    for name in "ab":
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "x").write_text("x")
+    fetch(FolderExchange(str(tmp_path / "a")), str(tmp_path / "f"), now=NOW)
+    with pytest.raises(UsageError, match="give each its own folder"):
+        fetch(FolderExchange(str(tmp_path / "b")), str(tmp_path / "f"), now=NOW)
+
+
+@pytest.mark.parametrize("content", ["", "{}", "[1]", '{"exchange": "x", "window": {"pages": 1}}'])
+def test_damaged_checkpoint(tmp_path: Path, content: str) -> None:
+    (tmp_path / "checkpoint.json").write_text(content)
+    with pytest.raises(ListError, match=r"checkpoint\.json: damaged; restore it, or remove it"):
+        fetch(FolderExchange(str(tmp_path)), str(tmp_path), now=NOW)
