@@ -36,8 +36,9 @@ class Reason(StrEnum):
     UNSUPPORTED_FORMAT = "unsupported_format"  #: looks like media, but is not on the allow-list
     UNSUPPORTED_MEDIA = "unsupported_media"  #: neither a picture nor a sidecar the policy knows
     LOW_QUALITY = "low_quality"  #: too flat for a perceptual hash to be relied on
-    TIMED_OUT = "timed_out"
-    DECODER_DIED = "decoder_died"
+    TIMED_OUT = "timed_out"  #: the decoder did not end within the time limit
+    OUT_OF_MEMORY = "out_of_memory"  #: the decoder asked for more memory than it may have
+    DECODER_DIED = "decoder_died"  #: it crashed, or broke out of its protocol
     BAD_SOURCE = "bad_source"  #: a source URL that cannot be parsed
     BAD_DECLARED_HASH = "bad_declared_hash"  #: a digest or hash column whose value is not one
     BAD_SIDECAR = "bad_sidecar"  #: a sidecar that should say where the asset is from cannot be read

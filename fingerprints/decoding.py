@@ -219,6 +219,10 @@ def _refusing(media_type: str) -> Iterator[None]:
         raise Unscannable(
             Reason.TOO_MANY_PIXELS, "more pixels than Pillow decodes at most"
         ) from None
+    except MemoryError:
+        raise Unscannable(
+            Reason.OUT_OF_MEMORY, f"{media_type} that takes more memory than there is"
+        ) from None
     except Exception as error:  # noqa: BLE001  (a decoder may raise anything)
         if isinstance(error, EOFError) or "truncated" in str(error).lower():
             raise Unscannable(Reason.TRUNCATED, f"{media_type} that ends too early") from None

@@ -10,10 +10,12 @@ from PIL import Image
 
 from ingestgate.assets.errors import UsageError
 from ingestgate.assets.ledger import PerceptualView
+from ingestgate.assets.verdict import Reason
 from ingestgate.fingerprints.decoding import decode
 from ingestgate.fingerprints.limits import DecodeLimits
 from ingestgate.fingerprints.perceptual import PerceptualHash, perceptual_hashes
 from ingestgate.fingerprints.trimming import layers
+from ingestgate.fingerprints.unscannable import Unscannable
 from ingestgate.fingerprints.views import EXIF_THUMBNAIL, Picture
 
 # Levels of luma, of 256, that a frame must span for there to be anything to see in it.
@@ -78,6 +80,22 @@ class Fingerprinter:
             Unscannable: They are no picture that can be decoded in full within the limits.
         """
         return self._fingerprint(content, colour=self._colour)
+
+    def fingerprint_many(self, contents: Iterable[bytes]) -> list[Fingerprint | Unscannable]:
+        """Returns the fingerprints of several assets, or why one has none, in their order."""
+        return [self._attempt(content) for content in contents]
+
+    def _attempt(self, content: bytes) -> Fingerprint | Unscannable:
+        try:
+            return self.fingerprint(content)
+        except Unscannable as error:
+            return error
+        except MemoryError:
+            return Unscannable(Reason.OUT_OF_MEMORY, "it takes more memory than there is")
+        except Exception as error:  # noqa: BLE001 - whatever a hash raises, the asset is held
+            # The message may quote the asset, so the type alone is passed on.
+            name = type(error).__name__.encode("ascii", "replace").decode()
+            return Unscannable(Reason.INTERNAL_ERROR, f"a hash raised {name}")
 
     def exact(self, content: bytes) -> Fingerprint:
         """Returns the fingerprints by the way through RGB, as the references compute them.

@@ -82,7 +82,7 @@ def run(request: RunRequest, display: ProgressDisplay) -> dict[str, Any]:
     )
     if request.list_state is not None:
         check_remembered(request.list_state, lists.infos, policy.trust.max_change)
-    open_judge(policy, request.lists, lists.digest)
+    isolation = open_judge(policy, request.lists, lists.digest).isolation
     if request.list_state is not None:
         remember(request.list_state, lists.infos)
     recipients = read_recipients(request.recipients)
@@ -90,7 +90,8 @@ def run(request: RunRequest, display: ProgressDisplay) -> dict[str, Any]:
     plan = make_plan(request.inputs, request.format, settings, resume=request.resume)
     with run_lock(settings.evidence), tempfile.TemporaryDirectory(prefix="ingestgate-") as notes:
         error = _do(request, replace(settings, progress=notes), plan, display)
-        report = _report(settings, plan, lists, error, started_at, time.monotonic() - started)
+        seconds = time.monotonic() - started
+        report = _report(settings, plan, lists, error, isolation, started_at, seconds)
         summary.write_report(settings.evidence, report)
     return report
 
@@ -174,6 +175,7 @@ def _report(
     plan: Plan,
     lists: ListSet,
     error: GateError | None,
+    isolation: dict[str, str],
     started_at: datetime,
     seconds: float,
 ) -> dict[str, Any]:
@@ -223,7 +225,7 @@ def _report(
             "evidence": settings.evidence,
         },
         "recipients": list(settings.recipients),
-        "isolation": "pictures are decoded in the worker process",
+        "isolation": isolation,
         "policy": summary.describe_policy(settings),
         "software": summary.software(),
     }

@@ -81,7 +81,7 @@ def _judge(
         yield table
     else:
         samples = reader.read(shard, work, settings.policy.read_options())
-        judged = (row for sample in samples for row in judge.judge(shard.name, sample))
+        judged = judge.judge_all(shard.name, samples)
         done = 0
         for batch in _batches(judged):
             read = min(sum(map(_bytes_read, batch)), size - done)

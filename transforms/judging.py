@@ -5,7 +5,7 @@ them into Beam.
 """
 
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 
@@ -28,6 +28,8 @@ from ingestgate.blocklists.signals import signal_types
 from ingestgate.blocklists.sources import BadSource, is_absent
 from ingestgate.fingerprints.digests import digests
 from ingestgate.fingerprints.fingerprinter import Fingerprint, Fingerprinter
+from ingestgate.fingerprints.isolated import IsolatedFingerprinter
+from ingestgate.fingerprints.limits import DecodeLimits
 from ingestgate.fingerprints.perceptual import perceptual_hashes
 from ingestgate.fingerprints.unscannable import Unscannable
 from ingestgate.fingerprints.views import ORIENTATIONS
@@ -35,6 +37,12 @@ from ingestgate.transforms.policy import Policy, matches_column
 
 _log = logging.getLogger(__name__)
 _matches_column = lru_cache(maxsize=4096)(matches_column)
+
+# What an asset's pictures look like, or why that cannot be told.
+_Look = Fingerprint | Unscannable
+
+_BATCH_SAMPLES = 32
+_BATCH_BYTES = 8 << 20
 
 
 @dataclass(slots=True)
@@ -103,13 +111,27 @@ class Judge:
         }
         names = perceptual | set(policy.perceptual)
         self.needed = frozenset(perceptual)
-        self.fingerprinter = Fingerprinter(names, policy.decode_limits())
+        self.fingerprinter = _fingerprinter(
+            policy.decoder, tuple(sorted(names)), policy.decode_limits(), policy.limits.max_seconds
+        )
         known = perceptual_hashes()
         self.hash_bytes = {name: known[name].bits // 8 for name in sorted(names)}
 
     def check(self, member: Member, provenance: Mapping[str, str]) -> Checked:
         """Runs every check on one asset that has no companions."""
-        return self._check(member, self._check_provenance(provenance))
+        looks = self.fingerprinter.fingerprint_many(self._pictures([member]))
+        return self._check(member, self._check_provenance(provenance), iter(looks))
+
+    @property
+    def isolation(self) -> dict[str, str]:
+        """Where pictures are decoded, and what confines that process, by measure.
+
+        Raises:
+            GateError: There should be a confined process, and it cannot be started.
+        """
+        if isinstance(self.fingerprinter, IsolatedFingerprinter):
+            return {"decoder": "in a process of its own", **self.fingerprinter.measures}
+        return {"decoder": "in the worker process"}
 
     def judge(self, shard: str, sample: Sample) -> list[LedgerRow]:
         """Judges a sample: one row per accountable member.
@@ -117,11 +139,22 @@ class Judge:
         One match removes the whole sample, and so does one asset that cannot be scanned;
         the companions say so in their reason.
         """
+        return list(self.judge_all(shard, [sample]))
+
+    def judge_all(self, shard: str, samples: Iterable[Sample]) -> Iterator[LedgerRow]:
+        """Judges samples, in their order; cheaper than each by itself (see `judge`)."""
+        for batch in _batches(samples):
+            members = [member for sample in batch for member in accountable_members(sample)]
+            looks = iter(self.fingerprinter.fingerprint_many(self._pictures(members)))
+            for sample in batch:
+                yield from self._judge(shard, sample, looks)
+
+    def _judge(self, shard: str, sample: Sample, looks: Iterator[_Look]) -> list[LedgerRow]:
         shared = self._check_provenance(sample.provenance)
         members = accountable_members(sample)
         sidecars, sidecar_findings = self._check_sidecars(sidecar_members(sample))
         shared.findings += sidecar_findings
-        checks = [self._check(member, shared) for member in members]
+        checks = [self._check(member, shared, looks) for member in members]
         verdicts = {check.verdict for check in checks}
         rows = []
         for number, (member, check) in enumerate(zip(members, checks, strict=True)):
@@ -216,7 +249,22 @@ class Judge:
             sidecars.append(Sidecar(member.name, member.position, len(content), computed["sha256"]))
         return tuple(sidecars), findings
 
-    def _check(self, member: Member, shared: Evidence) -> Checked:
+    def _pictures(self, members: Iterable[Member]) -> list[bytes]:
+        """Returns what of the members is decoded, in their order."""
+        return [
+            member.content
+            for member in members
+            if member.content is not None and self._kind(member) is Kind.PICTURE
+        ]
+
+    def _kind(self, member: Member) -> Kind:
+        """Returns as what a member is checked."""
+        if member.kind is Kind.SKIPPED and self.policy.skipped_members == "screen":
+            return kind_of("", member.content or b"", frozenset())
+        return member.kind
+
+    def _check(self, member: Member, shared: Evidence, looks: Iterator[_Look]) -> Checked:
+        """Checks one member; takes its fingerprint from ``looks`` if it is a picture."""
         evidence = Evidence(list(shared.findings), shared.reason, shared.sources, shared.candidates)
         if member.content is None:
             if member.kind is Kind.OTHER:
@@ -226,11 +274,9 @@ class Judge:
                 evidence.hold(Reason.NOTHING_TO_CHECK)
             return Checked(evidence, {}, None, "")
         computed = self._check_digests(member.content, "content", evidence.findings)
-        kind = member.kind
-        if kind is Kind.SKIPPED and self.policy.skipped_members == "screen":
-            kind = kind_of("", member.content, frozenset())
+        kind = self._kind(member)
         self._hold_by_kind(kind, evidence)
-        fingerprint = self._fingerprint(member.content, evidence) if kind is Kind.PICTURE else None
+        fingerprint = self._match(next(looks), evidence) if kind is Kind.PICTURE else None
         media_type = fingerprint.media_type if fingerprint else sniff(member.content)
         return Checked(evidence, computed, fingerprint, media_type)
 
@@ -245,16 +291,11 @@ class Judge:
         elif kind is Kind.SIDECAR and policy.samples_without_picture == "hold":
             evidence.hold(Reason.NO_PICTURE)
 
-    def _fingerprint(self, content: bytes, evidence: Evidence) -> Fingerprint | None:
-        try:
-            fingerprint = self.fingerprinter.fingerprint(content)
-        except Unscannable as error:
-            evidence.hold(error.reason)
-            return None
-        except Exception as error:  # noqa: BLE001 - whatever a check raises, the asset is held
-            # The message may quote the asset, so the type alone is logged.
-            _log.warning("a fingerprint raised %s; the asset is held", type(error).__name__)
-            evidence.hold(Reason.INTERNAL_ERROR)
+    def _match(self, fingerprint: _Look, evidence: Evidence) -> Fingerprint | None:
+        if isinstance(fingerprint, Unscannable):
+            if fingerprint.reason is Reason.INTERNAL_ERROR:
+                _log.warning("%s; the asset is held", fingerprint.detail)
+            evidence.hold(fingerprint.reason)
             return None
         for name in sorted(self.needed):
             views = fingerprint.perceptual[name]
@@ -271,6 +312,30 @@ class Judge:
         if self.policy.low_quality == "hold" and fingerprint.low_quality & self.needed:
             evidence.hold(Reason.LOW_QUALITY)
         return fingerprint
+
+
+@lru_cache(maxsize=1)
+def _fingerprinter(
+    decoder: str, names: tuple[str, ...], limits: DecodeLimits, max_seconds: int
+) -> Fingerprinter | IsolatedFingerprinter:
+    # Judges that differ in other things share the process that decodes for them.
+    if decoder == "in_process":
+        return Fingerprinter(names, limits)
+    return IsolatedFingerprinter(names, limits, timeout_s=max_seconds)
+
+
+def _batches(samples: Iterable[Sample]) -> Iterator[list[Sample]]:
+    """Yields samples by the few, so that little of a shard is held in memory at a time."""
+    batch: list[Sample] = []
+    size = 0
+    for sample in samples:
+        batch.append(sample)
+        size += sum(len(member.content or b"") for member in sample.members)
+        if len(batch) == _BATCH_SAMPLES or size >= _BATCH_BYTES:
+            yield batch
+            batch, size = [], 0
+    if batch:
+        yield batch
 
 
 @lru_cache(maxsize=4096)

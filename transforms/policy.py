@@ -45,6 +45,9 @@ class Limits(_Section):
     """Largest frame, in pixels (width x height)."""
     max_frames: int = Field(_LIMITS.max_frames, ge=1)
     """Most frames or pages."""
+    max_seconds: int = Field(60, ge=1)
+    """Longest time that decoding and fingerprinting may take, in seconds. Not in force with
+    `decoder: in_process`."""
     formats: tuple[str, ...] = tuple(sorted(_LIMITS.formats))
     """Picture formats that are decoded at all, by Pillow's names."""
 
@@ -120,6 +123,10 @@ class Policy(_Section):
     perceptual: tuple[str, ...] = ("pdq", "phash")
     """Perceptual hashes taken and recorded of every picture; those the lists need are taken
     in any case."""
+    decoder: Literal["isolated", "in_process"] = "isolated"
+    """Decode in a confined process, or in the worker itself, where a picture that crashes or
+    takes over a decoder crashes or takes over the worker. For platforms that have no such
+    process; there is no falling back from one to the other."""
     low_quality: Literal["hold", "exact_checks_suffice"] = "hold"
     """A picture too flat for a perceptual hash that a list needs: hold it, or let digests and
     sources decide."""

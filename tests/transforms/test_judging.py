@@ -1,12 +1,15 @@
+import sys
+
 import numpy as np
 import pytest
 from PIL import Image
 
+from ingestgate.assets.errors import GateError
 from ingestgate.assets.shard import Kind, Member, Sample
 from ingestgate.assets.verdict import Reason, Tier, Verdict
 from ingestgate.fingerprints.fingerprinter import Fingerprinter
 from ingestgate.transforms.judging import Judge
-from ingestgate.transforms.policy import Policy
+from ingestgate.transforms.policy import Limits, Policy
 from ingestgate.transforms.settings import open_judge
 from tests.pictures import encoded, jpeg, picture
 from tests.transforms.conftest import LISTED_EXACT, LISTED_NEAR, LISTED_OBSERVED
@@ -154,8 +157,10 @@ def test_what_cannot_be_checked_is_not_admitted(
 
 
 def test_a_check_that_raises_holds_its_asset(
-    judge: Judge, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    lists: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
+    judge = open_judge(Policy(decoder="in_process"), lists)
+
     def broken(self: Fingerprinter, content: bytes) -> None:
         raise RuntimeError("secret content")
 
@@ -196,3 +201,34 @@ def test_a_policy_can_require_a_source(lists: str) -> None:
     judge = open_judge(Policy(require_source=True), lists)
     given = sample(member("a.jpg", jpeg(CLEAN)), url="  ")
     assert outcome(judge, given)[:2] == (Verdict.UNSCANNABLE, Reason.NO_SOURCE)
+
+
+def test_a_decoder_that_cannot_be_started_ends_the_run(
+    lists: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "executable", "/nowhere/python")
+    judge = open_judge(Policy(limits=Limits(max_seconds=59)), lists)
+    with pytest.raises(GateError, match="cannot be started"):
+        judge.judge("shard", sample(member("a.jpg", jpeg(CLEAN))))
+    with pytest.raises(GateError, match="cannot be started"):
+        judge.isolation  # noqa: B018
+
+
+def test_what_isolates_the_decoder_is_said(lists: str, judge: Judge) -> None:
+    assert judge.isolation["decoder"] == "in a process of its own"
+    in_process = open_judge(Policy(decoder="in_process"), lists)
+    assert in_process.isolation == {"decoder": "in the worker process"}
+
+
+def test_many_samples_are_judged_as_each_by_itself(lists: str, judge: Judge) -> None:
+    given = [
+        sample(member("a.jpg", jpeg(seed)), member("b.txt", b"caption", Kind.SIDECAR))
+        for seed in (LISTED_NEAR, CLEAN)
+    ]
+    given.insert(1, sample(member("a.jpg", b""), member("b.jpg", jpeg(CLEAN))))
+    given.insert(1, sample(member("a.jpg", None, Kind.REFERENCE), url="https://a.example/"))
+    given *= 10
+    together = list(judge.judge_all("shard", given))
+    assert together == [row for each in given for row in judge.judge("shard", each)]
+    in_process = open_judge(Policy(decoder="in_process"), lists)
+    assert together == list(in_process.judge_all("shard", given))

@@ -1,0 +1,270 @@
+"""What passes between the gate and the process that decodes for it.
+
+Frames over a stream socket: a nonce of 8 bytes, a length, a payload, which is a list of byte
+strings: assets one way, as many answers the other. The gate draws a nonce for each request and
+takes no answers but those under it, so that neither a delayed nor a prepared answer can become
+another asset's.
+
+The other end of the socket may be in the hands of whoever made the picture. So an answer is
+plain fields, no pickle and no JSON; it is bounded before it is read; and every field is checked.
+Whatever is not exactly an answer is a `ProtocolError`. What no check can tell is a lie: a process
+that was taken over can answer with the hashes of another picture until it is replaced.
+"""
+
+import re
+import socket
+import struct
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple, NoReturn
+
+from ingestgate.assets.ledger import PerceptualView
+from ingestgate.assets.verdict import REASONS, Reason, Verdict
+from ingestgate.fingerprints.fingerprinter import Fingerprint
+from ingestgate.fingerprints.limits import DecodeLimits
+from ingestgate.fingerprints.perceptual import PerceptualHash
+from ingestgate.fingerprints.unscannable import Unscannable
+
+NONCE_BYTES = 8
+
+_FRAME = struct.Struct("<8sQ")  # nonce, bytes of the payload
+_SIZE = struct.Struct("<Q")  # bytes of the item that follows
+_PICTURE = struct.Struct("<IIIB")  # width, height, frames, bytes of the media type
+_HASH = struct.Struct("<BI")  # is of low quality, views
+_VIEW = struct.Struct("<IbB")  # frame, quality, bytes of the view's name
+_REASON = struct.Struct("<BH")  # bytes of the reason, of the detail
+
+_FINGERPRINT, _UNSCANNABLE = b"F", b"U"
+_MEDIA_TYPE = re.compile(rb"[a-z]+/[a-z0-9.+-]+")
+_VIEW_NAME = re.compile(rb"[!-~]{1,64}")
+_DETAIL = re.compile(rb"[\w ,.:;()/+-]{1,500}")
+_REASONS = {reason.value.encode(): reason for reason in REASONS[Verdict.UNSCANNABLE]}
+
+# Far more than any frame has: variants, scalings, with and without borders.
+_VIEWS_PER_FRAME = 64
+
+
+class ProtocolError(Exception):
+    """The other end did not keep to the protocol, or is gone."""
+
+
+def frame_bytes(items: int, content: int) -> int:
+    """Returns the size of the payload of so many items that are so many bytes together."""
+    return items * _SIZE.size + content
+
+
+def send(channel: socket.socket, nonce: bytes, items: Sequence[bytes]) -> None:
+    """Sends a frame.
+
+    Raises:
+        TimeoutError: Not within the time set on the channel.
+        OSError: The other end is gone.
+    """
+    size = frame_bytes(len(items), sum(map(len, items)))
+    parts = [_FRAME.pack(nonce, size)]
+    for item in items:
+        parts += _SIZE.pack(len(item)), item
+    channel.sendall(b"".join(parts))
+
+
+def receive(
+    channel: socket.socket, longest: int, deadline: float | None = None
+) -> tuple[bytes, list[bytes]] | None:
+    """Receives a frame: its nonce and items; None if the other end has ended before it.
+
+    Args:
+        channel: A stream socket.
+        longest: Largest payload that is taken, in bytes.
+        deadline: By `time.monotonic`; None waits for ever.
+
+    Raises:
+        TimeoutError: The frame is not whole by the deadline.
+        ProtocolError: It is longer, ends early, or is none.
+    """
+    head = _receive(channel, _FRAME.size, deadline)
+    if not head:
+        return None
+    if len(head) < _FRAME.size:
+        raise ProtocolError("a frame ends early")
+    nonce, length = _FRAME.unpack(head)
+    if length > longest:
+        raise ProtocolError("a frame is too long")
+    payload = _receive(channel, length, deadline)
+    if len(payload) < length:
+        raise ProtocolError("a frame ends early")
+    return nonce, _items(payload)
+
+
+def _receive(channel: socket.socket, size: int, deadline: float | None) -> memoryview:
+    """Returns the next ``size`` bytes, fewer if the other end has ended."""
+    buffer = memoryview(bytearray(size))
+    received = 0
+    while received < size:
+        if deadline is not None:
+            left = deadline - time.monotonic()
+            if left <= 0:
+                raise TimeoutError
+            channel.settimeout(left)
+        step = channel.recv_into(buffer[received:])
+        if not step:
+            break
+        received += step
+    return buffer[:received]
+
+
+def _items(payload: memoryview) -> list[bytes]:
+    items = []
+    start = 0
+    while start < len(payload):
+        stop = start + _SIZE.size
+        if stop > len(payload):
+            raise ProtocolError("a frame ends within an item")
+        (size,) = _SIZE.unpack(payload[start:stop])
+        start = stop + size
+        if start > len(payload):
+            raise ProtocolError("a frame ends within an item")
+        items.append(bytes(payload[stop:start]))
+    return items
+
+
+class _HashForm(NamedTuple):
+    """How one hash's part of an answer looks: its name, and the bytes of each view's hashes."""
+
+    name: str
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerForm:
+    """What an answer must look like; both ends derive it from the same hashes and limits.
+
+    Attributes:
+        hashes: In the order of their names.
+        limits: What is decoded.
+        longest: Largest answer to one asset, in bytes.
+    """
+
+    hashes: tuple[_HashForm, ...]
+    limits: DecodeLimits
+    longest: int
+
+    @staticmethod
+    def of(hashes: Iterable[PerceptualHash], limits: DecodeLimits) -> "AnswerForm":
+        """Returns the form of answers with these hashes."""
+        forms = tuple(
+            sorted(_HashForm(each.name, each.bits // 8 * each.orientations) for each in hashes)
+        )
+        view = sum(_VIEW.size + 64 + form.size for form in forms)
+        return AnswerForm(forms, limits, 4096 + limits.max_frames * _VIEWS_PER_FRAME * view)
+
+    def encode(self, outcome: Fingerprint | Unscannable) -> bytes:
+        """Returns an outcome as an answer.
+
+        Raises:
+            ProtocolError: It does not have this form: a plug-in's views are not what it said.
+        """
+        if isinstance(outcome, Unscannable):
+            reason, detail = outcome.reason.encode(), outcome.detail.encode()
+            return _UNSCANNABLE + _REASON.pack(len(reason), len(detail)) + reason + detail
+        media_type = outcome.media_type.encode()
+        parts = [
+            _FINGERPRINT,
+            _PICTURE.pack(outcome.width, outcome.height, outcome.frames, len(media_type)),
+            media_type,
+        ]
+        for name, size in self.hashes:
+            views = outcome.perceptual[name]
+            parts.append(_HASH.pack(name in outcome.low_quality, len(views)))
+            for view in views:
+                label = view.view.encode()
+                if len(view.hashes) != size:
+                    raise ProtocolError("a hash is not of the size it should be")
+                parts += _VIEW.pack(view.frame, view.quality, len(label)), label, view.hashes
+        answer = b"".join(parts)
+        if len(answer) > self.longest:
+            raise ProtocolError("an answer is too long")
+        return answer
+
+    def decode(self, answer: bytes) -> Fingerprint | Unscannable:
+        """Returns the outcome that an answer is, if it is one in every detail.
+
+        Raises:
+            ProtocolError: It is not.
+        """
+        fields = _Fields(answer)
+        kind = fields.take(1)
+        outcome = (
+            self._fingerprint(fields)
+            if kind == _FINGERPRINT
+            else _unscannable(fields)
+            if kind == _UNSCANNABLE
+            else _refuse("it is of no known kind")
+        )
+        fields.end()
+        return outcome
+
+    def _fingerprint(self, fields: "_Fields") -> Fingerprint:
+        width, height, frames, length = fields.unpack(_PICTURE)
+        media_type = fields.text(length, _MEDIA_TYPE)
+        if not 0 < width * height <= self.limits.max_pixels:
+            _refuse("its size in pixels is out of range")
+        if not 0 < frames <= self.limits.max_frames:
+            _refuse("its number of frames is out of range")
+        perceptual: dict[str, tuple[PerceptualView, ...]] = {}
+        low_quality = set()
+        for name, size in self.hashes:
+            low, count = fields.unpack(_HASH)
+            if low not in (0, 1) or not count:
+                _refuse("a hash has no views, or a flag that is none")
+            if low:
+                low_quality.add(name)
+            perceptual[name] = tuple(_view(fields, frames, size) for _ in range(count))
+        return Fingerprint(media_type, width, height, frames, perceptual, frozenset(low_quality))
+
+
+class _Fields:
+    """Takes the fields of an answer one after another."""
+
+    def __init__(self, answer: bytes) -> None:
+        self._answer = answer
+        self._next = 0
+
+    def take(self, size: int) -> bytes:
+        start = self._next
+        self._next = start + size
+        if self._next > len(self._answer):
+            _refuse("it ends early")
+        return self._answer[start : self._next]
+
+    def unpack(self, form: struct.Struct) -> tuple[int, ...]:
+        return form.unpack(self.take(form.size))
+
+    def text(self, size: int, pattern: re.Pattern[bytes]) -> str:
+        raw = self.take(size)
+        if not pattern.fullmatch(raw):
+            _refuse("a name in it is none")
+        return raw.decode("ascii")
+
+    def end(self) -> None:
+        if self._next != len(self._answer):
+            _refuse("it goes on behind its end")
+
+
+def _view(fields: _Fields, frames: int, size: int) -> PerceptualView:
+    frame, quality, length = fields.unpack(_VIEW)
+    if frame >= frames or not -1 <= quality <= 100:
+        _refuse("a view's frame or quality is out of range")
+    return PerceptualView(frame, fields.text(length, _VIEW_NAME), quality, fields.take(size))
+
+
+def _unscannable(fields: _Fields) -> Unscannable:
+    reason_size, detail_size = fields.unpack(_REASON)
+    reason: Reason | None = _REASONS.get(fields.take(reason_size))
+    if reason is None:
+        _refuse("its reason is none")
+    return Unscannable(reason, fields.text(detail_size, _DETAIL))
+
+
+def _refuse(problem: str) -> NoReturn:
+    raise ProtocolError(f"an answer is not one: {problem}")
