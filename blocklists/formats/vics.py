@@ -35,7 +35,8 @@ class Vics:
             if found.path == _MEDIA or (found.path == _CASES and "MediaID" in fields):
                 yield _record(fields)
             elif found.path not in (_CASES, ()) or found.value.get("value") is not None:
-                raise ListError(f"{path}, {found.path[-1] if found.path else 'value'}: not an array")
+                name = found.path[-1] if found.path else _CASES[0]
+                raise ListError(f"{path}, {name}: not an array")
             elif found.path == _CASES and any(name in fields for name in (*_HASHES, "Media")):
                 raise fields.refuse("MediaID", "not there, or no array of Media")
 
