@@ -45,7 +45,7 @@ class Limits(_Section):
     """Largest frame, in pixels (width x height)."""
     max_frames: int = Field(_LIMITS.max_frames, ge=1)
     """Most frames or pages."""
-    max_seconds: int = Field(60, ge=1)
+    max_seconds: int = Field(120, ge=1)
     """Longest time that decoding and fingerprinting may take, in seconds. Not in force with
     `decoder: in_process`."""
     formats: tuple[str, ...] = tuple(sorted(_LIMITS.formats))
