@@ -22,7 +22,10 @@ def csv_rows(path: str, source: BinaryIO) -> Iterator[tuple[str, dict[str, str]]
     start, first = next(((n, t) for n, t in numbers if not is_comment(t)), (0, ""))
     if not start:
         return
-    header = [name.strip() for name in next(csv.reader([first]), [])]
+    try:
+        header = [name.strip() for name in next(csv.reader([first]), [])]
+    except csv.Error as error:
+        raise ListError(f"{path}, line {start}, header: not CSV ({error})") from None
     if "" in header or len(set(header)) < len(header):
         raise ListError(f"{path}, line {start}, header: a column without a name, or a name twice")
     reader = csv.reader((text for _, text in numbers), strict=True)
@@ -43,6 +46,8 @@ def csv_rows(path: str, source: BinaryIO) -> Iterator[tuple[str, dict[str, str]]
 
 
 def header_names(head: bytes) -> list[str]:
-    """Returns the column names of what may be CSV, lower-cased, for detection."""
-    lines = first_lines(head)
-    return [name.strip().lower() for name in next(csv.reader(lines[:1]), [])]
+    """Returns the column names of what may be CSV, lower-cased, for detection; else none."""
+    try:
+        return [name.strip().lower() for name in next(csv.reader(first_lines(head)[:1]), [])]
+    except csv.Error:
+        return []

@@ -18,7 +18,7 @@ def data_lines(path: str, source: BinaryIO, remarks: str = "#") -> Iterator[tupl
         ListError: A line is not text.
     """
     for number, line in text_lines(path, source):
-        text = line.strip(" \t\r\n")
+        text = line.strip()
         if text and text[0] not in remarks:
             yield f"line {number}", text
 
@@ -27,4 +27,4 @@ def first_lines(head: bytes) -> list[str]:
     """Returns the lines that begin a file and count, for detection; without the last, cut one."""
     lines = head.decode("utf-8-sig", "replace").splitlines()
     whole = lines[:-1] if len(lines) > 1 else lines
-    return [line.strip() for line in whole if not is_comment(line)]
+    return [line.strip() for line in whole if line.strip() and not is_comment(line)]

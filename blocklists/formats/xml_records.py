@@ -62,7 +62,7 @@ class _Reader:
         self._names: list[str] = []
         self._stack: list[Element] = []
         self._line = self._size = 0
-        self._parser = expat.ParserCreate(namespace_separator=" ")
+        self._parser = expat.ParserCreate("utf-8", " ")
         self._parser.buffer_text = True
         self._parser.StartDoctypeDeclHandler = self._doctype
         self._parser.EntityDeclHandler = self._doctype

@@ -4,14 +4,21 @@ import io
 from collections.abc import Callable
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from ingestgate.assets.errors import ListError
 from ingestgate.blocklists.formats.registry import list_format
 
 MD5 = "0123456789abcdef0123456789abcdef"
-LINES = ("adblock", "domains", "hash-file", "hashed-expressions", "hosts", "imagehash")
+LINES: tuple[str, ...] = (
+    "adblock",
+    "domains",
+    "hash-file",
+    "hashed-expressions",
+    "hosts",
+    "imagehash",
+)
 LINES += ("local-file", "rpz", "urls")
 
 
@@ -57,7 +64,10 @@ def test_files_without_entries_are_refused(read: Callable, name: str) -> None:
 
 @pytest.mark.parametrize("name", LINES)
 @given(content=st.binary(max_size=80) | st.text(max_size=60).map(str.encode))
+@example(content=b"\xc2\xa0")
+@example(content=b"\x0b")
 def test_whatever_comes_is_read_or_refused_with_its_place(name: str, content: bytes) -> None:
+    list_format(name).detect(content)
     read = list_format(name).read("f", io.BytesIO(content))
     problem = ""
     try:
