@@ -39,7 +39,7 @@ def robustness(
     from ingestgate.assets import storage
     from ingestgate.pipeline.robustness import measure
 
-    ctx.obj = "json" if as_json else None
+    ctx.find_root().obj = "json" if as_json else None
     files = [entry.path for entry in storage.walk(images)]
     random.Random(seed).shuffle(files)
 

@@ -36,7 +36,7 @@ def fingerprint(
     from ingestgate.fingerprints.fingerprinter import Fingerprinter
     from ingestgate.fingerprints.limits import DecodeLimits
 
-    ctx.obj = "json" if as_json else None
+    ctx.find_root().obj = "json" if as_json else None
     files = [file for path in paths for file in _files(path)]
     fingerprinter = Fingerprinter(names or ("pdq", "phash"), DecodeLimits())
     for file in files:
