@@ -85,7 +85,7 @@ def run(request: RunRequest, display: ProgressDisplay) -> dict[str, Any]:
     isolation = open_judge(policy, request.lists, lists.digest).isolation
     if request.list_state is not None:
         remember(request.list_state, lists.infos)
-    recipients = read_recipients(request.recipients)
+    recipients = read_recipients(request.recipients) if _seals(request) else ()
     settings = _settings(request, policy, lists, recipients)
     plan = make_plan(request.inputs, request.format, settings, resume=request.resume)
     with run_lock(settings.evidence), tempfile.TemporaryDirectory(prefix="ingestgate-") as notes:
@@ -94,6 +94,11 @@ def run(request: RunRequest, display: ProgressDisplay) -> dict[str, Any]:
         report = _report(settings, plan, lists, error, isolation, started_at, seconds)
         summary.write_report(settings.evidence, report)
     return report
+
+
+def _seals(request: RunRequest) -> bool:
+    # A dry run seals nothing; recipients that are given are looked at all the same.
+    return not request.dry_run or bool(request.recipients)
 
 
 def _settings(

@@ -59,10 +59,9 @@ _FOLDER = click.Path(path_type=str)
 @several(
     "--recipient",
     "recipients",
-    required=True,
     metavar="FILE|age1...",
-    help="Public age "
-    "key that matches are sealed to, or a file of them. Each recipient can open them.",
+    help="Public age key that matches are sealed to, or a file of them; each recipient can "
+    "open them. Only a dry run does without.",
 )
 @click.option(
     "--format",

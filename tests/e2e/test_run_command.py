@@ -97,6 +97,11 @@ def test_a_dry_run_writes_neither_output_nor_quarantine(job: MakeJob, tmp_path: 
     assert report["dry_run"]
     assert report["counts"] == {"admitted": 9, "quarantined": 3, "unscannable": 0}
     assert sorted(path.name for path in gate.root.iterdir()) == ["evidence"]
+    arguments = ("run", "--input", *gate.inputs, *gate.folders, "--lists", gate.lists)
+    assert gate.invoke(*arguments, "--dry-run").exit_code == 0
+    refused = gate.invoke(*arguments)
+    assert refused.exit_code == 2
+    assert "recipient" in refused.stderr
 
 
 def test_two_runs_at_once_on_one_evidence_folder(job: MakeJob, tmp_path: Path) -> None:
