@@ -122,7 +122,7 @@ def compile_list(
         after = Version(info, content.values, content.entries, content.feedback)
         changes = changes_since(open_version(before), after)
         info = info.model_copy(update={"changes": changes})
-    return _write(storage.join(to, f"{id}-{version}"), info, _files(content))
+    return _write(storage.join(to, f"{id}-{version}"), info, _files(content, info.thresholds))
 
 
 def _read(
@@ -259,7 +259,7 @@ def _sorted(values: npt.NDArray[np.uint8], entries: npt.NDArray[np.uint32]) -> S
     return SortedValues(np.ascontiguousarray(values[kept]), entries[kept])
 
 
-def _files(content: Content) -> dict[str, pa.Buffer]:
+def _files(content: Content, thresholds: Mapping[str, int]) -> dict[str, pa.Buffer]:
     files = {tables.ENTRIES: tables.to_ipc([content.entries])}
     if content.feedback is not None:
         batch = pa.RecordBatch.from_arrays([content.feedback], schema=tables.FEEDBACK_SCHEMA)
@@ -271,7 +271,7 @@ def _files(content: Content) -> dict[str, pa.Buffer]:
             from ingestgate.blocklists import hamming
 
             if len(values.values) >= hamming.INDEXED_FROM:
-                index = hamming.build_index(values.values)
+                index = hamming.build_index(values.values, thresholds[name])
                 arrays = [pa.array(words) for words in index]
                 files[tables.index_name(name)] = tables.to_ipc(
                     [pa.RecordBatch.from_arrays([a], schema=tables.WORDS_SCHEMA) for a in arrays]

@@ -1,16 +1,11 @@
 """Exact search for hashes within a Hamming distance: brute force, and a multi-index.
 
-`scan` is the reference. `search_index` is multi-index hashing (Norouzi, Punjani and Fleet,
-"Fast Exact Search in Hamming Space with Multi-Index Hashing", 2014) with per-chunk radii by the
-general pigeonhole principle (Qin et al., "GPH: Similarity Search in Hamming Space", 2018): a
-hash is cut into m chunks of 16 bits, and if radii of chunks add up to at least r - m + 1, every
-hash within distance r of a query is within its chunk's radius in at least one chunk. The
-candidates of the buckets in reach are then compared in full. Both return the same rows.
-
-The index is two flat arrays that can be memory-mapped: per chunk, the rows in order of the
-chunk's value, and where each value's rows begin.
+`scan` is the reference, and `search_index` returns the same: it compares only with the hashes
+that lie near a query in at least one chunk of their bits, see `chunking`.
 """
 
+import functools
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -18,14 +13,14 @@ import numpy.typing as npt
 from numba import njit, types
 from numba.extending import intrinsic
 
-from ingestgate.blocklists.tables import BUCKETS, CHUNK_BITS
+from ingestgate.blocklists import chunking
+from ingestgate.blocklists.chunking import SHARED, HammingIndex, Unsigned, Words
 
-MAX_RADIUS = 2  # a radius of 3 would visit 697 buckets per chunk: scanning is as fast
-INDEXED_FROM = 16384  # entries; below, a scan is faster than looking into the buckets
+INDEXED_FROM = chunking.FEWEST  # hashes
 _START_CAPACITY = 256
+_PASS = 32768  # buckets looked at in one pass: what it notes of them stays in the cache
 
-Words = npt.NDArray[np.uint64]
-Unsigned = npt.NDArray[np.uint32]
+Integers = npt.NDArray[np.int64]
 
 
 class Neighbours(NamedTuple):
@@ -37,21 +32,9 @@ class Neighbours(NamedTuple):
         queries: int64, shape (k,): the first of the queries at that distance.
     """
 
-    rows: npt.NDArray[np.int64]
-    distances: npt.NDArray[np.int64]
-    queries: npt.NDArray[np.int64]
-
-
-class HammingIndex(NamedTuple):
-    """A multi-index over n hashes of m chunks.
-
-    Attributes:
-        starts: uint32, shape (m * 65537,): where each bucket begins within its chunk.
-        rows: uint32, shape (m * n,): per chunk, the rows by bucket.
-    """
-
-    starts: Unsigned
-    rows: Unsigned
+    rows: Integers
+    distances: Integers
+    queries: Integers
 
 
 @intrinsic
@@ -65,7 +48,17 @@ def _ones(typing_context: Any, word: Any) -> Any:
 
 
 @njit(cache=True, nogil=True)
-def _scan(hashes: Words, queries: Words, threshold: int, found: npt.NDArray[np.int64]) -> int:
+def _keep(found: Integers, count: int, row: int, distance: int, query: int) -> int:
+    """Notes a pair if there is room; returns how many there are now."""
+    if count < found.shape[0]:
+        found[count, 0] = row
+        found[count, 1] = distance
+        found[count, 2] = query
+    return count + 1
+
+
+@njit(cache=True, nogil=True)
+def _scan(hashes: Words, queries: Words, threshold: int, found: Integers) -> int:
     count = 0
     words = hashes.shape[1]
     # Two words without a branch tell nearly all pairs apart: 6x faster than asking after one.
@@ -84,49 +77,207 @@ def _scan(hashes: Words, queries: Words, threshold: int, found: npt.NDArray[np.i
                     best = distance
                     nearest = query
         if nearest >= 0:
-            if count < found.shape[0]:
-                found[count, 0] = row
-                found[count, 1] = best
-                found[count, 2] = nearest
-            count += 1
+            count = _keep(found, count, row, best, nearest)
     return count
+
+
+@njit(cache=True, nogil=True, inline="always")
+def _chunk(hashes: Words, row: int, start: int, bits: int) -> Any:
+    """Bits ``start`` to ``start + bits`` of a hash, a uint64."""
+    place = start >> 6
+    shift = start & 63
+    value = hashes[row, place] >> np.uint64(shift)
+    if shift + bits > 64:
+        value |= hashes[row, place + 1] << np.uint64(64 - shift)
+    return value & np.uint64((1 << bits) - 1)
+
+
+@njit(cache=True, nogil=True)
+def _fill(
+    hashes: Words, start: int, bits: int, rows: Unsigned, ends: Unsigned, occupied: Words
+) -> tuple[int, int]:
+    """Sorts rows by their chunk, stably; returns how many buckets are occupied, and rows share.
+
+    Leaves in ``ends``, which comes zeroed, where each bucket ends in ``rows``.
+    """
+    size = hashes.shape[0]
+    for row in range(size):
+        ends[_chunk(hashes, row, start, bits)] += np.uint32(1)
+    begin = np.uint32(0)
+    buckets = 0
+    shared = 0
+    for bucket in range(ends.shape[0]):
+        held = ends[bucket]
+        ends[bucket] = begin
+        begin += held
+        if held:
+            occupied[bucket >> 6] |= np.uint64(1) << np.uint64(bucket & 63)
+            buckets += 1
+            if held > 1:
+                shared += held
+    for row in range(size):
+        value = _chunk(hashes, row, start, bits)
+        rows[ends[value]] = row
+        ends[value] += np.uint32(1)
+    return buckets, shared
+
+
+@njit(cache=True, nogil=True)
+def _link(
+    rows: Unsigned,
+    ends: Unsigned,
+    occupied: Words,
+    ranks: Unsigned,
+    heads: Unsigned,
+    shared: Unsigned,
+) -> None:
+    begin = np.uint32(0)
+    rank = 0
+    place = 0
+    for bucket in range(ends.shape[0]):
+        if not bucket & 63:
+            ranks[bucket >> 6] = rank
+        end = ends[bucket]
+        if end == begin:
+            continue
+        if end - begin == 1:
+            heads[rank] = rows[begin]
+        else:
+            heads[rank] = place | SHARED
+            for at in range(begin, end):
+                shared[place] = rows[at]
+                place += 1
+            shared[place - 1] |= np.uint32(SHARED)
+        rank += 1
+        begin = end
+
+
+@njit(cache=True, nogil=True)
+def _distance(
+    hashes: Words, row: np.uint64, queries: Words, query: int, chunk: int, chunks: Integers
+) -> int:
+    """Distance of a hash to a query; -1 if an earlier chunk finds the pair too."""
+    different = np.empty((1, hashes.shape[1]), np.uint64)
+    distance = 0
+    for word in range(hashes.shape[1]):
+        different[0, word] = hashes[row, np.uint64(word)] ^ queries[query, word]
+        distance += _ones(different[0, word])
+    start = 0
+    for before in range(chunk):
+        bits = chunks[before, 0]
+        if _ones(_chunk(different, 0, start, bits)) <= chunks[before, 1]:
+            return -1
+        start += bits
+    return distance
 
 
 @njit(cache=True, nogil=True)
 def _search(
     hashes: Words,
-    chunks: npt.NDArray[np.uint16],
-    starts: Unsigned,
-    rows: Unsigned,
+    chunks: Integers,
+    flips: Unsigned,
+    occupied: Words,
+    ranks: Unsigned,
+    heads: Unsigned,
+    shared: Unsigned,
     queries: Words,
-    radii: npt.NDArray[np.int64],
     threshold: int,
-    found: npt.NDArray[np.int64],
+    found: Integers,
 ) -> int:
+    """Finds every pair once.
+
+    Works in passes over short arrays, without branches that depend on what was read: so that
+    many reads from memory are under way at once.
+
+    Args:
+        hashes: uint64, shape (n, words).
+        chunks: int64, shape (m, 6): bits, radius, range in ``flips``, heads, shared.
+        flips: uint32: per chunk, what to flip in a query's value.
+        occupied: Of the index, as are the next three.
+        ranks: Likewise.
+        heads: Likewise.
+        shared: Likewise.
+        queries: uint64, shape (k, words).
+        threshold: Largest distance that counts.
+        found: int64, shape (capacity, 3): takes row, distance and query of each pair.
+
+    Returns:
+        The number of pairs, also of those beyond the capacity.
+    """
+    most = 1
+    for chunk in range(chunks.shape[0]):
+        most = max(most, chunks[chunk, 3] - chunks[chunk, 2])
+    block = max(1, _PASS // most)  # queries at a time
+    room = most * block + 1  # one more, for what is written and not kept
+    buckets = np.empty(room, np.uint32)
+    rows = np.empty(room, np.uint32)
+    several = np.empty(room, np.uint32)
+    ends = np.zeros((3, block + 1), np.int64)  # of each query's buckets, rows and several
+    second = min(hashes.shape[1] - 1, 1)
+    two_words = np.uint64(-second)  # no bits, if there is but one word
     count = 0
-    size = hashes.shape[0]
-    for query in range(queries.shape[0]):
-        for chunk in range(radii.shape[0]):
-            for first in range(-1, CHUNK_BITS if radii[chunk] >= 1 else 0):
-                # -1 flips no bit; a second flip lies below the first, and none without one.
-                for second in range(-1, max(first, 0) if radii[chunk] >= 2 else 0):
-                    flipped = 0
-                    if first >= 0:
-                        flipped ^= 1 << first
-                    if second >= 0:
-                        flipped ^= 1 << second
-                    bucket = chunk * (BUCKETS + 1) + (np.int64(chunks[query, chunk]) ^ flipped)
-                    for place in range(starts[bucket], starts[bucket + 1]):
-                        row = np.int64(rows[chunk * size + place])
-                        distance = 0
-                        for word in range(hashes.shape[1]):
-                            distance += _ones(hashes[row, word] ^ queries[query, word])
+    start = 0
+    first_word = np.uint64(0)
+    first_head = np.uint64(0)
+    first_shared = np.uint64(0)
+    for chunk in range(chunks.shape[0]):
+        bits = chunks[chunk, 0]
+        for begin in range(0, queries.shape[0] if chunks[chunk, 1] >= 0 else 0, block):
+            size = min(block, queries.shape[0] - begin)
+            hit = np.uint64(0)
+            for number in range(size):
+                value = _chunk(queries, begin + number, start, bits)
+                for place in range(chunks[chunk, 2], chunks[chunk, 3]):
+                    bucket = value ^ np.uint64(flips[place])
+                    word = occupied[first_word + (bucket >> np.uint64(6))]
+                    buckets[hit] = bucket
+                    hit += (word >> (bucket & np.uint64(63))) & np.uint64(1)
+                ends[0, number + 1] = hit
+            alone = np.uint64(0)
+            many = np.uint64(0)
+            for number in range(size):
+                for place in range(ends[0, number], ends[0, number + 1]):
+                    bucket = np.uint64(buckets[place])
+                    at = first_word + (bucket >> np.uint64(6))
+                    below = (np.uint64(1) << (bucket & np.uint64(63))) - np.uint64(1)
+                    rank = np.uint64(ranks[at]) + np.uint64(_ones(occupied[at] & below))
+                    head = heads[first_head + rank]
+                    rows[alone] = head
+                    several[many] = head & np.uint32(SHARED - 1)
+                    is_shared = np.uint64(head >> np.uint32(31))
+                    alone += np.uint64(1) - is_shared
+                    many += is_shared
+                ends[1, number + 1] = alone
+                ends[2, number + 1] = many
+            for number in range(size):
+                query = begin + number
+                lead = queries[query, 0]
+                next_lead = queries[query, second]
+                for place in range(ends[1, number], ends[1, number + 1]):
+                    row = np.uint64(rows[place])
+                    distance = _ones(hashes[row, 0] ^ lead)
+                    distance += _ones((hashes[row, second] ^ next_lead) & two_words)
+                    if distance <= threshold:
+                        distance = _distance(hashes, row, queries, query, chunk, chunks)
+                        if 0 <= distance <= threshold:
+                            count = _keep(found, count, row, distance, query)
+                for place in range(ends[2, number], ends[2, number + 1]):
+                    at = first_shared + np.uint64(several[place])
+                    last = False
+                    while not last:
+                        row = np.uint64(shared[at]) & np.uint64(SHARED - 1)
+                        last = shared[at] >= np.uint32(SHARED)
+                        at += np.uint64(1)
+                        distance = _ones(hashes[row, 0] ^ lead)
+                        distance += _ones((hashes[row, second] ^ next_lead) & two_words)
                         if distance <= threshold:
-                            if count < found.shape[0]:
-                                found[count, 0] = row
-                                found[count, 1] = distance
-                                found[count, 2] = query
-                            count += 1
+                            distance = _distance(hashes, row, queries, query, chunk, chunks)
+                            if 0 <= distance <= threshold:
+                                count = _keep(found, count, row, distance, query)
+        start += bits
+        first_word += np.uint64((1 << bits) >> 6)
+        first_head += np.uint64(chunks[chunk, 4])
+        first_shared += np.uint64(chunks[chunk, 5])
     return count
 
 
@@ -153,36 +304,40 @@ def scan(hashes: Words, queries: Words, threshold: int) -> Neighbours:
     return Neighbours(*found[:count].T)
 
 
-def build_index(hashes: npt.NDArray[np.uint8]) -> HammingIndex:
-    """Builds the multi-index of hashes, uint8 of shape (n, width), width even."""
-    chunks = hashes.view("<u2")
-    size, parts = chunks.shape
-    starts = np.zeros((parts, BUCKETS + 1), np.uint32)
-    rows = np.empty((parts, size), np.uint32)
-    for part in range(parts):
-        values = np.ascontiguousarray(chunks[:, part])
-        rows[part] = np.argsort(values, kind="stable")
-        np.cumsum(np.bincount(values, minlength=BUCKETS), out=starts[part, 1:])
-    return HammingIndex(starts.reshape(-1), rows.reshape(-1))
+def build_index(
+    hashes: npt.NDArray[np.uint8], threshold: int, bits: Sequence[int] | None = None
+) -> HammingIndex:
+    """Builds the multi-index of hashes.
 
-
-def radii(width: int, threshold: int) -> npt.NDArray[np.int64]:
-    """Returns each chunk's radius: as equal as can be, adding up to threshold - chunks + 1.
-
-    A chunk of radius -1 need not be looked at.
+    Args:
+        hashes: uint8, shape (n, width); n at most `chunking.MAX_HASHES`.
+        threshold: The largest distance that is to be fast; any other works too.
+        bits: Of each chunk, where not what suits number, width and threshold best.
     """
-    parts = 8 * width // CHUNK_BITS
-    base, larger = divmod(threshold - parts + 1, parts)
-    spread = np.full(parts, max(base, -1), np.int64)
-    if base >= -1:
-        spread[:larger] += 1
-    return spread
+    size, width = hashes.shape
+    words = as_words(hashes)
+    rows = np.empty(size, np.uint32)
+    layout = []
+    parts: list[tuple[Unsigned, ...]] = []
+    start = 0
+    for chunk in bits or chunking.chunk_bits(width, size, threshold):
+        ends = np.zeros(1 << chunk, np.uint32)
+        occupied = np.zeros(len(ends) // 64, np.uint64)
+        buckets, sharing = _fill(words, start, chunk, rows, ends, occupied)
+        ranks = np.empty(len(occupied), np.uint32)
+        heads = np.empty(buckets, np.uint32)
+        shared = np.empty(sharing, np.uint32)
+        _link(rows, ends, occupied, ranks, heads, shared)
+        layout += [chunk, buckets, sharing]
+        parts.append((occupied.view(np.uint32), ranks, heads, shared))
+        start += chunk
+    return HammingIndex(np.array(layout, np.uint32), *map(np.concatenate, zip(*parts, strict=True)))
 
 
 def search_index(
     hashes: npt.NDArray[np.uint8], index: HammingIndex, queries: Words, threshold: int
 ) -> Neighbours:
-    """Finds the same rows as `scan`, through the index where its radii stay small.
+    """Finds the same rows as `scan`, through the index where that is faster.
 
     Args:
         hashes: uint8, shape (n, width): what the index was built from.
@@ -190,23 +345,57 @@ def search_index(
         queries: uint64, shape (k, words).
         threshold: Largest distance, in bits, that counts.
     """
-    words = as_words(hashes)
-    reach = radii(hashes.shape[1], threshold)
-    if reach.max() > MAX_RADIUS:
-        return scan(words, queries, threshold)
-    used = np.flatnonzero(reach >= 0)
-    reach = reach[: len(used)]  # the chunks in use come first
-    chunks = queries.view("<u2")
+    layout = index.layout.reshape(-1, 3)
+    radii = chunking.radii(tuple(layout[:, 0].tolist()), len(hashes), threshold)
+    if radii is None:
+        return scan(as_words(hashes), queries, threshold)
+    return _nearest(find_pairs(hashes, index, queries, threshold, radii))
+
+
+def find_pairs(
+    hashes: npt.NDArray[np.uint8],
+    index: HammingIndex,
+    queries: Words,
+    threshold: int,
+    radii: Sequence[int],
+) -> Integers:
+    """Finds every pair within the threshold, through the index.
+
+    Args:
+        hashes: uint8, shape (n, width): what the index was built from.
+        index: Their index.
+        queries: uint64, shape (k, words).
+        threshold: Largest distance, in bits, that counts.
+        radii: Of each chunk, see `chunking.radii`.
+
+    Returns:
+        int64, shape (pairs, 3): row, distance and query of each pair, in no order.
+    """
+    layout = index.layout.astype(np.int64).reshape(-1, 3)
+    chunks, flips = _plan(tuple(layout[:, 0].tolist()), tuple(radii))
+    chunks = np.column_stack([chunks, layout[:, 1:]])
+    arrays = (index.occupied.view(np.uint64), index.ranks, index.heads, index.shared)
+    for array in arrays:
+        array.flags.writeable = False
+    arguments = (as_words(hashes), chunks, flips, *arrays, queries, threshold)
     found = np.empty((_START_CAPACITY, 3), np.int64)
-    arguments = (words, chunks, index.starts, index.rows, queries, reach, threshold)
     count = _search(*arguments, found)
     if count > len(found):
         found = np.empty((count, 3), np.int64)
         _search(*arguments, found)
-    return _nearest(found[:count])
+    return found[:count]
 
 
-def _nearest(found: npt.NDArray[np.int64]) -> Neighbours:
+@functools.lru_cache(maxsize=64)
+def _plan(bits: tuple[int, ...], radii: tuple[int, ...]) -> tuple[Integers, Unsigned]:
+    """Returns bits, radius and range of flips of each chunk, and all flips in one array."""
+    per_chunk = [chunking.flips(*one) for one in zip(bits, radii, strict=True)]
+    ends = np.cumsum([len(one) for one in per_chunk])
+    starts = np.concatenate([[0], ends[:-1]])
+    return np.column_stack([bits, radii, starts, ends]), np.concatenate(per_chunk)
+
+
+def _nearest(found: Integers) -> Neighbours:
     """Keeps of each row the smallest distance, and of those the first query."""
     order = np.lexsort((found[:, 2], found[:, 1], found[:, 0]))
     found = found[order]

@@ -18,7 +18,7 @@ from ingestgate.assets.verdict import Action, SignalKind
 from ingestgate.blocklists import tables
 from ingestgate.blocklists.exemptions import Exemption, exemption_in_force
 from ingestgate.blocklists.manifest import MANIFEST, ListInfo, check_threshold, read_manifest
-from ingestgate.blocklists.matching import Index, Matcher, OpenList
+from ingestgate.blocklists.matching import Matcher, OpenList
 from ingestgate.blocklists.signals import signal_type
 from ingestgate.blocklists.trust import ANYBODY, SIDE_FILES, Trust
 
@@ -231,10 +231,8 @@ def _open_list(found: _Found, *, verify: bool) -> OpenList:
             continue
         if name not in info.thresholds:
             raise ListError(f"{directory}: no threshold for {name}; compile the list again")
-        index = tables.index_name(name)
-        if tables.file_name(index) in info.files:
-            lengths = tables.index_lengths(count, signal.width)
-            indexes[name] = Index(*files.words(index, lengths))
+        if tables.file_name(tables.index_name(name)) in info.files:
+            indexes[name] = files.index(name, signal.width)
     url_hosts = None
     if "url" in info.counts:
         url_hosts = files.sorted_values(tables.URL_HOSTS, signal_type("url").width, None, 0)

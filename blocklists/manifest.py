@@ -19,7 +19,7 @@ from ingestgate.assets.verdict import Action, SignalKind
 from ingestgate.blocklists.signals import signal_type
 
 MANIFEST = "list.json"
-FORMAT_VERSION = "1.0"
+FORMAT_VERSION = "1.1"
 LIST_ID = r"[A-Za-z0-9](?:[A-Za-z0-9._\-]{0,62}[A-Za-z0-9])?"
 DomainScope = Literal["subdomains", "exact"]
 Sha256 = Annotated[str, Field(pattern=r"\A[0-9a-f]{64}\z")]

@@ -15,6 +15,7 @@ import pyarrow as pa
 
 from ingestgate.assets.errors import UsageError
 from ingestgate.assets.verdict import Finding, SignalKind
+from ingestgate.blocklists.chunking import HammingIndex
 from ingestgate.blocklists.columns import decode_hex, source_hosts
 from ingestgate.blocklists.manifest import ListInfo
 from ingestgate.blocklists.signals import SignalType, signal_type
@@ -35,13 +36,6 @@ MAX_FINDINGS = 64  # per list, signal type and asset
 _SOURCE_WIDTH = 32
 
 
-class Index(NamedTuple):
-    """The arrays of a perceptual signal's multi-index, see `hamming.HammingIndex`."""
-
-    starts: npt.NDArray[np.uint32]
-    rows: npt.NDArray[np.uint32]
-
-
 @dataclass(frozen=True)
 class OpenList:
     """One list, opened.
@@ -57,7 +51,7 @@ class OpenList:
 
     info: ListInfo
     values: dict[str, SortedValues]
-    indexes: dict[str, Index]
+    indexes: dict[str, HammingIndex]
     url_hosts: SortedValues | None
     entries: pa.RecordBatch
     feedback: pa.Array | None = None
@@ -187,8 +181,7 @@ class Matcher:
             table = one.values[name]
             threshold = one.info.thresholds[name]
             if name in one.indexes:
-                index = hamming.HammingIndex(*one.indexes[name])
-                near = hamming.search_index(table.values, index, queries, threshold)
+                near = hamming.search_index(table.values, one.indexes[name], queries, threshold)
             else:
                 near = hamming.scan(hamming.as_words(table.values), queries, threshold)
             seen: set[int] = set()

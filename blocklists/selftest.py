@@ -7,10 +7,11 @@ import numpy as np
 
 from ingestgate.assets.errors import SelfTestError
 from ingestgate.assets.verdict import SignalKind
+from ingestgate.blocklists.chunking import HammingIndex
 from ingestgate.blocklists.compiling import build, describe
 from ingestgate.blocklists.entries import Entry
 from ingestgate.blocklists.listset import ListSet
-from ingestgate.blocklists.matching import Index, OpenList
+from ingestgate.blocklists.matching import OpenList
 from ingestgate.blocklists.signals import signal_type, signal_types
 from ingestgate.blocklists.sources import expression_digest, parse_source, url_expression
 
@@ -40,8 +41,11 @@ def self_test() -> None:
     # numba takes half a second to import, which is not for everybody who imports this module.
     from ingestgate.blocklists import hamming
 
-    indexes = {name: Index(*hamming.build_index(content.values[name].values)) for name in near}
-    ways: tuple[dict[str, Index], ...] = ({}, indexes)
+    indexes = {
+        name: hamming.build_index(content.values[name].values, info.thresholds[name])
+        for name in near
+    }
+    ways: tuple[dict[str, HammingIndex], ...] = ({}, indexes)
     for one in ways:  # by scanning, and through the index
         _check(ListSet([OpenList(info, tables, one, content.url_hosts, content.entries)]), values)
 

@@ -4,7 +4,9 @@
   entry table), sorted by value, then entry;
 - ``url.hosts.arrow``: SHA-256 of each host that a listed URL lies on, sorted: the paths of
   URLs on other hosts need not be looked at;
-- ``<signal>.index.arrow``: the multi-index of a perceptual hash, see `hamming`;
+- ``<signal>.chunks.arrow``: the multi-index of a perceptual hash, see `chunking`: a record batch
+  per array, of one column ``value`` (uint32); without it (and with ``<signal>.index.arrow``, the
+  multi-index of form 1.0), hashes are compared one by one;
 - ``entries.arrow``: columns ``entry_id`` and ``category``, sorted;
 - ``feedback.arrow``, where partners passed any on: column ``feedback``, row by row of the entry
   table.
@@ -20,6 +22,7 @@ import pyarrow as pa
 
 from ingestgate.assets import storage
 from ingestgate.assets.errors import ListError
+from ingestgate.blocklists.chunking import HammingIndex, index_lengths
 from ingestgate.blocklists.manifest import ListFile
 
 ENTRIES = "entries"
@@ -33,8 +36,6 @@ ENTRY_SCHEMA = pa.schema(
 FEEDBACK = "feedback"
 FEEDBACK_SCHEMA = pa.schema([pa.field("feedback", pa.large_string(), nullable=False)])
 WORDS_SCHEMA = pa.schema([pa.field("value", pa.uint32(), nullable=False)])
-CHUNK_BITS = 16  # of a multi-index
-BUCKETS = 1 << CHUNK_BITS
 _DAMAGED = "is damaged; copy the list again from where it was compiled, or compile it again"
 
 
@@ -45,13 +46,7 @@ def file_name(table: str) -> str:
 
 def index_name(signal: str) -> str:
     """Returns the name of the table that holds a perceptual signal's multi-index."""
-    return f"{signal}.index"
-
-
-def index_lengths(count: int, width: int) -> tuple[int, int]:
-    """Returns the lengths of an index's arrays for ``count`` hashes of ``width`` bytes."""
-    parts = 8 * width // CHUNK_BITS
-    return parts * (BUCKETS + 1), parts * count
+    return f"{signal}.chunks"
 
 
 def values_schema(width: int, *, with_entry: bool = True) -> pa.Schema:
@@ -194,16 +189,22 @@ class TableFiles:
             raise self._refuse(table, f"holds {batch.num_rows} rows, list.json says {count}")
         return batch
 
-    def words(self, table: str, lengths: tuple[int, ...]) -> list[npt.NDArray[np.uint32]]:
-        """Returns arrays of uint32, one per record batch, of the given lengths.
+    def index(self, signal: str, width: int) -> HammingIndex:
+        """Returns the multi-index of a perceptual signal.
+
+        Args:
+            signal: Its name.
+            width: Bytes of one hash.
 
         Raises:
             ListError: The file is not what it must be.
         """
-        batches = self._batches(table, WORDS_SCHEMA, len(lengths))
-        if tuple(batch.num_rows for batch in batches) != lengths:
+        table = index_name(signal)
+        batches = self._batches(table, WORDS_SCHEMA, len(HammingIndex._fields))
+        index = HammingIndex(*(_unsigned(batch.column(0)) for batch in batches))
+        if tuple(len(array) for array in index) != index_lengths(index.layout, width):
             raise self._refuse(table, "has not the size its list needs; compile it again")
-        return [_unsigned(batch.column(0)) for batch in batches]
+        return index
 
     def _batches(self, table: str, schema: pa.Schema, count: int) -> list[pa.RecordBatch]:
         buffer = self._open(table)

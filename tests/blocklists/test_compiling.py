@@ -129,8 +129,8 @@ def test_large_perceptual_lists_carry_an_index(
 ) -> None:
     monkeypatch.setattr(hamming, "INDEXED_FROM", 2)
     info = compiled(pdq=f"{'01' * 32}\n{'02' * 32}", phash="01" * 8)
-    assert "pdq.index.arrow" in info.files
-    assert "phash.index.arrow" not in info.files
+    assert "pdq.chunks.arrow" in info.files
+    assert "phash.chunks.arrow" not in info.files
 
 
 @pytest.mark.parametrize(

@@ -4,16 +4,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ingestgate.blocklists.chunking import chunk_bits, index_lengths, radii
 from ingestgate.blocklists.hamming import (
-    MAX_RADIUS,
     Neighbours,
     as_words,
     build_index,
-    radii,
+    find_pairs,
     scan,
     search_index,
 )
-from ingestgate.blocklists.tables import index_lengths
 
 Hashes = npt.NDArray[np.uint8]
 
@@ -60,19 +59,55 @@ def around(
     return hashes, queries
 
 
+SHAPES = [
+    *((8, threshold) for threshold in (0, 1, 3, 8, 10, 12, 20)),
+    *((16, threshold) for threshold in (5, 16)),
+    *((24, threshold) for threshold in (11, 25)),
+    *((32, threshold) for threshold in (0, 15, 31, 33, 60)),
+    (144, 90),
+]
+
+
 @settings(deadline=None, max_examples=150)
-@given(
-    st.integers(0, 2**32),
-    st.sampled_from([(8, 0), (8, 3), (8, 8), (8, 10), (8, 12), (32, 0), (32, 15), (32, 31)]),
-    st.integers(0, 40),
-)
+@given(st.integers(0, 2**32), st.sampled_from(SHAPES), st.integers(0, 40))
 def test_scan_and_index_equal_brute_force(seed: int, shape: tuple[int, int], size: int) -> None:
     width, threshold = shape
     hashes, queries = around(np.random.default_rng(seed), width, threshold, size)
     expected = brute_force(hashes, queries, threshold)
     assert as_rows(scan(as_words(hashes), as_words(queries), threshold)) == expected
-    index = build_index(hashes)
+    index = build_index(hashes, threshold)
     assert as_rows(search_index(hashes, index, as_words(queries), threshold)) == expected
+
+
+def all_pairs(hashes: Hashes, queries: Hashes, threshold: int) -> list[tuple[int, int, int]]:
+    """Every row, distance and query within the threshold."""
+    return sorted(
+        (row, distance, query)
+        for query in range(len(queries))
+        for row, distance, _ in brute_force(hashes, queries[query : query + 1], threshold)
+    )
+
+
+@settings(deadline=None, max_examples=150)
+@given(
+    st.integers(0, 2**32),
+    st.integers(0, 60),
+    st.lists(st.integers(8, 16), min_size=4, max_size=7),
+    st.data(),
+)
+def test_every_pair_comes_once_whatever_the_plan(
+    seed: int, size: int, bits: list[int], data: st.DataObject
+) -> None:
+    rng = np.random.default_rng(seed)
+    bits = [*bits[:3], 64 - sum(bits[:3])] if sum(bits[:3]) >= 38 else [16] * 4
+    spread = [data.draw(st.integers(-1, 4)) for _ in bits]
+    threshold = sum(radius + 1 for radius in spread) - 1
+    if threshold < 0:
+        spread[0] = threshold = 0
+    hashes, queries = around(rng, 8, threshold, size)
+    hashes = hashes[rng.integers(0, max(size, 1), size)]  # duplicates share buckets
+    found = find_pairs(hashes, build_index(hashes, 0, bits), as_words(queries), threshold, spread)
+    assert sorted(map(tuple, found.tolist())) == all_pairs(hashes, queries, threshold)
 
 
 def skewed(rng: np.random.Generator, size: int) -> Hashes:
@@ -88,7 +123,27 @@ def test_skewed_hashes_and_more_matches_than_expected() -> None:
     queries = as_words(hashes[:4].copy())
     by_scan = as_rows(scan(as_words(hashes), queries, 31))
     assert len(by_scan) > 300
-    assert as_rows(search_index(hashes, build_index(hashes), queries, 31)) == by_scan
+    index = build_index(hashes, 31)
+    assert index.shared.size
+    assert as_rows(search_index(hashes, index, queries, 31)) == by_scan
+
+
+def test_more_queries_than_one_pass_takes() -> None:
+    rng = np.random.default_rng(6)
+    hashes = rng.integers(0, 256, (500, 32), np.uint8)
+    queries = hashes[rng.integers(0, 500, 700)]
+    found = find_pairs(hashes, build_index(hashes, 31), as_words(queries), 31, plan(31))
+    assert sorted(map(tuple, found.tolist())) == sorted(
+        (row, 0, query)
+        for query in range(700)
+        for row in np.flatnonzero((hashes == queries[query]).all(axis=1)).tolist()
+    )
+
+
+def plan(threshold: int) -> tuple[int, ...]:
+    found = radii(chunk_bits(32, 0, threshold), 0, threshold)
+    assert found is not None
+    return found
 
 
 def test_each_boundary_distance() -> None:
@@ -98,48 +153,41 @@ def test_each_boundary_distance() -> None:
         hashes = flipped(query[0], rng.permutation(256)[:distance]).reshape(1, 32)
         expected = [(0, distance, 0)] if distance <= 31 else []
         assert as_rows(scan(as_words(hashes), as_words(query), 31)) == expected
-        assert as_rows(search_index(hashes, build_index(hashes), as_words(query), 31)) == expected
+        assert (
+            as_rows(search_index(hashes, build_index(hashes, 31), as_words(query), 31)) == expected
+        )
 
 
-@pytest.mark.parametrize("width", [8, 16, 32, 144])
-def test_radii_satisfy_the_general_pigeonhole_principle(width: int) -> None:
-    chunks = width * 8 // 16
-    for threshold in range(width * 4 + 1):
-        spread = radii(width, threshold)
-        assert len(spread) == chunks
-        assert spread.min() >= -1
-        assert spread.sum() >= threshold - chunks + 1
-        assert (np.diff(spread) <= 0).all()  # the chunks to look at come first
-
-
-@pytest.mark.parametrize("radius", [0, 1, 2])
+@pytest.mark.parametrize("radius", [0, 1, 2, 3, 4])
 def test_each_chunk_is_looked_at_within_its_whole_radius(radius: int) -> None:
     rng = np.random.default_rng(radius)
     threshold = 4 * radius + 3
-    assert radii(8, threshold).tolist() == [radius] * 4
     query = rng.integers(0, 256, (1, 8), np.uint8)
+    as_bits = np.arange(64) ^ 7  # numpy's order of bits against a word's
     for chunk in range(4):
         others = [bit for bit in range(64) if bit // 16 != chunk]
         for distance in range(radius + 1):
             # No other chunk is within its radius, so only this one's buckets can find it.
             near = rng.permutation(16)[:distance] + 16 * chunk
             far = [bit for at in range(3) for bit in others[16 * at : 16 * at + radius + 1]]
-            hashes = flipped(query[0], np.array([*near, *far])).reshape(1, 8)
-            expected = [(0, distance + 3 * (radius + 1), 0)]
-            assert (
-                as_rows(search_index(hashes, build_index(hashes), as_words(query), threshold))
-                == expected
-            )
+            hashes = flipped(query[0], as_bits[[*near, *far]]).reshape(1, 8)
+            index = build_index(hashes, threshold, [16] * 4)
+            found = find_pairs(hashes, index, as_words(query), threshold, [radius] * 4)
+            assert found.tolist() == [[0, distance + 3 * (radius + 1), 0]]
 
 
 def test_large_thresholds_fall_back_to_the_scan() -> None:
-    assert radii(8, 12).max() > MAX_RADIUS
     hashes, queries = around(np.random.default_rng(3), 8, 32, 50)
+    index = build_index(hashes, 8)
+    assert radii(tuple(index.layout[::3].tolist()), 50, 32) is None
     expected = brute_force(hashes, queries, 32)
-    assert as_rows(search_index(hashes, build_index(hashes), as_words(queries), 32)) == expected
+    assert as_rows(search_index(hashes, index, as_words(queries), 32)) == expected
 
 
-def test_index_has_the_stated_lengths() -> None:
-    index = build_index(np.zeros((7, 32), np.uint8))
-    assert (len(index.starts), len(index.rows)) == index_lengths(7, 32)
-    assert index.starts[:3].tolist() == [0, 7, 7]
+@pytest.mark.parametrize("size", [0, 1, 7])
+def test_index_has_the_stated_lengths(size: int) -> None:
+    index = build_index(np.zeros((size, 32), np.uint8), 31)
+    assert tuple(len(array) for array in index) == index_lengths(index.layout, 32)
+    chunks = len(index.layout) // 3
+    assert len(index.heads) == (chunks if size else 0)
+    assert len(index.shared) == (chunks * size if size > 1 else 0)

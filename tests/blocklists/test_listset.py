@@ -189,17 +189,17 @@ def test_index_of_another_size(
 ) -> None:
     monkeypatch.setattr(hamming, "INDEXED_FROM", 1)
     compiled(phash="01" * 8)
-    assert opened().lists[0].indexes["phash"].rows.tolist() == [0] * 4
+    assert opened().lists[0].indexes["phash"].heads.tolist() == [0] * 4
     batch = pa.RecordBatch.from_arrays([pa.array([0], pa.uint32())], schema=tables.WORDS_SCHEMA)
-    broken = bytes(tables.to_ipc([batch, batch]))
-    restate(tmp_path / "lists" / "partner-1", "phash.index.arrow", broken)
-    refused(opened, "phash.index.arrow has not the size its list needs", verify=False)
+    broken = bytes(tables.to_ipc([batch] * 5))
+    restate(tmp_path / "lists" / "partner-1", "phash.chunks.arrow", broken)
+    refused(opened, "phash.chunks.arrow has not the size its list needs", verify=False)
 
 
 @pytest.mark.parametrize(
     ("fields", "reason"),
     [
-        ({"format": "2.0"}, "compiled form 2.0, this program reads 1.0"),
+        ({"format": "2.0"}, "compiled form 2.0, this program reads 1.1"),
         ({"format": 1}, "not the list.json of a compiled list"),
         ({"counts": {}}, "the list is empty"),
         ({"counts": {"md5": 0}}, "counts.md5: Input should be greater than 0"),
