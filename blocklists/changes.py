@@ -114,8 +114,12 @@ def compare(before: Version, after: Version) -> Compared:
             tail = np.frombuffer(lone.tobytes(), np.uint8).reshape(-1, width + 4)[:, width:]
             touched[np.ascontiguousarray(tail).view(">u4").reshape(-1)] = True
 
+    canaries = {
+        name for info in (before.info, after.info) for ids in info.canaries.values() for name in ids
+    }
+
     def named(mask: npt.NDArray[np.bool_]) -> list[str]:
-        return sorted(names.filter(pa.array(mask)).to_pylist())
+        return sorted(set(names.filter(pa.array(mask)).to_pylist()) - canaries)
 
     return Compared(
         before.info,

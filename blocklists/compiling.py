@@ -21,6 +21,7 @@ from ingestgate.assets import storage
 from ingestgate.assets.errors import ListError, UsageError
 from ingestgate.assets.verdict import Action, SignalKind
 from ingestgate.blocklists import tables
+from ingestgate.blocklists.canaries import canary_ids, with_canaries
 from ingestgate.blocklists.changes import Version, changes_since, open_version, version_before
 from ingestgate.blocklists.entries import Entry, read_entries
 from ingestgate.blocklists.manifest import (
@@ -106,7 +107,8 @@ def compile_list(
     if action not in tuple(Action):
         raise UsageError(f"list {id}: action {action!r} is none of {', '.join(Action)}")
     stored = () if store is None else stored_entries(store, partner)
-    content = build(itertools.chain(_read(id, sources), stored), domain_scope=domain_scope)
+    every = with_canaries(itertools.chain(_read(id, sources), stored))
+    content = build(every, domain_scope=domain_scope)
     info = describe(
         content,
         id=id,
@@ -117,6 +119,7 @@ def compile_list(
         thresholds=thresholds or {},
         action=Action(action),
         domain_scope=domain_scope,
+        canaries=canary_ids(content.values),
     )
     if before := version_before(to, info):
         after = Version(info, content.values, content.entries, content.feedback)

@@ -8,7 +8,7 @@ against the digest of the set that the run began with.
 import hashlib
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import NamedTuple, Self
 
@@ -16,6 +16,7 @@ from ingestgate.assets import storage
 from ingestgate.assets.errors import ListError, UsageError
 from ingestgate.assets.verdict import Action, SignalKind
 from ingestgate.blocklists import tables
+from ingestgate.blocklists.canaries import canary_rows
 from ingestgate.blocklists.exemptions import Exemption, exemption_in_force
 from ingestgate.blocklists.manifest import MANIFEST, ListInfo, check_threshold, read_manifest
 from ingestgate.blocklists.matching import Matcher, OpenList
@@ -109,6 +110,11 @@ class ListSet(Matcher):
         changed = _overridden(used, overrides or {})
         superseded = [one.info for one in found if one not in used]
         return cls([_open_list(one, verify=verify) for one in changed], superseded, exemptions)
+
+    def showing_canaries(self) -> "ListSet":
+        """Returns the same lists with their canaries as entries like all others."""
+        shown = [replace(one, canaries={}) for one in self.lists]
+        return ListSet(shown, self.superseded, self.exemptions)
 
 
 def _digest(infos: Sequence[ListInfo]) -> str:
@@ -237,4 +243,5 @@ def _open_list(found: _Found, *, verify: bool) -> OpenList:
     if "url" in info.counts:
         url_hosts = files.sorted_values(tables.URL_HOSTS, signal_type("url").width, None, 0)
     entries, feedback = files.entries(info.entries), files.feedback(info.entries)
-    return OpenList(info, values, indexes, url_hosts, entries, feedback)
+    canaries = canary_rows(info.canaries, values, entries.column(0))
+    return OpenList(info, values, indexes, url_hosts, entries, feedback, canaries)

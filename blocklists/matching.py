@@ -5,8 +5,9 @@ most `MAX_FINDINGS` are kept, the nearest first. Every list that matches keeps i
 no cap ever turns a match into none, nor several lists into one.
 """
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+import logging
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
@@ -32,6 +33,7 @@ from ingestgate.blocklists.sources import (
 )
 from ingestgate.blocklists.tables import SortedValues, as_keys
 
+_log = logging.getLogger(__name__)
 MAX_FINDINGS = 64  # per list, signal type and asset
 _SOURCE_WIDTH = 32
 
@@ -47,6 +49,8 @@ class OpenList:
         url_hosts: SHA-256 of the hosts listed URLs lie on; None without URLs.
         entries: The entry table.
         feedback: Feedback on each row of the entry table; None where there is none.
+        canaries: Per signal type, the rows of its values that are canaries, see `canaries`: they
+            are matched like all others, and are no findings.
     """
 
     info: ListInfo
@@ -55,6 +59,16 @@ class OpenList:
     url_hosts: SortedValues | None
     entries: pa.RecordBatch
     feedback: pa.Array | None = None
+    canaries: Mapping[str, frozenset[int]] = field(default_factory=dict)
+
+    def is_canary(self, signal: SignalType, row: int) -> bool:
+        """Whether a row of a signal type's values is a canary, met outside of its test."""
+        if row not in self.canaries.get(signal.name, ()):
+            return False
+        _log.info(
+            "%s: a %s is that of the canary, which is no finding", self.info.name, signal.name
+        )
+        return True
 
     def finding(self, signal: SignalType, row: int, view: str, distance: int = 0) -> Finding:
         """Returns the finding for one row of a signal type's values."""
@@ -188,7 +202,7 @@ class Matcher:
             for place in np.lexsort((near.rows, near.queries, near.distances)):
                 row = int(near.rows[place])
                 entry = int(table.entries[row])
-                if entry in seen:
+                if entry in seen or one.is_canary(signal, row):
                     continue
                 seen.add(entry)
                 view = views[near.queries[place]]
@@ -279,6 +293,8 @@ class Matcher:
                 continue
             taken: dict[int, int] = {}
             for query, row in zip(*one.values[signal.name].find(keys), strict=True):
+                if one.is_canary(signal, int(row)):
+                    continue
                 taken[query] = taken.get(query, 0) + 1
                 if taken[query] <= MAX_FINDINGS:
                     view = views[query if len(views) > 1 else 0]

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from ingestgate.blocklists.listset import ListSet
 from ingestgate.blocklists.selftest import self_test as lists_self_test
 from ingestgate.fingerprints.selftest import self_test as fingerprints_self_test
+from ingestgate.transforms.canaries import check_canaries
 from ingestgate.transforms.judging import Judge
 from ingestgate.transforms.policy import ListTrust, Policy
 
@@ -82,7 +83,8 @@ def open_judge(policy: Policy, lists: str, lists_digest: str | None = None) -> J
 
     Raises:
         ListError: The lists are refused, or are not the set that was verified.
-        SelfTestError: A fingerprint or a matcher does not give its known answer.
+        SelfTestError: A fingerprint or a matcher does not give its known answer, or misses a
+            list's canary.
     """
     return _open_judge(policy.model_dump_json(), lists, lists_digest)
 
@@ -101,4 +103,6 @@ def _open_judge(policy_json: str, lists: str, lists_digest: str | None) -> Judge
         expected_digest=lists_digest,
         trust=policy.trust.opened(),
     )
-    return Judge(policy, opened)
+    judge = Judge(policy, opened)
+    check_canaries(judge)
+    return judge

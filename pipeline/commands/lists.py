@@ -120,7 +120,7 @@ def compile_(
         action=action,
         domain_scope=scope,
     )
-    entries = ", ".join(f"{count:,} {name}" for name, count in info.counts.items())
+    entries = ", ".join(f"{count:,} {name}" for name, count in info.listed.items())
     click.echo(f"{info.id} version {info.version}: {entries}")
     if info.changes:
         since, added, removed, changed = info.changes.model_dump().values()
@@ -307,3 +307,7 @@ def inspect(ctx: click.Context, directory: str, as_json: bool) -> None:
             entry["action"],
         )
     Console(highlight=False).print(table)
+    for entry in described:
+        if lacking := sorted(entry["entries"].keys() - set(entry["canaries"])):
+            click.echo(f"{entry['id']}: no canaries for {', '.join(lacking)}; compile it again")
+    click.echo("signatures: not checked, see 'ingestgate lists verify'")

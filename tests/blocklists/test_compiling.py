@@ -50,7 +50,7 @@ def test_same_entries_in_any_order_give_the_same_bytes(tmp_path: Path) -> None:
         made.append(content(to / "a-1"))
     assert made[0] == made[1] == made[2]
     counts = json.loads(made[0]["list.json"])["counts"]
-    assert counts == {name: len(those) for name, those in lines.items()}
+    assert counts == {name: len(those) + 1 for name, those in lines.items()}  # and a canary
 
 
 def test_directory_and_files_are_private(tmp_path: Path, compiled: Any) -> None:
@@ -84,7 +84,9 @@ def test_list_says_what_it_was_told(compiled: Any) -> None:
     )
     assert (info.id, info.version, info.partner, info.issued) == ("partner", 1, "P", ISSUED)
     assert info.expires == ISSUED + timedelta(days=9)
-    assert info.counts == {"pdq": 1}
+    assert info.listed == {"pdq": 1}
+    assert info.counts == {"pdq": 2}  # the canary
+    assert info.canaries == {"pdq": ("canary:pdq",)}
     assert info.thresholds == {"pdq": 20}
     assert info.action is Action.OBSERVE
     assert info.domain_scope == "exact"
@@ -121,13 +123,13 @@ def test_second_file_of_a_type_has_ids_of_its_own(tmp_path: Path) -> None:
         (tmp_path / name).write_text(value * 16)
     sources = [("md5", str(tmp_path / "a")), ("md5", str(tmp_path / "b"))]
     info = compile_list(id="l", version=1, sources=sources, to=str(tmp_path / "to"), issued=ISSUED)
-    assert (info.counts, info.entries) == ({"md5": 2}, 2)
+    assert (info.listed, info.entries) == ({"md5": 2}, 3)
 
 
 def test_large_perceptual_lists_carry_an_index(
     tmp_path: Path, compiled: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(hamming, "INDEXED_FROM", 2)
+    monkeypatch.setattr(hamming, "INDEXED_FROM", 3)
     info = compiled(pdq=f"{'01' * 32}\n{'02' * 32}", phash="01" * 8)
     assert "pdq.chunks.arrow" in info.files
     assert "phash.chunks.arrow" not in info.files

@@ -150,21 +150,21 @@ def test_wrong_width(directory: Path, opened: Open) -> None:
 
 def test_other_count(directory: Path, opened: Open) -> None:
     restate(directory, "md5.arrow", table([bytes(15) + b"\1"], [0]))
-    refused(opened, "md5.arrow holds 1 values, list.json says 2", verify=False)
+    refused(opened, "md5.arrow holds 1 values, list.json says 3", verify=False)
 
 
 def test_other_number_of_entries(directory: Path, opened: Open) -> None:
     restate(directory, entries=99)
-    refused(opened, "entries.arrow holds 5 rows, list.json says 99", verify=False)
+    refused(opened, "entries.arrow holds 9 rows, list.json says 99", verify=False)
 
 
 def test_unsorted(directory: Path, opened: Open) -> None:
-    restate(directory, "md5.arrow", table([bytes(15) + b"\2", bytes(15) + b"\1"], [0, 1]))
+    restate(directory, "md5.arrow", table([bytes(15) + bytes([i]) for i in (2, 1, 3)], [0, 1, 2]))
     refused(opened, "md5.arrow is not sorted")
 
 
 def test_entry_out_of_range(directory: Path, opened: Open) -> None:
-    restate(directory, "md5.arrow", table([bytes(15) + b"\1", bytes(15) + b"\2"], [0, 5]))
+    restate(directory, "md5.arrow", table([bytes(15) + bytes([i]) for i in (1, 2, 3)], [0, 9, 2]))
     refused(opened, "md5.arrow names entries that are not there")
 
 
@@ -189,7 +189,7 @@ def test_index_of_another_size(
 ) -> None:
     monkeypatch.setattr(hamming, "INDEXED_FROM", 1)
     compiled(phash="01" * 8)
-    assert opened().lists[0].indexes["phash"].heads.tolist() == [0] * 4
+    assert sorted(opened().lists[0].indexes["phash"].heads.tolist()) == [0] * 4 + [1] * 4
     batch = pa.RecordBatch.from_arrays([pa.array([0], pa.uint32())], schema=tables.WORDS_SCHEMA)
     broken = bytes(tables.to_ipc([batch] * 5))
     restate(tmp_path / "lists" / "partner-1", "phash.chunks.arrow", broken)

@@ -1,4 +1,5 @@
 import sys
+from datetime import UTC, datetime
 
 import numpy as np
 import pytest
@@ -7,6 +8,7 @@ from PIL import Image
 from ingestgate.assets.errors import GateError
 from ingestgate.assets.shard import Kind, Member, Sample
 from ingestgate.assets.verdict import Reason, Tier, Verdict
+from ingestgate.blocklists.listset import ListSet
 from ingestgate.fingerprints.fingerprinter import Fingerprinter
 from ingestgate.transforms.judging import Judge
 from ingestgate.transforms.policy import Limits, Policy
@@ -207,7 +209,10 @@ def test_a_decoder_that_cannot_be_started_ends_the_run(
     lists: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sys, "executable", "/nowhere/python")
-    judge = open_judge(Policy(limits=Limits(max_seconds=59)), lists)
+    policy = Policy(limits=Limits(max_seconds=59))
+    with pytest.raises(GateError, match="cannot be started"):
+        open_judge(policy, lists)
+    judge = Judge(policy, ListSet.open(lists, now=datetime.now(UTC)))
     with pytest.raises(GateError, match="cannot be started"):
         judge.judge("shard", sample(member("a.jpg", jpeg(CLEAN))))
     with pytest.raises(GateError, match="cannot be started"):

@@ -1,0 +1,111 @@
+"""Shows the canaries to a judge, by every way that assets take: none may be missed.
+
+A gate that lets everything through looks just like one that has nothing to catch. So each process
+that judges shows its judge a picture, declared digests and sources that every list has an entry
+for, through the code that assets go through, before it judges any asset.
+"""
+
+from collections.abc import Iterable, Iterator
+from copy import copy
+
+import pyarrow as pa
+
+from ingestgate.assets.errors import SelfTestError
+from ingestgate.assets.shard import Kind, Member, Shard, WorkRange
+from ingestgate.assets.verdict import Finding
+from ingestgate.blocklists.canaries import PICTURE, SOURCES, canary_id
+from ingestgate.fingerprints.canary import FORMAT, HEIGHT, WIDTH, canary_picture
+from ingestgate.fingerprints.digests import digests
+from ingestgate.transforms.judging import Judge
+from ingestgate.transforms.policy import Patterns, Policy, matches_column
+from ingestgate.transforms.row_judging import judge_rows
+
+_NAME = "canary"
+_SHARD = Shard(_NAME, "", "", 0, "")
+_Ways = Iterator[tuple[str, frozenset[str], set[tuple[str, str]]]]
+
+
+def check_canaries(judge: Judge) -> None:
+    """Checks that a judge finds every canary of every list, by every way that there is to it.
+
+    A list without canaries, as older versions compiled it, is not checked.
+
+    Raises:
+        SelfTestError: It misses one; names list, signal type and way.
+    """
+    probe = _probe(judge)
+    for way, reached, found in _ways(probe):
+        for info in judge.lists.infos:
+            for name, ids in sorted(info.canaries.items()):
+                if name in reached and canary_id(name) in ids and (info.id, name) not in found:
+                    raise SelfTestError(
+                        f"{info.name}: its {name} canary was not caught {way}, so what is listed "
+                        "would not be either; nothing was judged. Compile the list again; if "
+                        "that does not help, this installation must not judge anything"
+                    )
+
+
+def _probe(judge: Judge) -> Judge:
+    """Returns a judge whose findings show canaries, and that decodes the picture."""
+    lists = judge.lists.showing_canaries()
+    policy = _admitting(judge.policy)
+    if policy != judge.policy:
+        return Judge(policy, lists)
+    probe = copy(judge)
+    probe.lists = lists
+    return probe
+
+
+def _admitting(policy: Policy) -> Policy:
+    """Returns a policy under which the picture can be decoded, and sources are looked at."""
+    limits = policy.limits
+    if FORMAT not in limits.formats:
+        limits = limits.model_copy(update={"formats": (*limits.formats, FORMAT)})
+    smallest = {"max_bytes": len(canary_picture()), "max_pixels": WIDTH * HEIGHT}
+    for name, least in smallest.items():
+        if getattr(limits, name) < least:
+            limits = limits.model_copy(update={name: least})
+    return policy if limits is policy.limits else policy.model_copy(update={"limits": limits})
+
+
+def _ways(judge: Judge) -> _Ways:
+    """Yields each way: how to call it, the signal types it reaches, and what was found by it."""
+    picture = Member(_NAME, 0, canary_picture(), Kind.PICTURE)
+    computed = {*digests(b""), *judge.needed}
+    yield "by content", frozenset(computed), _caught(judge.check(picture, {}).evidence.findings)
+
+    policy = judge.policy
+    url = _column(policy.url_columns)
+    shown = {name: (url, source) for name, source in SOURCES.items()}
+    for name in policy.digest_columns.keys() & PICTURE.keys():
+        shown[name] = (_column(policy.digest_columns[name]), PICTURE[name])
+    rows = {name: {column: value} for name, (column, value) in shown.items() if column}
+    reference = Member(_NAME, 0, None, Kind.REFERENCE)
+    found = [f for row in rows.values() for f in judge.check(reference, row).evidence.findings]
+    yield "by what an asset says of itself", frozenset(rows), _caught(found)
+
+    columns = sorted({column for row in rows.values() for column in row})
+    schema = pa.schema([(column, pa.string()) for column in columns])
+    work = WorkRange(0, 1, 0, len(rows))
+    table = pa.Table.from_pylist(list(rows.values()), schema)
+    judged = judge_rows(policy, judge.lists, _SHARD, work, table, list(judge.hash_bytes))
+    said = [Finding(**one) for row in judged.column("findings").to_pylist() for one in row]
+    yield "in a row of a manifest", frozenset(rows), _caught(said)
+
+
+def _caught(findings: Iterable[Finding]) -> set[tuple[str, str]]:
+    """Returns list and signal type of each finding that is a canary."""
+    return {
+        (finding.list_id, finding.signal_type)
+        for finding in findings
+        if finding.entry_id == canary_id(finding.signal_type)
+    }
+
+
+def _column(patterns: Patterns) -> str | None:
+    """Returns the name of a column that patterns cover; None if they cover none."""
+    for pattern in patterns:
+        name = pattern.replace("*", "x").replace("?", "x")
+        if matches_column(name, patterns):
+            return name
+    return None
