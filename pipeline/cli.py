@@ -61,7 +61,7 @@ def cli(verbose: bool) -> None:
        1  the run failed; running the same command again resumes it
        2  usage or configuration
        3  the lists were refused; nothing was read
-       4  a self-test failed; nothing was read
+       4  a self-test failed or a canary was missed; nothing was admitted
       10  done, and something was quarantined (only with run --exit-on-match)
     """  # noqa: D301 - \b is click's own
     # What fails is said in one sentence at the end; Beam's own words are for --verbose.

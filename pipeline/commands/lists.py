@@ -7,7 +7,7 @@ from typing import Any, Literal
 import click
 
 from ingestgate.assets.errors import UsageError
-from ingestgate.pipeline.commands import list_fetch, list_trust
+from ingestgate.pipeline.commands import list_fetch, list_lint, list_trust
 
 
 @click.group()
@@ -21,6 +21,7 @@ for _command in (
     list_trust.verify,
     list_trust.accept,
     list_trust.except_,
+    list_lint.lint,
 ):
     lists.add_command(_command)
 

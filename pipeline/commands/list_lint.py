@@ -1,0 +1,97 @@
+"""``ingestgate lists lint``: values that nobody meant to list."""
+
+import json
+from datetime import UTC, datetime
+
+import click
+
+from ingestgate.assets.errors import ListError
+
+
+@click.command()
+@click.option(
+    "--lists",
+    "directory",
+    required=True,
+    type=click.Path(),
+    metavar="DIR",
+    help="Folder of compiled lists.",
+)
+@click.option(
+    "--public-suffixes",
+    "suffix_file",
+    type=click.Path(exists=True, dir_okay=False),
+    metavar="FILE",
+    help="public_suffix_list.dat of publicsuffix.org; without it, a few are known.",
+)
+@click.option(
+    "--benign",
+    type=click.Path(),
+    metavar="DIR",
+    help="Harmless pictures: refuse what matches more than a share of them.",
+)
+@click.option(
+    "--max-share",
+    type=click.FloatRange(0, 1),
+    default=0.001,
+    show_default=True,
+    help="That share.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.pass_context
+def lint(
+    ctx: click.Context,
+    directory: str,
+    suffix_file: str | None,
+    benign: str | None,
+    max_share: float,
+    as_json: bool,
+) -> None:
+    """Look for what should not be in a list, before it is signed.
+
+    Refused, with exit code 3: values that match anything (digests of empty and placeholder
+    files, flat pictures), public suffixes, values listed under several types, thresholds that
+    match too much of a benign sample. Remarked: no expiry, no canaries, wide thresholds, weak
+    hashes. Names entries, never values.
+
+    \b
+    Example:
+      ingestgate lists lint --lists lists --benign photographs --max-share 0.0005
+    """  # noqa: D301 - \b is click's own
+    from ingestgate.blocklists import lint as checks
+    from ingestgate.blocklists.listset import ListSet
+    from ingestgate.blocklists.public_suffixes import PublicSuffixes
+
+    ctx.find_root().obj = "json" if as_json else None
+    suffixes = PublicSuffixes.read(suffix_file) if suffix_file else PublicSuffixes.built_in()
+    opened = ListSet.open(directory, now=datetime.now(UTC))
+    problems = [problem for one in opened.lists for problem in checks.lint(one, suffixes)]
+    pictures = None
+    if benign is not None:
+        from ingestgate.pipeline.benign import lint_sample, match_sample
+
+        sample = match_sample(opened, benign)
+        pictures = {"matched": sample.pictures, "unreadable": sample.unreadable}
+        problems += lint_sample(opened, sample, max_share)
+    refused = [problem for problem in problems if problem.refused]
+    if as_json:
+        found = [problem._asdict() for problem in problems]
+        click.echo(json.dumps({"refused": bool(refused), "problems": found, "benign": pictures}))
+    else:
+        for problem in problems:
+            kind = "refused" if problem.refused else "remark"
+            click.echo(f"{kind}: {problem.list}: {problem.check}: {problem.message}")
+        if pictures:
+            click.echo(
+                "benign sample: {matched:,} pictures, {unreadable:,} unreadable".format(**pictures)
+            )
+        click.echo(
+            f"{len(opened.lists):,} lists: {len(refused):,} refused, "
+            f"{len(problems) - len(refused):,} remarks"
+        )
+    if refused:
+        ctx.find_root().obj = None  # what is wrong is said
+        raise ListError(
+            f"{len(refused)} problems; have the entries taken out or the thresholds narrowed, and "
+            "tell the partner"
+        )
