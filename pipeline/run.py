@@ -24,7 +24,7 @@ from ingestgate.pipeline.runners import RunFailedError, run_job
 from ingestgate.quarantine.keys import read_recipients
 from ingestgate.quarantine.vault import Vault
 from ingestgate.transforms.policy import Policy
-from ingestgate.transforms.settings import RunSettings, open_judge
+from ingestgate.transforms.settings import RunSettings, open_judge, release_judge
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,18 +82,26 @@ def run(request: RunRequest, display: ProgressDisplay) -> dict[str, Any]:
     )
     if request.list_state is not None:
         check_remembered(request.list_state, lists.infos, policy.trust.max_change)
-    isolation = open_judge(policy, request.lists, lists.digest).isolation
-    if request.list_state is not None:
-        remember(request.list_state, lists.infos)
     recipients = read_recipients(request.recipients) if _seals(request) else ()
     settings = _settings(request, policy, lists, recipients)
     plan = make_plan(request.inputs, request.format, settings, resume=request.resume)
+    isolation = _show_that_it_catches(settings, request) if plan.todo else {}
+    if request.list_state is not None:
+        remember(request.list_state, lists.infos)
     with run_lock(settings.evidence), tempfile.TemporaryDirectory(prefix="ingestgate-") as notes:
         error = _do(request, replace(settings, progress=notes), plan, display)
         seconds = time.monotonic() - started
         report = _report(settings, plan, lists, error, isolation, started_at, seconds)
         summary.write_report(settings.evidence, report)
     return report
+
+
+def _show_that_it_catches(settings: RunSettings, request: RunRequest) -> dict[str, str]:
+    """Opens a judge as every worker will, and returns how its decoder is isolated."""
+    isolation = open_judge(settings.policy, settings.lists, settings.lists_digest).isolation
+    if request.workers > 1:
+        release_judge()  # it is the workers' processes that judge
+    return isolation
 
 
 def _seals(request: RunRequest) -> bool:

@@ -324,6 +324,11 @@ def _fingerprinter(
     return IsolatedFingerprinter(names, limits, timeout_s=max_seconds)
 
 
+def release_fingerprinter() -> None:
+    """Lets go of the shared fingerprinter; its process ends with the last judge that has it."""
+    _fingerprinter.cache_clear()
+
+
 def _batches(samples: Iterable[Sample]) -> Iterator[list[Sample]]:
     """Yields samples by the few, so that little of a shard is held in memory at a time."""
     batch: list[Sample] = []

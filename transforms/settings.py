@@ -10,7 +10,7 @@ from ingestgate.blocklists.listset import ListSet
 from ingestgate.blocklists.selftest import self_test as lists_self_test
 from ingestgate.fingerprints.selftest import self_test as fingerprints_self_test
 from ingestgate.transforms.canaries import check_canaries
-from ingestgate.transforms.judging import Judge
+from ingestgate.transforms.judging import Judge, release_fingerprinter
 from ingestgate.transforms.policy import ListTrust, Policy
 
 #: Raised whenever the same bytes, policy and lists could give another verdict or other
@@ -87,6 +87,12 @@ def open_judge(policy: Policy, lists: str, lists_digest: str | None = None) -> J
             list's canary.
     """
     return _open_judge(policy.model_dump_json(), lists, lists_digest)
+
+
+def release_judge() -> None:
+    """Lets go of this process's judge, and of the process that decodes for it."""
+    _open_judge.cache_clear()
+    release_fingerprinter()
 
 
 @functools.lru_cache(maxsize=1)
