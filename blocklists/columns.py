@@ -66,7 +66,7 @@ def decode_hex(column: pa.Array | pa.ChunkedArray, width: int) -> HexColumn:
     Raises:
         UsageError: The column is not of text.
     """
-    texts = _texts(column)
+    texts = as_texts(column)
     present = present_rows(texts)
     sized = pc.equal(pc.binary_length(texts), 2 * width).fill_null(False)
     candidates = np.flatnonzero(sized.to_numpy(zero_copy_only=False))
@@ -84,7 +84,7 @@ def source_hosts(column: pa.Array | pa.ChunkedArray) -> SourceColumn:
     Raises:
         UsageError: The column is not of text.
     """
-    texts = _texts(column)
+    texts = as_texts(column)
     present = present_rows(texts)
     hosts = pc.struct_field(pc.extract_regex(texts, _PLAIN_URL), "host")
     plain = np.flatnonzero(hosts.is_valid().to_numpy(zero_copy_only=False))
@@ -98,8 +98,12 @@ def source_hosts(column: pa.Array | pa.ChunkedArray) -> SourceColumn:
     )
 
 
-def _texts(column: pa.Array | pa.ChunkedArray) -> pa.Array:
-    """Returns a column as one array of large strings."""
+def as_texts(column: pa.Array | pa.ChunkedArray) -> pa.Array:
+    """Returns a column as one array of large strings.
+
+    Raises:
+        UsageError: The column is not of text.
+    """
     array = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
     kind = array.type.value_type if pa.types.is_dictionary(array.type) else array.type
     if not (

@@ -48,12 +48,14 @@ class Content(NamedTuple):
         url_hosts: SHA-256 of the hosts listed URLs lie on; None without URLs.
         entries: The entry table.
         feedback: Feedback on each row of the entry table; None where there is none.
+        screens: Of tables of sources, see `screening`.
     """
 
     values: Mapping[str, SortedValues]
     url_hosts: SortedValues | None
     entries: pa.RecordBatch
-    feedback: pa.Array | None = None
+    feedback: pa.Array | None
+    screens: Mapping[str, npt.NDArray[np.uint64]]
 
 
 def compile_list(
@@ -178,13 +180,18 @@ def build(
     """
     gathered: dict[str, list[_Columns]] = {}
     hosts: set[bytes] = set()
+    fingerprints: dict[str, list[npt.NDArray[np.uint64]]] = {}
     for signal, entries in sources:
         columns = gathered.setdefault(signal.name, [])
         stream = iter(entries)
         while batch := tuple(itertools.islice(stream, _BATCH)):
             if signal.name == "url":
                 hosts.update(entry.value.partition(b"/")[0] for entry in batch)
-            columns.append(_columns(signal, batch, domain_scope))
+            expressions = _expressions(signal, batch, domain_scope)
+            columns.append(_columns(signal, batch, expressions))
+            if expressions:
+                found = _fingerprints(signal.name, expressions)
+                fingerprints.setdefault(signal.name, []).append(found)
     names = list(gathered)
     every = [column for name in names for column in gathered[name]]
     entry_table, feedback, numbers = _entry_table(pa.chunked_array([c.keys for c in every]))
@@ -199,7 +206,37 @@ def build(
         digests = b"".join(sorted(expression_digest(host) for host in hosts))
         array = np.frombuffer(digests, np.uint8).reshape(-1, signal_type("url").width)
         url_hosts = SortedValues(array, np.empty(0, np.uint32))
-    return Content(values, url_hosts, entry_table, feedback)
+        fingerprints[tables.URL_HOSTS] = [_fingerprints(tables.URL_HOSTS, sorted(hosts))]
+    return Content(values, url_hosts, entry_table, feedback, _screens(fingerprints))
+
+
+def _expressions(
+    signal: SignalType, batch: Sequence[Entry], domain_scope: DomainScope
+) -> list[bytes]:
+    """Returns the expressions of domains and URLs; none of other entries."""
+    if signal.name == "domain":
+        return [_domain_expression(entry.value, domain_scope) for entry in batch]
+    return [entry.value for entry in batch] if signal.name == "url" else []
+
+
+def _fingerprints(table: str, expressions: Sequence[bytes]) -> npt.NDArray[np.uint64]:
+    # numba takes half a second to import: only lists of sources and perceptual hashes need it.
+    from ingestgate.blocklists import screening
+
+    return screening.fingerprints(table, expressions)
+
+
+def _screens(
+    fingerprints: Mapping[str, Sequence[npt.NDArray[np.uint64]]],
+) -> dict[str, npt.NDArray[np.uint64]]:
+    if not fingerprints:
+        return {}
+    from ingestgate.blocklists import screening
+
+    return {
+        table: screening.build_screen(np.concatenate(found))
+        for table, found in fingerprints.items()
+    }
 
 
 class _Columns(NamedTuple):
@@ -207,15 +244,9 @@ class _Columns(NamedTuple):
     keys: pa.Array  # entry id, category, feedback, NUL between: none holds control characters
 
 
-def _columns(signal: SignalType, batch: Sequence[Entry], domain_scope: DomainScope) -> _Columns:
-    if signal.name == "domain":
-        stored = b"".join(
-            expression_digest(_domain_expression(entry.value, domain_scope)) for entry in batch
-        )
-    elif signal.name == "url":
-        stored = b"".join(expression_digest(entry.value) for entry in batch)
-    else:
-        stored = b"".join(entry.value for entry in batch)
+def _columns(signal: SignalType, batch: Sequence[Entry], expressions: Sequence[bytes]) -> _Columns:
+    digests = (expression_digest(one) for one in expressions)
+    stored = b"".join(digests if expressions else (entry.value for entry in batch))
     values = np.frombuffer(stored, np.uint8).reshape(-1, signal.width)
     keys = [f"{entry.entry_id}\0{entry.category}\0{entry.feedback}" for entry in batch]
     return _Columns(values, pa.array(keys, pa.large_string()))
@@ -275,14 +306,17 @@ def _files(content: Content, thresholds: Mapping[str, int]) -> dict[str, pa.Buff
 
             if len(values.values) >= hamming.INDEXED_FROM:
                 index = hamming.build_index(values.values, thresholds[name])
-                arrays = [pa.array(words) for words in index]
-                files[tables.index_name(name)] = tables.to_ipc(
-                    [pa.RecordBatch.from_arrays([a], schema=tables.WORDS_SCHEMA) for a in arrays]
-                )
+                files[tables.index_name(name)] = tables.to_ipc([_words(one) for one in index])
+    for table, screen in content.screens.items():
+        files[tables.screen_name(table)] = tables.to_ipc([_words(screen.view(np.uint32))])
     if content.url_hosts is not None:
         batch = tables.sorted_batch(content.url_hosts, with_entry=False)
         files[tables.URL_HOSTS] = tables.to_ipc([batch])
     return files
+
+
+def _words(array: npt.NDArray[np.uint32]) -> pa.RecordBatch:
+    return pa.RecordBatch.from_arrays([pa.array(array)], schema=tables.WORDS_SCHEMA)
 
 
 def _write(directory: str, info: ListInfo, files: dict[str, pa.Buffer]) -> ListInfo:

@@ -244,4 +244,6 @@ def _open_list(found: _Found, *, verify: bool) -> OpenList:
         url_hosts = files.sorted_values(tables.URL_HOSTS, signal_type("url").width, None, 0)
     entries, feedback = files.entries(info.entries), files.feedback(info.entries)
     canaries = canary_rows(info.canaries, values, entries.column(0))
-    return OpenList(info, values, indexes, url_hosts, entries, feedback, canaries)
+    wanted = [table for name in info.counts for table in tables.SCREENS.get(name, ())]
+    screens = {table: screen for table in wanted if (screen := files.screen(table)) is not None}
+    return OpenList(info, values, indexes, url_hosts, entries, feedback, canaries, screens)

@@ -17,7 +17,7 @@ import pyarrow as pa
 from ingestgate.assets.errors import UsageError
 from ingestgate.assets.verdict import Finding, SignalKind
 from ingestgate.blocklists.chunking import HammingIndex
-from ingestgate.blocklists.columns import decode_hex, source_hosts
+from ingestgate.blocklists.columns import as_texts, decode_hex, source_hosts
 from ingestgate.blocklists.manifest import ListInfo
 from ingestgate.blocklists.signals import SignalType, signal_type
 from ingestgate.blocklists.sources import (
@@ -31,7 +31,7 @@ from ingestgate.blocklists.sources import (
     parse_source,
     url_digests,
 )
-from ingestgate.blocklists.tables import SortedValues, as_keys
+from ingestgate.blocklists.tables import SCREENS, SortedValues, as_keys
 
 _log = logging.getLogger(__name__)
 MAX_FINDINGS = 64  # per list, signal type and asset
@@ -51,6 +51,7 @@ class OpenList:
         feedback: Feedback on each row of the entry table; None where there is none.
         canaries: Per signal type, the rows of its values that are canaries, see `canaries`: they
             are matched like all others, and are no findings.
+        screens: Its screens by name, see `screening`; lists of form 1.0 have none.
     """
 
     info: ListInfo
@@ -60,6 +61,7 @@ class OpenList:
     entries: pa.RecordBatch
     feedback: pa.Array | None = None
     canaries: Mapping[str, frozenset[int]] = field(default_factory=dict)
+    screens: Mapping[str, npt.NDArray[np.uint64]] = field(default_factory=dict)
 
     def is_canary(self, signal: SignalType, row: int) -> bool:
         """Whether a row of a signal type's values is a canary, met outside of its test."""
@@ -229,8 +231,9 @@ class Matcher:
     def match_sources(self, column: pa.Array | pa.ChunkedArray, view: str) -> SourceMatches:
         """Returns the findings of a column of sources; row by row what `match_source` returns.
 
-        Each distinct host is parsed and looked up once, and the path is only looked at on
-        hosts that listed URLs lie on.
+        What `screening` tells cannot be listed is not looked at again. Of the others, each
+        distinct host is parsed and looked up once, and the path is only looked at on hosts that
+        listed URLs lie on.
 
         Args:
             column: Strings; null and blank ones are absent.
@@ -239,7 +242,25 @@ class Matcher:
         Raises:
             UsageError: The column is not of text.
         """
-        split = source_hosts(column)
+        texts = as_texts(column)
+        rows = self._unscreened(texts)
+        found = self._match_texts(texts.take(pa.array(rows)), view)
+        return SourceMatches(
+            {int(rows[row]): findings for row, findings in found.hits.items()}, rows[found.bad]
+        )
+
+    def _unscreened(self, texts: pa.Array) -> npt.NDArray[np.int64]:
+        """Returns the rows that have to be parsed: all, if a list has something unscreened."""
+        for one in self.lists:
+            wanted = {name for signal in one.values for name in SCREENS.get(signal, ())}
+            if "expression" in one.values or not wanted <= one.screens.keys():
+                return np.arange(len(texts))
+        from ingestgate.blocklists import screening
+
+        return screening.undecided(texts, [one.screens for one in self.lists])
+
+    def _match_texts(self, texts: pa.Array, view: str) -> SourceMatches:
+        split = source_hosts(texts)
         hits: dict[int, list[Finding]] = {}
         bad: list[int] = []
 

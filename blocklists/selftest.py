@@ -47,7 +47,10 @@ def self_test() -> None:
     }
     ways: tuple[dict[str, HammingIndex], ...] = ({}, indexes)
     for one in ways:  # by scanning, and through the index
-        _check(ListSet([OpenList(info, tables, one, content.url_hosts, content.entries)]), values)
+        opened = OpenList(
+            info, tables, one, content.url_hosts, content.entries, screens=content.screens
+        )
+        _check(ListSet([opened]), values)
 
 
 def _check(lists: ListSet, values: Mapping[str, bytes]) -> None:

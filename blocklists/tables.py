@@ -4,6 +4,8 @@
   entry table), sorted by value, then entry;
 - ``url.hosts.arrow``: SHA-256 of each host that a listed URL lies on, sorted: the paths of
   URLs on other hosts need not be looked at;
+- ``<table>.screen.arrow``: the screen of a table of sources, see `screening`: one column ``value``
+  (uint32), two for each fingerprint; without it, every source is parsed and looked up;
 - ``<signal>.chunks.arrow``: the multi-index of a perceptual hash, see `chunking`: a record batch
   per array, of one column ``value`` (uint32); without it (and with ``<signal>.index.arrow``, the
   multi-index of form 1.0), hashes are compared one by one;
@@ -27,6 +29,8 @@ from ingestgate.blocklists.manifest import ListFile
 
 ENTRIES = "entries"
 URL_HOSTS = "url.hosts"
+#: Per signal type of sources, what it has screens of; hashed expressions cannot have any.
+SCREENS = {"domain": ("domain",), "url": ("url", URL_HOSTS)}
 ENTRY_SCHEMA = pa.schema(
     [
         pa.field("entry_id", pa.large_string(), nullable=False),
@@ -36,6 +40,7 @@ ENTRY_SCHEMA = pa.schema(
 FEEDBACK = "feedback"
 FEEDBACK_SCHEMA = pa.schema([pa.field("feedback", pa.large_string(), nullable=False)])
 WORDS_SCHEMA = pa.schema([pa.field("value", pa.uint32(), nullable=False)])
+SCREEN_BUCKET = 8  # fingerprints
 _DAMAGED = "is damaged; copy the list again from where it was compiled, or compile it again"
 
 
@@ -47,6 +52,11 @@ def file_name(table: str) -> str:
 def index_name(signal: str) -> str:
     """Returns the name of the table that holds a perceptual signal's multi-index."""
     return f"{signal}.chunks"
+
+
+def screen_name(table: str) -> str:
+    """Returns the name of the table that holds the screen of a table of sources."""
+    return f"{table}.screen"
 
 
 def values_schema(width: int, *, with_entry: bool = True) -> pa.Schema:
@@ -205,6 +215,22 @@ class TableFiles:
         if tuple(len(array) for array in index) != index_lengths(index.layout, width):
             raise self._refuse(table, "has not the size its list needs; compile it again")
         return index
+
+    def screen(self, table: str) -> npt.NDArray[np.uint64] | None:
+        """Returns the screen of a table of sources; None where the list has none.
+
+        Raises:
+            ListError: The file is not what it must be.
+        """
+        name = screen_name(table)
+        if file_name(name) not in self._files:
+            return None
+        (batch,) = self._batches(name, WORDS_SCHEMA, 1)
+        words = _unsigned(batch.column(0))
+        buckets, rest = divmod(len(words), 2 * SCREEN_BUCKET)
+        if rest or buckets < 2 or buckets & (buckets - 1):
+            raise self._refuse(name, "has not the size of a screen; compile the list again")
+        return words.view(np.uint64)
 
     def _batches(self, table: str, schema: pa.Schema, count: int) -> list[pa.RecordBatch]:
         buffer = self._open(table)

@@ -25,7 +25,17 @@ def compiled(tmp_path: Path) -> Compile:
         sources = []
         options = {"issued": ISSUED}
         for name, value in arguments.items():
-            if name in ("md5", "sha1", "sha256", "sha512", "pdq", "phash", "domain", "url"):
+            if name in (
+                "md5",
+                "sha1",
+                "sha256",
+                "sha512",
+                "pdq",
+                "phash",
+                "domain",
+                "url",
+                "expression",
+            ):
                 path = tmp_path / f"{id}-{version}.{name}.txt"
                 path.write_text(value)
                 sources.append((name, str(path)))
