@@ -3,6 +3,9 @@ from pydantic import ValidationError
 
 from ingestgate.blocklists.signals import signal_types
 from ingestgate.transforms.policy import Policy, matches_column
+from ingestgate.transforms.settings import context_digest, policy_digest
+
+KEY = "ed25519:11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo="
 
 
 @pytest.mark.parametrize(
@@ -12,6 +15,14 @@ from ingestgate.transforms.policy import Policy, matches_column
         ({"digest_columns": {"domain": ["host"]}}, "there is no 'domain'"),
         ({"perceptual": ["photodna"]}, "there is no 'photodna'"),
         ({"limits": {"formats": ["JPG"]}}, "there is no 'JPG'"),
+        ({"trust": {"keys": {"alice": "ed25519:AA"}}}, "not a public key"),
+        ({"trust": {"keys": {"alice": KEY, "bob": KEY}}}, "the same key under two names"),
+        (
+            {"trust": {"keys": {"alice": KEY}, "threshold": 2}},
+            "more signatures than there are keys",
+        ),
+        ({"trust": {"threshold": 2}}, "more signatures than there are keys"),
+        ({"trust": {"max_change": 0}}, "greater than 0"),
         ({"limits": {"max_pixels": 0}}, "greater than or equal to 1"),
         ({"low_quality": "admit"}, "'hold' or 'exact_checks_suffice'"),
         ({"quality": 3}, "Extra inputs"),
@@ -43,3 +54,9 @@ def test_the_defaults_name_what_there_is() -> None:
 )
 def test_columns_match_by_name_whatever_their_place(column: str, matches: bool) -> None:
     assert matches_column(column, Policy().url_columns) is matches
+
+
+def test_who_has_to_have_signed_decides_no_verdict() -> None:
+    trusting = Policy.model_validate({"trust": {"keys": {"alice": KEY}}})
+    assert context_digest(trusting, "00") == context_digest(Policy(), "00")
+    assert policy_digest(trusting) != policy_digest(Policy())
