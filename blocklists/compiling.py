@@ -55,7 +55,7 @@ class Content(NamedTuple):
     url_hosts: SortedValues | None
     entries: pa.RecordBatch
     feedback: pa.Array | None
-    screens: Mapping[str, npt.NDArray[np.uint64]]
+    screens: Mapping[str, npt.NDArray[np.uint32]]
 
 
 def compile_list(
@@ -228,7 +228,7 @@ def _fingerprints(table: str, expressions: Sequence[bytes]) -> npt.NDArray[np.ui
 
 def _screens(
     fingerprints: Mapping[str, Sequence[npt.NDArray[np.uint64]]],
-) -> dict[str, npt.NDArray[np.uint64]]:
+) -> dict[str, npt.NDArray[np.uint32]]:
     if not fingerprints:
         return {}
     from ingestgate.blocklists import screening
@@ -308,7 +308,7 @@ def _files(content: Content, thresholds: Mapping[str, int]) -> dict[str, pa.Buff
                 index = hamming.build_index(values.values, thresholds[name])
                 files[tables.index_name(name)] = tables.to_ipc([_words(one) for one in index])
     for table, screen in content.screens.items():
-        files[tables.screen_name(table)] = tables.to_ipc([_words(screen.view(np.uint32))])
+        files[tables.screen_name(table)] = tables.to_ipc([_words(screen)])
     if content.url_hosts is not None:
         batch = tables.sorted_batch(content.url_hosts, with_entry=False)
         files[tables.URL_HOSTS] = tables.to_ipc([batch])

@@ -61,7 +61,7 @@ class OpenList:
     entries: pa.RecordBatch
     feedback: pa.Array | None = None
     canaries: Mapping[str, frozenset[int]] = field(default_factory=dict)
-    screens: Mapping[str, npt.NDArray[np.uint64]] = field(default_factory=dict)
+    screens: Mapping[str, npt.NDArray[np.uint32]] = field(default_factory=dict)
 
     def is_canary(self, signal: SignalType, row: int) -> bool:
         """Whether a row of a signal type's values is a canary, met outside of its test."""
@@ -226,7 +226,10 @@ class Matcher:
         if is_absent(url):
             return []
         source = parse_source(url)
-        return self._match_hosts([source.host], view).get(0, []) + self._match_url(source, view)
+        by_url, bad = self._match_urls([source], view)
+        if bad:
+            raise bad[0]
+        return self._match_hosts([source.host], view).get(0, []) + by_url.get(0, [])
 
     def match_sources(self, column: pa.Array | pa.ChunkedArray, view: str) -> SourceMatches:
         """Returns the findings of a column of sources; row by row what `match_source` returns.
@@ -261,9 +264,6 @@ class Matcher:
 
     def _match_texts(self, texts: pa.Array, view: str) -> SourceMatches:
         split = source_hosts(texts)
-        hits: dict[int, list[Finding]] = {}
-        bad: list[int] = []
-
         hosts: list[str] = []
         canonical = np.full(len(split.hosts), -1, np.int64)  # -1: not a host
         for number, host in enumerate(split.hosts):
@@ -273,36 +273,32 @@ class Matcher:
                 continue
             canonical[number] = len(hosts) - 1
         by_host = self._match_hosts(hosts, view)
-        with_urls = self._with_listed_urls(hosts)
-        state = np.zeros(len(hosts) + 1, np.uint8)  # its last row is what -1 points to
-        state[list(by_host)] = 1
-        state[with_urls] = 1
-        state[-1] = 2
+        listed = np.zeros(len(hosts) + 1, bool)  # its last row is what -1 points to
+        listed[list(by_host)] = True
+        with_urls = np.zeros(len(hosts) + 1, bool)
+        with_urls[self._with_listed_urls(hosts)] = True
         of_row = canonical[split.host_of_row]
-        row_state = state[of_row]
-        bad += split.rows[row_state == 2].tolist()
-        paths_matter = frozenset(with_urls)
-        for place in np.flatnonzero(row_state == 1):
-            row, number = int(split.rows[place]), int(of_row[place])
-            findings = list(by_host.get(number, ()))
-            if number in paths_matter:
-                try:
-                    findings += self._match_url(parse_source(split.texts[row].as_py()), view)
-                except BadSource:
-                    bad.append(row)
-                    continue
-            if findings:
-                hits[row] = findings
 
-        for row in split.others:
+        found: dict[int, list[Finding]] = {}
+        for place in np.flatnonzero(listed[of_row]):
+            found[int(split.rows[place])] = list(by_host[int(of_row[place])])
+        bad = split.rows[of_row < 0].tolist()
+        parsed: dict[int, Source] = {}
+        for row in (*split.rows[with_urls[of_row]].tolist(), *split.others.tolist()):
             try:
-                findings = self.match_source(split.texts[int(row)].as_py(), view)
-            except BadSource:
-                bad.append(int(row))
-                continue
-            if findings:
-                hits[int(row)] = findings
-        return SourceMatches(dict(sorted(hits.items())), np.array(sorted(bad), np.int64))
+                parsed[row] = parse_source(texts[row].as_py())
+            except (BadSource, UnicodeDecodeError):  # nobody checks the text that files hold
+                bad.append(row)
+        rows = list(parsed)
+        others = [row for row in split.others.tolist() if row in parsed]
+        of_others = self._match_hosts([parsed[row].host for row in others], view)
+        found |= {others[number]: findings for number, findings in of_others.items()}
+        by_url, unreadable = self._match_urls(list(parsed.values()), view)
+        for number, findings in by_url.items():
+            found[rows[number]] = found.get(rows[number], []) + findings
+        bad += [rows[number] for number in unreadable]
+        hits = {row: found[row] for row in sorted(found.keys() - set(bad))}
+        return SourceMatches(hits, np.array(sorted(bad), np.int64))
 
     def _find(
         self, signal: SignalType, keys: npt.NDArray[np.bytes_], views: Sequence[str]
@@ -351,16 +347,27 @@ class Matcher:
                 places.update(one.url_hosts.find(keys)[0].tolist())
         return sorted(places)
 
-    def _match_url(self, source: Source, view: str) -> list[Finding]:
-        if not self._with_listed_urls([source.host]):
-            return []
-        found = list(
-            self._find(signal_type("url"), _keys(list(url_digests(source))), [view]).values()
-        )
-        if "expression" in self.signal_types:
-            keys = _keys(hashed_expressions(source))
-            found += self._find(signal_type("expression"), keys, [view]).values()
-        return _distinct(finding for findings in found for finding in findings)
+    def _match_urls(
+        self, sources: Sequence[Source], view: str
+    ) -> tuple[dict[int, list[Finding]], dict[int, BadSource]]:
+        """Returns the findings of sources by their place, and what is wrong with bad ones."""
+        expressions = {"url": url_digests, "expression": hashed_expressions}
+        found: dict[int, list[Finding]] = {}
+        bad: dict[int, BadSource] = {}
+        asked = self._with_listed_urls([source.host for source in sources])
+        for name, digests_of in expressions.items():
+            digests: list[bytes] = []
+            owners: list[int] = []
+            for number in asked if name in self.signal_types else ():
+                try:
+                    digests += (own := list(digests_of(sources[number])))
+                except BadSource as error:
+                    bad[number] = error
+                    continue
+                owners += [number] * len(own)
+            for query, findings in self._find(signal_type(name), _keys(digests), [view]).items():
+                found.setdefault(owners[query], []).extend(findings)
+        return {number: _distinct(findings) for number, findings in found.items()}, bad
 
 
 def _keys(digests: Sequence[bytes]) -> npt.NDArray[np.bytes_]:
@@ -370,9 +377,12 @@ def _keys(digests: Sequence[bytes]) -> npt.NDArray[np.bytes_]:
 
 def _distinct(findings: Iterable[Finding]) -> list[Finding]:
     """One finding per entry, however many of its expressions matched; capped per list."""
+    distinct = sorted(set(findings))
+    if len(distinct) <= MAX_FINDINGS:
+        return distinct
     kept: list[Finding] = []
     per_list: dict[str, int] = {}
-    for finding in sorted(set(findings)):
+    for finding in distinct:
         per_list[finding.list_id] = per_list.get(finding.list_id, 0) + 1
         if per_list[finding.list_id] <= MAX_FINDINGS:
             kept.append(finding)

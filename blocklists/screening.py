@@ -6,9 +6,9 @@ known without parsing, and it is no bad source. Everything else, and everything 
 listed, is left to be parsed and looked up by SHA-256: what is screened out here is never
 reported, and what is reported never depends on what is done here.
 
-A screen is a hash table of 64-bit fingerprints of listed expressions, in buckets of a cache
-line: an entry lies in the bucket that its upper bits name, or, where that is full, in the next
-that is not. Two bits of a fingerprint say what an expression covers. Host names are hashed from
+A screen is a hash table of 64-bit fingerprints of listed expressions: an entry lies in the bucket
+that its upper bits name, or, where that is full, in the next that is not. It is the fingerprint's
+lower 32 bits, of which two say what the expression covers. Host names are hashed from
 their end, so that one pass gives the fingerprints of a host and of all its parents; paths go on
 from there (FNV-1a; Fowler, Noll and Vo, 1991; and the finaliser of MurmurHash3).
 """
@@ -23,6 +23,7 @@ from numba import njit
 from ingestgate.blocklists.tables import SCREEN_BUCKET, URL_HOSTS
 
 Fingerprints = npt.NDArray[np.uint64]
+Screen = npt.NDArray[np.uint32]
 Bytes = npt.NDArray[np.uint8]
 Integers = npt.NDArray[np.int64]
 
@@ -32,13 +33,13 @@ _MAX_LABELS = 8  # of a plain host
 _MAX_PARTS = 32  # of a plain path and query
 _MAX_HOST = 253
 _MAX_LABEL = 63
-_FILL = 4  # fingerprints per bucket, at most, on average
+_FILL = 4  # entries per bucket, at most, on average
 
 # What an expression covers, or what a fingerprint asks for.
 _ALL = 0
 _EXACT = 1  # the host itself
 _BELOW = 2  # the host's parent
-_KINDS = np.uint64(3)
+_KINDS = np.uint32(3)
 
 _BASIS = np.uint64(0xCBF29CE484222325)
 _PRIME = np.uint64(0x100000001B3)
@@ -62,15 +63,15 @@ def _step(state: np.uint64, byte: int) -> np.uint64:
 
 @njit(cache=True, nogil=True, inline="always")
 def _finished(state: np.uint64, kind: int) -> np.uint64:
-    """Fingerprint of what was hashed; never 0, which is an empty place."""
+    """Fingerprint of what was hashed; its lower half is never 0, which is an empty place."""
     state ^= state >> np.uint64(33)
     state *= _MIX_1
     state ^= state >> np.uint64(33)
     state *= _MIX_2
     state ^= state >> np.uint64(33)
-    state &= ~_KINDS
-    if state == 0:
-        state = np.uint64(4)
+    state &= ~np.uint64(_KINDS)
+    if np.uint32(state) == 0:
+        state |= np.uint64(4)
     return state | np.uint64(kind)
 
 
@@ -98,7 +99,7 @@ def _of_expressions(data: Bytes, offsets: Integers, is_url: bool, found: Fingerp
 
 
 @njit(cache=True, nogil=True)
-def _fill(fingerprints: Fingerprints, table: Fingerprints, shift: int) -> None:
+def _fill(fingerprints: Fingerprints, table: Screen, shift: int) -> None:
     buckets = table.shape[0] // SCREEN_BUCKET
     for fingerprint in fingerprints:
         bucket = np.int64(fingerprint >> np.uint64(shift))
@@ -108,12 +109,12 @@ def _fill(fingerprints: Fingerprints, table: Fingerprints, shift: int) -> None:
             if place == SCREEN_BUCKET:
                 place = 0
                 bucket = (bucket + 1) & (buckets - 1)
-        table[bucket * SCREEN_BUCKET + place] = fingerprint
+        table[bucket * SCREEN_BUCKET + place] = np.uint32(fingerprint)
 
 
 @njit(cache=True, nogil=True)
 def _flag(
-    table: Fingerprints,
+    table: Screen,
     fingerprints: Fingerprints,
     owners: Integers,
     count: int,
@@ -127,9 +128,9 @@ def _flag(
         shift -= np.uint64(1)
         size >>= np.uint64(1)
     for number in range(count):
-        fingerprint = fingerprints[number]
-        wanted = fingerprint & _KINDS
-        bucket = fingerprint >> shift
+        tag = np.uint32(fingerprints[number])
+        wanted = tag & _KINDS
+        bucket = fingerprints[number] >> shift
         found = False
         full = True
         while full:
@@ -137,7 +138,7 @@ def _flag(
             for place in range(SCREEN_BUCKET):
                 entry = table[first + np.uint64(place)]
                 kind = entry & _KINDS
-                found |= ((entry ^ fingerprint) <= _KINDS) & ((kind == 0) | (kind == wanted))
+                found |= ((entry ^ tag) <= _KINDS) & ((kind == 0) | (kind == wanted))
             full = table[first + np.uint64(SCREEN_BUCKET - 1)] != 0
             bucket = (bucket + np.uint64(1)) & (buckets - np.uint64(1))
         if found:
@@ -324,16 +325,16 @@ def fingerprints(name: str, expressions: Sequence[bytes]) -> Fingerprints:
     return found
 
 
-def build_screen(fingerprints: Fingerprints) -> Fingerprints:
+def build_screen(fingerprints: Fingerprints) -> Screen:
     """Returns the hash table of fingerprints; the same ones give the same table."""
     distinct = np.unique(fingerprints)
     bits = max(1, int(-(-len(distinct) // _FILL) - 1).bit_length())
-    table = np.zeros(SCREEN_BUCKET << bits, np.uint64)
+    table = np.zeros(SCREEN_BUCKET << bits, np.uint32)
     _fill(distinct, table, 64 - bits)
     return table
 
 
-def undecided(texts: pa.Array, screens: Sequence[Mapping[str, Fingerprints]]) -> Integers:
+def undecided(texts: pa.Array, screens: Sequence[Mapping[str, Screen]]) -> Integers:
     """Returns the rows, ascending, whose sources may be listed, bad or absent.
 
     Args:
@@ -353,9 +354,7 @@ def undecided(texts: pa.Array, screens: Sequence[Mapping[str, Fingerprints]]) ->
     return np.concatenate(rows)
 
 
-def _undecided(
-    data: Bytes, offsets: Integers, screens: Sequence[Mapping[str, Fingerprints]]
-) -> Integers:
+def _undecided(data: Bytes, offsets: Integers, screens: Sequence[Mapping[str, Screen]]) -> Integers:
     size = len(offsets) - 1
     flags = np.empty(size, np.bool_)
     paths = np.empty(size, np.int64)

@@ -5,7 +5,7 @@
 - ``url.hosts.arrow``: SHA-256 of each host that a listed URL lies on, sorted: the paths of
   URLs on other hosts need not be looked at;
 - ``<table>.screen.arrow``: the screen of a table of sources, see `screening`: one column ``value``
-  (uint32), two for each fingerprint; without it, every source is parsed and looked up;
+  (uint32); without it, every source is parsed and looked up;
 - ``<signal>.chunks.arrow``: the multi-index of a perceptual hash, see `chunking`: a record batch
   per array, of one column ``value`` (uint32); without it (and with ``<signal>.index.arrow``, the
   multi-index of form 1.0), hashes are compared one by one;
@@ -40,7 +40,7 @@ ENTRY_SCHEMA = pa.schema(
 FEEDBACK = "feedback"
 FEEDBACK_SCHEMA = pa.schema([pa.field("feedback", pa.large_string(), nullable=False)])
 WORDS_SCHEMA = pa.schema([pa.field("value", pa.uint32(), nullable=False)])
-SCREEN_BUCKET = 8  # fingerprints
+SCREEN_BUCKET = 8  # entries
 _DAMAGED = "is damaged; copy the list again from where it was compiled, or compile it again"
 
 
@@ -216,7 +216,7 @@ class TableFiles:
             raise self._refuse(table, "has not the size its list needs; compile it again")
         return index
 
-    def screen(self, table: str) -> npt.NDArray[np.uint64] | None:
+    def screen(self, table: str) -> npt.NDArray[np.uint32] | None:
         """Returns the screen of a table of sources; None where the list has none.
 
         Raises:
@@ -226,11 +226,10 @@ class TableFiles:
         if file_name(name) not in self._files:
             return None
         (batch,) = self._batches(name, WORDS_SCHEMA, 1)
-        words = _unsigned(batch.column(0))
-        buckets, rest = divmod(len(words), 2 * SCREEN_BUCKET)
+        buckets, rest = divmod(batch.num_rows, SCREEN_BUCKET)
         if rest or buckets < 2 or buckets & (buckets - 1):
             raise self._refuse(name, "has not the size of a screen; compile the list again")
-        return words.view(np.uint64)
+        return _unsigned(batch.column(0))
 
     def _batches(self, table: str, schema: pa.Schema, count: int) -> list[pa.RecordBatch]:
         buffer = self._open(table)

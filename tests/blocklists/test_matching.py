@@ -261,6 +261,15 @@ def test_column_of_sources_equals_one_by_one(sources: ListSet, chunks: int) -> N
     assert len(bad) == 6
 
 
+def test_what_is_no_text_is_bad(sources: ListSet) -> None:
+    texts = [b"http://bad.com/", b"http://\xff.com/", b"http://page.example/\xff", b"\xff"]
+    column = pa.array(texts, pa.large_binary())
+    unchecked = pa.Array.from_buffers(pa.large_string(), len(texts), column.buffers())
+    matches = sources.match_sources(unchecked, "url")
+    assert list(matches.hits) == [0]
+    assert matches.bad.tolist() == [1, 2, 3]
+
+
 def test_lists_without_sources_still_refuse_what_does_not_parse(
     compiled: Any, opened: Open
 ) -> None:

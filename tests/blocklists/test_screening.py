@@ -223,8 +223,8 @@ def test_screens_hold_what_was_put_in(count: int) -> None:
 
 def test_full_buckets_spill_into_the_next() -> None:
     last = np.uint64(3) << np.uint64(62)
-    crowded = last + 4 * np.arange(12, dtype=np.uint64)
-    spread = np.uint64(4) + 4 * np.arange(4, dtype=np.uint64)
+    crowded = last + 4 * np.arange(1, 13, dtype=np.uint64)
+    spread = 4 * np.arange(1, 5, dtype=np.uint64) + (np.uint64(1) << np.uint64(20))
     table = screening.build_screen(np.concatenate([crowded, spread]))
     assert len(table) == 32
     flags = np.zeros(18, np.bool_)
