@@ -12,7 +12,9 @@ from typing import Any
 import psutil
 import pytest
 
+from tests.archives import make_tar
 from tests.e2e.conftest import WRITERS, Job
+from tests.pictures import jpeg
 
 MakeJob = Callable[..., Job]
 
@@ -189,6 +191,11 @@ def test_ranges_and_order_do_not_change_the_outcome(job: MakeJob, tmp_path: Path
 def test_killed_and_run_again(job: MakeJob, tmp_path: Path, victim: str) -> None:
     """Killed (-9) or interrupted once the first range is judged, with worker processes."""
     pattern = WRITERS["webdataset"](tmp_path / "landing")
+    # Enough work that it cannot be done before the signal comes.
+    large = [jpeg(200 + number, (1200, 900)) for number in range(8)]
+    for shard in range(10, 14):
+        items = [(f"{shard}-{number}.jpg", content) for number, content in enumerate(large * 2)]
+        (tmp_path / "landing" / f"{shard:05d}.tar").write_bytes(make_tar(items))
     (tmp_path / "policy.yaml").write_text("range_bytes: 9000\n")
     policy = ("--policy", str(tmp_path / "policy.yaml"))
     calm = job(pattern)
