@@ -13,6 +13,7 @@ Without it its figures are null.
 """
 
 import contextlib
+import gc
 import importlib.metadata
 import importlib.util
 import io
@@ -97,6 +98,7 @@ def measure(listed: int, count: int, share: float, to: Path) -> dict[str, Any]:
     }
     if importlib.util.find_spec("datatrove") is not None:
         timed["datatrove"] = datatrove(domains, pages, asked[:_PEER_URLS])
+    gc.freeze()  # millions of strings that are there for the benchmark only
     rates: dict[str, list[float]] = {name: [] for name in timed}
     for _ in range(_ROUNDS):
         for name, run in timed.items():

@@ -196,6 +196,43 @@ def test_index_of_another_size(
     refused(opened, "phash.chunks.arrow has not the size its list needs", verify=False)
 
 
+def test_lists_of_form_1_0_find_the_same(
+    tmp_path: Path, compiled: Compile, opened: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hamming, "INDEXED_FROM", 1)
+    arguments = {"phash": "01" * 8, "domain": "bad.com", "url": "http://page.example/a"}
+    compiled(**arguments)
+    column = pa.array(["http://x.bad.com/", "http://page.example/a?b", "http://a.com", "nonsense"])
+    query = np.full((1, 8), 1, np.uint8)
+    newer = opened()
+    assert set(newer.lists[0].screens) == {"domain", "url", "url.hosts"}
+
+    directory = tmp_path / "lists" / "partner-1"
+    files = json.loads((directory / "list.json").read_bytes())["files"]
+    for name in [name for name in files if name.endswith((".screen.arrow", ".chunks.arrow"))]:
+        (directory / name).unlink()
+        del files[name]
+    restate(directory, format="1.0", files=files)
+    older = opened()
+    assert (older.lists[0].screens, older.lists[0].indexes) == ({}, {})
+    matches = older.match_sources(column, "url")
+    assert (matches.hits, matches.bad.tolist()) == (newer.match_sources(column, "url").hits, [3])
+    assert list(matches.hits) == [0, 1]
+    assert older.match_perceptual("phash", query, ["full"]) == newer.match_perceptual(
+        "phash", query, ["full"]
+    )
+
+
+def test_screen_of_another_size(tmp_path: Path, compiled: Compile, opened: Open) -> None:
+    compiled(domain="bad.com")
+    batch = pa.RecordBatch.from_arrays(
+        [pa.array([0] * 24, pa.uint32())], schema=tables.WORDS_SCHEMA
+    )
+    broken = bytes(tables.to_ipc([batch]))
+    restate(tmp_path / "lists" / "partner-1", "domain.screen.arrow", broken)
+    refused(opened, "domain.screen.arrow has not the size of a screen", verify=False)
+
+
 @pytest.mark.parametrize(
     ("fields", "reason"),
     [
