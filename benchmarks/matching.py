@@ -147,7 +147,7 @@ def peers(listed: Hashes, asked: Hashes, radius: int) -> dict[str, Callable[[], 
     count, width = listed.shape
     flat = faiss.IndexBinaryFlat(8 * width)
     flat.add(listed)
-    few = asked[: max(32, min(_QUERIES, 500_000_000 // count))]
+    few = asked[: max(200, min(_QUERIES, 500_000_000 // count))]
     found: dict[str, Callable[[], Any]] = {
         "flat": lambda: (flat.range_search(few, radius + 1), len(few)),
         "flat_single": lambda: (flat.range_search(asked[:1], radius + 1), 1),
