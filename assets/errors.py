@@ -8,6 +8,7 @@
     ├── SelfTestError        the gate does not catch what it must (exit 4)
     ├── ShardError           one shard cannot be read or committed; names it
     ├── LedgerError          a ledger part is missing or damaged
+    ├── EvidenceError        a certificate, log or other proof does not hold (exit 5)
     ├── VaultError           the quarantine cannot be written or opened
     ├── ExchangeError        a partner's exchange does not answer as it should
     └── StorageError         a file system refused
@@ -67,6 +68,10 @@ class LedgerError(GateError):
 
     def __str__(self) -> str:
         return f"ledger part {self.path}: {self.problem}"
+
+
+class EvidenceError(GateError):
+    """A certificate, an audit log, a manifest or a shard is not what was signed for."""
 
 
 class VaultError(GateError):

@@ -13,8 +13,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from ingestgate.assets import storage
+from ingestgate.assets.envelope import Envelope
 from ingestgate.assets.errors import ListError, UsageError
-from ingestgate.blocklists.envelope import Envelope
 from ingestgate.blocklists.manifest import (
     MANIFEST,
     ListInfo,
@@ -81,7 +81,7 @@ def except_list(
         raise UsageError(f"{directory}: wants the directory of one list, where its {MANIFEST} lies")
     info = read_manifest(manifest, storage.read_bytes(manifest))
     path = storage.join(directory, EXEMPTION)
-    envelope = Envelope.read(path, EXEMPTION_TYPE)
+    envelope = Envelope.read(path, EXEMPTION_TYPE, ListError)
     try:
         wanted = Exemption(
             list_id=info.id,
@@ -117,7 +117,7 @@ def exemption_in_force(
         ListError: There is an exception, but it does not count; says why.
     """
     path = storage.join(directory, EXEMPTION)
-    envelope = Envelope.read(path, EXEMPTION_TYPE)
+    envelope = Envelope.read(path, EXEMPTION_TYPE, ListError)
     if envelope is None:
         return None
     if not trust.keys:

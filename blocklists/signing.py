@@ -6,8 +6,8 @@ from datetime import datetime
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from ingestgate.assets import storage
+from ingestgate.assets.envelope import Envelope
 from ingestgate.assets.errors import ListError, UsageError
-from ingestgate.blocklists.envelope import Envelope
 from ingestgate.blocklists.listset import ListSet
 from ingestgate.blocklists.manifest import MANIFEST, ListInfo
 from ingestgate.blocklists.trust import LIST_TYPE, SIGNATURES
@@ -39,7 +39,7 @@ def sign_list(directory: str, key: Ed25519PrivateKey, *, now: datetime) -> tuple
     statement = storage.read_bytes(manifest)
     if hashlib.sha256(statement).hexdigest() != info.digest:
         raise ListError(f"{manifest}: changed while it was verified; find out by what")
-    envelope = Envelope.read(path, LIST_TYPE)
+    envelope = Envelope.read(path, LIST_TYPE, ListError)
     if envelope is None or envelope.payload != statement:
         envelope = Envelope(LIST_TYPE, statement)
     envelope = envelope.signed(key)

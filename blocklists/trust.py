@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from ingestgate.assets import storage
+from ingestgate.assets.envelope import Envelope
 from ingestgate.assets.errors import ListError
-from ingestgate.blocklists.envelope import Envelope
 
 SIGNATURES = "list.dsse.json"
 EXEMPTION = "exception.dsse.json"
@@ -52,7 +52,7 @@ class Trust:
         if not self.keys:
             return ()
         path = storage.join(directory, SIGNATURES)
-        envelope = Envelope.read(path, LIST_TYPE)
+        envelope = Envelope.read(path, LIST_TYPE, ListError)
         if envelope is None:
             raise ListError(
                 f"{directory}: not signed, and the policy names keys that lists must be signed "

@@ -62,6 +62,7 @@ def cli(verbose: bool) -> None:
        2  usage or configuration
        3  the lists were refused; nothing was read
        4  a self-test failed or a canary was missed; nothing was admitted
+       5  a certificate, log, manifest or shard is not what was signed for
       10  done, and something was quarantined (only with run --exit-on-match)
     """  # noqa: D301 - \b is click's own
     # What fails is said in one sentence at the end; Beam's own words are for --verbose.

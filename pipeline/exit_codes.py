@@ -2,7 +2,7 @@
 
 from enum import IntEnum
 
-from ingestgate.assets.errors import GateError, ListError, SelfTestError, UsageError
+from ingestgate.assets.errors import EvidenceError, GateError, ListError, SelfTestError, UsageError
 
 
 class ExitCode(IntEnum):
@@ -13,6 +13,7 @@ class ExitCode(IntEnum):
     USAGE = 2  #: usage or configuration
     LISTS_REFUSED = 3
     SELF_TEST_FAILED = 4
+    EVIDENCE_REFUSED = 5  #: a certificate, log, manifest or shard is not what was signed for
     DONE_WITH_MATCHES = 10  #: only with ``--exit-on-match``
 
 
@@ -22,6 +23,8 @@ def exit_code(error: GateError) -> ExitCode:
         return ExitCode.USAGE
     if isinstance(error, ListError):
         return ExitCode.LISTS_REFUSED
+    if isinstance(error, EvidenceError):
+        return ExitCode.EVIDENCE_REFUSED
     if isinstance(error, SelfTestError):
         return ExitCode.SELF_TEST_FAILED
     return ExitCode.FAILED

@@ -10,10 +10,10 @@ from typing import Annotated, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from ingestgate.assets.containers.container import DEFAULT_SIDECARS, ReadOptions
+from ingestgate.assets.signing_keys import parse_public_line
 from ingestgate.assets.verdict import Action, SignalKind
 from ingestgate.blocklists.listset import ListOverride
 from ingestgate.blocklists.signals import signal_types
-from ingestgate.blocklists.signing_keys import parse_public_line
 from ingestgate.blocklists.trust import Trust
 from ingestgate.fingerprints.limits import KNOWN_FORMATS, DecodeLimits
 from ingestgate.fingerprints.perceptual import perceptual_hashes

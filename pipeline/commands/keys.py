@@ -43,6 +43,6 @@ def signing(path: str) -> None:
     The line goes into the policy, under trust.keys. Whoever has FILE can vouch for lists: keep
     it away from the machines that run the job.
     """
-    from ingestgate.blocklists.signing_keys import generate_signing_key
+    from ingestgate.assets.signing_keys import generate_signing_key
 
     click.echo(generate_signing_key(path))

@@ -50,8 +50,8 @@ def sign(key_file: str, directories: tuple[str, ...]) -> None:
     Example:
       ingestgate lists sign --key signing-key.pem lists/partner-a-7
     """  # noqa: D301 - \b is click's own
+    from ingestgate.assets.signing_keys import read_signing_key
     from ingestgate.blocklists.signing import sign_list
-    from ingestgate.blocklists.signing_keys import read_signing_key
 
     key = read_signing_key(key_file)
     for directory in directories:
@@ -158,8 +158,8 @@ def except_(key_file: str, until: datetime, reason: str, directory: str) -> None
       ingestgate lists except --key signing-key.pem --until 2027-02-14 \\
         --reason 'The partner moves its servers' lists/partner-a-7
     """  # noqa: D301 - \b is click's own
+    from ingestgate.assets.signing_keys import read_signing_key
     from ingestgate.blocklists.exemptions import except_list
-    from ingestgate.blocklists.signing_keys import read_signing_key
 
     exemption, count = except_list(
         directory,

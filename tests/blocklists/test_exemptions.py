@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from ingestgate.assets.envelope import Envelope
 from ingestgate.assets.errors import ListError, UsageError
-from ingestgate.blocklists.envelope import Envelope
 from ingestgate.blocklists.exemptions import EXEMPTION_TYPE, except_list
 from ingestgate.blocklists.listset import ListSet
 from ingestgate.blocklists.manifest import ListInfo
@@ -96,8 +96,8 @@ def test_it_is_for_one_version(
 
 def test_a_signature_over_a_list_is_none_over_an_exception(directory: Path, opened: Open) -> None:
     make(directory, BOB)
-    mine = Envelope.read(str(directory / EXEMPTION), EXEMPTION_TYPE)
-    lists = Envelope.read(str(directory / SIGNATURES), LIST_TYPE)
+    mine = Envelope.read(str(directory / EXEMPTION), EXEMPTION_TYPE, ListError)
+    lists = Envelope.read(str(directory / SIGNATURES), LIST_TYPE, ListError)
     assert mine
     assert lists
     swapped = Envelope(EXEMPTION_TYPE, mine.payload, lists.signatures)
@@ -109,7 +109,7 @@ def test_a_signature_over_a_list_is_none_over_an_exception(directory: Path, open
 
 def test_a_signed_one_without_end_is_refused(directory: Path, opened: Open) -> None:
     make(directory, ALICE)
-    envelope = Envelope.read(str(directory / EXEMPTION), EXEMPTION_TYPE)
+    envelope = Envelope.read(str(directory / EXEMPTION), EXEMPTION_TYPE, ListError)
     assert envelope
     fields = json.loads(envelope.payload)
     for changed in (

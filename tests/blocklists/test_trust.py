@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from ingestgate.assets.envelope import Envelope
 from ingestgate.assets.errors import ListError, UsageError
-from ingestgate.blocklists.envelope import Envelope
 from ingestgate.blocklists.listset import ListSet
 from ingestgate.blocklists.manifest import ListInfo
 from ingestgate.blocklists.signing import sign_list
@@ -73,7 +73,7 @@ def test_too_few(directory: Path, opened: Open) -> None:
 def test_one_key_signing_twice_counts_once(directory: Path, opened: Open) -> None:
     sign(directory, ALICE, ALICE)
     path = directory / SIGNATURES
-    envelope = Envelope.read(str(path), LIST_TYPE)
+    envelope = Envelope.read(str(path), LIST_TYPE, ListError)
     assert envelope
     doubled = (*envelope.signatures, *envelope.signatures)
     Envelope(LIST_TYPE, envelope.payload, doubled).write(str(path))
@@ -99,7 +99,7 @@ def test_changed_statement_and_payload(directory: Path, opened: Open) -> None:
     sign(directory, ALICE)
     manifest = directory / "list.json"
     manifest.write_text(json.dumps({**json.loads(manifest.read_text()), "expires": None}))
-    envelope = Envelope.read(str(directory / SIGNATURES), LIST_TYPE)
+    envelope = Envelope.read(str(directory / SIGNATURES), LIST_TYPE, ListError)
     assert envelope
     forged = Envelope(LIST_TYPE, manifest.read_bytes(), envelope.signatures)
     forged.write(str(directory / SIGNATURES))

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from ingestgate.assets.signing_keys import generate_signing_key, read_signing_key
 from ingestgate.blocklists.compiling import compile_list
 from ingestgate.blocklists.exemptions import except_list
 from ingestgate.blocklists.signing import sign_list
-from ingestgate.blocklists.signing_keys import generate_signing_key, read_signing_key
 from tests.e2e.conftest import LISTED_MD5, WRITERS, Job
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)

@@ -6,13 +6,13 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from ingestgate.assets.errors import ListError
-from ingestgate.blocklists.envelope import (
+from ingestgate.assets.envelope import (
     MAX_SIGNATURES,
     Envelope,
     Signature,
     pre_authentication_encoding,
 )
+from ingestgate.assets.errors import EvidenceError
 
 KIND = "application/vnd.example+json"
 ALICE, BOB = (Ed25519PrivateKey.from_private_bytes(bytes([n]) * 32) for n in (1, 2))
@@ -53,14 +53,14 @@ def test_round_trip_is_a_dsse_envelope(tmp_path: Path) -> None:
     path = str(tmp_path / "e.json")
     envelope = Envelope(KIND, b"\xff statement").signed(ALICE)
     envelope.write(path)
-    assert Envelope.read(path, KIND) == envelope
+    assert Envelope.read(path, KIND, EvidenceError) == envelope
     fields = json.loads(Path(path).read_text())
     assert sorted(fields) == ["payload", "payloadType", "signatures"]
     assert base64.b64decode(fields["payload"]) == b"\xff statement"
     url_safe = fields["payload"].replace("+", "-").replace("/", "_")
     Path(path).write_text(json.dumps({**fields, "payload": url_safe}))
-    assert Envelope.read(path, KIND) == envelope
-    assert Envelope.read(str(tmp_path / "none"), KIND) is None
+    assert Envelope.read(path, KIND, EvidenceError) == envelope
+    assert Envelope.read(str(tmp_path / "none"), KIND, EvidenceError) is None
 
 
 @pytest.mark.parametrize(
@@ -78,23 +78,23 @@ def test_anything_else_is_refused(tmp_path: Path, changed: dict[str, Any]) -> No
     path = tmp_path / "e.json"
     Envelope(KIND, b"statement").signed(ALICE).write(str(path))
     path.write_text(json.dumps({**json.loads(path.read_text()), **changed}))
-    with pytest.raises(ListError, match="not a DSSE envelope"):
-        Envelope.read(str(path), KIND)
+    with pytest.raises(EvidenceError, match="not a DSSE envelope"):
+        Envelope.read(str(path), KIND, EvidenceError)
 
 
 @pytest.mark.parametrize("content", [b"", b"[]", b"{}", b"\xff", b"[" * 100000])
 def test_not_an_envelope(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "e.json").write_bytes(content)
-    with pytest.raises(ListError, match="not a DSSE envelope"):
-        Envelope.read(str(tmp_path / "e.json"), KIND)
+    with pytest.raises(EvidenceError, match="not a DSSE envelope"):
+        Envelope.read(str(tmp_path / "e.json"), KIND, EvidenceError)
 
 
 def test_of_another_type_or_beyond_reason(tmp_path: Path) -> None:
     path = str(tmp_path / "e.json")
     Envelope(KIND, b"statement").write(path)
-    with pytest.raises(ListError, match="not a signed statement of type other"):
-        Envelope.read(path, "other")
+    with pytest.raises(EvidenceError, match="not a signed statement of type other"):
+        Envelope.read(path, "other", EvidenceError)
     many = (Signature("", b""),) * (MAX_SIGNATURES + 1)
     Envelope(KIND, b"statement", many).write(path)
-    with pytest.raises(ListError, match="more than 64 signatures"):
-        Envelope.read(path, KIND)
+    with pytest.raises(EvidenceError, match="more than 64 signatures"):
+        Envelope.read(path, KIND, EvidenceError)

@@ -17,8 +17,8 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 from ingestgate.assets import storage
-from ingestgate.assets.errors import ListError, StorageError
-from ingestgate.blocklists.signing_keys import key_id
+from ingestgate.assets.errors import GateError, StorageError
+from ingestgate.assets.signing_keys import key_id
 
 MAX_SIGNATURES = 64  # each is tried with each trusted key
 
@@ -51,11 +51,16 @@ class Envelope:
     signatures: tuple[Signature, ...] = ()
 
     @classmethod
-    def read(cls, path: str, payload_type: str) -> Self | None:
+    def read(cls, path: str, payload_type: str, refusal: type[GateError]) -> Self | None:
         """Returns the envelope in a file; None if there is no such file.
 
+        Args:
+            path: The file.
+            payload_type: What the payload has to be.
+            refusal: The error of whoever relies on it.
+
         Raises:
-            ListError: It is no envelope, or of another payload type.
+            refusal: It is no envelope, or of another payload type.
             StorageError: It cannot be read.
         """
         try:
@@ -73,13 +78,13 @@ class Envelope:
                 for one in fields["signatures"]
             )
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-            raise ListError(f"{path}: not a DSSE envelope; sign the list again") from None
+            raise refusal(f"{path}: not a DSSE envelope; have it signed again") from None
         if kind != payload_type:
-            raise ListError(
-                f"{path}: not a signed statement of type {payload_type}; sign the list again"
+            raise refusal(
+                f"{path}: not a signed statement of type {payload_type}; have it signed again"
             )
         if len(signatures) > MAX_SIGNATURES:
-            raise ListError(f"{path}: more than {MAX_SIGNATURES} signatures; sign the list again")
+            raise refusal(f"{path}: more than {MAX_SIGNATURES} signatures; have it signed again")
         return cls(payload_type, payload, signatures)
 
     def signed(self, key: Ed25519PrivateKey) -> "Envelope":

@@ -5,7 +5,7 @@ from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from ingestgate.assets.errors import UsageError
-from ingestgate.blocklists.signing_keys import (
+from ingestgate.assets.signing_keys import (
     generate_signing_key,
     parse_public_line,
     public_line,
