@@ -213,6 +213,7 @@ def test_killed_and_run_again(job: MakeJob, tmp_path: Path, victim: str) -> None
         parts = gate.evidence / "ledger"
         while process.poll() is None and not list(parts.rglob("part-*.parquet")):
             _wait(process)
+        assert process.poll() is None, process.communicate()[1]
         started = driver.children(recursive=True)
         workers = [each for each in started if any("local_worker" in a for a in each.cmdline())]
         assert len(started) > len(workers) > 0  # the others decode
