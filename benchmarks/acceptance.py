@@ -99,17 +99,21 @@ class Gate:
         for path in sorted((self.to / "quarantine" / "manifest").glob("*.jsonl")):
             for line in path.read_text().splitlines():
                 row = json.loads(line)
+                # Objects are named for their ciphertext, which has new keys each time.
+                for name in ("sealed_object", "sealed_key"):
+                    row[name] = str(Path(row[name]).parent)
                 rows.append({k: v for k, v in row.items() if k not in _VOLATILE})
         return rows
 
     def state(self) -> dict[str, Any]:
         """Returns all that has to be the same however often a run was interrupted."""
-        sealed = self.to / "quarantine" / "objects"
+        sealed = self.to / "quarantine"
+        objects = {p.parent for name in ("keys", "objects") for p in (sealed / name).rglob("*.age")}
         return {
             "output": tree(self.to / "output"),
             "ledger": self.ledger(),
             "manifest": self.manifest(),
-            "objects": sorted(str(p.relative_to(sealed)) for p in sealed.rglob("*")),
+            "objects": sorted(str(p.relative_to(sealed)) for p in objects),
         }
 
 

@@ -281,7 +281,7 @@ class _Sealed:
         if row is None:
             census.object(f"{shard.name}: {member}: quarantined, but in no manifest")
         elif not self._is_sealed(row):
-            census.object(f"{shard.name}: {member}: its sealed object is missing or changed")
+            census.object(f"{shard.name}: {member}: its sealed object or key is missing or changed")
 
     def unclaimed(self) -> list[str]:
         return self._twice + [row["member"] for row in self._rows.values()]
@@ -291,7 +291,9 @@ class _Sealed:
         if path not in self._checked:
             full = storage.join(self._root, path)
             self._checked[path] = (
-                storage.exists(full) and _sha256(storage.read_bytes(full)) == row["sealed_sha256"]
+                storage.exists(storage.join(self._root, row["sealed_key"]))
+                and storage.exists(full)
+                and _sha256(storage.read_bytes(full)) == row["sealed_sha256"]
             )
         return self._checked[path]
 

@@ -104,12 +104,14 @@ class ManifestRow(_Record):
     """Every scalar the input carried beside the asset."""
     sealed_object: str
     """Path of the age file below the quarantine's root."""
+    sealed_key: str
+    """Path of the age file, likewise, that holds the key to it."""
     sealed_sha256: Sha256
     sealed_size: Count
     package_sha256: Sha256
     """Digest of the package inside the age file."""
     recipients: tuple[str, ...]
-    """The public keys it was sealed to."""
+    """The public keys that the key to it was sealed to, then."""
     lists: tuple[ListUsed, ...]
     policy_digest: str
     software: str

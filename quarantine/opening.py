@@ -12,6 +12,7 @@ import pyrage
 
 from ingestgate.assets import storage
 from ingestgate.assets.errors import StorageError, UsageError, VaultError
+from ingestgate.quarantine.layout import key_path
 from ingestgate.quarantine.vault import harmless_name
 
 #: Identity files are a few lines.
@@ -28,10 +29,17 @@ def read_identities(path: str) -> list[Any]:
     try:
         with storage.open_read(path) as source:
             raw = source.read(MAX_FILE_BYTES)
+    except (OSError, StorageError):
+        raise UsageError(f"{path}: not a readable identity file") from None
+    return _identities(raw, path)
+
+
+def _identities(raw: bytes, path: str) -> list[Any]:
+    try:
         text = raw.decode("utf-8")
         if "PRIVATE KEY-----" in text:
             return [pyrage.ssh.Identity.from_buffer(raw)]
-    except (OSError, StorageError, UnicodeDecodeError, pyrage.IdentityError):
+    except (UnicodeDecodeError, pyrage.IdentityError):
         raise UsageError(f"{path}: not a readable identity file") from None
     identities = []
     for number, line in enumerate(text.splitlines(), 1):
@@ -46,24 +54,38 @@ def read_identities(path: str) -> list[Any]:
     return identities
 
 
-def open_object(path: str, identities: Sequence[Any]) -> list[tuple[str, bytes]]:
-    """Returns the files that an object holds, as (name, bytes).
-
-    Anybody can seal to a public key, so the names are made harmless here as well.
+def open_key(root: str, path: str, identities: Sequence[Any]) -> bytes:
+    """Returns the secret key that one object is sealed to, as an age identity file.
 
     Args:
-        path: The object's file.
+        root: The quarantine.
+        path: The object's path below it.
         identities: As `read_identities` returns them.
 
     Raises:
-        VaultError: None of the keys opens it, or it is damaged.
+        VaultError: None of the keys opens the key file, or it is damaged.
         StorageError: It cannot be read.
     """
-    sealed = storage.read_bytes(path)
+    return _decrypt(storage.join(root, key_path(path)), identities)
+
+
+def open_package(root: str, path: str, identities: Sequence[Any]) -> bytes:
+    """Returns the package (a tar) inside an object; arguments and errors as of `open_key`."""
+    key = open_key(root, path, identities)
     try:
-        plain = pyrage.decrypt(sealed, list(identities))
-    except pyrage.DecryptError as error:
-        raise VaultError(f"{path}: cannot be opened ({error})") from error
+        sample_key = _identities(key, storage.join(root, key_path(path)))
+    except UsageError as error:
+        raise VaultError(str(error)) from None
+    return _decrypt(storage.join(root, path), sample_key)
+
+
+def open_object(root: str, path: str, identities: Sequence[Any]) -> list[tuple[str, bytes]]:
+    """Returns the files that an object holds, as (name, bytes).
+
+    Anybody can seal to a public key, so the names are made harmless here as well. Arguments and
+    errors are those of `open_key`.
+    """
+    plain = open_package(root, path, identities)
     try:
         with tarfile.open(fileobj=io.BytesIO(plain), mode="r:") as tar:
             return [
@@ -73,3 +95,11 @@ def open_object(path: str, identities: Sequence[Any]) -> list[tuple[str, bytes]]
             ]
     except tarfile.TarError as error:
         raise VaultError(f"{path}: what it holds is not a package of this program's") from error
+
+
+def _decrypt(path: str, identities: Sequence[Any]) -> bytes:
+    sealed = storage.read_bytes(path)
+    try:
+        return bytes(pyrage.decrypt(sealed, list(identities)))
+    except pyrage.DecryptError as error:
+        raise VaultError(f"{path}: cannot be opened ({error})") from error

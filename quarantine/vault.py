@@ -1,8 +1,13 @@
-"""The vault: one age file per matched sample, sealed to public keys.
+"""The vault: each matched sample sealed under a key of its own, that key to the recipients.
 
-The format is age's (age-encryption.org/v1) around a tar, so that evidence can be opened without
-this program: ``age -d -i key.txt OBJECT | tar x``. What is sealed here cannot be opened here:
-only `opening`, for people with a secret key, does that.
+Both are age files (age-encryption.org/v1), so that evidence can be opened without this program::
+
+    age -d -i key.txt KEY.age > sample-key.txt
+    age -d -i sample-key.txt OBJECT.age | tar x
+
+Recipients change by sealing the small key files anew; a sample is destroyed, wherever copies of
+its object lie, by destroying its key files. What is sealed here cannot be opened here: only
+`opening`, for people with a secret key, does that.
 """
 
 import hashlib
@@ -19,8 +24,8 @@ import pyrage
 from ingestgate.assets import storage
 from ingestgate.assets.errors import UsageError, VaultError
 from ingestgate.quarantine.keys import parse_recipient
+from ingestgate.quarantine.layout import key_path, object_path
 
-_OBJECT_ID = re.compile(r"[0-9a-f]{40}")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
@@ -29,6 +34,7 @@ class SealedObject(NamedTuple):
 
     Attributes:
         path: Below the quarantine's root.
+        key_path: Path of its key file, likewise.
         size: Bytes of the ciphertext.
         sha256: Hex digest of the ciphertext.
         plain_sha256: Hex digest of the package (the tar) inside.
@@ -36,27 +42,11 @@ class SealedObject(NamedTuple):
     """
 
     path: str
+    key_path: str
     size: int
     sha256: str
     plain_sha256: str
     plain_size: int
-
-
-def object_id(
-    shard: str, sample_key: str, position: int, plain_sha256: str, context: str = ""
-) -> str:
-    """Returns the name of a sample's object: 40 hex digits that reveal no digest of the content.
-
-    Args:
-        shard: The shard's name.
-        sample_key: The sample's key.
-        position: Position of its first member.
-        plain_sha256: Hex digest of what is sealed, or of the member's bytes.
-        context: As `manifest.ManifestWriter` is given: with it, a later judging seals a copy
-            of its own, so that what an earlier manifest says of its object stays true.
-    """
-    locator = "\0".join((shard, sample_key, str(position), plain_sha256, context))
-    return hashlib.sha256(locator.encode("utf-8", "surrogateescape")).hexdigest()[:40]
 
 
 def package(files: Sequence[tuple[str, bytes]]) -> bytes:
@@ -111,30 +101,44 @@ class Vault:
         _encrypt(b"probe", self.recipients)
         _make_private(root)
 
-    def seal(self, object_id: str, files: Sequence[tuple[str, bytes]]) -> SealedObject:
-        """Seals files as one object, durably; an object of that id is replaced.
+    def seal(self, identifier: str, files: Sequence[tuple[str, bytes]]) -> SealedObject:
+        """Seals files as one object, durably, beside what is there of that sample already.
+
+        The key file first: an object that is under its name can be opened.
 
         Args:
-            object_id: See `object_id`.
+            identifier: See `layout.object_id`.
             files: Name and bytes of each.
 
         Raises:
-            StorageError: It could not be written; what was there under its name is still there.
+            StorageError: It could not be written; nothing that was there has changed.
             VaultError: It could not be encrypted.
         """
-        if not _OBJECT_ID.fullmatch(object_id):
-            raise VaultError("an object's id is 40 lower-case hex digits")
         plain = package(files)
-        sealed = _encrypt(plain, self.recipients)
-        path = f"objects/{object_id[:2]}/{object_id}.age"
+        sample_key, key_file = _sample_key(self.recipients)
+        sealed = _encrypt(plain, [sample_key])
+        digest = hashlib.sha256(sealed).hexdigest()
+        path = object_path(identifier, digest)
+        storage.write_bytes(storage.join(self.root, key_path(path)), key_file, private=True)
         storage.write_bytes(storage.join(self.root, path), sealed, private=True)
         return SealedObject(
             path=path,
+            key_path=key_path(path),
             size=len(sealed),
-            sha256=hashlib.sha256(sealed).hexdigest(),
+            sha256=digest,
             plain_sha256=hashlib.sha256(plain).hexdigest(),
             plain_size=len(plain),
         )
+
+
+def _sample_key(recipients: Sequence[str]) -> tuple[str, bytes]:
+    """Returns a new public key, and the secret key to it sealed to the recipients.
+
+    The secret key leaves this function only sealed: when it returns, nobody here has it.
+    """
+    identity = pyrage.x25519.Identity.generate()
+    public = str(identity.to_public())
+    return public, _encrypt(f"# public key: {public}\n{identity}\n".encode("ascii"), recipients)
 
 
 def _encrypt(plain: bytes, recipients: Sequence[str]) -> bytes:

@@ -10,13 +10,14 @@ from ingestgate.assets.ledger import PartHeader
 from ingestgate.assets.shard import Shard
 from ingestgate.assets.verdict import Reason, Tier, Verdict
 from ingestgate.blocklists.listset import ListSet
+from ingestgate.quarantine.layout import object_id
 from ingestgate.quarantine.manifest import (
     ListUsed,
     ManifestFinding,
     ManifestRow,
     ManifestWriter,
 )
-from ingestgate.quarantine.vault import SealedObject, Vault, object_id
+from ingestgate.quarantine.vault import SealedObject, Vault
 from ingestgate.transforms.settings import RunSettings, policy_digest
 
 
@@ -38,10 +39,10 @@ class ShardSealer:
         self._vault = vault
         self._shard = shard
         # What an earlier judging sealed, or an earlier content of the shard, stays on record
-        # under names of its own.
+        # under a name of its own.
         decided = f"{settings.context} {shard.identity}".encode()
-        self._context = hashlib.sha256(decided).hexdigest()
-        self._writer = ManifestWriter(settings.quarantine, shard.name, self._context)
+        context = hashlib.sha256(decided).hexdigest()
+        self._writer = ManifestWriter(settings.quarantine, shard.name, context)
         self._policy_digest = policy_digest(settings.policy)
         self._lists = tuple(
             ListUsed(list_id=info.id, list_version=info.version, digest=info.digest)
@@ -58,7 +59,7 @@ class ShardSealer:
     ) -> SealedObject:
         """Seals the files of one sample, durably."""
         digest = hashlib.sha256(b"".join(content for _, content in files)).hexdigest()
-        name = object_id(self._shard.name, sample_key, position, digest, self._context)
+        name = object_id(self._shard.name, sample_key, position, digest)
         return self._vault.seal(name, files)
 
     def note(
@@ -98,6 +99,7 @@ class ShardSealer:
                 sha256=row["sha256"],
                 provenance=dict(known),
                 sealed_object=sealed.path,
+                sealed_key=sealed.key_path,
                 sealed_sha256=sealed.sha256,
                 sealed_size=sealed.size,
                 package_sha256=sealed.plain_sha256,

@@ -107,7 +107,7 @@ def open_(root: str, identity: str, to: str, asset_id: str) -> None:
     from ingestgate.quarantine.opening import open_object, read_identities
 
     row = _find(root, asset_id)
-    files = open_object(storage.join(root, row["sealed_object"]), read_identities(identity))
+    files = open_object(root, row["sealed_object"], read_identities(identity))
     for name, content in files:
         path = str(Path(to) / name)
         storage.write_bytes(path, content, private=True)

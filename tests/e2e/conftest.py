@@ -113,7 +113,10 @@ class Job:
 
     def state(self) -> dict[str, Any]:
         """All that must not depend on how often a run was interrupted."""
+        # Objects are named for their ciphertext, which has new keys each time. A copy that a
+        # killed run left behind is named by no manifest.
         volatile = {"sealed_sha256", "sealed_size", "judged_at", "sealed_at"}
+        named = {"sealed_object", "sealed_key"}
         return {
             "output": {
                 str(path.relative_to(self.output)): path.read_bytes()
@@ -122,10 +125,21 @@ class Job:
             },
             "ledger": self.ledger(),
             "manifest": [
-                {key: value for key, value in row.items() if key not in volatile}
+                {
+                    key: Path(value).parent if key in named else value
+                    for key, value in row.items()
+                    if key not in volatile
+                }
                 for row in self.manifest()
             ],
-            "objects": sorted(path.name for path in (self.quarantine / "objects").rglob("*.age")),
+            "objects": sorted(
+                {
+                    Path(row[name]).parent.name
+                    for row in self.manifest()
+                    for name in named
+                    if (self.quarantine / row[name]).is_file()
+                }
+            ),
             "receipts": sorted(path.name for path in (self.evidence / "receipts").rglob("*.json")),
         }
 

@@ -79,6 +79,7 @@ def _files(root: Path) -> dict[str, bytes]:
 def _check_sealed_before_admitted(gate: Job) -> None:
     sealed = {row["shard"] for row in gate.manifest()}
     for row in gate.manifest():
+        assert (gate.quarantine / row["sealed_key"]).exists()
         assert (gate.quarantine / row["sealed_object"]).exists()
     for shard in {row["shard"] for row in gate.ledger() if row["verdict"] == "quarantined"}:
         if (gate.output / shard).exists():
@@ -94,13 +95,14 @@ def test_the_order_is_sealed_then_manifest_then_admitted_then_receipt(
     kinds = []
     for target in renames.calls:
         relative = Path(target).relative_to(gate.root)
-        kinds.append("objects" if "objects" in relative.parts else relative.parts[0])
+        sealed = {"keys", "objects"} & set(relative.parts)
+        kinds.append(sealed.pop() if sealed else relative.parts[0])
         if relative.parts[:2] == ("evidence", "receipts"):
             kinds[-1] = "receipt"
     committed = [kind for kind in kinds if kind != "evidence"]
     assert committed == [
-        *("objects", "objects", "quarantine", "quarantine", "output", "receipt"),
-        *("objects", "quarantine", "quarantine", "output", "receipt"),
+        *("keys", "objects", "keys", "objects", "quarantine", "quarantine", "output", "receipt"),
+        *("keys", "objects", "quarantine", "quarantine", "output", "receipt"),
     ]
 
 

@@ -197,8 +197,13 @@ def test_census_sees_what_is_wrong(job: MakeJob, tmp_path: Path) -> None:
     assert "extra.tar: in the output" in problem_after(lambda: extra.touch(), extra.unlink)
     sealed = gate.quarantine / gate.manifest()[0]["sealed_object"]
     raw = sealed.read_bytes()
-    assert "sealed object is missing or changed" in problem_after(
+    assert "sealed object or key is missing or changed" in problem_after(
         lambda: sealed.write_bytes(raw[:-1]) and None, lambda: sealed.write_bytes(raw) and None
+    )
+    key = gate.quarantine / gate.manifest()[0]["sealed_key"]
+    aside = key.with_suffix(".aside")
+    assert "sealed object or key is missing or changed" in problem_after(
+        lambda: key.rename(aside) and None, lambda: aside.rename(key) and None
     )
     manifest = next((gate.quarantine / "manifest").glob("*.jsonl"))
     lines = manifest.read_text()

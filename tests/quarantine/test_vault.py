@@ -14,9 +14,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ingestgate.assets.errors import StorageError, UsageError, VaultError
-from ingestgate.quarantine.keys import read_recipients
+from ingestgate.quarantine.keys import generate_identity, read_recipients
+from ingestgate.quarantine.layout import key_path, object_id, object_path
 from ingestgate.quarantine.opening import open_object, read_identities
-from ingestgate.quarantine.vault import Vault, object_id, package
+from ingestgate.quarantine.vault import Vault, package
 
 FILES = [("0001.jpg", b"\xff\xd8picture"), ("0001.json", b'{"url": "https://example.org/"}')]
 ID = object_id("train/00000.tar", "0001", 512, "ab" * 32)
@@ -45,11 +46,10 @@ def test_each_recipient_opens_it_and_nobody_else(
 ) -> None:
     root = str(tmp_path / "quarantine")
     sealed = Vault(root, recipients).seal(ID, FILES)
-    path = f"{root}/{sealed.path}"
     for identity in identities[:2]:
-        assert open_object(path, [identity]) == FILES
-    with pytest.raises(VaultError, match="cannot be opened"):
-        open_object(path, [identities[2]])
+        assert open_object(root, sealed.path, [identity]) == FILES
+    with pytest.raises(VaultError, match=r"keys/.*cannot be opened"):
+        open_object(root, sealed.path, [identities[2]])
 
 
 def test_what_is_reported_is_what_was_written(
@@ -57,8 +57,12 @@ def test_what_is_reported_is_what_was_written(
 ) -> None:
     sealed = Vault(str(tmp_path / "q"), recipients).seal(ID, FILES)
     raw = (tmp_path / "q" / sealed.path).read_bytes()
-    plain = pyrage.decrypt(raw, [identities[0]])
-    assert sealed.path == f"objects/{ID[:2]}/{ID}.age"
+    key = pyrage.decrypt((tmp_path / "q" / sealed.key_path).read_bytes(), [identities[0]])
+    sample_key = pyrage.x25519.Identity.from_str(key.decode().splitlines()[1])
+    assert key.decode().splitlines()[0] == f"# public key: {sample_key.to_public()}"
+    plain = pyrage.decrypt(raw, [sample_key])
+    assert sealed.path == f"objects/{ID[:2]}/{ID}/{sealed.sha256}.age"
+    assert sealed.key_path == f"keys/{ID[:2]}/{ID}/{sealed.sha256}.age"
     assert (sealed.size, sealed.sha256) == (len(raw), hashlib.sha256(raw).hexdigest())
     assert (sealed.plain_size, sealed.plain_sha256) == (
         len(plain),
@@ -67,18 +71,57 @@ def test_what_is_reported_is_what_was_written(
     assert raw.startswith(b"age-encryption.org/v1\n")
 
 
-def test_sealing_again_replaces_the_object_and_keeps_the_package(
+def test_sealing_again_writes_beside_what_is_there(
     tmp_path: Path, identities: list[object], recipients: list[str]
 ) -> None:
-    vault = Vault(str(tmp_path / "q"), recipients)
-    first, second = vault.seal(ID, FILES), vault.seal(ID, FILES)
-    assert first.path == second.path
-    assert first.sha256 != second.sha256, "age takes fresh keys each time"
+    root = str(tmp_path / "q")
+    first, second = Vault(root, recipients).seal(ID, FILES), Vault(root, recipients).seal(ID, FILES)
     assert first.plain_sha256 == second.plain_sha256
-    assert [path for path in (tmp_path / "q").rglob("*") if path.is_file()] == [
-        tmp_path / "q" / second.path
-    ]
-    assert open_object(str(tmp_path / "q" / second.path), identities) == FILES
+    assert first.sha256 != second.sha256, "each copy has a key of its own"
+    for sealed in (first, second):
+        assert hashlib.sha256((tmp_path / "q" / sealed.path).read_bytes()).hexdigest() == (
+            sealed.sha256
+        )
+        assert open_object(root, sealed.path, identities) == FILES
+    assert len([path for path in (tmp_path / "q").rglob("*") if path.is_file()]) == 4
+
+
+def test_a_key_opens_its_own_copy_only(
+    tmp_path: Path, identities: list[object], recipients: list[str]
+) -> None:
+    root = tmp_path / "q"
+    first, second = (Vault(str(root), recipients).seal(ID, FILES) for _ in range(2))
+    shutil.copyfile(root / first.key_path, root / second.key_path)
+    with pytest.raises(VaultError, match=r"objects/.*cannot be opened"):
+        open_object(str(root), second.path, identities)
+
+
+def test_without_its_key_a_copy_is_lost(
+    tmp_path: Path, identities: list[object], recipients: list[str]
+) -> None:
+    root = tmp_path / "q"
+    sealed = Vault(str(root), recipients).seal(ID, FILES)
+    (root / sealed.key_path).unlink()
+    with pytest.raises(StorageError, match=r"keys/.*No such file"):
+        open_object(str(root), sealed.path, identities)
+    with pytest.raises(pyrage.DecryptError):
+        pyrage.decrypt((root / sealed.path).read_bytes(), identities)
+
+
+@pytest.mark.skipif(shutil.which("age") is None, reason="needs the age tool")
+def test_age_and_tar_alone_open_it(tmp_path: Path) -> None:
+    recipient = generate_identity(str(tmp_path / "key.txt"))
+    sealed = Vault(str(tmp_path / "q"), [recipient]).seal(ID, FILES)
+    (tmp_path / "opened").mkdir()
+    subprocess.run(
+        f"age -d -i key.txt q/{sealed.key_path} > sample-key.txt && "
+        f"age -d -i sample-key.txt q/{sealed.path} | tar -x -C opened",
+        shell=True,
+        check=True,
+        cwd=tmp_path,
+    )
+    opened = [(name, (tmp_path / "opened" / name).read_bytes()) for name, _ in FILES]
+    assert opened == FILES
 
 
 def test_everything_is_private_under_a_loose_umask(
@@ -87,7 +130,9 @@ def test_everything_is_private_under_a_loose_umask(
     sealed = Vault(str(tmp_path / "q"), recipients).seal(ID, FILES)
     path = tmp_path / "q" / sealed.path
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
-    for directory in (path.parent, path.parent.parent, tmp_path / "q"):
+    key = tmp_path / "q" / sealed.key_path
+    assert stat.S_IMODE(key.stat().st_mode) == 0o600
+    for directory in (path.parent, path.parent.parent, key.parent, key.parents[2], tmp_path / "q"):
         assert stat.S_IMODE(directory.stat().st_mode) == 0o700
 
 
@@ -113,68 +158,74 @@ def test_a_bad_recipient_fails_before_anything_is_made(
     assert not (tmp_path / "q").exists()
 
 
+@pytest.mark.parametrize("file", ["keys", "objects"])
 def test_a_full_disk_fails_the_sealing(
-    tmp_path: Path, recipients: list[str], monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, recipients: list[str], monkeypatch: pytest.MonkeyPatch, file: str
 ) -> None:
     vault = Vault(str(tmp_path / "q"), recipients)
+    real = os.fsync
 
-    def full(_descriptor: int) -> None:
-        raise OSError(28, "No space left on device")
+    def full(descriptor: int) -> None:
+        if f"/q/{file}/" in os.readlink(f"/proc/self/fd/{descriptor}"):
+            raise OSError(28, "No space left on device")
+        real(descriptor)
 
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(StorageError, match="No space left"):
         vault.seal(ID, FILES)
-    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+    assert [path for path in tmp_path.glob("q/objects/**/*") if path.is_file()] == []
+    keys = [path for path in tmp_path.glob("q/keys/**/*") if path.is_file()]
+    assert len(keys) == (file == "objects"), "a key without its object opens nothing"
 
 
-@pytest.mark.parametrize("bad", ["", "../../x", ID + "\n", ID.upper(), ID[:-1]])
-def test_an_object_id_cannot_lead_elsewhere(
-    tmp_path: Path, recipients: list[str], bad: str
-) -> None:
-    with pytest.raises(VaultError, match="40 lower-case hex digits"):
-        Vault(str(tmp_path / "q"), recipients).seal(bad, FILES)
-
-
-def test_object_ids_differ_in_each_component() -> None:
-    digest = hashlib.sha256(b"x").hexdigest()
-    ids = {
-        object_id("s", "k", 0, digest),
-        object_id("t", "k", 0, digest),
-        object_id("s", "l", 0, digest),
-        object_id("s", "k", 1, digest),
-        object_id("s", "k", 0, "00" * 32),
-        object_id("s", "k", 0, digest, "context"),
-    }
-    assert len(ids) == 6
-    assert all(digest[:8] not in name for name in ids)
-    assert object_id("s\udcff", "k", 0, digest) != object_id("s", "k", 0, digest)
-
-
-@pytest.mark.parametrize("damage", [lambda b: b[:-1], lambda b: b"", lambda b: b"junk" + b])
+@pytest.mark.parametrize("file", ["path", "key_path"])
+@pytest.mark.parametrize(
+    "damage", [lambda b: b[:-1], lambda b: b"", lambda b: b"junk" + b], ids=["cut", "empty", "junk"]
+)
 def test_damage_is_told(
-    tmp_path: Path, identities: list[object], recipients: list[str], damage: object
+    tmp_path: Path, identities: list[object], recipients: list[str], damage: object, file: str
 ) -> None:
     sealed = Vault(str(tmp_path / "q"), recipients).seal(ID, FILES)
-    path = tmp_path / "q" / sealed.path
+    path = tmp_path / "q" / getattr(sealed, file)
     path.write_bytes(damage(path.read_bytes()))  # type: ignore[operator]
-    with pytest.raises(VaultError, match="cannot be opened"):
-        open_object(str(path), identities)
+    with pytest.raises(VaultError, match=f"{getattr(sealed, file)}: cannot be opened"):
+        open_object(str(tmp_path / "q"), sealed.path, identities)
 
 
-def test_what_is_not_our_package_is_told(tmp_path: Path, identities: list[object]) -> None:
-    path = tmp_path / "other.age"
-    path.write_bytes(pyrage.encrypt(b"no tar", [identities[0].to_public()]))  # type: ignore[attr-defined]
+def planted(root: Path, plain: bytes, key: bytes | None = None) -> str:
+    """An object of anybody's; returns its path."""
+    sample_key = pyrage.x25519.Identity.generate()
+    path = object_path(ID, "ab" * 32)
+    for name, content, recipient in (
+        (path, plain, sample_key.to_public()),
+        (key_path(path), f"{sample_key}".encode() if key is None else key, READER.to_public()),
+    ):
+        (root / name).parent.mkdir(parents=True)
+        (root / name).write_bytes(pyrage.encrypt(content, [recipient]))
+    return path
+
+
+READER = pyrage.x25519.Identity.generate()
+
+
+def test_what_is_not_our_package_is_told(tmp_path: Path) -> None:
+    path = planted(tmp_path, b"no tar")
     with pytest.raises(VaultError, match="not a package"):
-        open_object(str(path), identities)
+        open_object(str(tmp_path), path, [READER])
 
 
-def test_a_planted_object_cannot_write_elsewhere(tmp_path: Path, identities: list[object]) -> None:
+def test_what_is_no_key_is_told(tmp_path: Path) -> None:
+    path = planted(tmp_path, b"", key=b"no key")
+    with pytest.raises(VaultError, match=r"\.age:1: not an age secret key"):
+        open_object(str(tmp_path), path, [READER])
+
+
+def test_a_planted_object_cannot_write_elsewhere(tmp_path: Path) -> None:
     sink = io.BytesIO()
     with tarfile.open(fileobj=sink, mode="w") as tar:
         tar.addfile(tarfile.TarInfo("../../.ssh/authorized_keys"))
-    path = tmp_path / "planted.age"
-    path.write_bytes(pyrage.encrypt(sink.getvalue(), [identities[0].to_public()]))  # type: ignore[attr-defined]
-    assert open_object(str(path), identities) == [("_/_/.ssh/authorized_keys", b"")]
+    path = planted(tmp_path, sink.getvalue())
+    assert open_object(str(tmp_path), path, [READER]) == [("_/_/.ssh/authorized_keys", b"")]
 
 
 @pytest.mark.skipif(shutil.which("ssh-keygen") is None, reason="needs ssh-keygen")
@@ -183,7 +234,7 @@ def test_an_ssh_key_opens_what_was_sealed_to_it(tmp_path: Path) -> None:
     subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(key)], check=True)
     recipients = read_recipients([str(tmp_path / "id.pub")])
     sealed = Vault(str(tmp_path / "q"), recipients).seal(ID, FILES)
-    assert open_object(str(tmp_path / "q" / sealed.path), read_identities(str(key))) == FILES
+    assert open_object(str(tmp_path / "q"), sealed.path, read_identities(str(key))) == FILES
 
 
 def test_the_package_is_plain_ustar_with_fixed_attributes() -> None:

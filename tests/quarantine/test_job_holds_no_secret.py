@@ -1,0 +1,92 @@
+"""Sealing leaves nothing behind in its process that would open what was sealed."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+from ingestgate.quarantine.keys import generate_identity
+
+#: Seals as a worker does, then looks at every object that is alive in the process.
+WORKER = r"""
+import gc, json, logging, os, pickle, re, sys
+from ingestgate.transforms.commit import CommitShard
+from ingestgate.transforms.policy import Policy
+from ingestgate.transforms.settings import RunSettings
+from ingestgate.quarantine.vault import Vault
+import pyrage
+
+root, recipient, keep = sys.argv[1:]
+logging.basicConfig(level=0)
+settings = RunSettings(
+    Policy(), "lists", "ab", "output", root, "evidence", "", (recipient,), "", "0"
+)
+step = pickle.loads(pickle.dumps(CommitShard(settings)))
+vault = Vault(root, step._settings.recipients)
+sealed = vault.seal("ab" * 20, [("a.jpg", b"picture")])
+failed = []
+os.chmod(root + "/objects", 0o700)
+os.rename(root + "/objects", root + "/aside")
+open(root + "/objects", "w").close()
+try:
+    vault.seal("cd" * 20, [("a.jpg", b"picture")])
+except Exception as error:  # its traceback keeps the frames, as a log of errors would
+    failed.append(error)
+assert failed
+os.remove(root + "/objects")
+os.rename(root + "/aside", root + "/objects")
+if keep:
+    kept = pyrage.x25519.Identity.generate() if keep == "key" else "-".join(["AGE-SECRET-KEY", keep * 20])
+    vault.kept = [kept]
+found = []
+def look(each):
+    if str(type(each).__module__).startswith("pyrage") and "Identity" in type(each).__name__:
+        found.append(repr(type(each)))
+    if isinstance(each, bytes | bytearray):
+        each = bytes(each).decode("latin-1")
+    if isinstance(each, str) and re.search("AGE-SECRET-KEY-1[A-Z0-9]{58}", each):
+        found.append("a secret key's text")
+for container in gc.get_objects():
+    for each in gc.get_referents(container):
+        look(each)
+print(json.dumps({"found": found, "opening": "ingestgate.quarantine.opening" in sys.modules,
+                  "path": sealed.path, "key": sealed.key_path}))
+"""
+
+
+def worker(root: Path, keep: str = "") -> tuple[dict[str, object], str]:
+    """Returns what was found alive in the process, and all that it said."""
+    recipient = generate_identity(str(root / "key.txt"))
+    done = subprocess.run(
+        [sys.executable, "-c", WORKER, str(root / "vault"), recipient, keep],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "PYTHONWARNINGS": "ignore"},
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout), done.stdout + done.stderr
+
+
+def test_no_secret_is_alive_after_sealing_nor_said(tmp_path: Path) -> None:
+    found, said = worker(tmp_path)
+    assert found["found"] == []
+    assert found["opening"] is False
+    assert not re.search("AGE-SECRET-KEY", said)
+
+
+def test_no_secret_lies_in_the_vault(tmp_path: Path) -> None:
+    worker(tmp_path)
+    files = [path for path in (tmp_path / "vault").rglob("*") if path.is_file()]
+    assert len(files) == 3  # one whole copy, and the key of the one that failed
+    for path in files:
+        assert b"AGE-SECRET-KEY" not in path.read_bytes()
+
+
+def test_the_search_finds_what_is_kept(tmp_path: Path) -> None:
+    for keep in ("key", "1TEXT"):
+        (tmp_path / keep).mkdir()
+        found, _ = worker(tmp_path / keep, keep)
+        assert found["found"], keep
