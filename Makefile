@@ -3,13 +3,17 @@ PYTHON ?= python3.11
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 
-.PHONY: demo test check clean
+.PHONY: demo test faults check clean
 
 demo: .venv/demo.installed
 	$(BIN)/ingestgate demo
 
 test: .venv/dev.installed check
 	$(BIN)/pytest -n auto --dist worksteal
+
+# Every fault at every place; hours. `make test` tries a seeded few of them.
+faults: .venv/dev.installed
+	INGESTGATE_FAULTS=all $(BIN)/pytest -n auto --dist worksteal tests/faults
 
 check: .venv/dev.installed
 	$(BIN)/ruff check .

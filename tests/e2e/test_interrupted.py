@@ -1,99 +1,31 @@
 """Interrupted anywhere and run again, a run ends as if nothing had happened."""
 
-import errno
 import os
 import signal
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import psutil
 import pytest
 
 from tests.archives import make_tar
 from tests.e2e.conftest import WRITERS, Job
+from tests.faults.layer import FaultLayer
 from tests.pictures import jpeg
 
 MakeJob = Callable[..., Job]
-
-
-class Faults:
-    """Counts the calls of an ``os`` function below a folder, and lets one of them fail."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, name: str, below: Path) -> None:
-        self.calls: list[str] = []
-        self.fail_at: int | None = None
-        real = getattr(os, name)
-
-        def call(*arguments: Any, **more: Any) -> Any:
-            last = arguments[-1]
-            target = os.readlink(f"/proc/self/fd/{last}") if isinstance(last, int) else str(last)
-            if not target.startswith(str(below)):
-                return real(*arguments, **more)
-            self.calls.append(target)
-            if len(self.calls) - 1 == self.fail_at:
-                raise OSError(errno.EIO, os.strerror(errno.EIO))
-            return real(*arguments, **more)
-
-        monkeypatch.setattr(os, name, call)
-
-
-@pytest.mark.parametrize("format", list(WRITERS))
-@pytest.mark.parametrize("function", ["replace", "fsync"])
-def test_a_failure_at_any_write_admits_nothing_wrong_and_is_made_good(
-    job: MakeJob, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, format: str, function: str
-) -> None:
-    calm = job(WRITERS[format](tmp_path / "landing"))
-    faults = Faults(monkeypatch, function, tmp_path)
-    calm.report()
-    expected = calm.state()
-    points = len(faults.calls)
-    assert points > 5
-    for point in range(points):
-        gate = calm.elsewhere(f"fails-{point}")
-        faults.calls.clear()
-        faults.fail_at = point
-        failed = gate.run()
-        # The report itself is among what can fail; then the run has failed all the same.
-        assert failed.exit_code == 1, (point, faults.calls[point])
-        for name, admitted in _files(gate.output).items():
-            assert admitted == expected["output"][name], point
-        _check_sealed_before_admitted(gate)
-        faults.fail_at = None
-        gate.report()
-        assert gate.state() == expected, point
-    assert gate.census()["exact"]
-
-
-def _files(root: Path) -> dict[str, bytes]:
-    """What is under a final name."""
-    return {
-        str(path.relative_to(root)): path.read_bytes()
-        for path in root.rglob("*")
-        if path.is_file() and not any(part.endswith(".partial") for part in path.parts)
-    }
-
-
-def _check_sealed_before_admitted(gate: Job) -> None:
-    sealed = {row["shard"] for row in gate.manifest()}
-    for row in gate.manifest():
-        assert (gate.quarantine / row["sealed_key"]).exists()
-        assert (gate.quarantine / row["sealed_object"]).exists()
-    for shard in {row["shard"] for row in gate.ledger() if row["verdict"] == "quarantined"}:
-        if (gate.output / shard).exists():
-            assert shard in sealed
 
 
 def test_the_order_is_sealed_then_manifest_then_admitted_then_receipt(
     job: MakeJob, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     gate = job(WRITERS["webdataset"](tmp_path / "landing"))
-    renames = Faults(monkeypatch, "replace", tmp_path)
+    layer = FaultLayer(monkeypatch.setattr, tmp_path)
     gate.report()
     kinds = []
-    for target in renames.calls:
+    for target in (path for name, path in layer.operations if name == "replace"):
         relative = Path(target).relative_to(gate.root)
         sealed = {"keys", "objects"} & set(relative.parts)
         kinds.append(sealed.pop() if sealed else relative.parts[0])

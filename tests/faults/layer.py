@@ -1,0 +1,126 @@
+"""Faults at the seam to the file system: every call that changes something can be made to fail.
+
+The layer stands between `ingestgate.assets.storage` (and whatever else writes) and the operating
+system: it counts creations, writes, syncs, renames, removals below a folder, in their order, and
+lets the one with a given number fail as a full, broken or forbidding disk would, once or from
+then on.
+"""
+
+import builtins
+import errno
+import io
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+#: What can go wrong, by name.
+ERRORS = {"ENOSPC": errno.ENOSPC, "EIO": errno.EIO, "EACCES": errno.EACCES}
+SHORT = "short write"  # fewer bytes are taken than were given; whoever writes must go on
+FAULTS = (*ERRORS, SHORT)
+
+
+class FaultLayer:
+    """Counts what is changed below a folder, and lets some of it fail.
+
+    Args:
+        patch: Sets an attribute, as `pytest.MonkeyPatch.setattr` does; undoing is its matter.
+        below: Only paths below this one count.
+
+    Attributes:
+        operations: Name and path of each operation so far.
+        fault: What happens at ``at``: one of `FAULTS`, or a function that is called.
+        at: Number of the operation; None lets everything pass.
+        for_ever: Everything after it fails too.
+    """
+
+    def __init__(self, patch: Callable[[Any, str, Any], None], below: Path) -> None:
+        self._below = os.path.join(below, "")
+        self.operations: list[tuple[str, str]] = []
+        self.fault: str | Callable[[], None] = "EIO"
+        self.at: int | None = None
+        self.for_ever = False
+        for name in ("fsync", "replace", "rename", "mkdir", "rmdir", "unlink", "utime"):
+            patch(os, name, self._guarded(name, getattr(os, name)))
+        patch(os, "open", self._opening(os.open))
+        patch(os, "fdopen", self._wrapping(os.fdopen))
+        patch(builtins, "open", self._wrapping(builtins.open))
+
+    def arm(self, at: int | None, fault: str | Callable[[], None], *, for_ever: bool) -> None:
+        """Starts counting anew, and sets what fails."""
+        self.operations.clear()
+        self.at, self.fault, self.for_ever = at, fault, for_ever
+
+    def pass_through(self) -> None:
+        """Lets everything pass from now on."""
+        self.at = None
+
+    def counts(self, target: object, dir_fd: int | None = None) -> str | None:
+        """Returns the path of an operation's target if it counts."""
+        if isinstance(target, int):
+            target = os.readlink(f"/proc/self/fd/{target}")
+        path = os.fsdecode(target) if isinstance(target, str | bytes | os.PathLike) else ""
+        if dir_fd is not None:
+            path = os.path.join(os.readlink(f"/proc/self/fd/{dir_fd}"), path)
+        return path if path.startswith(self._below) else None
+
+    def strikes(self, operation: str, path: str) -> bool:
+        """Counts an operation; raises or calls its fault; whether a write is to be short."""
+        number = len(self.operations)
+        self.operations.append((operation, path))
+        if self.at is None or number < self.at or (number > self.at and not self.for_ever):
+            return False
+        if callable(self.fault):
+            self.fault()
+        elif self.fault in ERRORS:
+            code = ERRORS[self.fault]
+            raise OSError(code, os.strerror(code), path)
+        return True
+
+    def _guarded(self, name: str, real: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*arguments: Any, **more: Any) -> Any:
+            # Of a rename it is the new name that tells what it is for.
+            target = arguments[1] if name in ("replace", "rename") else arguments[0]
+            path = self.counts(target, more.get("dir_fd"))
+            # Making a directory that is there changes nothing.
+            if path is not None and not (name == "mkdir" and os.path.isdir(path)):
+                self.strikes(name, path)
+            return real(*arguments, **more)
+
+        return call
+
+    def _opening(self, real: Callable[..., int]) -> Callable[..., int]:
+        def call(target: Any, flags: int, *arguments: Any, **more: Any) -> int:
+            path = self.counts(target, more.get("dir_fd"))
+            if path is not None and flags & os.O_CREAT:
+                self.strikes("create", path)
+            return real(target, flags, *arguments, **more)
+
+        return call
+
+    def _wrapping(self, real: Callable[..., Any]) -> Callable[..., Any]:
+        def call(target: Any, mode: str = "r", *arguments: Any, **more: Any) -> Any:
+            path = self.counts(target)
+            writes = set(mode) & set("wxa+")
+            if path is None or not writes or "b" not in mode:
+                return real(target, mode, *arguments, **more)
+            if not isinstance(target, int):
+                self.strikes("create", path)
+            raw = _FaultyFile(self, path, target, mode.replace("b", "").replace("w+", "r+"))
+            return io.BufferedRandom(raw) if "+" in mode else io.BufferedWriter(raw)
+
+        return call
+
+
+class _FaultyFile(io.FileIO):
+    """A file whose writes are counted."""
+
+    def __init__(self, layer: FaultLayer, path: str, target: Any, mode: str) -> None:
+        super().__init__(target, mode)
+        self._layer, self._path = layer, path
+
+    def write(self, data: Any, /) -> int:
+        whole = memoryview(data).cast("B")
+        if self._layer.strikes("write", self._path) and len(whole) > 1:
+            return super().write(whole[: len(whole) // 2])
+        return super().write(whole)
