@@ -507,6 +507,34 @@ def delete(path: str) -> None:
         return
 
 
+@_explained
+def erase(path: str) -> None:
+    """Overwrites a file with zeros, durably, then removes it; it is no error if there is none.
+
+    A crash after the removal may bring the name back, but not what it held. What copies a
+    file system, a disk or a store keeps of earlier contents is theirs.
+
+    Raises:
+        StorageError: It could not be overwritten or removed.
+    """
+    if is_remote(path):
+        if exists(path):
+            write_bytes(path, bytes(status(path).size), private=True)
+            delete(path)
+        return
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_NOFOLLOW)
+    except FileNotFoundError:
+        return
+    with open(descriptor, "wb", buffering=0) as sink:
+        left = os.fstat(descriptor).st_size
+        while left > 0:
+            left -= sink.write(bytes(min(left, 1 << 20)))
+        os.fsync(descriptor)
+    os.unlink(path)
+    _sync_directory(parent(path))
+
+
 def is_partial(path: str) -> bool:
     """Whether a path is, or lies below, a temporary name of this module's."""
     return any(_PARTIAL.fullmatch(part) for part in path.split("/"))

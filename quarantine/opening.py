@@ -5,7 +5,7 @@ No code that a worker runs imports this module; a test keeps it so.
 
 import io
 import tarfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pyrage
@@ -85,7 +85,19 @@ def open_object(root: str, path: str, identities: Sequence[Any]) -> list[tuple[s
     Anybody can seal to a public key, so the names are made harmless here as well. Arguments and
     errors are those of `open_key`.
     """
-    plain = open_package(root, path, identities)
+    return unpacked(path, open_package(root, path, identities))
+
+
+def unpacked(path: str, plain: bytes) -> list[tuple[str, bytes]]:
+    """Returns the files of a package, under harmless names.
+
+    Args:
+        path: What to call it in an error.
+        plain: The package.
+
+    Raises:
+        VaultError: It is none.
+    """
     try:
         with tarfile.open(fileobj=io.BytesIO(plain), mode="r:") as tar:
             return [
@@ -103,3 +115,15 @@ def _decrypt(path: str, identities: Sequence[Any]) -> bytes:
         return bytes(pyrage.decrypt(sealed, list(identities)))
     except pyrage.DecryptError as error:
         raise VaultError(f"{path}: cannot be opened ({error})") from error
+
+
+def opener(
+    identities: Sequence[Any],
+) -> Callable[[str, str], tuple[bytes, list[tuple[str, bytes]]]]:
+    """Returns what `checking` opens objects with."""
+
+    def open_both(root: str, path: str) -> tuple[bytes, list[tuple[str, bytes]]]:
+        plain = open_package(root, path, identities)
+        return plain, unpacked(path, plain)
+
+    return open_both

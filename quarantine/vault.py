@@ -25,6 +25,7 @@ from ingestgate.assets import storage
 from ingestgate.assets.errors import UsageError, VaultError
 from ingestgate.quarantine.keys import parse_recipient
 from ingestgate.quarantine.layout import key_path, object_path
+from ingestgate.quarantine.rewraps import retired
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
@@ -85,8 +86,8 @@ class Vault:
         recipients: Public keys, as `keys.read_recipients` returns them.
 
     Raises:
-        UsageError: No recipient, one that nothing can be sealed to, or a root that is open to
-            others.
+        UsageError: No recipient, one that nothing can be sealed to, one that a rewrapping took
+            access from, or a root that is open to others.
         StorageError: The root cannot be made.
     """
 
@@ -95,10 +96,15 @@ class Vault:
         self.recipients = tuple(recipients)
         if not self.recipients:
             raise UsageError("no recipient: the quarantine must be sealed to at least one key")
+        if gone := set(self.recipients) & set(retired(root)):
+            raise UsageError(
+                f"{', '.join(sorted(gone))}: can no longer open this quarantine since its keys "
+                "were sealed anew; seal to those in its recipients.json"
+            )
         # A key that nothing can be sealed to has to show before the first byte is read.
         for recipient in self.recipients:
-            _encrypt(b"probe", [recipient])
-        _encrypt(b"probe", self.recipients)
+            encrypt(b"probe", [recipient])
+        encrypt(b"probe", self.recipients)
         _make_private(root)
 
     def seal(self, identifier: str, files: Sequence[tuple[str, bytes]]) -> SealedObject:
@@ -116,7 +122,7 @@ class Vault:
         """
         plain = package(files)
         sample_key, key_file = _sample_key(self.recipients)
-        sealed = _encrypt(plain, [sample_key])
+        sealed = encrypt(plain, [sample_key])
         digest = hashlib.sha256(sealed).hexdigest()
         path = object_path(identifier, digest)
         storage.write_bytes(storage.join(self.root, key_path(path)), key_file, private=True)
@@ -138,10 +144,16 @@ def _sample_key(recipients: Sequence[str]) -> tuple[str, bytes]:
     """
     identity = pyrage.x25519.Identity.generate()
     public = str(identity.to_public())
-    return public, _encrypt(f"# public key: {public}\n{identity}\n".encode("ascii"), recipients)
+    return public, encrypt(f"# public key: {public}\n{identity}\n".encode("ascii"), recipients)
 
 
-def _encrypt(plain: bytes, recipients: Sequence[str]) -> bytes:
+def encrypt(plain: bytes, recipients: Sequence[str]) -> bytes:
+    """Returns bytes as an age file that each of the recipients opens.
+
+    Raises:
+        UsageError: One is no recipient.
+        VaultError: Nothing can be sealed to one.
+    """
     keys = [parse_recipient(recipient, recipient) for recipient in recipients]
     try:
         return bytes(pyrage.encrypt(plain, keys))

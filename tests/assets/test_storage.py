@@ -243,6 +243,33 @@ def test_delete_removes_trees_but_not_what_a_link_points_at(tmp_path: Path) -> N
     assert names(tmp_path) == ["kept"]
 
 
+def test_erase_overwrites_before_it_removes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, other = tmp_path / "secret", tmp_path / "other"
+    path.write_bytes(b"secret" * 400_000)
+    os.link(path, other)  # the same bytes on disk
+    synced: list[int] = []
+    real = os.fsync
+    monkeypatch.setattr(os, "fsync", lambda fd: (synced.append(path.exists()), real(fd))[1])
+    storage.erase(str(path))
+    assert not path.exists()
+    assert other.read_bytes() == bytes(2_400_000)
+    assert synced == [True, False], "the zeros are durable before the name goes"
+    storage.erase(str(path))
+    (tmp_path / "link").symlink_to(other)
+    with pytest.raises(StorageError):
+        storage.erase(str(tmp_path / "link"))
+
+
+@pytest.mark.parametrize("remote", REMOTES)
+def test_erase_on_object_stores(stores: None, remote: str) -> None:
+    storage.write_bytes(f"{remote}/a/secret", b"secret")
+    storage.erase(f"{remote}/a/secret")
+    storage.erase(f"{remote}/a/secret")
+    assert not storage.exists(f"{remote}/a/secret")
+
+
 def test_partial_names_are_recognised_narrowly() -> None:
     assert storage.is_partial("dir/.file.tar.0123456789ab.partial")
     assert storage.is_partial("dir/.tree.0123456789ab.partial/x")

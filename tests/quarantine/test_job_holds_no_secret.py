@@ -38,8 +38,8 @@ assert failed
 os.remove(root + "/objects")
 os.rename(root + "/aside", root + "/objects")
 if keep:
-    kept = pyrage.x25519.Identity.generate() if keep == "key" else "-".join(["AGE-SECRET-KEY", keep * 20])
-    vault.kept = [kept]
+    text = "-".join(["AGE-SECRET-KEY", keep * 20])
+    vault.kept = [pyrage.x25519.Identity.generate() if keep == "key" else text]
 found = []
 def look(each):
     if str(type(each).__module__).startswith("pyrage") and "Identity" in type(each).__name__:

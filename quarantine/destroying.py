@@ -1,0 +1,258 @@
+"""Destroying sealed samples for good: two people, every copy, a signed receipt.
+
+18 USC 2258B(c) has a provider destroy permanently what law enforcement asks it to. A sample is
+destroyed by destroying the key files of all its copies: then no copy of an object opens, also
+where object lock, a replica or a backup keeps it. (Backups of the key files themselves have to go
+by their own means; keep them apart, and short-lived.)
+
+One person asks (`request`), another approves (`approve`), which does it. Interrupted anywhere,
+approving again completes it: the approved order is durable before the first file goes, the list
+of what goes likewise, and the receipt comes last.
+"""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from importlib.metadata import version
+from typing import Any, NamedTuple
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+
+from ingestgate.assets import storage
+from ingestgate.assets.envelope import Envelope
+from ingestgate.assets.errors import EvidenceError, UsageError
+from ingestgate.quarantine import destruction_receipts as documents
+from ingestgate.quarantine.destruction_receipts import (
+    DestroyedCopy,
+    DestructionOrder,
+    DestructionReceipt,
+    OrderedSample,
+)
+from ingestgate.quarantine.inventory import NamedObject, by_asset, copies, named_objects
+from ingestgate.quarantine.layout import KEYS, OBJECTS, checked, id_of, key_path
+
+#: Told of each step, before it (``destroy.begun``) and after (``destroy.done``).
+Note = Callable[[str, Mapping[str, Any]], None]
+
+
+class Person(NamedTuple):
+    """Somebody who decides, with the key they sign with."""
+
+    name: str
+    key: Ed25519PrivateKey
+
+
+class Affected(NamedTuple):
+    """What the destruction of some assets takes.
+
+    Attributes:
+        samples: The sealed samples, with all assets of each.
+        others: Assets that fall with them, though nobody asked for it.
+    """
+
+    samples: tuple[OrderedSample, ...]
+    others: tuple[str, ...]
+
+
+def affected(root: str, assets: Sequence[str]) -> Affected:
+    """Returns what falls when assets are destroyed, in every judging.
+
+    Args:
+        root: The quarantine.
+        assets: Whole asset ids.
+
+    Raises:
+        UsageError: The quarantine has no such asset.
+        VaultError: A manifest is damaged.
+    """
+    return _affected(named_objects(root), assets)
+
+
+def _affected(objects: Mapping[str, NamedObject], assets: Sequence[str]) -> Affected:
+    holders = by_asset(objects.values())
+    contents: dict[str, set[str]] = {}
+    for each in objects.values():
+        contents.setdefault(id_of(each.path), set()).update(a.asset_id for a in each.assets)
+    samples: set[str] = set()
+    for asset in assets:
+        if asset not in holders:
+            raise UsageError(f"no asset {asset} in this quarantine; give its whole id, see `list`")
+        samples |= {id_of(holder.path) for holder in holders[asset]}
+    ordered = tuple(
+        OrderedSample(sample=sample, assets=tuple(sorted(contents[sample])))
+        for sample in sorted(samples)
+    )
+    fallen = {asset for sample in ordered for asset in sample.assets}
+    return Affected(ordered, tuple(sorted(fallen - set(assets))))
+
+
+def request(
+    root: str, assets: Sequence[str], reason: str, person: Person, *, others_too: bool = False
+) -> DestructionOrder:
+    """Asks for destruction: writes an order, signed by one person, and destroys nothing.
+
+    Args:
+        root: The quarantine.
+        assets: Whole asset ids.
+        reason: Why; stays on record.
+        person: Who asks.
+        others_too: Confirms that assets in the same sealed samples fall as well.
+
+    Raises:
+        UsageError: There is no reason or no such asset, or other assets would fall unconfirmed.
+        VaultError: A manifest is damaged.
+        StorageError: The order cannot be written.
+    """
+    if not reason.strip():
+        raise UsageError("destruction needs a reason; it stays on record")
+    found = affected(root, assets)
+    if found.others and not others_too:
+        raise UsageError(
+            f"{len(found.others)} other assets lie in the same sealed samples and would be "
+            f"destroyed with them: {_some(found.others)}; confirm that they may"
+        )
+    order = DestructionOrder(
+        samples=found.samples,
+        reason=reason.strip(),
+        requested_by=person.name,
+        requested_at=_now(),
+        software=version("ingestgate"),
+    )
+    envelope = Envelope(documents.ORDER_TYPE, order.encoded()).signed(person.key)
+    envelope.write(documents.order_path(root, order.id))
+    return order
+
+
+def approve(
+    root: str,
+    identifier: str,
+    person: Person,
+    trusted: Mapping[str, Ed25519PublicKey],
+    note: Note,
+) -> list[DestructionReceipt]:
+    """Approves an order and carries it out; an order that was interrupted is completed.
+
+    Args:
+        root: The quarantine.
+        identifier: The order's id.
+        person: Who approves; not who asked.
+        trusted: Public keys of those who may decide, by name.
+        note: Told before and after; what it cannot log, it refuses by raising.
+
+    Returns:
+        A receipt of each sample.
+
+    Raises:
+        UsageError: There is no such order, it is one's own, or a person is not known.
+        EvidenceError: The order is not signed by who is named in it, or the samples now hold
+            other assets than it says.
+        StorageError: Something could not be removed or written; approve again to complete.
+    """
+    found = documents.read_order(root, identifier)
+    if found is None:
+        raise UsageError(f"no order {identifier} in this quarantine")
+    order, envelope = found
+    where = documents.order_path(root, identifier)
+    if order.requested_by not in envelope.signers(trusted):
+        raise EvidenceError(f"{where}: not signed by the one it names, with a key known here")
+    known = trusted.get(person.name)
+    own = person.key.public_key().public_bytes_raw()
+    if known is None or known.public_bytes_raw() != own:
+        raise UsageError(f"{person.name}: that is not the key known for this name")
+    asking = trusted[order.requested_by].public_bytes_raw()
+    if person.name == order.requested_by or own == asking:
+        raise UsageError("destruction takes two people: who asked for it cannot approve it")
+    objects = named_objects(root)
+    wanted = [asset for sample in order.samples for asset in sample.assets]
+    if _affected(objects, wanted).samples != order.samples:
+        raise EvidenceError(
+            f"{where}: the samples hold other assets by now than it says; ask for it again"
+        )
+    envelope.signed(person.key).write(where)
+    return [_destroy(root, order, each, person, objects, note) for each in order.samples]
+
+
+def _destroy(
+    root: str,
+    order: DestructionOrder,
+    ordered: OrderedSample,
+    person: Person,
+    objects: Mapping[str, NamedObject],
+    note: Note,
+) -> DestructionReceipt:
+    sample = ordered.sample
+    paths = _doomed(root, sample, objects)
+    earlier = documents.read_receipt(root, sample)
+    done = earlier is not None and not storage.exists(_begun_path(root, sample))
+    if earlier is not None and done and not list(copies(root, sample)):
+        return earlier[0]
+    fields = {
+        "sample": sample,
+        "assets": list(ordered.assets),
+        "order": order.id,
+        "reason": order.reason,
+        "requested_by": order.requested_by,
+        "approved_by": person.name,
+    }
+    note("destroy.begun", fields)
+    _write_begun(root, sample, paths)
+    # Keys first: without them, no object opens, wherever else it lies.
+    for path in paths:
+        storage.erase(storage.join(root, key_path(path)))
+    for path in paths:
+        storage.delete(storage.join(root, path))
+    for folder in (KEYS, OBJECTS):  # what a killed job left half-written
+        storage.sweep(storage.join(root, folder, sample[:2], sample))
+    receipt = DestructionReceipt(
+        sample=sample,
+        assets=ordered.assets,
+        copies=tuple(DestroyedCopy(object=path, named=path in objects) for path in paths),
+        reason=order.reason,
+        requested_by=order.requested_by,
+        approved_by=person.name,
+        order_sha256=order.sha256,
+        destroyed_at=_now(),
+        software=version("ingestgate"),
+    )
+    envelope = Envelope(documents.RECEIPT_TYPE, receipt.encoded()).signed(person.key)
+    envelope.write(documents.receipt_path(root, sample))
+    note("destroy.done", {**fields, "copies": len(paths)})
+    storage.delete(_begun_path(root, sample))
+    return receipt
+
+
+def _doomed(root: str, sample: str, objects: Mapping[str, NamedObject]) -> list[str]:
+    """Returns the paths of all copies: named, lying there, or gone already in an earlier try."""
+    named = {path for path in objects if id_of(path) == sample}
+    earlier = documents.read_receipt(root, sample)
+    receipted = {copy.object for copy in earlier[0].copies} if earlier else set()
+    return sorted(named | receipted | set(copies(root, sample)) | set(_begun(root, sample)))
+
+
+def _begun_path(root: str, sample: str) -> str:
+    return storage.join(root, documents.FOLDER, f"{sample}.begun.json")
+
+
+def _write_begun(root: str, sample: str, paths: Sequence[str]) -> None:
+    content = json.dumps({"copies": list(paths)}, indent=1).encode()
+    storage.write_bytes(_begun_path(root, sample), content, private=True)
+
+
+def _begun(root: str, sample: str) -> list[str]:
+    path = _begun_path(root, sample)
+    if not storage.exists(path):
+        return []
+    try:
+        found = [checked(each) for each in json.loads(storage.read_bytes(path))["copies"]]
+    except (ValueError, KeyError, TypeError):
+        raise EvidenceError(f"{path}: damaged; remove it, and approve again") from None
+    return [each for each in found if each.startswith(f"{OBJECTS}/{sample[:2]}/{sample}/")]
+
+
+def _some(assets: Sequence[str]) -> str:
+    shown = ", ".join(asset[:12] for asset in assets[:3])
+    return shown if len(assets) <= 3 else f"{shown}..."
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")

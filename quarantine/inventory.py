@@ -1,0 +1,140 @@
+"""What lies in a quarantine, beside what its manifests say lies there."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from ingestgate.assets import storage
+from ingestgate.assets.errors import VaultError
+from ingestgate.quarantine import layout
+from ingestgate.quarantine.manifest import read_manifest
+
+
+class NamedAsset(NamedTuple):
+    """An asset that a manifest says lies in an object.
+
+    Attributes:
+        asset_id, shard, member: Which.
+        sha256: Digest of its bytes, "" where the shard held none.
+    """
+
+    asset_id: str
+    shard: str
+    member: str
+    sha256: str
+
+
+@dataclass(slots=True)
+class NamedObject:
+    """One object as the manifests name it; their rows agree on it.
+
+    Attributes:
+        path: Below the quarantine's root.
+        sha256, size: Of the ciphertext.
+        package_sha256: Of the package inside.
+        assets: What lies in it.
+    """
+
+    path: str
+    sha256: str
+    size: int
+    package_sha256: str
+    assets: list[NamedAsset] = field(default_factory=list)
+
+    @property
+    def key_path(self) -> str:
+        """Path of its key file."""
+        return layout.key_path(self.path)
+
+
+def named_objects(root: str) -> dict[str, NamedObject]:
+    """Returns every object that a manifest names, by its path.
+
+    Raises:
+        VaultError: There is no such quarantine, a line is damaged, names a path that is none,
+            or two lines differ in what they say of one object.
+        StorageError: A manifest cannot be read.
+    """
+    objects: dict[str, NamedObject] = {}
+    for row in read_manifest(root):
+        said = _said(row)
+        known = objects.setdefault(said.path, said)
+        if (known.sha256, known.size, known.package_sha256) != (
+            said.sha256,
+            said.size,
+            said.package_sha256,
+        ):
+            raise VaultError(
+                f"{root}: two rows of the manifest differ in what they say of {said.path}; "
+                "one of them was written by somebody else"
+            )
+        known.assets.append(
+            NamedAsset(row["asset_id"], row["shard"], row["member"], row["sha256"] or "")
+        )
+    return objects
+
+
+def _said(row: dict[str, Any]) -> NamedObject:
+    path = layout.checked(row["sealed_object"])
+    if row["sealed_key"] != layout.key_path(path):
+        raise VaultError(f"{path}: the manifest names a key file of another object")
+    return NamedObject(path, row["sealed_sha256"], row["sealed_size"], row["package_sha256"])
+
+
+def present_files(root: str, folder: str) -> list[str]:
+    """Returns the paths, below the root, of all files below one of its folders.
+
+    Raises:
+        StorageError: The folder cannot be listed.
+    """
+    return [
+        storage.join(folder, entry.path.removeprefix(f"{storage.join(root, folder)}/"))
+        for entry in _walk(storage.join(root, folder))
+    ]
+
+
+def _walk(folder: str) -> Iterable[storage.Entry]:
+    if not storage.is_remote(folder) and not storage.exists(folder):
+        return []
+    return storage.walk(folder)
+
+
+def copies(root: str, identifier: str) -> Iterator[str]:
+    """Yields the path of every copy of a sample, whether a manifest names it or not.
+
+    Of one whose object or whose key alone is there, too: as the path of the object.
+    """
+    found: dict[str, None] = {}
+    fan = storage.join(identifier[:2], identifier)
+    for folder in (layout.OBJECTS, layout.KEYS):
+        for path in present_files(root, storage.join(folder, fan)):
+            found[f"{layout.OBJECTS}/{path.removeprefix(f'{folder}/')}"] = None
+    yield from sorted(found)
+
+
+def unnamed_files(root: str, objects: Iterable[str]) -> list[str]:
+    """Returns the files under ``objects/`` and ``keys/`` that belong to no named object.
+
+    Args:
+        root: The quarantine.
+        objects: Paths of the objects that are named.
+    """
+    known: set[str] = set()
+    for path in objects:
+        known |= {path, layout.key_path(path)}
+    return [
+        path
+        for folder in (layout.KEYS, layout.OBJECTS)
+        for path in present_files(root, folder)
+        if path not in known
+    ]
+
+
+def by_asset(objects: Iterable[NamedObject]) -> dict[str, list[NamedObject]]:
+    """Returns the objects that each asset lies in, by its id."""
+    found: defaultdict[str, list[NamedObject]] = defaultdict(list)
+    for each in objects:
+        for identifier in {asset.asset_id for asset in each.assets}:
+            found[identifier].append(each)
+    return dict(found)

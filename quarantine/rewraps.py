@@ -1,0 +1,138 @@
+"""On record: whom a quarantine is sealed to by now, and how far a rewrapping has come.
+
+``recipients.json`` is the statement, with every rewrapping so far. While one goes on,
+``rewrapping/`` says what each key file is about to become, a batch at a time, before it does.
+"""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from ingestgate.assets import storage
+from ingestgate.assets.errors import UsageError, VaultError
+from ingestgate.quarantine.manifest import read_manifest
+
+STATEMENT: Final = "recipients.json"
+_FOLDER = "rewrapping"
+_VERSION = 1
+
+
+def statement(root: str) -> dict[str, Any]:
+    """Returns what `STATEMENT` says: ``recipients``, ``retired``, ``rewraps``; empty without one.
+
+    Raises:
+        VaultError: It is damaged.
+        StorageError: It cannot be read.
+    """
+    path = storage.join(root, STATEMENT)
+    if not storage.exists(path):
+        return {"version": _VERSION, "recipients": [], "retired": [], "rewraps": []}
+    try:
+        found = dict(json.loads(storage.read_bytes(path)))
+    except (ValueError, TypeError):
+        found = {}
+    lists = (found.get(name) for name in ("recipients", "retired", "rewraps"))
+    if found.get("version") != _VERSION or not all(isinstance(each, list) for each in lists):
+        raise VaultError(f"{path}: damaged; restore it from a backup")
+    return found
+
+
+def retired(root: str) -> list[str]:
+    """Returns the recipients that a rewrapping took access from; raises as `statement` does."""
+    return [str(each) for each in statement(root)["retired"]]
+
+
+def begin(
+    root: str, recipients: Sequence[str], samples: Iterable[str] | None
+) -> dict[str, set[str]]:
+    """Begins a rewrapping, or takes up the same one that was interrupted.
+
+    Args:
+        root: The quarantine.
+        recipients: Who can open it from then on.
+        samples: Ids of the samples concerned; None for all.
+
+    Returns:
+        The digests that each key file may have got in an earlier try, by its path.
+
+    Raises:
+        UsageError: Another one is unfinished.
+    """
+    wanted = {
+        "recipients": sorted(recipients),
+        "samples": None if samples is None else sorted(samples),
+    }
+    path = storage.join(root, _FOLDER, "begun.json")
+    if not storage.exists(path):
+        storage.write_bytes(path, json.dumps(wanted, indent=1).encode(), private=True)
+        return {}
+    unfinished = _loaded(path)
+    if unfinished != wanted:
+        raise UsageError(
+            f"a rewrapping to {', '.join(unfinished.get('recipients', []))} is unfinished; "
+            "finish it with the same recipients and assets first"
+        )
+    announced: dict[str, set[str]] = {}
+    for entry in storage.walk(storage.join(root, _FOLDER)):
+        if entry.path != path:
+            for name, digest in _loaded(entry.path).items():
+                announced.setdefault(name, set()).add(digest)
+    return announced
+
+
+def _loaded(path: str) -> dict[str, Any]:
+    try:
+        return dict(json.loads(storage.read_bytes(path)))
+    except (ValueError, TypeError):
+        raise VaultError(f"{path}: damaged") from None
+
+
+def announce(root: str, digests: Mapping[str, str]) -> None:
+    """Says, durably, which digest each key file is about to have."""
+    folder = storage.join(root, _FOLDER)
+    number = len(storage.walk(folder))
+    path = storage.join(folder, f"{number:08d}.json")
+    storage.write_bytes(path, json.dumps(digests).encode(), private=True)
+
+
+def abandon(root: str) -> None:
+    """Forgets a rewrapping that has changed nothing."""
+    storage.delete(storage.join(root, _FOLDER))
+
+
+def finish(
+    root: str,
+    recipients: Sequence[str],
+    samples: Iterable[str] | None,
+    *,
+    keys: int,
+    unopened: Sequence[str],
+) -> None:
+    """Writes the statement of a rewrapping that is done, and forgets how far it had come.
+
+    Args:
+        root: The quarantine.
+        recipients: As given to `begin`.
+        samples: As given to `begin`.
+        keys: How many key files are sealed to them now.
+        unopened: Paths of those that are as they were.
+    """
+    found = statement(root)
+    found["rewraps"].append(
+        {
+            "rewrapped_at": datetime.now(UTC).isoformat(timespec="seconds"),
+            "recipients": list(recipients),
+            "samples": None if samples is None else sorted(samples),
+            "keys": keys,
+            "unopened": list(unopened),
+        }
+    )
+    if samples is None:
+        before = {*found["recipients"], *found["retired"]}
+        before.update(each for row in read_manifest(root) for each in row["recipients"])
+        found["retired"] = sorted(before - set(recipients))
+        found["recipients"] = list(recipients)
+    content = json.dumps(found, indent=1, sort_keys=True) + "\n"
+    storage.write_bytes(storage.join(root, STATEMENT), content.encode(), private=True)
+    abandon(root)

@@ -1,0 +1,142 @@
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from ingestgate.assets.errors import VaultError
+from ingestgate.quarantine.checking import Problem, VaultCheck, check_vault, remove_unnamed
+from ingestgate.quarantine.opening import opener
+from ingestgate.quarantine.vault import SealedObject, Vault
+from tests.quarantine.vaults import Reader, Sample, asset, fill, reader, seal
+
+SAMPLES = (Sample("one"), Sample("two", (b"left", b"right")))
+
+
+@pytest.fixture
+def person() -> Reader:
+    return reader()
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    return tmp_path / "vault"
+
+
+@pytest.fixture
+def sealed(root: Path, person: Reader) -> dict[str, SealedObject]:
+    return fill(root, [person.recipient], *SAMPLES)
+
+
+def problems(found: VaultCheck) -> list[tuple[Problem, str]]:
+    return [(fault.problem, fault.path) for fault in found.faults]
+
+
+def test_a_whole_quarantine_is_sound(
+    root: Path, person: Reader, sealed: dict[str, SealedObject]
+) -> None:
+    seen: list[tuple[int, int]] = []
+    found = check_vault(str(root), progress=lambda *each: seen.append(each))
+    assert (found.objects, found.sound, found.opened, found.faults) == (2, 2, 0, [])
+    assert seen == [(0, 2), (1, 2), (2, 2)]
+    assert check_vault(str(root), opener=opener([person.identity])).opened == 2
+    assert json.loads(json.dumps(found.as_dict()))["sound"] is True
+
+
+def test_a_quarantine_without_a_match_is_sound(root: Path) -> None:
+    Vault(str(root), [reader().recipient])
+    assert check_vault(str(root)).as_dict()["sound"] is True
+
+
+def test_no_quarantine_is_not(tmp_path: Path) -> None:
+    with pytest.raises(VaultError, match="no quarantine there"):
+        check_vault(str(tmp_path / "none"))
+
+
+@pytest.mark.parametrize(
+    ("file", "change", "problem"),
+    [
+        ("path", lambda p: p.unlink(), Problem.MISSING),
+        ("key_path", lambda p: p.unlink(), Problem.MISSING),
+        ("path", lambda p: p.write_bytes(p.read_bytes()[:-1]), Problem.CHANGED),
+        ("path", lambda p: p.write_bytes(p.read_bytes()[:-1] + b"\0"), Problem.CHANGED),
+        ("key_path", lambda p: p.write_bytes(b""), Problem.CHANGED),
+    ],
+    ids=["no-object", "no-key", "object-cut", "object-altered", "key-empty"],
+)
+def test_what_is_wrong_shows_without_a_key(
+    root: Path,
+    sealed: dict[str, SealedObject],
+    file: str,
+    change: Callable[[Path], object],
+    problem: Problem,
+) -> None:
+    path = getattr(sealed["two"], file)
+    change(root / path)
+    found = check_vault(str(root))
+    assert problems(found) == [(problem, path)]
+    assert found.faults[0].assets == tuple(sorted([asset("two"), asset("two", 1)]))
+    assert found.sound == 1
+    assert found.as_dict()["problems"][problem] == 1
+
+
+def test_a_key_file_of_others_shows_to_who_can_open(
+    root: Path, person: Reader, sealed: dict[str, SealedObject]
+) -> None:
+    one, two = sealed["one"], sealed["two"]
+    (root / one.key_path).write_bytes((root / two.key_path).read_bytes())
+    assert problems(check_vault(str(root))) == []
+    found = check_vault(str(root), opener=opener([person.identity]))
+    assert problems(found) == [(Problem.UNOPENED, one.path)]
+
+
+def test_a_wrong_identity_opens_nothing(root: Path, sealed: dict[str, SealedObject]) -> None:
+    found = check_vault(str(root), opener=opener([reader().identity]))
+    assert {problem for problem, _ in problems(found)} == {Problem.UNOPENED}
+    assert (found.opened, found.sound) == (0, 0)
+
+
+@pytest.mark.parametrize("field", ["package_sha256", "sha256"])
+def test_content_that_is_not_the_manifests_shows_to_who_can_open(
+    root: Path, person: Reader, sealed: dict[str, SealedObject], field: str
+) -> None:
+    (path,) = (root / "manifest").glob("*.jsonl")
+    first, rest = path.read_text().split("\n", 1)
+    path.write_text(first.replace(json.loads(first)[field], "0" * 64) + "\n" + rest)
+    assert check_vault(str(root)).faults == []
+    found = check_vault(str(root), opener=opener([person.identity]))
+    assert problems(found) == [(Problem.CHANGED, sealed["one"].path)]
+
+
+def test_copies_that_no_manifest_names_are_found_and_removed(
+    root: Path, person: Reader, sealed: dict[str, SealedObject]
+) -> None:
+    extra = seal(Vault(str(root), [person.recipient]), SAMPLES[0])
+    assert problems(check_vault(str(root))) == [
+        (Problem.UNNAMED, extra.key_path),
+        (Problem.UNNAMED, extra.path),
+    ]
+    assert remove_unnamed(str(root)) == [extra.key_path, extra.path]
+    assert check_vault(str(root), opener=opener([person.identity])).as_dict()["sound"] is True
+
+
+def test_rows_that_differ_on_an_object_are_refused(
+    root: Path, sealed: dict[str, SealedObject]
+) -> None:
+    (path,) = (root / "manifest").glob("*.jsonl")
+    lines = path.read_text().split("\n")
+    lines[-2] = lines[-2].replace(sealed["two"].plain_sha256, "0" * 64)
+    path.write_text("\n".join(lines))
+    with pytest.raises(VaultError, match="two rows of the manifest differ"):
+        check_vault(str(root))
+
+
+@pytest.mark.parametrize("name", ["path", "key_path"])
+def test_a_row_that_leads_elsewhere_is_refused(
+    root: Path, sealed: dict[str, SealedObject], name: str
+) -> None:
+    (path,) = (root / "manifest").glob("*.jsonl")
+    value = getattr(sealed["one"], name)
+    path.write_text(path.read_text().replace(value, "../../etc/passwd"))
+    with pytest.raises(VaultError, match=r"a sealed object lies at|key file of another"):
+        check_vault(str(root))

@@ -1,0 +1,266 @@
+import base64
+import json
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+
+from ingestgate.assets import storage
+from ingestgate.assets.errors import EvidenceError, UsageError
+from ingestgate.quarantine.checking import Problem, check_vault
+from ingestgate.quarantine.destroying import Person, affected, approve, request
+from ingestgate.quarantine.destruction_receipts import order_path, receipt_path, verify_receipt
+from ingestgate.quarantine.layout import id_of
+from ingestgate.quarantine.vault import Vault
+from tests.quarantine.vaults import Sample, asset, files, fill, reader, seal
+
+ALICE, BOB, EVE = (Person(name, Ed25519PrivateKey.generate()) for name in ("alice", "bob", "eve"))
+TRUSTED: Mapping[str, Ed25519PublicKey] = {
+    person.name: person.key.public_key() for person in (ALICE, BOB)
+}
+READER = reader()
+PAIR = Sample("pair", (b"left", b"right"))
+SAMPLES = (Sample("one", (b"1",)), PAIR, Sample("three", (b"3",)))
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    fill(tmp_path / "vault", [READER.recipient], *SAMPLES)
+    return tmp_path / "vault"
+
+
+def silent(event: str, fields: Mapping[str, Any]) -> None:
+    """Logs nothing."""
+
+
+def destroy(root: Path, *assets: str, others_too: bool = False, note: Any = silent) -> str:
+    """Asks, approves, and returns the order's id."""
+    order = request(str(root), assets, "requested by police", ALICE, others_too=others_too)
+    approve(str(root), order.id, BOB, TRUSTED, note)
+    return order.id
+
+
+def test_two_people_destroy_every_copy(root: Path) -> None:
+    again = fill(root, [READER.recipient], SAMPLES[0], context="c1")["one"]  # another judging's
+    unnamed = seal(Vault(str(root), [READER.recipient]), SAMPLES[0])  # a killed run's
+    half = root / Path(again.key_path).parent / ".x.age.0123456789ab.partial"
+    half.write_bytes(b"half")
+    noted: list[tuple[str, Mapping[str, Any]]] = []
+    order = request(str(root), [asset("one")], "requested by police", ALICE)
+    assert len(files(root)) == 11, "asking destroys nothing"
+    (receipt,) = approve(str(root), order.id, BOB, TRUSTED, lambda *each: noted.append(each))
+    left = files(root)
+    assert len(left) == 4
+    assert not any(id_of(again.path) in path for path in left)
+    assert [event for event, _ in noted] == ["destroy.begun", "destroy.done"]
+    assert noted[0][1]["assets"] == [asset("one")]
+    assert {(copy.object, copy.named) for copy in receipt.copies} >= {
+        (again.path, True),
+        (unnamed.path, False),
+    }
+    assert len(receipt.copies) == 3
+    found = check_vault(str(root), trusted=TRUSTED)
+    assert (found.faults, found.destroyed, found.sound) == ([], 2, 2)
+
+
+def test_the_receipt_is_signed_and_says_nothing_of_the_content(root: Path) -> None:
+    order = destroy(root, asset("one"))
+    (path,) = root.glob("destroyed/*.dsse.json")
+    sample = path.name.removesuffix(".dsse.json")
+    receipt = verify_receipt(str(root), sample, TRUSTED)
+    assert receipt is not None
+    assert (receipt.requested_by, receipt.approved_by) == ("alice", "bob")
+    assert receipt.reason == "requested by police"
+    assert receipt.order_sha256.startswith(order)
+    said = base64.b64decode(json.loads(path.read_text())["payload"]).decode()
+    for name in ("one.0.jpg", "a.tar", "example.org"):
+        assert name not in said
+
+
+def test_keys_are_overwritten_and_go_before_any_object(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gone: list[str] = []
+    real = os.unlink
+
+    def unlink(path: Any, *arguments: Any, **more: Any) -> None:
+        if str(path).endswith(".age"):
+            gone.append(Path(path).relative_to(root).parts[0])
+            if "/keys/" in str(path):
+                assert set(Path(path).read_bytes()) == {0}
+        real(path, *arguments, **more)
+
+    monkeypatch.setattr(os, "unlink", unlink)
+    destroy(root, asset("one"), asset("three"))
+    assert gone == ["keys", "objects"] * 2
+
+
+def test_what_falls_with_it_has_to_be_confirmed(root: Path) -> None:
+    first, second = asset("pair"), asset("pair", 1)
+    assert affected(str(root), [first]).others == (second,)
+    with pytest.raises(UsageError, match=f"1 other assets .* {second[:12]}; confirm"):
+        request(str(root), [first], "reason", ALICE)
+    assert not (root / "destroyed").exists()
+    destroy(root, first, others_too=True)
+    assert check_vault(str(root)).destroyed == 1
+    assert affected(str(root), [first, second]).others == ()
+
+
+def test_it_takes_two_people_and_known_keys(root: Path) -> None:
+    before = files(root)
+    order = request(str(root), [asset("one")], "reason", ALICE)
+    twice = Person("carol", ALICE.key)
+    with_carol = {**TRUSTED, "carol": ALICE.key.public_key()}
+    for person, trusted, problem in (
+        (ALICE, TRUSTED, "takes two people"),
+        (twice, with_carol, "takes two people"),
+        (EVE, TRUSTED, "not the key known"),
+        (Person("bob", EVE.key), TRUSTED, "not the key known"),
+    ):
+        with pytest.raises(UsageError, match=problem):
+            approve(str(root), order.id, person, trusted, silent)
+    strangers = request(str(root), [asset("one")], "reason", Person("alice", EVE.key))
+    with pytest.raises(EvidenceError, match="not signed by the one it names"):
+        approve(str(root), strangers.id, BOB, TRUSTED, silent)
+    with pytest.raises(UsageError, match="no order"):
+        approve(str(root), "0" * 16, BOB, TRUSTED, silent)
+    assert files(root) == before
+
+
+def test_no_reason_no_asset(root: Path) -> None:
+    with pytest.raises(UsageError, match="needs a reason"):
+        request(str(root), [asset("one")], " ", ALICE)
+    with pytest.raises(UsageError, match="no asset"):
+        request(str(root), [asset("none")], "reason", ALICE)
+
+
+def test_an_altered_order_is_refused(root: Path) -> None:
+    order = request(str(root), [asset("one")], "reason", ALICE)
+    path = Path(order_path(str(root), order.id))
+    fields = json.loads(path.read_text())
+    payload = base64.b64decode(fields["payload"]).replace(b'"reason"', b'"because"', 2)
+    path.write_text(json.dumps(fields | {"payload": base64.b64encode(payload).decode()}))
+    with pytest.raises(EvidenceError, match=r"not what it should be|another order"):
+        approve(str(root), order.id, BOB, TRUSTED, silent)
+
+
+def test_an_order_that_says_less_than_falls_is_refused(root: Path) -> None:
+    order = request(str(root), [asset("one")], "reason", ALICE)
+    (manifest,) = (root / "manifest").glob("*.jsonl")
+    lines = manifest.read_text().split("\n")
+    more = lines[0].replace(asset("one"), "e" * 32)
+    manifest.write_text("\n".join([more, *lines]))
+    with pytest.raises(EvidenceError, match="hold other assets by now"):
+        approve(str(root), order.id, BOB, TRUSTED, silent)
+
+
+def test_what_cannot_be_logged_is_not_done(root: Path) -> None:
+    before = files(root)
+
+    def refuse(event: str, fields: Mapping[str, Any]) -> None:
+        raise EvidenceError("the log cannot be written")
+
+    with pytest.raises(EvidenceError, match="log cannot be written"):
+        destroy(root, asset("one"), note=refuse)
+    assert files(root) == before
+
+
+def test_approving_again_changes_nothing(root: Path) -> None:
+    order = destroy(root, asset("one"))
+    (path,) = root.glob("destroyed/*.dsse.json")
+    before = path.read_bytes()
+    noted: list[str] = []
+    approve(str(root), order, BOB, TRUSTED, lambda event, _: noted.append(event))
+    assert (path.read_bytes(), noted) == (before, [])
+
+
+class Killed(BaseException):
+    """What ends a process."""
+
+
+@pytest.mark.parametrize(
+    ("module", "name"),
+    [(storage, "erase"), (storage, "delete"), (storage, "write_bytes"), (storage, "sweep")],
+    ids=["erase", "delete", "write", "sweep"],
+)
+@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+def test_killed_at_any_step_approving_again_completes_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, module: Any, name: str, after: bool
+) -> None:
+    real: Callable[..., Any] = getattr(module, name)
+    point = 0
+    while True:
+        root = tmp_path / f"vault-{point}"
+        sealed = fill(root, [READER.recipient], *SAMPLES)
+        unnamed = seal(Vault(str(root), [READER.recipient]), PAIR)
+        order = request(str(root), [asset("pair")], "reason", ALICE, others_too=True)
+        calls = 0
+
+        def step(*arguments: Any, _point: int = point, **more: Any) -> Any:
+            nonlocal calls
+            calls += 1
+            if calls - 1 == _point and not after:
+                raise Killed
+            done = real(*arguments, **more)
+            if calls - 1 == _point:
+                raise Killed
+            return done
+
+        with monkeypatch.context() as patch:
+            patch.setattr(module, name, step)
+            try:
+                approve(str(root), order.id, BOB, TRUSTED, silent)
+                break
+            except Killed:
+                pass
+        (receipt,) = approve(str(root), order.id, BOB, TRUSTED, silent)
+        assert {copy.object for copy in receipt.copies} == {sealed["pair"].path, unnamed.path}
+        assert not list(root.glob("destroyed/*.begun.json"))
+        found = check_vault(str(root), trusted=TRUSTED)
+        assert (found.faults, found.destroyed, found.sound) == ([], 1, 2)
+        point += 1
+    assert point > 1
+
+
+def test_a_receipt_that_does_not_hold_excuses_nothing(root: Path) -> None:
+    destroy(root, asset("one"))
+    (path,) = root.glob("destroyed/*.dsse.json")
+    sample = path.name.removesuffix(".dsse.json")
+    whole = path.read_text()
+
+    def faults(trusted: Mapping[str, Ed25519PublicKey] | None) -> list[Problem]:
+        return [fault.problem for fault in check_vault(str(root), trusted=trusted).faults]
+
+    assert faults(TRUSTED) == []
+    assert faults({"bob": BOB.key.public_key()}) == [Problem.RECEIPT, Problem.MISSING]
+    assert faults({"alice": ALICE.key.public_key()}) == [Problem.RECEIPT, Problem.MISSING]
+    path.write_text(json.dumps(json.loads(whole) | {"signatures": []}))
+    assert faults(TRUSTED) == [Problem.RECEIPT, Problem.MISSING]
+    path.write_text("{}")
+    assert faults(None) == [Problem.RECEIPT, Problem.MISSING]
+    path.unlink()
+    assert faults(None) == [Problem.MISSING]
+    other = Path(receipt_path(str(root), "0" * 40))
+    other.write_text(whole)
+    with pytest.raises(EvidenceError, match="of another sample"):
+        verify_receipt(str(root), "0" * 40, TRUSTED)
+    other.unlink()
+    path.write_text(whole)
+    for order in root.glob("destroyed/orders/*"):
+        order.unlink()
+    with pytest.raises(EvidenceError, match="order it refers to is not there"):
+        verify_receipt(str(root), sample, TRUSTED)
+
+
+def test_what_is_back_after_its_destruction_shows(root: Path) -> None:
+    before = files(root)
+    destroy(root, asset("one"))
+    for path, content in before.items():
+        if not (root / path).exists():
+            (root / path).parent.mkdir(parents=True, exist_ok=True)
+            (root / path).write_bytes(content)
+    found = check_vault(str(root), trusted=TRUSTED)
+    assert [fault.problem for fault in found.faults] == [Problem.NOT_DESTROYED] * 2

@@ -1,0 +1,194 @@
+import errno
+import hashlib
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ingestgate.assets.errors import StorageError, UsageError, VaultError
+from ingestgate.quarantine import rewrapping, rewraps
+from ingestgate.quarantine.checking import check_vault
+from ingestgate.quarantine.layout import id_of
+from ingestgate.quarantine.opening import open_object, opener
+from ingestgate.quarantine.rewrapping import rewrap
+from ingestgate.quarantine.vault import Vault
+from tests.quarantine.vaults import Reader, Sample, files, fill, reader
+
+SAMPLES = [Sample(f"k{number}", (b"%d" % number,)) for number in range(5)]
+OLD, NEW, OTHER = reader(), reader(), reader()
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    fill(tmp_path / "vault", [OLD.recipient, OTHER.recipient], *SAMPLES)
+    return tmp_path / "vault"
+
+
+def opens(root: Path, who: Reader) -> int:
+    """How many objects somebody can open."""
+    return check_vault(str(root), opener=opener([who.identity])).opened
+
+
+def objects(root: Path) -> dict[str, bytes]:
+    return {path: content for path, content in files(root).items() if path.startswith("objects/")}
+
+
+def test_the_new_recipients_open_everything_the_old_ones_nothing(root: Path) -> None:
+    before = objects(root)
+    seen: list[tuple[int, int]] = []
+    done = rewrap(
+        *(str(root), [OLD.identity], [NEW.recipient, OTHER.recipient]),
+        progress=lambda *each: seen.append(each),
+    )
+    assert done == (5, [])
+    assert seen[-1] == (5, 5)
+    assert [opens(root, who) for who in (OLD, NEW, OTHER)] == [0, 5, 5]
+    assert objects(root) == before, "no object was touched"
+    assert not (root / "rewrapping").exists()
+
+
+def test_the_statement_says_whom_it_is_sealed_to_now(root: Path) -> None:
+    rewrap(str(root), [OLD.identity], [NEW.recipient])
+    said = json.loads((root / "recipients.json").read_text())
+    assert said["recipients"] == [NEW.recipient]
+    assert said["retired"] == sorted([OLD.recipient, OTHER.recipient])
+    (event,) = said["rewraps"]
+    assert (event["keys"], event["samples"], event["unopened"]) == (5, None, [])
+    rewrap(str(root), [NEW.identity], [NEW.recipient, OLD.recipient])
+    assert rewraps.retired(str(root)) == [OTHER.recipient], "who is let in again is not retired"
+
+
+def test_a_job_does_not_seal_to_who_lost_access(root: Path) -> None:
+    rewrap(str(root), [OLD.identity], [NEW.recipient])
+    with pytest.raises(UsageError, match=f"{OLD.recipient}: can no longer open"):
+        Vault(str(root), [NEW.recipient, OLD.recipient])
+    Vault(str(root), [NEW.recipient])
+
+
+def test_a_damaged_statement_is_not_taken_for_none(root: Path) -> None:
+    for damaged in (b"", b"[]", b'{"version": 1, "retired": "", "recipients": [], "rewraps": []}'):
+        (root / "recipients.json").write_bytes(damaged)
+        with pytest.raises(VaultError, match=r"recipients\.json: damaged"):
+            Vault(str(root), [NEW.recipient])
+
+
+def test_a_wrong_identity_changes_nothing(root: Path) -> None:
+    before = files(root)
+    with pytest.raises(UsageError, match="none of the 5 key files opens"):
+        rewrap(str(root), [NEW.identity], [NEW.recipient])
+    assert files(root) == before
+    assert sorted(path.name for path in root.iterdir()) == ["keys", "manifest", "objects"]
+
+
+def test_a_bad_recipient_changes_nothing(root: Path) -> None:
+    before = files(root)
+    with pytest.raises(UsageError, match="not an age recipient"):
+        rewrap(str(root), [OLD.identity], ["age1nonsense"])
+    assert files(root) == before
+
+
+def test_what_does_not_open_stays_and_is_told(root: Path) -> None:
+    sealed = fill(root, [NEW.recipient], Sample("late"), shard="b.tar")["late"]
+    done = rewrap(str(root), [OLD.identity], [OLD.recipient])
+    assert [path for path, _ in done.unopened] == [sealed.key_path]
+    assert "cannot be opened" in done.unopened[0][1]
+    assert done.done == 5
+    assert opens(root, NEW) == 1
+    assert rewraps.statement(str(root))["rewraps"][0]["unopened"] == [sealed.key_path]
+
+
+def test_only_some_samples(root: Path) -> None:
+    paths = sorted(objects(root))[:2]
+    chosen = frozenset(id_of(path) for path in paths)
+    everybody = [OLD.recipient, OTHER.recipient, NEW.recipient]
+    assert rewrap(str(root), [OLD.identity], everybody, samples=chosen).done == 2
+    assert [opens(root, who) for who in (OLD, NEW)] == [5, 2]
+    said = rewraps.statement(str(root))
+    assert said["rewraps"][0]["samples"] == sorted(chosen)
+    assert (said["recipients"], said["retired"]) == ([], []), "of the whole, nothing changed"
+
+
+class Killed(BaseException):
+    """What ends a process between two writes."""
+
+
+@pytest.mark.parametrize("batch", [1, 2, 256])
+def test_interrupted_at_any_write_the_same_again_completes_it(
+    root: Path, monkeypatch: pytest.MonkeyPatch, batch: int
+) -> None:
+    """Although the old identity no longer opens what is done."""
+    monkeypatch.setattr(rewrapping, "_BATCH", batch)
+    plain = {path: open_object(str(root), path, [OLD.identity]) for path in objects(root)}
+    real = os.replace
+    left = 0
+
+    def replace(*arguments: Any) -> None:
+        nonlocal left
+        if left == 0:
+            raise Killed
+        left -= 1
+        real(*arguments)
+
+    monkeypatch.setattr(os, "replace", replace)
+    who, to = OLD, NEW
+    tries = 0
+    for writes in (0, 1, 2, 3, 4, 99):
+        left = writes
+        tries += 1
+        try:
+            assert rewrap(str(root), [who.identity], [to.recipient]) == (5, [])
+            break
+        except Killed:
+            continue
+    assert tries > 2
+    assert {path: open_object(str(root), path, [to.identity]) for path in objects(root)} == plain
+    assert opens(root, OLD) == 0
+    assert len(rewraps.statement(str(root))["rewraps"]) == 1
+
+
+def test_an_unfinished_one_is_finished_before_another(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = os.replace
+    calls = 0
+
+    def full(*arguments: Any) -> None:
+        nonlocal calls
+        calls += 1
+        if calls == 4:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        real(*arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "replace", full)
+        with pytest.raises(StorageError, match="No space left"):
+            rewrap(str(root), [OLD.identity], [NEW.recipient])
+    before = files(root)
+    for recipients, samples in (([OTHER.recipient], None), ([NEW.recipient], frozenset({"x"}))):
+        with pytest.raises(UsageError, match="unfinished"):
+            rewrap(str(root), [OLD.identity], recipients, samples=samples)
+    assert files(root) == before
+    assert rewrap(str(root), [OLD.identity], [NEW.recipient]).done == 5
+
+
+def test_an_empty_quarantine_needs_nothing(tmp_path: Path) -> None:
+    Vault(str(tmp_path / "q"), [OLD.recipient])
+    assert rewrap(str(tmp_path / "q"), [OLD.identity], [NEW.recipient]) == (0, [])
+    assert list((tmp_path / "q").iterdir()) == []
+
+
+def test_a_key_is_rewrapped_as_it_was(root: Path) -> None:
+    def keys(who: Reader) -> set[str]:
+        from ingestgate.quarantine.opening import open_key
+
+        return {
+            hashlib.sha256(open_key(str(root), path, [who.identity])).hexdigest()
+            for path in objects(root)
+        }
+
+    before = keys(OLD)
+    rewrap(str(root), [OLD.identity], [NEW.recipient])
+    assert keys(NEW) == before
+    assert len(before) == 5
