@@ -6,11 +6,9 @@ the digest that was judged; killed anywhere, the next run does the shard again t
 bytes.
 """
 
-import hashlib
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -23,16 +21,13 @@ from ingestgate.assets.containers.container import (
 )
 from ingestgate.assets.containers.copying import ShardCopy
 from ingestgate.assets.containers.registry import container
-from ingestgate.assets.errors import LedgerError, ShardError
+from ingestgate.assets.errors import LedgerError
 from ingestgate.assets.ledger import PartHeader
 from ingestgate.assets.receipts import Receipt, write_receipt
 from ingestgate.assets.shard import (
-    Member,
-    Sample,
     Shard,
     WorkRange,
     accountable_members,
-    sidecar_members,
 )
 from ingestgate.assets.verdict import Verdict
 from ingestgate.blocklists.listset import ListSet
@@ -40,9 +35,7 @@ from ingestgate.quarantine.vault import Vault
 from ingestgate.transforms.progress import ProgressNotes
 from ingestgate.transforms.sealing import ShardSealer
 from ingestgate.transforms.settings import RunSettings
-
-_ROWS_PER_BATCH = 1024
-_VERIFIED = ["member", "field", "position", "verdict", "size", "sha256", "sidecars"]
+from ingestgate.transforms.verifying import changed, row_dicts, verified_samples, verify_range
 
 
 class Committer:
@@ -59,6 +52,7 @@ class Committer:
         self, settings: RunSettings, lists: ListSet, vault: Vault, notes: ProgressNotes
     ) -> None:
         self._settings = settings
+        self._options = settings.policy.read_options()
         self._lists = lists
         self._vault = vault
         self._notes = notes
@@ -135,12 +129,12 @@ class Committer:
         """Publishes a copy of the shard, byte for byte; it is the copy that is verified."""
         with ShardCopy(shard, self._settings.output) as copy:
             for work, header in zip(works, headers, strict=True):
-                _verify_range(reader, copy.shard, work, header)
+                verify_range(reader, copy.shard, work, header)
                 _, table = self._part(shard, work)
                 if not pc.all(pc.equal(table["verdict"], Verdict.ADMITTED.value)).as_py():
-                    raise _changed(shard, f"the ledger of range {work.number}")
+                    raise changed(shard, f"the ledger of range {work.number}")
                 if isinstance(reader, SampleContainer):
-                    for _ in self._verified(reader, copy.shard, work, table):
+                    for _ in verified_samples(reader, copy.shard, work, table, self._options):
                         pass
             return copy.publish()
 
@@ -157,9 +151,11 @@ class Committer:
         with reader.rewrite(shard, self._settings.output) as writer:
             for work in works:
                 header, table = self._part(shard, work)
-                _verify_range(reader, shard, work, header)
+                verify_range(reader, shard, work, header)
                 writer.begin(work)
-                for sample, first, verdicts in self._verified(reader, shard, work, table):
+                for sample, first, verdicts in verified_samples(
+                    reader, shard, work, table, self._options
+                ):
                     if verdicts == {Verdict.ADMITTED}:
                         writer.keep(sample)
                         continue
@@ -178,34 +174,6 @@ class Committer:
             sealer.publish()
             return writer.publish()
 
-    def _verified(
-        self, reader: SampleContainer, shard: Shard, work: WorkRange, table: pa.Table
-    ) -> Iterator[tuple[Sample, int, set[str]]]:
-        """Yields each sample of a range, compared with its ledger rows.
-
-        Yields:
-            The sample, the number of its first row in the ledger part, and its rows' verdicts.
-
-        Raises:
-            ShardError: The shard does not hold what was judged.
-        """
-        rows = _iterate(table.select(_VERIFIED))
-        number = 0
-        for sample in reader.read(shard, work, self._settings.policy.read_options()):
-            first = number
-            verdicts = set()
-            for member in accountable_members(sample):
-                row = next(rows, None)
-                if row is None or not _is_same(member, row):
-                    raise _changed(shard, member.name)
-                if number == first and row["sidecars"] != _sidecars(sample):
-                    raise _changed(shard, member.name)
-                verdicts.add(row["verdict"])
-                number += 1
-            yield sample, first, verdicts
-        if next(rows, None) is not None:
-            raise _changed(shard, f"range {work.number}")
-
     def _rewrite_rows(
         self,
         reader: RowContainer,
@@ -216,7 +184,7 @@ class Committer:
         with reader.rewrite_rows(shard, self._settings.output) as writer:
             for work in works:
                 header, table = self._part(shard, work)
-                _verify_range(reader, shard, work, header)
+                verify_range(reader, shard, work, header)
                 verdicts = table["verdict"].to_numpy()
                 quarantined = verdicts == Verdict.QUARANTINED.value
                 if quarantined.any():
@@ -224,49 +192,8 @@ class Committer:
                     sealed = sealer.seal("rows", work.number, files)
                     originals = reader.read_rows(shard, work).filter(pa.array(quarantined))
                     judged = table.filter(pa.array(quarantined))
-                    for row, original in zip(_iterate(judged), _iterate(originals), strict=True):
+                    for row, original in zip(row_dicts(judged), row_dicts(originals), strict=True):
                         sealer.note(header, row, provenance.flatten(original), sealed)
                 writer.write(work, verdicts == Verdict.ADMITTED.value)
             sealer.publish()
             return writer.publish()
-
-
-def _iterate(table: pa.Table) -> Iterator[dict[str, Any]]:
-    for start in range(0, table.num_rows, _ROWS_PER_BATCH):
-        yield from table.slice(start, _ROWS_PER_BATCH).to_pylist()
-
-
-def _is_same(member: Member, row: Mapping[str, Any]) -> bool:
-    locator = (row["member"], row["field"], row["position"])
-    if locator != (member.name, member.field, member.position):
-        return False
-    if member.content is None:
-        return row["size"] is None
-    return bool(row["sha256"] == hashlib.sha256(member.content).hexdigest())
-
-
-def _sidecars(sample: Sample) -> list[dict[str, Any]]:
-    return [
-        {
-            "member": member.name,
-            "position": member.position,
-            "size": len(member.content or b""),
-            "sha256": hashlib.sha256(member.content or b"").hexdigest(),
-        }
-        for member in sidecar_members(sample)
-    ]
-
-
-def _verify_range(
-    reader: SampleContainer | RowContainer, shard: Shard, work: WorkRange, header: PartHeader
-) -> None:
-    if reader.range_sha256(shard, work) != header.range_sha256:
-        raise _changed(shard, f"range {work.number}")
-
-
-def _changed(shard: Shard, where: str) -> ShardError:
-    return ShardError(
-        shard.name,
-        f"{where} is no longer what was judged; nothing of the shard was admitted. "
-        "Find out what writes to the landing zone during a run, then run again",
-    )

@@ -1,0 +1,106 @@
+"""Comparing a shard with what was judged, before anything is done on the strength of it."""
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import pyarrow as pa
+
+from ingestgate.assets.containers.container import ReadOptions, RowContainer, SampleContainer
+from ingestgate.assets.errors import ShardError
+from ingestgate.assets.ledger import PartHeader
+from ingestgate.assets.shard import (
+    Member,
+    Sample,
+    Shard,
+    WorkRange,
+    accountable_members,
+    sidecar_members,
+)
+
+_ROWS_PER_BATCH = 1024
+_VERIFIED = ["member", "field", "position", "verdict", "size", "sha256", "sidecars"]
+
+
+def verified_samples(
+    reader: SampleContainer, shard: Shard, work: WorkRange, table: pa.Table, options: ReadOptions
+) -> Iterator[tuple[Sample, int, set[str]]]:
+    """Yields each sample of a range, compared with its ledger rows.
+
+    Args:
+        reader: The shard's format.
+        shard: The shard.
+        work: The range.
+        table: Its ledger part.
+        options: As it was read when it was judged.
+
+    Yields:
+        The sample, the number of its first row in the ledger part, and its rows' verdicts.
+
+    Raises:
+        ShardError: The shard does not hold what was judged.
+    """
+    rows = row_dicts(table.select(_VERIFIED))
+    number = 0
+    for sample in reader.read(shard, work, options):
+        first = number
+        verdicts = set()
+        for member in accountable_members(sample):
+            row = next(rows, None)
+            if row is None or not _is_same(member, row):
+                raise changed(shard, member.name)
+            if number == first and row["sidecars"] != _sidecars(sample):
+                raise changed(shard, member.name)
+            verdicts.add(row["verdict"])
+            number += 1
+        yield sample, first, verdicts
+    if next(rows, None) is not None:
+        raise changed(shard, f"range {work.number}")
+
+
+def verify_range(
+    reader: SampleContainer | RowContainer, shard: Shard, work: WorkRange, header: PartHeader
+) -> None:
+    """Compares a range's raw bytes, for formats verified by range.
+
+    Raises:
+        ShardError: They are not what was judged.
+    """
+    if reader.range_sha256(shard, work) != header.range_sha256:
+        raise changed(shard, f"range {work.number}")
+
+
+def row_dicts(table: pa.Table) -> Iterator[dict[str, Any]]:
+    """Yields a table's rows, some hundred in memory at a time."""
+    for start in range(0, table.num_rows, _ROWS_PER_BATCH):
+        yield from table.slice(start, _ROWS_PER_BATCH).to_pylist()
+
+
+def changed(shard: Shard, where: str) -> ShardError:
+    """Returns the error of a shard that is no longer what was judged."""
+    return ShardError(
+        shard.name,
+        f"{where} is no longer what was judged; nothing of it was admitted or removed. "
+        "Find out what writes to the landing zone during a run, then run again",
+    )
+
+
+def _is_same(member: Member, row: Mapping[str, Any]) -> bool:
+    locator = (row["member"], row["field"], row["position"])
+    if locator != (member.name, member.field, member.position):
+        return False
+    if member.content is None:
+        return row["size"] is None
+    return bool(row["sha256"] == hashlib.sha256(member.content).hexdigest())
+
+
+def _sidecars(sample: Sample) -> list[dict[str, Any]]:
+    return [
+        {
+            "member": member.name,
+            "position": member.position,
+            "size": len(member.content or b""),
+            "sha256": hashlib.sha256(member.content or b"").hexdigest(),
+        }
+        for member in sidecar_members(sample)
+    ]
