@@ -22,6 +22,7 @@ import pyarrow.parquet as pq
 
 from ingestgate.assets import storage
 from ingestgate.assets.errors import LedgerError, StorageError
+from ingestgate.assets.perceptual_view import PerceptualView
 from ingestgate.assets.shard import Shard, WorkRange
 from ingestgate.assets.verdict import Finding, Reason, Tier, Verdict
 
@@ -61,23 +62,6 @@ class Sidecar(NamedTuple):
     position: int
     size: int
     sha256: str
-
-
-class PerceptualView(NamedTuple):
-    """One view of one frame under one perceptual hash.
-
-    Attributes:
-        frame: 0-based frame or page.
-        view: ``full``, ``thumbnail-512``, ...
-        quality: The hash's own quality, 0 to 100; -1 where it has none.
-        hashes: The raw hashes of all orientations, concatenated in the order of
-            `fingerprints.views.ORIENTATIONS` (a hash without orientations has one).
-    """
-
-    frame: int
-    view: str
-    quality: int
-    hashes: bytes
 
 
 @dataclass(frozen=True, slots=True)

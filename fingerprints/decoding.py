@@ -18,14 +18,12 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
-import numpy as np
-import pyarrow as pa
-from numpy.typing import NDArray
 from PIL import ExifTags, Image
 from PIL.JpegImagePlugin import JpegImageFile
 from PIL.MpoImagePlugin import MpoImageFile
 
 from ingestgate.assets.verdict import Reason
+from ingestgate.fingerprints.image_memory import levels
 from ingestgate.fingerprints.limits import DecodeLimits
 from ingestgate.fingerprints.normalising import pictures
 from ingestgate.fingerprints.sniffing import sniff
@@ -162,19 +160,8 @@ class Decoded:
 
 def _picture(frame: int, variant: str, shown: Image.Image) -> Picture:
     if shown.mode == "L":
-        return Picture(frame, variant, _levels(shown))
-    return Picture(frame, variant, _levels(shown.convert("L")), shown)
-
-
-def _levels(luma: Image.Image) -> NDArray[np.uint8]:
-    """Returns the pixels of a picture in mode L, uint8[height, width], read-only."""
-    if luma.readonly:  # in memory of somebody else's, which Pillow 12.3 crashes on handing over
-        return np.asarray(luma)
-    try:
-        levels: NDArray[np.uint8] = pa.array(luma).to_numpy()  # without a copy
-    except ValueError:  # a large picture lies in several blocks of memory
-        return np.asarray(luma)
-    return levels.reshape(luma.height, luma.width)
+        return Picture(frame, variant, levels(shown))
+    return Picture(frame, variant, levels(shown.convert("L")), shown)
 
 
 def decode(content: bytes, limits: DecodeLimits, *, colour: bool = False) -> Decoded:

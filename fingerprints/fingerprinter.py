@@ -9,7 +9,7 @@ from numba import njit
 from PIL import Image
 
 from ingestgate.assets.errors import UsageError
-from ingestgate.assets.ledger import PerceptualView
+from ingestgate.assets.perceptual_view import PerceptualView
 from ingestgate.assets.verdict import Reason
 from ingestgate.fingerprints.decoding import decode
 from ingestgate.fingerprints.limits import DecodeLimits

@@ -20,7 +20,7 @@ import scipy.fftpack
 from numpy.typing import NDArray
 from PIL import Image
 
-from ingestgate.assets.ledger import PerceptualView
+from ingestgate.assets.perceptual_view import PerceptualView
 from ingestgate.fingerprints.resizing import resize
 from ingestgate.fingerprints.views import FULL, ORIENTATIONS, Picture
 

@@ -26,7 +26,7 @@ from numba import njit
 from numpy.typing import NDArray
 from PIL import Image
 
-from ingestgate.assets.ledger import PerceptualView
+from ingestgate.assets.perceptual_view import PerceptualView
 from ingestgate.fingerprints.operators import (
     BICUBIC,
     Banded,

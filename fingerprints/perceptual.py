@@ -10,7 +10,7 @@ from importlib.metadata import entry_points
 from typing import Protocol
 
 from ingestgate.assets.errors import UsageError
-from ingestgate.assets.ledger import PerceptualView
+from ingestgate.assets.perceptual_view import PerceptualView
 from ingestgate.fingerprints.imagehashes import FAMILY
 from ingestgate.fingerprints.pdq import Pdq
 from ingestgate.fingerprints.views import Picture

@@ -19,7 +19,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, NoReturn
 
-from ingestgate.assets.ledger import PerceptualView
+from ingestgate.assets.perceptual_view import PerceptualView
 from ingestgate.assets.verdict import REASONS, Reason, Verdict
 from ingestgate.fingerprints.fingerprinter import Fingerprint
 from ingestgate.fingerprints.limits import DecodeLimits

@@ -8,7 +8,8 @@ import pytest
 
 from ingestgate.assets import ledger
 from ingestgate.assets.errors import LedgerError
-from ingestgate.assets.ledger import LedgerRow, PartHeader, PerceptualView, Sidecar
+from ingestgate.assets.ledger import LedgerRow, PartHeader, Sidecar
+from ingestgate.assets.perceptual_view import PerceptualView
 from ingestgate.assets.shard import Shard, WorkRange
 from ingestgate.assets.verdict import Finding, Reason, Tier, Verdict
 

@@ -8,7 +8,7 @@ import struct
 import sys
 import threading
 
-from ingestgate.assets.ledger import PerceptualView
+from ingestgate.assets.perceptual_view import PerceptualView
 
 WIDTH = 101
 FIRST_HEIGHT = 20

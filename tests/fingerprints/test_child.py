@@ -22,6 +22,28 @@ print(child.pid, flush=True)
 os.kill(os.getpid(), signal.SIGKILL)
 """
 
+_LOADS_WHAT_THE_CHILD_LOADS = """
+import sys
+from ingestgate.fingerprints import child
+from ingestgate.fingerprints.perceptual import perceptual_hashes
+
+child._load(child.Fingerprinter(perceptual_hashes(), child.DecodeLimits()))
+print(*{name.partition(".")[0] for name in sys.modules})
+"""
+
+
+def test_the_child_loads_nothing_that_only_the_gate_needs() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", _LOADS_WHAT_THE_CHILD_LOADS],
+        stdout=subprocess.PIPE,
+        check=True,
+        text=True,
+    )
+    loaded = set(done.stdout.split())
+    assert {"PIL", "numpy", "ingestgate"} <= loaded
+    unwanted = {"pyarrow", "pandas", "apache_beam", "cryptography", "pyrage", "fsspec", "pydantic"}
+    assert loaded & unwanted == set()
+
 
 def test_the_child_ends_with_a_gate_that_is_killed() -> None:
     done = subprocess.run(

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from ingestgate.assets.errors import UsageError
-from ingestgate.assets.ledger import PerceptualView
+from ingestgate.assets.perceptual_view import PerceptualView
 from ingestgate.assets.verdict import Reason
 from ingestgate.fingerprints import perceptual
 from ingestgate.fingerprints.fingerprinter import Fingerprinter

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingestgate.assets.ledger import PerceptualView
+from ingestgate.assets.perceptual_view import PerceptualView
 from ingestgate.assets.verdict import REASONS, Reason, Verdict
 from ingestgate.fingerprints.fingerprinter import Fingerprint
 from ingestgate.fingerprints.limits import DecodeLimits
