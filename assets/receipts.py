@@ -12,6 +12,7 @@ from typing import Any
 
 from ingestgate.assets import storage
 from ingestgate.assets.errors import StorageError
+from ingestgate.assets.purges import is_as_judged
 from ingestgate.assets.shard import Shard
 
 RECEIPT_VERSION = 1
@@ -109,7 +110,7 @@ def finished_receipts(
 
     def finished(shard: Shard) -> Receipt | None:
         receipt = read_receipt(evidence, shard.name)
-        return receipt if is_finished(receipt, shard, context, output) else None
+        return receipt if is_finished(receipt, shard, context, output, evidence) else None
 
     # Object stores answer slowly, but many at a time.
     with ThreadPoolExecutor(_THREADS) as pool:
@@ -117,9 +118,13 @@ def finished_receipts(
         return {shard.name: receipt for shard, receipt in receipts if receipt is not None}
 
 
-def is_finished(receipt: Receipt | None, shard: Shard, context: str, output: str) -> bool:
+def is_finished(
+    receipt: Receipt | None, shard: Shard, context: str, output: str, evidence: str
+) -> bool:
     """Whether a shard needs no more work: judged by these rules, and its output still there."""
-    if receipt is None or (receipt.identity, receipt.context) != (shard.identity, context):
+    if receipt is None or receipt.context != context:
+        return False
+    if not is_as_judged(evidence, shard, receipt.identity):
         return False
     return all(_is_there(storage.join(output, entry["name"])) for entry in receipt.outputs)
 

@@ -508,6 +508,24 @@ def delete(path: str) -> None:
 
 
 @_explained
+def move(source: str, path: str) -> None:
+    """Gives a whole, durable file another name, durably, in place of what is there.
+
+    Raises:
+        StorageError: It could not be; it is then under the one name or the other.
+    """
+    make_directory(parent(path))
+    if is_remote(path):
+        filesystem = _filesystems().get_filesystem(path)
+        if filesystem.has_dirs() and filesystem.exists(path):
+            filesystem.delete([path])
+        filesystem.rename([source], [path])
+        return
+    os.replace(source, path)
+    _sync_directory(parent(path))
+
+
+@_explained
 def erase(path: str) -> None:
     """Overwrites a file with zeros, durably, then removes it; it is no error if there is none.
 

@@ -6,7 +6,8 @@ the run, and no other code.
 
 Per shard, in reading order: the ledger's rows are the input's assets, one each; the admitted
 shard holds exactly the samples of which every asset is admitted, unchanged and in order; every
-quarantined asset has one manifest row, whose sealed object is there with the digest stated.
+quarantined asset has one manifest row, whose sealed object is there with the digest stated. Of
+what a purge took out of the landing zone there is the purge's receipt, in its place.
 """
 
 import hashlib
@@ -14,7 +15,7 @@ import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeGuard
 
 import pyarrow as pa
 
@@ -23,9 +24,12 @@ from ingestgate.assets.containers.container import ReadOptions, RowContainer, Sa
 from ingestgate.assets.containers.discovery import discover
 from ingestgate.assets.containers.registry import container
 from ingestgate.assets.errors import GateError
+from ingestgate.assets.purges import read_purge
 from ingestgate.assets.receipts import Receipt, read_receipt
-from ingestgate.assets.shard import Sample, Shard, accountable_members, asset_id
+from ingestgate.assets.shard import Member, Sample, Shard, accountable_members, asset_id
 from ingestgate.assets.verdict import REASONS, Reason, Verdict
+from ingestgate.quarantine.destruction_receipts import read_receipt as read_destruction
+from ingestgate.quarantine.layout import id_of
 from ingestgate.quarantine.manifest import read_manifest_file
 
 _PROBLEMS_KEPT = 100
@@ -36,8 +40,9 @@ class Census:
     """What was found.
 
     Attributes:
-        inputs: Assets in the landing zone.
+        inputs: Assets in the landing zone, and those purged from it.
         counts: Assets by verdict, as the outputs show it.
+        purged: How many of the quarantined are no longer in the landing zone, by receipt.
         shards: Shards looked at.
         problems: What does not add up; the first hundred.
         problem_count: How many there are.
@@ -45,6 +50,7 @@ class Census:
 
     inputs: int = 0
     counts: Counter[str] = field(default_factory=Counter)
+    purged: int = 0
     shards: int = 0
     problems: list[str] = field(default_factory=list)
     problem_count: int = 0
@@ -66,6 +72,7 @@ class Census:
             "exact": self.exact,
             "inputs": self.inputs,
             "counts": {verdict.value: self.counts[verdict] for verdict in Verdict},
+            "purged": self.purged,
             "shards": self.shards,
             "problems": self.problems,
             "problem_count": self.problem_count,
@@ -98,12 +105,13 @@ def take_census(
     for shard in discover(inputs, format).shards:
         census.shards += 1
         receipt = read_receipt(evidence, shard.name)
-        if receipt is None or receipt.identity != shard.identity:
-            census.object(f"{shard.name}: no receipt for the shard as it is now")
-            continue
-        expected.update(entry["name"] for entry in receipt.outputs)
+        expected.update(entry["name"] for entry in (receipt.outputs if receipt else ()))
         try:
-            _count_shard(census, shard, receipt, output, quarantine, evidence, options)
+            purged = _purged(evidence, shard, receipt)
+            if receipt is None or purged is None:
+                census.object(f"{shard.name}: no receipt for the shard as it is now")
+                continue
+            _count_shard(census, shard, receipt, purged, output, quarantine, evidence, options)
         except GateError as error:
             census.object(str(error))
     for entry in storage.walk(output) if storage.exists(output) else []:
@@ -117,13 +125,14 @@ def _count_shard(
     census: Census,
     shard: Shard,
     receipt: Receipt,
+    purged: frozenset[str],
     output: str,
     quarantine: str,
     evidence: str,
     options: ReadOptions,
 ) -> None:
     sealed = _Sealed(quarantine, receipt.manifest)
-    rows = _Rows(evidence, shard, receipt)
+    rows = _Rows(census, evidence, shard, receipt, sealed, purged)
     admitted = shard._replace(
         path=storage.join(output, shard.name),
         parts=[storage.join(output, entry["name"]) for entry in receipt.outputs[1:]],
@@ -154,9 +163,12 @@ def _compare_samples(
     for sample in _samples(reader, shard, options):
         verdicts = []
         for member in accountable_members(sample):
-            known = asset_id(shard.name, member.name, member.field, member.discriminator)
+            row = rows.next()
             content = None if member.content is None else _sha256(member.content)
-            verdicts.append(_verdict(census, shard, rows.next(), known, member.name, content))
+            known = asset_id(shard.name, member.name, member.field, member.discriminator)
+            if rows.purged and _has_moved(row, member, content):
+                known = row["asset_id"]
+            verdicts.append(_verdict(census, shard, row, known, member.name, content))
             if verdicts[-1] == Verdict.QUARANTINED:
                 sealed.claim(census, shard, known, member.name)
         if len(set(verdicts)) != 1:
@@ -184,8 +196,11 @@ def _compare_rows(
         table = reader.read_rows(shard, work)
         keep = []
         for number in range(work.first, work.first + table.num_rows):
+            row = rows.next()
             known = asset_id(shard.name, str(number))
-            verdict = _verdict(census, shard, rows.next(), known, str(number), None)
+            if rows.purged and row is not None and row["member"].isdecimal():
+                known = row["asset_id"]
+            verdict = _verdict(census, shard, row, known, str(number), None)
             keep.append(verdict == Verdict.ADMITTED)
             if verdict == Verdict.QUARANTINED:
                 sealed.claim(census, shard, known, str(number))
@@ -218,6 +233,16 @@ def _verdict(
     return str(row["verdict"])
 
 
+def _has_moved(
+    row: dict[str, Any] | None, member: Member, content: str | None
+) -> TypeGuard[dict[str, Any]]:
+    """Whether a row is of this member, but for where it stood before the shard was purged."""
+    if row is None or (row["field"], row["sha256"]) != (member.field, content):
+        return False
+    numbered = member.name == str(member.position) and row["member"].isdecimal()
+    return bool(numbered or row["member"] == member.name)
+
+
 def _samples(reader: SampleContainer, shard: Shard, options: ReadOptions) -> Iterator[Sample]:
     for work in reader.cut(shard, options):
         yield from reader.read(shard, work, options)
@@ -242,21 +267,61 @@ def _digest(sample: Sample) -> str:
     return _sha256(json.dumps([members, sorted(sample.provenance.items())]).encode())
 
 
-class _Rows:
-    """The ledger's rows of a shard, one after another."""
+def _purged(evidence: str, shard: Shard, receipt: Receipt | None) -> frozenset[str] | None:
+    """Returns the assets that a purge took out of a shard; None if it is not what was judged."""
+    if receipt is None:
+        return None
+    if receipt.identity == shard.identity:
+        return frozenset()
+    purge = read_purge(evidence, shard.name, receipt.identity)
+    if purge is None or purge.identity != shard.identity:
+        return None
+    return frozenset(purge.assets)
 
-    def __init__(self, evidence: str, shard: Shard, receipt: Receipt) -> None:
+
+class _Rows:
+    """The ledger's rows of a shard, one after another.
+
+    Those that a purge took out of the shard are counted, and passed over.
+    """
+
+    def __init__(
+        self,
+        census: Census,
+        evidence: str,
+        shard: Shard,
+        receipt: Receipt,
+        sealed: "_Sealed",
+        purged: frozenset[str],
+    ) -> None:
+        self.purged = purged
         self._rows = self._read(evidence, shard, receipt)
+        self._census = census
+        self._shard = shard
+        self._sealed = sealed
 
     def next(self) -> dict[str, Any] | None:
-        return next(self._rows, None)
+        for row in self._rows:
+            if row["asset_id"] not in self.purged:
+                return row
+            self._count_purged(row)
+        return None
+
+    def _count_purged(self, row: dict[str, Any]) -> None:
+        self._census.inputs += 1
+        self._census.purged += 1
+        self._census.counts[row["verdict"]] += 1
+        if row["verdict"] != Verdict.QUARANTINED:
+            problem = f"{self._shard.name}: {row['member']}: purged, but not quarantined"
+            self._census.object(problem)
+        self._sealed.claim(self._census, self._shard, row["asset_id"], row["member"])
 
     @staticmethod
     def _read(evidence: str, shard: Shard, receipt: Receipt) -> Iterator[dict[str, Any]]:
         root = storage.join(evidence, "ledger")
         for number in range(receipt.ranges):
             _, table = ledger.read_part(ledger.part_path(root, shard.name, number))
-            table = table.select(["asset_id", "verdict", "reason", "sha256"])
+            table = table.select(["asset_id", "member", "field", "verdict", "reason", "sha256"])
             for batch in table.to_batches(max_chunksize=4096):
                 yield from batch.to_pylist()
 
@@ -294,8 +359,12 @@ class _Sealed:
                 storage.exists(storage.join(self._root, row["sealed_key"]))
                 and storage.exists(full)
                 and _sha256(storage.read_bytes(full)) == row["sealed_sha256"]
-            )
+            ) or self._is_destroyed(path)
         return self._checked[path]
+
+    def _is_destroyed(self, path: str) -> bool:
+        found = read_destruction(self._root, id_of(path))
+        return found is not None and path in {copy.object for copy in found[0].copies}
 
 
 class _TableStream:

@@ -18,6 +18,7 @@ from ingestgate.pipeline.commands.fingerprint import fingerprint
 from ingestgate.pipeline.commands.keys import keys
 from ingestgate.pipeline.commands.ledger import ledger
 from ingestgate.pipeline.commands.lists import lists
+from ingestgate.pipeline.commands.purge import purge
 from ingestgate.pipeline.commands.quarantine import quarantine
 from ingestgate.pipeline.commands.run import run
 from ingestgate.pipeline.exit_codes import ExitCode, exit_code
@@ -74,7 +75,7 @@ def cli(verbose: bool) -> None:
     logging.getLogger("ingestgate").setLevel(logging.INFO if verbose else logging.WARNING)
 
 
-for _command in (demo, run, ledger, census, lists, quarantine, keys, fingerprint, benchmark):
+for _command in (demo, run, ledger, census, purge, lists, quarantine, keys, fingerprint, benchmark):
     cli.add_command(_command)
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from ingestgate.assets import ledger, storage
 from ingestgate.assets.errors import GateError, UsageError
+from ingestgate.assets.purges import refuse_unfinished
 from ingestgate.assets.receipts import read_failures
 from ingestgate.blocklists.listset import ListSet
 from ingestgate.blocklists.remembered import check_remembered, remember
@@ -84,6 +85,7 @@ def run(request: RunRequest, display: ProgressDisplay) -> dict[str, Any]:
         check_remembered(request.list_state, lists.infos, policy.trust.max_change)
     recipients = read_recipients(request.recipients) if _seals(request) else ()
     settings = _settings(request, policy, lists, recipients)
+    refuse_unfinished(settings.evidence)
     plan = make_plan(request.inputs, request.format, settings, resume=request.resume)
     isolation = _show_that_it_catches(settings, request) if plan.todo else {}
     if request.list_state is not None:

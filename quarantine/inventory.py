@@ -56,8 +56,17 @@ def named_objects(root: str) -> dict[str, NamedObject]:
             or two lines differ in what they say of one object.
         StorageError: A manifest cannot be read.
     """
+    return objects_named_in(read_manifest(root))
+
+
+def objects_named_in(rows: Iterable[dict[str, Any]]) -> dict[str, NamedObject]:
+    """Returns every object that some rows of a manifest name, by its path.
+
+    Raises:
+        VaultError: As `named_objects` does.
+    """
     objects: dict[str, NamedObject] = {}
-    for row in read_manifest(root):
+    for row in rows:
         said = _said(row)
         known = objects.setdefault(said.path, said)
         if (known.sha256, known.size, known.package_sha256) != (
@@ -66,7 +75,7 @@ def named_objects(root: str) -> dict[str, NamedObject]:
             said.package_sha256,
         ):
             raise VaultError(
-                f"{root}: two rows of the manifest differ in what they say of {said.path}; "
+                f"{said.path}: two rows of the manifest differ in what they say of it; "
                 "one of them was written by somebody else"
             )
         known.assets.append(

@@ -133,24 +133,45 @@ def _format(path: str, trio: bool, format: str | None) -> str:
     return name
 
 
+def files_of(shard: Shard) -> list[Entry]:
+    """Returns the files that a shard is made of now, in the order its identity counts them.
+
+    Raises:
+        StorageError: A file of it cannot be looked at.
+    """
+    if shard.format == "folder":
+        return storage.walk(shard.path)
+    return [storage.status(path) for path in (shard.path, *shard.parts)]
+
+
 def _shard(root: str, path: str, format: str, entries: Sequence[Entry]) -> Shard:
     name = _below(root, path)
     try:
         name.encode()
     except UnicodeEncodeError as error:
         raise InputError(f"{name!a}: the name is not UTF-8; rename it") from error
-    digest = hashlib.sha256()
-    for entry in entries:
-        mark = "\0".join((_below(root, entry.path), str(entry.size), entry.mark, ""))
-        digest.update(mark.encode("utf-8", "surrogateescape"))
     return Shard(
         name=name,
         path=path,
         format=format,
         size=sum(entry.size for entry in entries),
-        identity=digest.hexdigest(),
-        parts=tuple(entry.path for entry in entries[1:]) if path == entries[0].path else (),
+        identity=identity_of(root, entries),
+        parts=() if format == "folder" else tuple(entry.path for entry in entries[1:]),
     )
+
+
+def identity_of(root: str, entries: Sequence[Entry]) -> str:
+    """Returns the identity of a shard that is made of these files.
+
+    Args:
+        root: The input's common root.
+        entries: The files as a listing found them: the shard's own first, or a folder's, sorted.
+    """
+    digest = hashlib.sha256()
+    for entry in entries:
+        mark = "\0".join((_below(root, entry.path), str(entry.size), entry.mark, ""))
+        digest.update(mark.encode("utf-8", "surrogateescape"))
+    return digest.hexdigest()
 
 
 def _check_apart(found: _Found) -> None:

@@ -78,7 +78,7 @@ class ImageFolder:
 
     def package(self, shard: Shard, sample: Sample) -> list[tuple[str, bytes]]:
         """Returns the sample's files, and metadata files of its rows alone."""
-        origin: _Origin = sample.raw
+        origin: Origin = sample.raw
         files = [
             (path, member.content)
             for path, member in zip(origin.paths, sample.members, strict=True)
@@ -121,7 +121,7 @@ class FolderWriter(Pending):
         Raises:
             ShardError: One is a link: nobody has seen what it leads to.
         """
-        origin: _Origin = sample.raw
+        origin: Origin = sample.raw
         for path, member in zip(origin.paths, sample.members, strict=True):
             if member.content is not None:
                 source = storage.join(self._shard.path, path)
@@ -159,7 +159,7 @@ class FolderWriter(Pending):
         self._output.discard()
 
 
-class _Origin(NamedTuple):
+class Origin(NamedTuple):
     """Where a sample comes from: each member's path as it is, and the metadata rows."""
 
     paths: tuple[str, ...]
@@ -206,7 +206,7 @@ def _sample(
             Member(readable(name), position, None, Kind.REFERENCE, discriminator="reference")
         )
         paths.append(name)
-    origin = _Origin(tuple(paths), sample.rows)
+    origin = Origin(tuple(paths), sample.rows)
     return Sample(members[0].name, tuple(members), _united(records), origin)
 
 

@@ -58,6 +58,8 @@ def census(ctx: click.Context, /, **options: Any) -> None:
         table.add_column("assets")
         table.add_column("", justify="right")
         table.add_row("in the input", f"{found.inputs:,}")
+        if found.purged:
+            table.add_row("purged from it", f"{found.purged:,}")
         for verdict, count in found.as_dict()["counts"].items():
             table.add_row(verdict, f"{count:,}")
         console.print(table)

@@ -243,6 +243,17 @@ def test_delete_removes_trees_but_not_what_a_link_points_at(tmp_path: Path) -> N
     assert names(tmp_path) == ["kept"]
 
 
+@everywhere
+def test_move_takes_the_place_of_what_is_there(root: str) -> None:
+    storage.write_bytes(f"{root}/staged/new", b"new")
+    storage.write_bytes(f"{root}/there/old", b"old")
+    storage.move(f"{root}/staged/new", f"{root}/there/old")
+    assert storage.read_bytes(f"{root}/there/old") == b"new"
+    assert not storage.exists(f"{root}/staged/new")
+    with pytest.raises(StorageError, match="staged|No such"):
+        storage.move(f"{root}/staged/new", f"{root}/there/old")
+
+
 def test_erase_overwrites_before_it_removes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,0 +1,124 @@
+"""``ingestgate purge``: what matched leaves the landing zone, once the vault has it."""
+
+import json
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import click
+
+from ingestgate.pipeline.commands.values import SeveralValuesCommand, several
+from ingestgate.pipeline.exit_codes import ExitCode
+
+
+@click.command(cls=SeveralValuesCommand)
+@several("--input", "inputs", required=True, metavar="GLOB...", help="The run's input.")
+@click.option("--output", required=True, type=click.Path(), metavar="DIR")
+@click.option("--quarantine", required=True, type=click.Path(), metavar="DIR")
+@click.option("--evidence", required=True, type=click.Path(), metavar="DIR")
+@click.option("--format", "format_", metavar="F", help="The run's --format.")
+@click.option(
+    "--policy",
+    "policy_file",
+    type=click.Path(exists=True, dir_okay=False),
+    metavar="FILE",
+    help="The run's policy (it decides how shards are read).",
+)
+@click.option(
+    "--key",
+    type=click.Path(exists=True, dir_okay=False),
+    metavar="FILE",
+    help="Private key that signs the receipts (see: ingestgate keys signing).",
+)
+@click.option(
+    "--dry-run", is_flag=True, help="Verify everything, say what would go; change nothing."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.pass_context
+def purge(ctx: click.Context, /, **options: Any) -> None:
+    """Take matched originals out of the landing zone, once they are verifiably sealed.
+
+    Shards are written again without the matched samples, files of folders deleted, rows of
+    Parquet files and URL manifests dropped. Only what was judged and committed is touched: every
+    sample is compared with the ledger, every sealed object with the manifest; a shard where
+    anything differs is left as it is. What could not be scanned stays.
+
+    Each shard leaves a receipt in the evidence (purged/), so that the census still adds up and a
+    later run has nothing to do. Interrupted, the same command completes it; until then, a run
+    refuses the landing zone. Ends with 5 if a shard was refused.
+
+    \b
+    Example:
+      ingestgate purge --input 'landing/*.tar' --output admitted --quarantine vault \\
+        --evidence evidence --dry-run
+    """  # noqa: D301 - \b is click's own
+    from ingestgate.assets import storage
+    from ingestgate.assets.signing_keys import read_signing_key
+    from ingestgate.pipeline.lock import run_lock
+    from ingestgate.pipeline.policy_file import load_policy
+    from ingestgate.pipeline.purge_preparing import PurgeSettings
+    from ingestgate.pipeline.purging import Outcome, Purger
+    from ingestgate.quarantine.locking import quarantine_lock
+    from ingestgate.transforms.policy import Policy
+
+    as_json = options["as_json"]
+    ctx.find_root().obj = "json" if as_json else None
+    file = options["policy_file"]
+    policy = load_policy(file, Policy) if file else Policy()
+    output, quarantine, evidence = (
+        storage.absolute(options[name]) for name in ("output", "quarantine", "evidence")
+    )
+    settings = PurgeSettings(
+        output,
+        quarantine,
+        evidence,
+        policy.read_options(),
+        key=read_signing_key(options["key"]) if options["key"] else None,
+        dry_run=options["dry_run"],
+    )
+    with (
+        run_lock(evidence),
+        quarantine_lock(quarantine, alone=False),
+        _progress(quiet=as_json) as progress,
+    ):
+        done = list(Purger(settings).purge(options["inputs"], options["format_"], progress))
+    refused = [each for each in done if each.outcome is Outcome.REFUSED]
+    if as_json:
+        click.echo(
+            json.dumps(
+                {
+                    "dry_run": options["dry_run"],
+                    "shards": [each.as_dict() for each in done],
+                    "assets": sum(each.assets for each in done),
+                }
+            )
+        )
+    else:
+        counts = Counter(each.outcome for each in done)
+        for outcome in Outcome:
+            if counts[outcome]:
+                some = [each for each in done if each.outcome is outcome]
+                assets = sum(each.assets for each in some)
+                freed = sum(each.freed for each in some)
+                click.echo(
+                    f"{outcome.value.replace('_', ' ')}: {len(some):,} shards, "
+                    f"{assets:,} assets, {freed:,} bytes"
+                )
+        for each in refused:
+            click.echo(f"refused: {each.shard}: {each.problem}")
+    ctx.exit(int(ExitCode.EVIDENCE_REFUSED if refused else ExitCode.DONE))
+
+
+@contextmanager
+def _progress(*, quiet: bool) -> Iterator[Any]:
+    from rich.console import Console
+    from rich.progress import Progress
+
+    with Progress(console=Console(stderr=True), transient=True, disable=quiet) as bars:
+        task = bars.add_task("purge", total=None)
+
+        def told(done: int, total: int) -> None:
+            bars.update(task, completed=done, total=total)
+
+        yield told

@@ -1,0 +1,362 @@
+"""Purging through the command line: what matched leaves the landing zone, and all still adds up."""
+
+import json
+import os
+import tarfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+from click.testing import Result
+
+from ingestgate.assets import storage
+from ingestgate.assets.signing_keys import generate_signing_key
+from tests.archives import make_tar, special
+from tests.e2e.conftest import CAUGHT, SAMPLES, WRITERS, Job, content
+from tests.object_store import ROOT_VARIABLE
+from tests.pictures import jpeg
+
+MakeJob = Callable[..., Job]
+KEYS = {f"k{seed:02d}" for seed in range(SAMPLES)}
+
+
+def purge(gate: Job, *extra: str) -> Result:
+    return gate.invoke("purge", "--input", *gate.inputs, *gate.folders, *extra)
+
+
+def purged(gate: Job, *extra: str, code: int = 0) -> dict[str, Any]:
+    result = purge(gate, "--json", *extra)
+    assert result.exit_code == code, result.output
+    found: dict[str, Any] = json.loads(result.stdout)
+    return found
+
+
+def landing(root: Path) -> dict[str, bytes]:
+    return {
+        str(path.relative_to(root)): path.read_bytes()
+        for path in sorted(root.rglob("*"))
+        if path.is_file()
+    }
+
+
+def admitted_by(gate: Job) -> dict[str, bytes]:
+    """The output, under the names of the landing zone."""
+    return {name.removeprefix("landing/"): raw for name, raw in landing(gate.output).items()}
+
+
+def keys(root: Path, format: str) -> set[str]:
+    """The keys of the samples that lie in the landing zone."""
+    if format == "webdataset":
+        found = set()
+        for path in root.glob("*.tar"):
+            with tarfile.open(path) as tar:
+                found |= {name.split(".")[0] for name in tar.getnames()}
+        return found
+    if format == "parquet":
+        return set(pq.read_table(root / "train.parquet")["key"].to_pylist())
+    rows = (root / "metadata.jsonl").read_text().splitlines()
+    named = {json.loads(line)["file_name"].split(".")[0] for line in rows}
+    assert named == {path.stem for path in root.glob("*.jpg")}
+    return named
+
+
+@pytest.mark.parametrize("format", list(WRITERS))
+def test_what_matched_goes_and_everything_still_adds_up(
+    job: MakeJob, tmp_path: Path, format: str
+) -> None:
+    gate = job(WRITERS[format](tmp_path / "landing"))
+    gate.report()
+    before, admitted = landing(tmp_path / "landing"), admitted_by(gate)
+    manifest, counts = gate.manifest(), gate.census()["counts"]
+
+    would = purged(gate, "--dry-run")
+    assert (would["assets"], would["dry_run"]) == (3, True)
+    assert landing(tmp_path / "landing") == before
+    assert not list(gate.evidence.glob("purg*"))
+
+    done = purged(gate)
+    assert done["assets"] == 3
+    assert keys(tmp_path / "landing", format) == KEYS - set(CAUGHT)
+    assert landing(tmp_path / "landing") == admitted, "nothing was unscannable: the same bytes"
+    assert not list((tmp_path / "landing").rglob("*.partial"))
+
+    found = gate.census()
+    assert found["exact"], found["problems"]
+    assert (found["counts"], found["purged"]) == (counts, 3)
+
+    again = purged(gate)
+    assert {each["outcome"] for each in again["shards"]} <= {"purged_before", "nothing_to_purge"}
+    report = gate.report()
+    assert report["shards"]["done"] == 0, "a purged shard is finished"
+    assert report["counts"]["quarantined"] == 3
+    assert admitted_by(gate) == admitted
+
+    # Judged anew, from what is there now, it is the same training set.
+    gate.report("--no-resume")
+    assert admitted_by(gate) == admitted
+    assert gate.manifest() == manifest, "what was quarantined stays on record"
+    found = gate.census()
+    assert found["exact"], found["problems"]
+    assert (found["inputs"], found["purged"]) == (SAMPLES - 3, 0)
+
+
+def test_the_trio_and_a_url_manifest(job: MakeJob, tmp_path: Path) -> None:
+    import pyarrow as pa
+
+    from tests.e2e.conftest import url
+
+    (tmp_path / "trio").mkdir()
+    items: list[tuple[str, bytes | None]] = []
+    rows = []
+    for seed in range(SAMPLES):
+        items += [(f"k{seed:02d}.jpg", content(seed))]
+        row = {"key": f"k{seed:02d}", "status": "success", "error_message": None, "url": url(seed)}
+        rows.append(row)
+    (tmp_path / "trio" / "00000.tar").write_bytes(make_tar(items))
+    pq.write_table(pa.Table.from_pylist(rows), tmp_path / "trio" / "00000.parquet")
+    stats = {"count": SAMPLES, "successes": SAMPLES, "failed_to_download": 0}
+    (tmp_path / "trio" / "00000_stats.json").write_text(json.dumps(stats))
+    (tmp_path / "urls").mkdir()
+    lines = [json.dumps({"url": url(seed)}) + "\n" for seed in range(SAMPLES)]
+    (tmp_path / "urls" / "a.jsonl").write_text("".join(lines))
+    for name, pattern, count in (("trio", "trio/*.tar", 3), ("urls", "urls/*.jsonl", 1)):
+        gate = job(str(tmp_path / pattern)).elsewhere(f"job-{name}")
+        gate.report()
+        assert purged(gate)["assets"] == count
+        found = gate.census()
+        assert found["exact"], found["problems"]
+        assert gate.report()["shards"]["done"] == 0
+    left = pq.read_table(tmp_path / "trio" / "00000.parquet")["key"].to_pylist()
+    assert set(left) == KEYS - set(CAUGHT)
+    with tarfile.open(tmp_path / "trio" / "00000.tar") as tar:
+        assert {name.split(".")[0] for name in tar.getnames()} == set(left)
+    assert json.loads((tmp_path / "trio" / "00000_stats.json").read_text())["successes"] == 9
+    assert (tmp_path / "urls" / "a.jsonl").read_text() == "".join(lines[:7] + lines[8:])
+
+
+def test_what_could_not_be_scanned_stays_as_it_was(job: MakeJob, tmp_path: Path) -> None:
+    (tmp_path / "landing").mkdir()
+    kept = [
+        ("README", b"readers skip this"),
+        special("link.jpg", tarfile.SYMTYPE, "k01.jpg"),
+        ("broken.jpg", jpeg(63)[:500]),
+        ("k01.jpg", content(1)),
+        ("twice.jpg", content(2)),
+        ("twice.jpg", content(4)),
+        ("nothing.txt", b"a caption without a picture"),
+    ]
+    items = [("k03.jpg", content(3)), *kept[:4], ("k05.jpg", content(5)), *kept[4:]]
+    (tmp_path / "landing" / "a.tar").write_bytes(make_tar(items))  # type: ignore[arg-type]
+    gate = job(str(tmp_path / "landing" / "*.tar"))
+    counts = gate.report()["counts"]
+    assert (counts["quarantined"], counts["unscannable"] > 3) == (2, True)
+    assert purged(gate)["assets"] == 2
+    (tmp_path / "expected.tar").write_bytes(make_tar(kept))  # type: ignore[arg-type]
+
+    def members(path: Path) -> list[tuple[Any, ...]]:
+        with tarfile.open(path) as tar:
+            return [(m.name, m.type, m.linkname, m.size) for m in tar]
+
+    assert members(tmp_path / "landing" / "a.tar") == members(tmp_path / "expected.tar")
+    found = gate.census()
+    assert found["exact"], found["problems"]
+    assert gate.report()["shards"]["done"] == 0
+
+
+@pytest.mark.parametrize("file", ["sealed_object", "sealed_key"])
+def test_only_what_the_vault_verifiably_holds_goes(job: MakeJob, tmp_path: Path, file: str) -> None:
+    gate = job(WRITERS["webdataset"](tmp_path / "landing"))
+    gate.report()
+    (row,) = (row for row in gate.manifest() if row["shard"] == "00001.tar")
+    (gate.quarantine / row[file]).unlink()
+    before = landing(tmp_path / "landing")
+    for extra in (("--dry-run",), ()):
+        found = purged(gate, *extra, code=5)
+        outcomes = {each["shard"]: each for each in found["shards"]}
+        assert outcomes["00001.tar"]["outcome"] == "refused"
+        assert "is not in the quarantine as its manifest says" in outcomes["00001.tar"]["problem"]
+    after = landing(tmp_path / "landing")
+    assert after["00001.tar"] == before["00001.tar"]
+    assert after["00000.tar"] != before["00000.tar"], "others are purged all the same"
+    assert "refused: 00001.tar" in purge(gate).stdout
+
+
+def test_only_a_shard_that_is_still_what_was_judged(job: MakeJob, tmp_path: Path) -> None:
+    gate = job(WRITERS["webdataset"](tmp_path / "landing"))
+    gate.report()
+    shard = tmp_path / "landing" / "00001.tar"
+    status = shard.stat()
+    raw = bytearray(shard.read_bytes())
+    raw[512 + 200] ^= 1  # size and time stay
+    shard.write_bytes(raw)
+    os.utime(shard, ns=(status.st_atime_ns, status.st_mtime_ns))
+    problems = {each["shard"]: each["problem"] for each in purged(gate, code=5)["shards"]}
+    assert "no longer what was judged" in problems["00001.tar"]
+    assert shard.read_bytes() == bytes(raw)
+    shard.write_bytes(raw + bytes(1024))
+    problems = {each["shard"]: each["problem"] for each in purged(gate, code=5)["shards"]}
+    assert "not, or no longer, the shard that was judged" in problems["00001.tar"]
+
+
+def test_nothing_goes_before_it_was_committed(job: MakeJob, tmp_path: Path) -> None:
+    gate = job(WRITERS["webdataset"](tmp_path / "landing"))
+    before = landing(tmp_path / "landing")
+    gate.report("--dry-run")
+    gate.quarantine.mkdir(mode=0o700)
+    for each in purged(gate, code=5)["shards"]:
+        assert "has no receipt" in each["problem"]
+    gate.report()
+    (gate.output / "00000.tar").unlink()
+    problems = {each["shard"]: each["problem"] for each in purged(gate, code=5)["shards"]}
+    assert "admitted output is not there" in problems["00000.tar"]
+    assert landing(tmp_path / "landing")["00000.tar"] == before["00000.tar"]
+
+
+def test_receipts_are_signed_where_there_is_a_key(job: MakeJob, tmp_path: Path) -> None:
+    import base64
+
+    from ingestgate.assets.envelope import Envelope
+    from ingestgate.assets.errors import EvidenceError
+    from ingestgate.assets.purges import PAYLOAD_TYPE
+    from ingestgate.assets.signing_keys import parse_public_line
+
+    line = generate_signing_key(str(tmp_path / "key.pem"))
+    gate = job(WRITERS["webdataset"](tmp_path / "landing"))
+    gate.report()
+    purged(gate, "--key", str(tmp_path / "key.pem"))
+    paths = sorted((gate.evidence / "purged").glob("*.dsse.json"))
+    assert len(paths) == 2
+    for path in paths:
+        envelope = Envelope.read(str(path), PAYLOAD_TYPE, EvidenceError)
+        assert envelope is not None
+        assert envelope.signers({"operator": parse_public_line(line)}) == ("operator",)
+    said = json.loads(base64.b64decode(json.loads(paths[0].read_text())["payload"]))
+    assert sorted(said["assets"]) == sorted(
+        row["asset_id"] for row in gate.manifest() if row["shard"] == "00000.tar"
+    )
+    # One that was tampered with vouches for nothing.
+    paths[0].write_text("{}")
+    assert not gate.census()["exact"]
+    assert gate.run().exit_code == 5
+
+
+def test_what_is_added_after_a_purge_is_judged(job: MakeJob, tmp_path: Path) -> None:
+    gate = job(WRITERS["folder"](tmp_path / "landing"))
+    gate.report()
+    purged(gate)
+    (tmp_path / "landing" / "new.jpg").write_bytes(content(3))
+    assert not gate.census()["exact"]
+    assert gate.report()["counts"]["quarantined"] == 1
+    assert purged(gate)["assets"] == 1
+    assert not (tmp_path / "landing" / "new.jpg").exists()
+    assert gate.census()["exact"]
+
+
+@pytest.mark.parametrize("scheme", ["teststore", "testtree"])
+@pytest.mark.parametrize("format", list(WRITERS))
+def test_on_object_stores(
+    job: MakeJob, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, scheme: str, format: str
+) -> None:
+    pattern = WRITERS[format](tmp_path / "landing")
+    here = job(pattern)
+    (tmp_path / "store").mkdir()
+    monkeypatch.setenv(ROOT_VARIABLE, str(tmp_path / "store"))
+    bucket = f"{scheme}://bucket"
+    for path in sorted((tmp_path / "landing").iterdir()):
+        storage.write_bytes(f"{bucket}/landing/{path.name}", path.read_bytes())
+    where = ["--input", pattern.replace(str(tmp_path), bucket)]
+    for name in ("output", "quarantine", "evidence"):
+        where += [f"--{name}", f"{bucket}/run/{name}"]
+    run = ("run", *where, "--lists", here.lists, "--recipient", here.recipient, "--workers", "1")
+    assert here.invoke(*run).exit_code == 0
+    done = here.invoke("purge", *where, "--json")
+    assert done.exit_code == 0, done.output
+    assert json.loads(done.stdout)["assets"] == 3
+    left = {entry.path for entry in storage.walk(f"{bucket}/landing")}
+    output = {entry.path for entry in storage.walk(f"{bucket}/run/output")}
+    shard = "run/output/landing" if format == "folder" else "run/output"
+    assert {path.replace(shard, "landing") for path in output} == left
+    for path in left:
+        admitted = path.replace("landing", shard)
+        assert storage.read_bytes(path) == storage.read_bytes(admitted)
+    census = here.invoke("census", *where, "--json")
+    assert json.loads(census.stdout)["exact"], census.stdout
+    assert "Nothing to do" in here.invoke(*run).output
+
+
+class Killed(BaseException):
+    """What ends a process."""
+
+
+def purge_until_killed(gate: Job) -> Result | None:
+    """Returns the result of a purge; None if it was killed."""
+    try:
+        return purge(gate)
+    except Killed:
+        return None
+
+
+@pytest.mark.parametrize("format", list(WRITERS))
+@pytest.mark.parametrize("function", ["replace", "unlink"])
+def test_killed_between_any_two_steps_the_same_again_completes_it(
+    job: MakeJob, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, format: str, function: str
+) -> None:
+    real = getattr(os, function)
+    calls = left = 0
+
+    def step(*arguments: Any, **more: Any) -> Any:
+        nonlocal calls, left
+        calls += 1
+        if left == 0:
+            raise Killed
+        left -= 1
+        return real(*arguments, **more)
+
+    point = 0
+    while True:
+        root = tmp_path / f"try-{point}"
+        gate = job(WRITERS[format](root / "landing")).elsewhere(f"try-{point}/job")
+        gate.report()
+        admitted = admitted_by(gate)
+        left, calls = point, 0
+        with monkeypatch.context() as patch:
+            patch.setattr(os, function, step)
+            if (whole := purge_until_killed(gate)) is not None:
+                assert whole.exit_code == 0, whole.output
+                break
+        begun = list((gate.evidence / "purging").rglob("*.json"))
+        if begun:
+            refused = gate.run()
+            assert refused.exit_code == 2, "a landing zone half purged is not judged"
+            assert "a purge was interrupted" in refused.stderr
+        purged(gate)
+        assert landing(root / "landing") == admitted, (point, begun)
+        found = gate.census()
+        assert found["exact"], found["problems"]
+        assert found["purged"] == 3
+        assert gate.report()["shards"]["done"] == 0
+        assert not list((gate.evidence / "purging").rglob("*.json"))
+        point += 1
+    assert point >= (1 if function == "unlink" else 4)
+
+
+def test_a_file_changed_while_a_purge_was_interrupted_is_not_written_over(
+    job: MakeJob, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gate = job(WRITERS["webdataset"](tmp_path / "landing"))
+    gate.report()
+
+    def killed(source: str, path: str) -> None:
+        raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(storage, "move", killed)
+        assert purge_until_killed(gate) is None
+    shard = tmp_path / "landing" / "00000.tar"
+    changed = shard.read_bytes() + bytes(512)
+    shard.write_bytes(changed)
+    problems = {each["shard"]: each["problem"] for each in purged(gate, code=5)["shards"]}
+    assert "changed by somebody else since its purge began" in problems["00000.tar"]
+    assert shard.read_bytes() == changed
