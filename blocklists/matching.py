@@ -168,9 +168,17 @@ class Matcher:
         )
 
     def match_perceptual(
-        self, name: str, hashes: npt.NDArray[np.uint8], views: Sequence[str]
+        self,
+        name: str,
+        hashes: npt.NDArray[np.uint8],
+        views: Sequence[str],
+        *,
+        margin: int = 0,
     ) -> list[Finding]:
         """Returns the nearest finding per list entry within that list's threshold; exact.
+
+        With a margin, also findings beyond the threshold by so many bits at most, as many as
+        `hamming.search_index` meets on its way.
 
         At most `MAX_FINDINGS` per list, the nearest.
 
@@ -178,6 +186,7 @@ class Matcher:
             name: The hashes' signal type.
             hashes: uint8, shape (n, width): every view of one asset.
             views: Their names; of equally near views, the first one names the finding.
+            margin: In bits.
 
         Raises:
             UsageError: There is no such perceptual hash, or shapes do not fit.
@@ -197,9 +206,9 @@ class Matcher:
             table = one.values[name]
             threshold = one.info.thresholds[name]
             if name in one.indexes:
-                near = hamming.search_index(table.values, one.indexes[name], queries, threshold)
+                near = hamming.search_index(table.values, one.indexes[name], queries, threshold, margin)
             else:
-                near = hamming.scan(hamming.as_words(table.values), queries, threshold)
+                near = hamming.scan(hamming.as_words(table.values), queries, threshold + margin)
             seen: set[int] = set()
             for place in np.lexsort((near.rows, near.queries, near.distances)):
                 row = int(near.rows[place])

@@ -22,7 +22,14 @@ from ingestgate.fingerprints.confinement import confine, end_with_parent
 from ingestgate.fingerprints.fingerprinter import Fingerprint, Fingerprinter
 from ingestgate.fingerprints.limits import DecodeLimits
 from ingestgate.fingerprints.perceptual import perceptual_hashes
-from ingestgate.fingerprints.protocol import NONCE_BYTES, AnswerForm, ProtocolError, receive, send
+from ingestgate.fingerprints.protocol import (
+    EXACT,
+    NONCE_BYTES,
+    AnswerForm,
+    ProtocolError,
+    receive,
+    send,
+)
 from ingestgate.fingerprints.selftest import self_test
 from ingestgate.fingerprints.unscannable import Unscannable
 
@@ -59,8 +66,8 @@ def main() -> None:
         form = AnswerForm.of([perceptual_hashes()[name] for name in names], limits)
         send(channel, bytes(NONCE_BYTES), [json.dumps({"measures": measures}).encode()])
         while request := receive(channel, setup["longest_request"]):
-            nonce, contents = request
-            outcomes = fingerprinter.fingerprint_many(contents)
+            nonce, (way, *contents) = request
+            outcomes = fingerprinter.fingerprint_many(contents, exact=way == EXACT)
             send(channel, nonce, [_answer(form, outcome) for outcome in outcomes])
 
 

@@ -4,11 +4,9 @@ Everything a format shows is decoded: every frame of an animation (composited as
 it), every page, the second images of an MPO, the thumbnail in EXIF. What ends early, exceeds a
 limit or makes a decoder raise is `Unscannable`; never part of a picture, never a guess.
 
-Unless colours are asked for, the luma of a JPEG comes straight from its Y plane: a third of the
-time of a decode to RGB, the same pixels but for clipped colours and rounding. Over 980 photographs
-and drawings, that moves a view of PDQ by 0 to 4 bits in 995 of 1,000 and by 8 at most (where its
-quality is 50 or more), and pHash by 0 to 2 bits, once 4. Where a border fades into the picture,
-the two may also disagree on where it ends, and so on the views without it.
+Unless colours are asked for, the luma of a JPEG comes straight from its Y plane: the quick way, a
+third of the time of a decode to RGB, with the same pixels but for clipped colours and rounding. By
+how much that moves fingerprints is measured by ``python -m benchmarks.margins``.
 """
 
 import io
@@ -45,6 +43,7 @@ class Decoded:
         width: Of the first frame as stored, in pixels.
         height: Likewise.
         frames: Frames taken so far; all of them once `pictures` is exhausted.
+        is_quick: Whether any luma came the quick way so far.
     """
 
     def __init__(
@@ -56,6 +55,7 @@ class Decoded:
         self._stream = io.BytesIO(content)
         self.media_type = media_type
         self.frames = 0
+        self.is_quick = False
         with _refusing(media_type):
             self._image = Image.open(self._stream, formats=(format,))
             self._frame: Image.Image = self._image
@@ -114,8 +114,11 @@ class Decoded:
         frame = self._frame
         if self._mode == "L" and frame.format in {"JPEG", "MPO"} and frame.mode == "RGB":
             frame.draft("L", None)
+            self.is_quick = True
         frame.load()
-        for variant, shown in pictures(frame, self._mode):
+        # Without colours, luma would be rounded to levels before it is hashed.
+        mode = self._mode if frame.mode == "L" else "RGB"
+        for variant, shown in pictures(frame, mode):
             # The next frame may be decoded into the memory of this one.
             yield variant, shown.copy() if shown is self._image and self._claimed != 1 else shown
 

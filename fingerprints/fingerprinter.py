@@ -73,21 +73,32 @@ class Fingerprinter:
         for scheme in self._hashes.values():
             _compile(scheme)
 
-    def fingerprint(self, content: bytes) -> Fingerprint:
+    @property
+    def is_exact(self) -> bool:
+        """Whether there is but one way, the exact one: a hash needs colours."""
+        return self._colour
+
+    def fingerprint(self, content: bytes, *, exact: bool = False) -> Fingerprint:
         """Returns the fingerprints of an asset's bytes.
+
+        Args:
+            content: The whole file.
+            exact: Go the way through RGB, as the references do, and not the quick one.
 
         Raises:
             Unscannable: They are no picture that can be decoded in full within the limits.
         """
-        return self._fingerprint(content, colour=self._colour)
+        return self._fingerprint(content, colour=exact or self._colour)
 
-    def fingerprint_many(self, contents: Iterable[bytes]) -> list[Fingerprint | Unscannable]:
+    def fingerprint_many(
+        self, contents: Iterable[bytes], *, exact: bool = False
+    ) -> list[Fingerprint | Unscannable]:
         """Returns the fingerprints of several assets, or why one has none, in their order."""
-        return [self._attempt(content) for content in contents]
+        return [self._attempt(content, exact=exact) for content in contents]
 
-    def _attempt(self, content: bytes) -> Fingerprint | Unscannable:
+    def _attempt(self, content: bytes, *, exact: bool) -> Fingerprint | Unscannable:
         try:
-            return self.fingerprint(content)
+            return self.fingerprint(content, exact=exact)
         except Unscannable as error:
             return error
         except MemoryError:
@@ -97,19 +108,14 @@ class Fingerprinter:
             name = type(error).__name__.encode("ascii", "replace").decode()
             return Unscannable(Reason.INTERNAL_ERROR, f"a hash raised {name}")
 
-    def exact(self, content: bytes) -> Fingerprint:
-        """Returns the fingerprints by the way through RGB, as the references compute them.
-
-        Raises:
-            Unscannable: As for `fingerprint`.
-        """
-        return self._fingerprint(content, colour=True)
-
     def _fingerprint(self, content: bytes, *, colour: bool) -> Fingerprint:
         decoded = decode(content, self._limits, colour=colour)
         found = {name: _Views(scheme) for name, scheme in self._hashes.items()}
         for picture in decoded.pictures():
             shown = tuple(layers(picture))
+            if decoded.is_quick and len(shown) > 1:
+                # Where a border ends is a matter of single levels.
+                return self._fingerprint(content, colour=True)
             counts = not picture.variant.startswith(EXIF_THUMBNAIL) and _spans(
                 picture.luma, _VISIBLE_SPAN
             )

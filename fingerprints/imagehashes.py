@@ -158,6 +158,7 @@ class ImageHash(NamedTuple):
     bits: int
     default_threshold: int
     compute_bits: Callable[[Picture], NDArray[np.bool_]]
+    margin: int
     orientations: int = len(ORIENTATIONS)
     min_quality: int | None = None
     colour: bool = False
@@ -170,10 +171,10 @@ class ImageHash(NamedTuple):
 
 # The thresholds are those of `blocklists.signals`, where they are accounted for.
 FAMILY = (
-    ImageHash("phash", 64, 6, phash),
-    ImageHash("phash16", 256, 24, phash16),
-    ImageHash("dhash", 64, 4, dhash),
-    ImageHash("ahash", 64, 2, ahash),
-    ImageHash("whash", 64, 2, whash),
-    ImageHash("colorhash", 64, 0, colorhash, orientations=1, colour=True),
+    ImageHash("phash", 64, 6, phash, 4),
+    ImageHash("phash16", 256, 24, phash16, 12),
+    ImageHash("dhash", 64, 4, dhash, 4),
+    ImageHash("ahash", 64, 2, ahash, 4),
+    ImageHash("whash", 64, 2, whash, 16),
+    ImageHash("colorhash", 64, 0, colorhash, 0, orientations=1, colour=True),
 )

@@ -27,7 +27,9 @@ from ingestgate.fingerprints.fingerprinter import Fingerprint
 from ingestgate.fingerprints.limits import DecodeLimits
 from ingestgate.fingerprints.perceptual import perceptual_hashes
 from ingestgate.fingerprints.protocol import (
+    EXACT,
     NONCE_BYTES,
+    QUICK,
     AnswerForm,
     ProtocolError,
     frame_bytes,
@@ -76,6 +78,9 @@ class IsolatedFingerprinter:
         limits: What is decoded, and how much of it.
         timeout_s: Seconds that one asset may take.
 
+    Attributes:
+        is_exact: As `Fingerprinter.is_exact`.
+
     Raises:
         UsageError: There is no hash of such a name.
     """
@@ -89,6 +94,7 @@ class IsolatedFingerprinter:
             raise UsageError(
                 f"no perceptual hash {', '.join(unknown)}; there are {', '.join(sorted(known))}"
             )
+        self.is_exact = any(known[name].colour for name in names)
         self._form = AnswerForm.of([known[name] for name in names], limits)
         self._timeout = timeout_s
         self._lock = Lock()
@@ -96,7 +102,9 @@ class IsolatedFingerprinter:
             "names": names,
             "limits": {**asdict(limits), "formats": sorted(limits.formats)},
             "spare_memory": _SPARE_MEMORY + _MEMORY_PER_PIXEL * limits.max_pixels,
-            "longest_request": frame_bytes(_BATCH_ASSETS, max(_BATCH_BYTES, limits.max_bytes)),
+            "longest_request": frame_bytes(
+                1 + _BATCH_ASSETS, len(QUICK) + max(_BATCH_BYTES, limits.max_bytes)
+            ),
         }
         self._starter = _Starter(json.dumps(setup).encode())
         self._finalizer = weakref.finalize(self, self._starter.close)
@@ -111,20 +119,22 @@ class IsolatedFingerprinter:
         with self._lock:
             return self._starter.child().measures
 
-    def fingerprint(self, content: bytes) -> Fingerprint:
-        """Returns the fingerprints of an asset's bytes.
+    def fingerprint(self, content: bytes, *, exact: bool = False) -> Fingerprint:
+        """Returns the fingerprints of an asset's bytes; the arguments are `Fingerprinter`'s.
 
         Raises:
             Unscannable: They are no picture that can be decoded in full within the limits, or
                 the decoder did not survive them.
             GateError: A child cannot be started.
         """
-        (outcome,) = self.fingerprint_many([content])
+        (outcome,) = self.fingerprint_many([content], exact=exact)
         if isinstance(outcome, Unscannable):
             raise outcome
         return outcome
 
-    def fingerprint_many(self, contents: Sequence[bytes]) -> list[Fingerprint | Unscannable]:
+    def fingerprint_many(
+        self, contents: Sequence[bytes], *, exact: bool = False
+    ) -> list[Fingerprint | Unscannable]:
         """Returns the fingerprints of several assets, or why one has none, in their order.
 
         Cheaper than one by one: each turn of the child finds the processor's caches cold. An
@@ -136,16 +146,18 @@ class IsolatedFingerprinter:
         outcomes: list[Fingerprint | Unscannable] = []
         with self._lock:
             for batch in _batches(contents):
-                outcomes += self._fingerprint_batch(batch)
+                outcomes += self._fingerprint_batch(batch, EXACT if exact else QUICK)
         return outcomes
 
-    def _fingerprint_batch(self, batch: Sequence[bytes]) -> list[Fingerprint | Unscannable]:
+    def _fingerprint_batch(
+        self, batch: Sequence[bytes], way: bytes
+    ) -> list[Fingerprint | Unscannable]:
         most = self._form.limits.max_bytes
         if len(batch) == 1 and len(batch[0]) > most:
             return [Unscannable(Reason.TOO_MANY_BYTES, f"more bytes than {most}")]
         child = self._starter.child()
         try:
-            outcomes = child.ask(batch, self._form, self._timeout)
+            outcomes = child.ask(way, batch, self._form, self._timeout)
         except TimeoutError:
             failure = Unscannable(Reason.TIMED_OUT, f"not done in {self._timeout:g} seconds")
         except (ProtocolError, OSError):
@@ -161,7 +173,7 @@ class IsolatedFingerprinter:
         if len(batch) == 1:
             return [failure]
         # Which of them it was is seen when each is alone.
-        return [outcome for content in batch for outcome in self._fingerprint_batch([content])]
+        return [one for content in batch for one in self._fingerprint_batch([content], way)]
 
     def close(self) -> None:
         """Ends the child; a later call fails."""
@@ -211,7 +223,7 @@ class _Child:
         return False
 
     def ask(
-        self, contents: Sequence[bytes], form: AnswerForm, timeout_s: float
+        self, way: bytes, contents: Sequence[bytes], form: AnswerForm, timeout_s: float
     ) -> list[Fingerprint | Unscannable]:
         """Returns the child's answers.
 
@@ -223,7 +235,7 @@ class _Child:
         nonce = os.urandom(NONCE_BYTES)
         self._assets += len(contents)
         self._channel.settimeout(timeout_s)
-        send(self._channel, nonce, contents)
+        send(self._channel, nonce, [way, *contents])
         longest = frame_bytes(len(contents), len(contents) * form.longest)
         received = receive(self._channel, longest, deadline)
         if received is None or received[0] != nonce or len(received[1]) != len(contents):

@@ -17,6 +17,9 @@ from ingestgate.fingerprints.views import Picture
 
 ENTRY_POINTS = "ingestgate.fingerprints"
 
+#: By how much the quick way to luma may move a quality; as measured for `PerceptualHash.margin`.
+QUALITY_MARGIN = 5
+
 
 class PerceptualHash(Protocol):
     """A hash that similar pictures share all but a few bits of.
@@ -30,6 +33,8 @@ class PerceptualHash(Protocol):
             quality of its own.
         orientations: How many hashes a view has: 8 (see `views.ORIENTATIONS`) or 1 (upright).
         colour: Whether it needs `views.Picture.colour`.
+        margin: By how many bits a hash may be moved by the quick way to luma (see
+            `decoding`); a candidate within threshold and margin is looked at the exact way.
     """
 
     @property
@@ -44,6 +49,8 @@ class PerceptualHash(Protocol):
     def orientations(self) -> int: ...
     @property
     def colour(self) -> bool: ...
+    @property
+    def margin(self) -> int: ...
 
     def compute(self, picture: Picture) -> list[PerceptualView]:
         """Returns the hashes of a picture in each of this hash's views, the full one first."""
@@ -61,7 +68,7 @@ def perceptual_hashes() -> dict[str, PerceptualHash]:
     for entry in entry_points(group=ENTRY_POINTS):
         try:
             plugin: PerceptualHash = entry.load()()
-            name, bits, _ = plugin.name, plugin.bits, plugin.colour
+            name, bits, _ = plugin.name, plugin.bits, (plugin.colour, plugin.margin)
         except Exception as error:
             raise UsageError(
                 f"the perceptual hash {entry.name!r} of {entry.value!r} cannot be loaded: "

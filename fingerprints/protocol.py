@@ -1,9 +1,9 @@
 """What passes between the gate and the process that decodes for it.
 
 Frames over a stream socket: a nonce of 8 bytes, a length, a payload, which is a list of byte
-strings: assets one way, as many answers the other. The gate draws a nonce for each request and
-takes no answers but those under it, so that neither a delayed nor a prepared answer can become
-another asset's.
+strings: `QUICK` or `EXACT` and assets one way, as many answers as assets the other. The gate draws
+a nonce for each request and takes no answers but those under it, so that neither a delayed nor a
+prepared answer can become another asset's.
 
 The other end of the socket may be in the hands of whoever made the picture. So an answer is
 plain fields, no pickle and no JSON; it is bounded before it is read; and every field is checked.
@@ -27,6 +27,7 @@ from ingestgate.fingerprints.perceptual import PerceptualHash
 from ingestgate.fingerprints.unscannable import Unscannable
 
 NONCE_BYTES = 8
+QUICK, EXACT = b"quick", b"exact"  #: how assets are to be fingerprinted
 
 _FRAME = struct.Struct("<8sQ")  # nonce, bytes of the payload
 _SIZE = struct.Struct("<Q")  # bytes of the item that follows

@@ -175,7 +175,7 @@ def _list(
             image.thumbnail((_LARGEST, _LARGEST))
             png = io.BytesIO()
             image.save(png, "PNG", compress_level=1)
-            found = fingerprinter.exact(png.getvalue())
+            found = fingerprinter.fingerprint(png.getvalue(), exact=True)
         except (OSError, ValueError, Unscannable):
             result.skipped += 1
             continue

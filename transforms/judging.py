@@ -5,7 +5,7 @@ them into Beam.
 """
 
 import logging
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 
@@ -13,6 +13,7 @@ import numpy as np
 
 from ingestgate.assets.ledger import LedgerRow, Sidecar
 from ingestgate.assets.media import kind_of, sniff
+from ingestgate.assets.perceptual_view import PerceptualView
 from ingestgate.assets.provenance import SIDECAR_ERROR
 from ingestgate.assets.shard import (
     Kind,
@@ -30,16 +31,13 @@ from ingestgate.fingerprints.digests import digests
 from ingestgate.fingerprints.fingerprinter import Fingerprint, Fingerprinter
 from ingestgate.fingerprints.isolated import IsolatedFingerprinter
 from ingestgate.fingerprints.limits import DecodeLimits
-from ingestgate.fingerprints.perceptual import perceptual_hashes
+from ingestgate.fingerprints.perceptual import QUALITY_MARGIN, perceptual_hashes
 from ingestgate.fingerprints.unscannable import Unscannable
-from ingestgate.fingerprints.views import ORIENTATIONS
+from ingestgate.fingerprints.views import EXIF_THUMBNAIL, ORIENTATIONS
 from ingestgate.transforms.policy import Policy, matches_column
 
 _log = logging.getLogger(__name__)
 _matches_column = lru_cache(maxsize=4096)(matches_column)
-
-# What an asset's pictures look like, or why that cannot be told.
-_Look = Fingerprint | Unscannable
 
 _BATCH_SAMPLES = 32
 _BATCH_BYTES = 8 << 20
@@ -63,6 +61,14 @@ class Evidence:
     def hold(self, reason: Reason) -> None:
         """Notes why the asset cannot be clean; the first reason stands."""
         self.reason = self.reason or reason
+
+
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """What an asset's pictures look like, or why that cannot be told; and whom they look like."""
+
+    outcome: Fingerprint | Unscannable
+    findings: Sequence[Finding] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,8 +125,8 @@ class Judge:
 
     def check(self, member: Member, provenance: Mapping[str, str]) -> Checked:
         """Runs every check on one asset that has no companions."""
-        looks = self.fingerprinter.fingerprint_many(self._pictures([member]))
-        return self._check(member, self._check_provenance(provenance), iter(looks))
+        looks = iter(self._look_at([member]))
+        return self._check(member, self._check_provenance(provenance), looks)
 
     @property
     def isolation(self) -> dict[str, str]:
@@ -145,7 +151,7 @@ class Judge:
         """Judges samples, in their order; cheaper than each by itself (see `judge`)."""
         for batch in _batches(samples):
             members = [member for sample in batch for member in accountable_members(sample)]
-            looks = iter(self.fingerprinter.fingerprint_many(self._pictures(members)))
+            looks = iter(self._look_at(members))
             for sample in batch:
                 yield from self._judge(shard, sample, looks)
 
@@ -249,13 +255,37 @@ class Judge:
             sidecars.append(Sidecar(member.name, member.position, len(content), computed["sha256"]))
         return tuple(sidecars), findings
 
-    def _pictures(self, members: Iterable[Member]) -> list[bytes]:
-        """Returns what of the members is decoded, in their order."""
-        return [
+    def _look_at(self, members: Iterable[Member]) -> list[_Look]:
+        """Looks at those of the members that are decoded, in their order.
+
+        First the quick way. What comes near an entry, or near the quality that is needed, is
+        looked at again the exact way, and that decides.
+        """
+        contents = [
             member.content
             for member in members
             if member.content is not None and self._kind(member) is Kind.PICTURE
         ]
+        quick = self.fingerprinter.fingerprint_many(contents)
+        if self.fingerprinter.is_exact:
+            return [self._match(outcome) for outcome in quick]
+        looks = [self._match(outcome, with_margin=True) for outcome in quick]
+        doubted = [number for number, look in enumerate(looks) if self._is_in_doubt(look)]
+        again = [contents[number] for number in doubted]
+        exact = self.fingerprinter.fingerprint_many(again, exact=True) if again else []
+        for number, outcome in zip(doubted, exact, strict=True):
+            looks[number] = self._match(outcome)
+        return looks
+
+    def _is_in_doubt(self, look: _Look) -> bool:
+        """Whether the exact way could decide otherwise."""
+        if isinstance(look.outcome, Unscannable):
+            return False
+        if look.findings:
+            return True
+        if look.outcome.low_quality & self.needed:
+            return True
+        return any(_is_borderline(name, look.outcome.perceptual[name]) for name in self.needed)
 
     def _kind(self, member: Member) -> Kind:
         """Returns as what a member is checked."""
@@ -276,7 +306,7 @@ class Judge:
         computed = self._check_digests(member.content, "content", evidence.findings)
         kind = self._kind(member)
         self._hold_by_kind(kind, evidence)
-        fingerprint = self._match(next(looks), evidence) if kind is Kind.PICTURE else None
+        fingerprint = self._use(next(looks), evidence) if kind is Kind.PICTURE else None
         media_type = fingerprint.media_type if fingerprint else sniff(member.content)
         return Checked(evidence, computed, fingerprint, media_type)
 
@@ -291,14 +321,25 @@ class Judge:
         elif kind is Kind.SIDECAR and policy.samples_without_picture == "hold":
             evidence.hold(Reason.NO_PICTURE)
 
-    def _match(self, fingerprint: _Look, evidence: Evidence) -> Fingerprint | None:
-        if isinstance(fingerprint, Unscannable):
-            if fingerprint.reason is Reason.INTERNAL_ERROR:
-                _log.warning("%s; the asset is held", fingerprint.detail)
-            evidence.hold(fingerprint.reason)
+    def _use(self, look: _Look, evidence: Evidence) -> Fingerprint | None:
+        """Adds what a look shows to the evidence; returns the fingerprint if there is one."""
+        outcome = look.outcome
+        if isinstance(outcome, Unscannable):
+            if outcome.reason is Reason.INTERNAL_ERROR:
+                _log.warning("%s; the asset is held", outcome.detail)
+            evidence.hold(outcome.reason)
             return None
+        evidence.findings += look.findings
+        if self.policy.low_quality == "hold" and outcome.low_quality & self.needed:
+            evidence.hold(Reason.LOW_QUALITY)
+        return outcome
+
+    def _match(self, outcome: Fingerprint | Unscannable, *, with_margin: bool = False) -> _Look:
+        if isinstance(outcome, Unscannable):
+            return _Look(outcome)
+        findings: list[Finding] = []
         for name in sorted(self.needed):
-            views = fingerprint.perceptual[name]
+            views = outcome.perceptual[name]
             width = self.hash_bytes[name]
             queries = np.frombuffer(b"".join(view.hashes for view in views), np.uint8)
             labels = [
@@ -306,12 +347,11 @@ class Judge:
                 for view in views
                 for orientation in range(len(view.hashes) // width)
             ]
-            evidence.findings += self.lists.match_perceptual(
-                name, queries.reshape(-1, width), labels
+            margin = perceptual_hashes()[name].margin if with_margin else 0
+            findings += self.lists.match_perceptual(
+                name, queries.reshape(-1, width), labels, margin=margin
             )
-        if self.policy.low_quality == "hold" and fingerprint.low_quality & self.needed:
-            evidence.hold(Reason.LOW_QUALITY)
-        return fingerprint
+        return _Look(outcome, findings)
 
 
 @lru_cache(maxsize=1)
@@ -327,6 +367,18 @@ def _fingerprinter(
 def release_fingerprinter() -> None:
     """Lets go of the shared fingerprinter; its process ends with the last judge that has it."""
     _fingerprinter.cache_clear()
+
+
+def _is_borderline(name: str, views: Iterable[PerceptualView]) -> bool:
+    """Whether a frame is of sufficient quality by so little that the exact way may not find it."""
+    least = perceptual_hashes()[name].min_quality
+    if least is None:
+        return False
+    best: dict[int, int] = {}
+    for view in views:
+        if not view.view.startswith(EXIF_THUMBNAIL):
+            best[view.frame] = max(view.quality, best.get(view.frame, -1))
+    return any(least <= quality < least + QUALITY_MARGIN for quality in best.values())
 
 
 def _batches(samples: Iterable[Sample]) -> Iterator[list[Sample]]:

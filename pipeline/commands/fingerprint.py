@@ -33,12 +33,12 @@ def fingerprint(
     reason; that is no error. PATH is a file, local or remote, a pattern or a folder.
     """
     from ingestgate.assets import storage
-    from ingestgate.fingerprints.fingerprinter import Fingerprinter
+    from ingestgate.fingerprints.isolated import IsolatedFingerprinter
     from ingestgate.fingerprints.limits import DecodeLimits
 
     ctx.find_root().obj = "json" if as_json else None
     files = [file for path in paths for file in _files(path)]
-    fingerprinter = Fingerprinter(names or ("pdq", "phash"), DecodeLimits())
+    fingerprinter = IsolatedFingerprinter(names or ("pdq", "phash"), DecodeLimits())
     for file in files:
         described = _describe(fingerprinter, storage.read_bytes(file), exact=exact)
         if as_json:
@@ -67,8 +67,7 @@ def _describe(fingerprinter: Any, content: bytes, *, exact: bool) -> dict[str, A
 
     described: dict[str, Any] = {"bytes": len(content), "digests": digests(content)}
     try:
-        compute = fingerprinter.exact if exact else fingerprinter.fingerprint
-        found = compute(content)
+        found = fingerprinter.fingerprint(content, exact=exact)
     except Unscannable as error:
         return described | {"unscannable": {"reason": error.reason.value, "detail": error.detail}}
     perceptual = {}

@@ -191,3 +191,24 @@ def test_index_has_the_stated_lengths(size: int) -> None:
     chunks = len(index.layout) // 3
     assert len(index.heads) == (chunks if size else 0)
     assert len(index.shared) == (chunks * size if size > 1 else 0)
+
+
+def test_with_a_margin_rows_beyond_the_threshold_are_met_on_the_way() -> None:
+    """All up to 4 bits beyond, and nearly all up to 8."""
+    rng = np.random.default_rng(11)
+    hashes = rng.integers(0, 256, (1 << 17, 32), dtype=np.uint8)
+    index = build_index(hashes, 31)
+    met = dict.fromkeys(range(29, 41), 0)
+    tries = 200
+    for distance in met:
+        rows = rng.choice(len(hashes), tries, replace=False)
+        queries = hashes[rows].copy()
+        for query in queries:
+            for bit in rng.choice(256, distance, replace=False):
+                query[bit // 8] ^= np.uint8(1 << (bit % 8))
+        for row, query in zip(rows, queries, strict=True):
+            found = search_index(hashes, index, as_words(query[None]), 31, 8)
+            met[distance] += int(row) in found.rows
+    assert [met[distance] for distance in (29, 30, 31, 40)] == [tries, tries, tries, 0]
+    assert min(met[distance] for distance in range(32, 36)) >= tries
+    assert min(met[distance] for distance in range(36, 40)) >= 0.97 * tries

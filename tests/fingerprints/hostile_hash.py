@@ -63,6 +63,7 @@ class Hostile:
     min_quality = None
     orientations = 1
     colour = False
+    margin = 0
 
     def compute(self, picture):
         rows, columns = picture.luma.shape

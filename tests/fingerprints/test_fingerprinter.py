@@ -29,6 +29,7 @@ class MeanLevel:
     min_quality: int | None = None
     orientations = 1
     colour = False
+    margin = 0
 
     def compute(self, picture: Picture) -> list[PerceptualView]:
         level = round(float(picture.luma.mean()))
@@ -88,7 +89,7 @@ def test_exact_goes_through_rgb(make, encode, fingerprint, distance) -> None:
     content = encode(make(38, 600, 400), "JPEG", quality=60)
     image = Image.open(io.BytesIO(content))
     both = Fingerprinter(BOTH, DecodeLimits())
-    quick, exact = both.fingerprint(content), both.exact(content)
+    quick, exact = both.fingerprint(content), both.fingerprint(content, exact=True)
     assert exact.perceptual["phash"][0].hashes[:8].hex() == str(imagehash.phash(image))
     luma = np.asarray(image).astype(np.float64) @ [0.299, 0.587, 0.114]
     expected, quality = pdq(luma.astype(np.float32))

@@ -127,7 +127,7 @@ def test_a_matcher_that_finds_nothing_is_noticed(
     every: str, monkeypatch: pytest.MonkeyPatch, owner: type, method: str, way: str
 ) -> None:
     one = judge(every)
-    monkeypatch.setattr(owner, method, lambda *arguments: [])
+    monkeypatch.setattr(owner, method, lambda *arguments, **more: [])
     with pytest.raises(SelfTestError, match=f"canary was not caught {way}"):
         check_canaries(one)
 

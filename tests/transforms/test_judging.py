@@ -163,7 +163,7 @@ def test_a_check_that_raises_holds_its_asset(
 ) -> None:
     judge = open_judge(Policy(decoder="in_process"), lists)
 
-    def broken(self: Fingerprinter, content: bytes) -> None:
+    def broken(self: Fingerprinter, content: bytes, *, exact: bool) -> None:
         raise RuntimeError("secret content")
 
     monkeypatch.setattr(Fingerprinter, "fingerprint", broken)

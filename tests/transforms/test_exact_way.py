@@ -1,0 +1,167 @@
+"""What comes near an entry by the quick way to luma is decided by the exact way."""
+
+import io
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from ingestgate.assets.shard import Kind, Member
+from ingestgate.assets.verdict import Reason, Verdict
+from ingestgate.blocklists.compiling import compile_list
+from ingestgate.fingerprints.fingerprinter import Fingerprinter
+from ingestgate.fingerprints.limits import DecodeLimits
+from ingestgate.transforms.judging import Judge
+from ingestgate.transforms.policy import Policy
+from ingestgate.transforms.settings import open_judge
+from tests.pictures import picture
+
+THRESHOLD = 31
+MakeJudge = Callable[[bytes], Judge]
+
+
+def clipped(seed: int) -> bytes:
+    """A JPEG whose colours go beyond what RGB holds, so that the two ways differ."""
+    rng = np.random.default_rng(seed)
+    luma = np.asarray(picture(seed, (640, 480)).convert("L"))
+    planes = [luma, *(rng.choice([60, 128, 200], (480 // 8, 640 // 8)) for _ in range(2))]
+    channels = [
+        Image.fromarray(plane.astype(np.uint8)).resize((640, 480), Image.Resampling.BICUBIC)
+        for plane in planes
+    ]
+    sink = io.BytesIO()
+    Image.merge("YCbCr", channels).save(sink, "JPEG", quality=92)
+    return sink.getvalue()
+
+
+@pytest.fixture(scope="module")
+def fingerprinter() -> Fingerprinter:
+    return Fingerprinter(["pdq"], DecodeLimits())
+
+
+@pytest.fixture
+def judge(tmp_path: Path) -> MakeJudge:
+    def make(listed: bytes) -> Judge:
+        (tmp_path / "pdq.txt").write_text(listed.hex() + "\n")
+        compile_list(
+            id="partner",
+            version=1,
+            sources=[("pdq", str(tmp_path / "pdq.txt"))],
+            to=str(tmp_path / "lists"),
+            issued=datetime(2026, 1, 1, tzinfo=UTC),
+        )
+        return open_judge(Policy(perceptual=("pdq",)), str(tmp_path / "lists"))
+
+    return make
+
+
+def upright(fingerprinter: Fingerprinter, content: bytes, *, exact: bool) -> np.ndarray:
+    found = fingerprinter.fingerprint(content, exact=exact).perceptual["pdq"][0]
+    return np.unpackbits(np.frombuffer(found.hashes[:32], np.uint8))
+
+
+def at(bits: np.ndarray, distance: int, among: np.ndarray) -> bytes:
+    """Returns a hash at a distance, with bits flipped that are among those given."""
+    flipped = bits.copy()
+    flipped[np.flatnonzero(among)[:distance]] ^= 1
+    return np.packbits(flipped).tobytes()
+
+
+def differing(fingerprinter: Fingerprinter) -> tuple[bytes, np.ndarray, np.ndarray]:
+    """Returns a picture on which the ways differ by a few bits, and its hash by each."""
+    for seed in range(60):
+        content = clipped(seed)
+        quick = upright(fingerprinter, content, exact=False)
+        exact = upright(fingerprinter, content, exact=True)
+        if 2 <= (quick != exact).sum() <= 8:
+            return content, quick, exact
+    raise AssertionError("no picture on which the ways differ")
+
+
+def test_beyond_the_threshold_the_quick_way_and_within_it_the_exact_way(
+    fingerprinter: Fingerprinter, judge: MakeJudge
+) -> None:
+    content, quick, exact = differing(fingerprinter)
+    listed = at(exact, THRESHOLD, quick == exact)
+    apart = int((np.unpackbits(np.frombuffer(listed, np.uint8)) != quick).sum())
+    assert THRESHOLD < apart <= THRESHOLD + 8
+    checked = judge(listed).check(Member("a.jpg", 0, content, Kind.PICTURE), {})
+    assert checked.verdict is Verdict.QUARANTINED
+    (finding,) = checked.evidence.findings
+    assert finding.distance == THRESHOLD
+    assert checked.fingerprint is not None
+    # What is recorded is what decided.
+    recorded = checked.fingerprint.perceptual["pdq"][0].hashes[:32]
+    assert recorded == np.packbits(exact).tobytes()
+
+
+def test_within_the_threshold_the_quick_way_and_beyond_it_the_exact_way(
+    fingerprinter: Fingerprinter, judge: MakeJudge
+) -> None:
+    content, quick, exact = differing(fingerprinter)
+    listed = at(quick, THRESHOLD, quick == exact)
+    checked = judge(listed).check(Member("a.jpg", 0, content, Kind.PICTURE), {})
+    assert (checked.verdict, checked.reason) == (Verdict.ADMITTED, Reason.CLEAN)
+
+
+@pytest.mark.parametrize("distance", range(THRESHOLD - 2, THRESHOLD + 9))
+def test_the_threshold_is_the_exact_ways(
+    fingerprinter: Fingerprinter, judge: MakeJudge, distance: int
+) -> None:
+    content, _, exact = differing(fingerprinter)
+    listed = at(exact, distance, np.ones(256, bool))
+    checked = judge(listed).check(Member("a.jpg", 0, content, Kind.PICTURE), {})
+    assert (checked.verdict is Verdict.QUARANTINED) == (distance <= THRESHOLD)
+
+
+def test_a_border_is_looked_at_the_exact_way(fingerprinter: Fingerprinter) -> None:
+    framed = Image.new("RGB", (700, 560), (250, 250, 250))
+    framed.paste(Image.open(io.BytesIO(clipped(3))).convert("RGB"), (30, 40))
+    sink = io.BytesIO()
+    framed.save(sink, "JPEG", quality=90)
+    quick = fingerprinter.fingerprint(sink.getvalue())
+    assert any(view.view.startswith("trimmed") for view in quick.perceptual["pdq"])
+    assert quick == fingerprinter.fingerprint(sink.getvalue(), exact=True)
+
+
+def test_the_isolated_child_knows_both_ways(fingerprinter: Fingerprinter, judge: MakeJudge) -> None:
+    content, quick, exact = differing(fingerprinter)
+    isolated = judge(bytes(range(32))).fingerprinter
+    for way, bits in ((False, quick), (True, exact)):
+        found = isolated.fingerprint(content, exact=way).perceptual["pdq"][0]
+        assert found.hashes[:32] == np.packbits(bits).tobytes()
+
+
+def test_quality_near_what_is_needed_is_looked_at_the_exact_way(
+    judge: MakeJudge, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Blurred until its quality lies just where it still suffices."""
+    one = judge(bytes(range(32)))
+    asked: list[bool] = []
+    real = type(one.fingerprinter).fingerprint_many
+
+    def noting(self: object, contents: list[bytes], *, exact: bool = False) -> object:
+        asked.append(exact)
+        return real(self, contents, exact=exact)
+
+    monkeypatch.setattr(type(one.fingerprinter), "fingerprint_many", noting)
+    qualities = set()
+    for spread in range(2, 128, 2):
+        gray = (
+            picture(9, (256, 256))
+            .convert("L")
+            .point(lambda v, s=spread: 128 + (v - 128) * s // 256)
+        )
+        sink = io.BytesIO()
+        gray.convert("RGB").save(sink, "JPEG", quality=95)
+        asked.clear()
+        checked = one.check(Member("a.jpg", 0, sink.getvalue(), Kind.PICTURE), {})
+        assert checked.fingerprint is not None
+        best = max(view.quality for view in checked.fingerprint.perceptual["pdq"])
+        qualities.add(best)
+        assert (True in asked) == (best < 55), best
+    assert any(50 <= quality < 55 for quality in qualities)
+    assert any(quality >= 55 for quality in qualities)
