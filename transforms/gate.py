@@ -1,20 +1,29 @@
-"""The gate for other people's pipelines, batch or streaming, one asset at a time."""
+"""The gate for other people's pipelines, batch or streaming: assets in, verdicts on them out."""
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 import apache_beam as beam
+from apache_beam.transforms.window import BoundedWindow
+from apache_beam.utils.timestamp import Timestamp
+from apache_beam.utils.windowed_value import PaneInfo, WindowedValue
 from pydantic import ValidationError
 
 from ingestgate.assets.errors import PolicyError
+from ingestgate.assets.ledger import LedgerRow
 from ingestgate.assets.media import kind_of
-from ingestgate.assets.shard import Kind, Member
-from ingestgate.assets.verdict import Verdict, tier
+from ingestgate.assets.shard import Kind, Member, Sample
+from ingestgate.assets.verdict import Verdict
 from ingestgate.blocklists.listset import ListSet
 from ingestgate.transforms.policy import Policy
 from ingestgate.transforms.records import Asset, JudgedAsset
 from ingestgate.transforms.settings import open_judge
+
+# Assets of a bundle are judged together, up to so many: each turn of the decoder's process costs.
+_BATCH_ASSETS = 32
+_BATCH_BYTES = 8 << 20
 
 
 class Gate(beam.PTransform):
@@ -22,7 +31,8 @@ class Gate(beam.PTransform):
 
     Each output is a ``PCollection[JudgedAsset]`` with a schema; every asset is in exactly one.
     Nothing is fetched and nothing sealed: what to do with each output is the caller's affair.
-    An asset without content is judged by its sources and declared digests alone.
+    An asset without content is judged by its sources and declared digests alone. Each comes out
+    in its windows, with its timestamp; those of one bundle in any order.
 
         judged = assets | Gate(lists="/srv/lists")
         judged["admitted"] | beam.Map(...)
@@ -52,7 +62,7 @@ class Gate(beam.PTransform):
     def expand(self, assets: beam.PCollection[Asset]) -> Any:
         """Builds the transform; returns the outputs by their names."""
         tags = [verdict.value for verdict in Verdict]
-        judge = beam.ParDo(_JudgeAsset(self._policy, self._lists, self._digest))
+        judge = beam.ParDo(_JudgeAssets(self._policy, self._lists, self._digest))
         typed = judge.with_output_types(JudgedAsset, **dict.fromkeys(tags, JudgedAsset))
         judged = assets | "Judge" >> typed.with_outputs(*tags)
         return {tag: judged[tag] for tag in tags}
@@ -67,28 +77,88 @@ def _policy(fields: Mapping[str, Any]) -> Policy:
         raise PolicyError(f"policy: {where}: {what['msg']}") from None
 
 
-class _JudgeAsset(beam.DoFn):
+@dataclass(slots=True)
+class _Waiting:
+    """An asset that waits for others of its bundle, and what Beam knows of it."""
+
+    asset: Asset
+    timestamp: Timestamp
+    windows: list[BoundedWindow]
+    pane: PaneInfo
+
+
+class _JudgeAssets(beam.DoFn):
+    """`Asset` -> `JudgedAsset`, on the output that its verdict names."""
+
     def __init__(self, policy: Policy, lists: str, digest: str) -> None:
         self._policy, self._lists, self._digest = policy, lists, digest
 
     def setup(self) -> None:
+        """Opens lists and fingerprints once per process, not at unpickling."""
         self._judge = open_judge(self._policy, self._lists, self._digest)
 
-    def process(self, asset: Asset) -> Iterator[Any]:
-        kind = Kind.REFERENCE
-        if asset.content is not None:
-            kind = kind_of("", asset.content, frozenset())
-        member = Member(asset.asset_id, 0, asset.content, kind)
-        checked = self._judge.check(member, asset.provenance)
-        found = tier(checked.evidence.findings)
-        judged = JudgedAsset(
-            asset=asset,
-            verdict=checked.verdict.value,
-            reason=checked.reason.value,
-            tier=found.value if found else "",
-            findings=checked.evidence.findings,
-            md5=checked.digests.get("md5", ""),
-            sha1=checked.digests.get("sha1", ""),
-            sha256=checked.digests.get("sha256", ""),
-        )
-        yield beam.pvalue.TaggedOutput(judged.verdict, judged)
+    def start_bundle(self) -> None:
+        """Forgets what a bundle that failed has left."""
+        self._waiting: list[_Waiting] = []
+        self._bytes = 0
+
+    def process(
+        self,
+        asset: Asset,
+        timestamp: Any = beam.DoFn.TimestampParam,
+        window: Any = beam.DoFn.WindowParam,
+        pane: Any = beam.DoFn.PaneInfoParam,
+    ) -> Iterator[Any]:
+        """Takes in one asset; judges those before it when they are enough."""
+        if self._is_in_another_window(asset, timestamp, window):
+            self._waiting[-1].windows.append(window)
+            return
+        size = len(asset.content or b"")
+        if len(self._waiting) == _BATCH_ASSETS or self._bytes + size > _BATCH_BYTES:
+            yield from self._judged()
+        self._waiting.append(_Waiting(asset, timestamp, [window], pane))
+        self._bytes += size
+
+    def finish_bundle(self) -> Iterator[Any]:
+        """Judges those that still wait: a bundle's assets leave with the bundle."""
+        yield from self._judged()
+
+    def _is_in_another_window(
+        self, asset: Asset, timestamp: Timestamp, window: BoundedWindow
+    ) -> bool:
+        """Whether this is the last asset again: Beam shows it once for each window it is in."""
+        if not self._waiting:
+            return False
+        last = self._waiting[-1]
+        return last.asset is asset and last.timestamp == timestamp and window not in last.windows
+
+    def _judged(self) -> Iterator[Any]:
+        """Judges those that wait; yields them as they came, with verdicts."""
+        waiting, self._waiting, self._bytes = self._waiting, [], 0
+        rows = self._judge.judge_all("", (_sample(each.asset) for each in waiting))
+        for each, row in zip(waiting, rows, strict=True):
+            judged = _with_verdict(each.asset, row)
+            windowed = WindowedValue(judged, each.timestamp, each.windows, each.pane)
+            yield beam.pvalue.TaggedOutput(judged.verdict, windowed)
+
+
+def _sample(asset: Asset) -> Sample:
+    """Returns an asset as a sample of its own: it has no companions here."""
+    kind = Kind.REFERENCE
+    if asset.content is not None:
+        kind = kind_of("", asset.content, frozenset())
+    member = Member(asset.asset_id, 0, asset.content, kind)
+    return Sample(asset.asset_id, (member,), asset.provenance)
+
+
+def _with_verdict(asset: Asset, row: LedgerRow) -> JudgedAsset:
+    return JudgedAsset(
+        asset=asset,
+        verdict=row.verdict.value,
+        reason=row.reason.value,
+        tier=row.tier.value if row.tier else "",
+        findings=row.findings,
+        md5=row.digests.get("md5", ""),
+        sha1=row.digests.get("sha1", ""),
+        sha256=row.digests.get("sha256", ""),
+    )

@@ -5,9 +5,15 @@ import pytest
 from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
 from apache_beam.testing import test_pipeline, test_stream
 from apache_beam.testing.util import assert_that, equal_to
+from apache_beam.transforms.window import FixedWindows, SlidingWindows, TimestampedValue
+from apache_beam.utils.timestamp import MAX_TIMESTAMP, Timestamp
+from apache_beam.utils.windowed_value import PaneInfo, PaneInfoTiming
 
 from ingestgate.assets.errors import ListError, PolicyError
-from ingestgate.transforms.gate import Gate
+from ingestgate.fingerprints.fingerprinter import Fingerprinter
+from ingestgate.transforms import gate as module
+from ingestgate.transforms.gate import Gate, _JudgeAssets
+from ingestgate.transforms.policy import Policy
 from ingestgate.transforms.records import Asset, JudgedAsset
 from tests.pictures import jpeg
 from tests.transforms.conftest import LISTED_EXACT, LISTED_NEAR
@@ -51,6 +57,129 @@ def test_unbounded_stream(lists: str) -> None:
     # Of the local runners, this one knows test streams.
     with test_pipeline.TestPipeline("BundleBasedDirectRunner", options=options) as pipeline:
         _check(pipeline | stream.with_output_types(Asset) | Gate(lists))
+
+
+class _Said(beam.DoFn):
+    """Yields what an output says of an asset, and where in time it is."""
+
+    def process(
+        self,
+        judged,
+        timestamp=beam.DoFn.TimestampParam,
+        window=beam.DoFn.WindowParam,
+    ):
+        yield judged.asset.asset_id, judged.verdict, timestamp, window.start, window.end
+
+
+SOME = ASSETS[:3] + ASSETS[5:]  # of each verdict
+VERDICTS = [(asset_id, name) for name in EXPECTED for asset_id, _ in EXPECTED[name]]
+
+
+def _said(judged: dict[str, beam.PCollection[JudgedAsset]]) -> beam.PCollection:
+    said = [judged[name] | f"{name} said" >> beam.ParDo(_Said()) for name in EXPECTED]
+    return tuple(said) | beam.Flatten()
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.parametrize("runner", ["FnApiRunner", "BundleBasedDirectRunner"])
+@pytest.mark.parametrize(
+    ("windowing", "starts"),
+    [(FixedWindows(10), lambda at: [at // 10 * 10]), (SlidingWindows(20, 10), None)],
+    ids=["fixed", "sliding"],
+)
+@pytest.mark.parametrize("most", [1, 2, 32])
+def test_every_asset_keeps_its_time_and_its_windows(
+    lists: str, monkeypatch: pytest.MonkeyPatch, runner: str, windowing, starts, most: int
+) -> None:
+    monkeypatch.setattr(module, "_BATCH_ASSETS", most)
+    verdict = dict(VERDICTS)
+    size = 10 if starts else 20
+    expected = []
+    for number, asset in enumerate(SOME):
+        at = number * 7
+        first = at // 10 * 10
+        for start in [first] if starts else [first - 10, first]:
+            expected.append((asset.asset_id, verdict[asset.asset_id], at, start, start + size))
+    with test_pipeline.TestPipeline(runner) as pipeline:
+        assets = (
+            pipeline
+            | beam.Create(list(enumerate(SOME)))
+            | beam.Map(lambda one: TimestampedValue(one[1], one[0] * 7)).with_output_types(Asset)
+            | beam.WindowInto(windowing)
+        )
+        assert_that(_said(assets | Gate(lists)), equal_to(expected))
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_nothing_is_lost_at_the_end_of_bundles_of_any_size(lists: str) -> None:
+    few, many = ASSETS[:1], [Asset(f"{n}", None, {"url": "https://a.example/"}) for n in range(101)]
+    for given in ([], few, many[:32], many[:33], many):
+        with test_pipeline.TestPipeline("FnApiRunner") as pipeline:
+            created = pipeline | beam.Create(given).with_output_types(Asset)
+            judged = created | beam.Reshuffle().with_output_types(Asset) | Gate(lists)
+            said = judged["admitted"] | beam.Map(lambda one: one.asset.asset_id)
+            assert_that(said, equal_to([asset.asset_id for asset in given]))
+
+
+def opened(lists: str, policy: Policy | None = None) -> _JudgeAssets:
+    dofn = _JudgeAssets(policy or Policy(), lists, Gate(lists)._digest)
+    dofn.setup()
+    dofn.start_bundle()
+    return dofn
+
+
+def test_assets_of_a_bundle_are_judged_together_up_to_a_size(
+    lists: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_BATCH_BYTES", 1000)
+    dofn = opened(lists)
+    pane = PaneInfo(True, False, PaneInfoTiming.EARLY, 3, 0)
+    came = []
+    for number, size in enumerate([400, 500, 200, 2000, 0]):
+        window = beam.window.IntervalWindow(number, number + 1)
+        asset = Asset(f"{number}", b"x" * size, {})
+        out = list(dofn.process(asset, Timestamp(number), window, pane))
+        came.append([each.value.value.asset.asset_id for each in out])
+    assert came == [[], [], ["0", "1"], ["2"], ["3"]]
+    (last,) = dofn.finish_bundle()
+    assert last.tag == "unscannable"
+    assert last.value.pane_info == pane
+    assert last.value.timestamp == 4
+    assert last.value.windows == [beam.window.IntervalWindow(4, 5)]
+    assert list(dofn.finish_bundle()) == []
+
+
+def test_what_a_bundle_that_failed_has_left_is_forgotten(lists: str) -> None:
+    dofn = opened(lists)
+    window = beam.window.GlobalWindow()
+    assert list(dofn.process(ASSETS[0], MAX_TIMESTAMP, window, PaneInfo(True, True, 0, 0, 0))) == []
+    dofn.start_bundle()
+    assert list(dofn.finish_bundle()) == []
+
+
+def test_an_asset_that_a_check_fails_on_costs_no_other_its_verdict(
+    lists: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    guilty = jpeg(102)
+    plain = Fingerprinter._fingerprint
+
+    def broken(self, content: bytes, **options: object):
+        if content == guilty:
+            raise RuntimeError
+        return plain(self, content, **options)
+
+    monkeypatch.setattr(Fingerprinter, "_fingerprint", broken)
+    dofn = opened(lists, Policy(decoder="in_process"))
+    window = beam.window.GlobalWindow()
+    for asset in (ASSETS[0], Asset("guilty", guilty, {}), ASSETS[2], ASSETS[5]):
+        assert list(dofn.process(asset, MAX_TIMESTAMP, window, None)) == []
+    said = [(out.tag, out.value.value.reason) for out in dofn.finish_bundle()]
+    assert said == [
+        ("admitted", "clean"),
+        ("unscannable", "internal_error"),
+        ("quarantined", "matched"),
+        ("unscannable", "unsupported_media"),
+    ]
 
 
 def test_outputs_have_a_schema_and_no_fallback_coder(
