@@ -4,6 +4,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -23,6 +24,7 @@ from ingestgate.pipeline.policy_file import load_policy
 from ingestgate.pipeline.progress import ProgressDisplay
 from ingestgate.pipeline.runners import RunFailedError, run_job
 from ingestgate.quarantine.keys import read_recipients
+from ingestgate.quarantine.locking import quarantine_lock
 from ingestgate.quarantine.vault import Vault
 from ingestgate.transforms.policy import Policy
 from ingestgate.transforms.settings import RunSettings, open_judge, release_judge
@@ -151,22 +153,17 @@ def _do(
             roots += [settings.output, settings.quarantine]
             storage.make_directory(settings.quarantine, private=True)
             Vault(settings.quarantine, settings.recipients)
-        for root in roots:
-            storage.sweep(root)
-        if not request.resume:
-            for shard in plan.todo:
-                storage.delete(ledger.part_folder(settings.ledger, shard.name))
-        storage.delete(storage.join(settings.evidence, "failures"))
-        if plan.todo:
-            from ingestgate.pipeline.graph import build
-
-            with display.running(plan, settings) as poll:
-                run_job(
-                    lambda pipeline: build(pipeline, plan.todo, settings),
-                    request.beam_options,
-                    workers=request.workers,
-                    poll=poll,
-                )
+        with ExitStack() as held:
+            if not settings.dry_run:
+                held.enter_context(quarantine_lock(settings.quarantine, alone=False))
+            for root in roots:
+                storage.sweep(root)
+            if not request.resume:
+                for shard in plan.todo:
+                    storage.delete(ledger.part_folder(settings.ledger, shard.name))
+            storage.delete(storage.join(settings.evidence, "failures"))
+            if plan.todo:
+                _judge_and_commit(request, settings, plan, display)
     except GateError as error:
         return error
     noted = read_failures(settings.evidence)
@@ -183,6 +180,20 @@ def _do(
             "everything else is. Mend or remove them, and run again"
         )
     return None
+
+
+def _judge_and_commit(
+    request: RunRequest, settings: RunSettings, plan: Plan, display: ProgressDisplay
+) -> None:
+    from ingestgate.pipeline.graph import build
+
+    with display.running(plan, settings) as poll:
+        run_job(
+            lambda pipeline: build(pipeline, plan.todo, settings),
+            request.beam_options,
+            workers=request.workers,
+            poll=poll,
+        )
 
 
 def _report(

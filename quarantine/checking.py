@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
@@ -84,16 +84,9 @@ class VaultCheck:
         }
 
 
-class Opener(Protocol):
-    """Opens objects, for people; see `opening`."""
-
-    def __call__(self, root: str, path: str) -> tuple[bytes, list[tuple[str, bytes]]]:
-        """Returns the package inside an object, and the files in that.
-
-        Raises:
-            VaultError: It cannot be opened.
-        """
-        ...
+#: Opens an object of a quarantine, for people: the package inside, and the files in that. Raises
+#: VaultError where it cannot. See `opening`, which nothing here imports.
+Opener = Callable[[str, str], tuple[bytes, list[tuple[str, bytes]]]]
 
 
 def check_vault(

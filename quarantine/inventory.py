@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from ingestgate.assets import storage
-from ingestgate.assets.errors import VaultError
+from ingestgate.assets.errors import UsageError, VaultError
 from ingestgate.quarantine import layout
 from ingestgate.quarantine.manifest import read_manifest
 
@@ -89,6 +89,20 @@ def _said(row: dict[str, Any]) -> NamedObject:
     if row["sealed_key"] != layout.key_path(path):
         raise VaultError(f"{path}: the manifest names a key file of another object")
     return NamedObject(path, row["sealed_sha256"], row["sealed_size"], row["package_sha256"])
+
+
+def rows_of(root: str, start: str) -> list[dict[str, Any]]:
+    """Returns the manifest rows of the one asset whose id starts so; of each judging one.
+
+    Raises:
+        UsageError: There is none, or there are several.
+        VaultError: There is no such quarantine, or a manifest is damaged.
+    """
+    found = [row for row in read_manifest(root) if row["asset_id"].startswith(start)]
+    if len({row["asset_id"] for row in found}) != 1:
+        problem = "no asset" if not found else "several assets"
+        raise UsageError(f"{problem} of this quarantine start with {start}; see `list`")
+    return found
 
 
 def present_files(root: str, folder: str) -> list[str]:

@@ -2,12 +2,12 @@
 
 import json
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import click
 
 from ingestgate.assets.errors import UsageError
+from ingestgate.pipeline.commands import quarantine_vault
 
 _ROOT = click.option(
     "--quarantine",
@@ -21,7 +21,16 @@ _ROOT = click.option(
 
 @click.group()
 def quarantine() -> None:
-    """List, show and open what was sealed. Metadata first: only `open` needs a key."""
+    """List, show and keep what was sealed. Metadata first: only `open` shows an asset."""
+
+
+for _command in (
+    quarantine_vault.open_,
+    quarantine_vault.check,
+    quarantine_vault.rewrap,
+    quarantine_vault.destroy,
+):
+    quarantine.add_command(_command)
 
 
 @quarantine.command(name="list")
@@ -81,34 +90,3 @@ def _find(root: str, asset_id: str) -> dict[str, Any]:
 def show(root: str, asset_id: str) -> None:
     """Show everything the manifest says of one asset (the start of its id will do)."""
     click.echo(json.dumps(_find(root, asset_id), indent=1, ensure_ascii=False))
-
-
-@quarantine.command(name="open")
-@_ROOT
-@click.option(
-    "--identity",
-    required=True,
-    type=click.Path(exists=True, dir_okay=False),
-    metavar="FILE",
-    help="The secret age identity of one of the recipients.",
-)
-@click.option(
-    "--to",
-    "to",
-    required=True,
-    type=click.Path(),
-    metavar="DIR",
-    help="Folder that the sample's files are written to (made private).",
-)
-@click.argument("asset_id")
-def open_(root: str, identity: str, to: str, asset_id: str) -> None:
-    """Open the sealed sample of one asset. For people whose task it is, and no one else."""
-    from ingestgate.assets import storage
-    from ingestgate.quarantine.opening import open_object, read_identities
-
-    row = _find(root, asset_id)
-    files = open_object(root, row["sealed_object"], read_identities(identity))
-    for name, content in files:
-        path = str(Path(to) / name)
-        storage.write_bytes(path, content, private=True)
-        click.echo(path)

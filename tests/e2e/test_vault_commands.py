@@ -1,0 +1,201 @@
+"""The vault through the command line: check, rewrap, destroy, open."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import Result
+
+from ingestgate.assets.signing_keys import generate_signing_key
+from ingestgate.pipeline.lock import run_lock
+from ingestgate.quarantine.keys import generate_identity
+from ingestgate.quarantine.locking import quarantine_lock
+from tests.e2e.conftest import WRITERS, Job, content, url
+
+MakeJob = Callable[..., Job]
+
+
+@pytest.fixture
+def gate(job: MakeJob, tmp_path: Path) -> Job:
+    made = job(WRITERS["webdataset"](tmp_path / "landing"))
+    made.report()
+    return made
+
+
+def quarantine(gate: Job, command: str, *extra: str) -> Result:
+    return gate.invoke("quarantine", command, "--quarantine", str(gate.quarantine), *extra)
+
+
+def said(result: Result, code: int = 0) -> dict[str, Any]:
+    assert result.exit_code == code, result.output
+    found: dict[str, Any] = json.loads(result.stdout)
+    return found
+
+
+def asset(gate: Job, key: str = "k03") -> str:
+    (row,) = (row for row in gate.manifest() if row["sample"] == key)
+    return str(row["asset_id"])
+
+
+def opens(gate: Job, to: Path, identity: str, key: str = "k03") -> Result:
+    return quarantine(gate, "open", "--identity", identity, "--to", str(to), asset(gate, key)[:9])
+
+
+def test_check_names_what_is_wrong(gate: Job) -> None:
+    found = said(quarantine(gate, "check", "--identity", gate.identity, "--json"))
+    assert found["objects"] == {"named": 3, "sound": 3, "destroyed": 0, "opened": 3}
+    assert "3 objects named: 3 sound" in quarantine(gate, "check").stdout
+    path = gate.quarantine / gate.manifest()[0]["sealed_object"]
+    path.write_bytes(path.read_bytes()[:-1])
+    found = said(quarantine(gate, "check", "--json"), code=5)
+    assert (found["problems"]["changed"], found["sound"]) == (1, False)
+    shown = quarantine(gate, "check")
+    assert shown.exit_code == 5
+    assert f"asset {gate.manifest()[0]['asset_id']}" in shown.stdout
+
+
+def test_check_removes_what_no_manifest_names(gate: Job, tmp_path: Path) -> None:
+    before = gate.state()
+    sealed = gate.quarantine / gate.manifest()[0]["sealed_key"]
+    stray = sealed.with_name("0" * 64 + ".age")
+    stray.write_bytes(sealed.read_bytes())
+    assert said(quarantine(gate, "check", "--json"), code=5)["problems"]["unnamed"] == 1
+    with quarantine_lock(str(gate.quarantine), alone=False):  # as a job does
+        refused = quarantine(gate, "check", "--remove-unnamed")
+    assert refused.exit_code == 1
+    assert "a job or another command is at work" in refused.stderr
+    found = said(quarantine(gate, "check", "--remove-unnamed", "--json"))
+    assert found["removed"] == [str(stray.relative_to(gate.quarantine))]
+    assert gate.state() == before
+
+
+def test_a_sample_that_was_sealed_twice_is_sound_and_the_surplus_is_named(
+    job: MakeJob, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Killed after the sealing, and run again: the first copy is named by no manifest."""
+    from ingestgate.quarantine.manifest import ManifestWriter
+
+    made = job(WRITERS["webdataset"](tmp_path / "landing"))
+
+    def killed(self: ManifestWriter) -> list[str]:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ManifestWriter, "publish", killed)
+        assert made.run().exit_code != 0
+    made.report()
+    found = said(quarantine(made, "check", "--identity", made.identity, "--json"), code=5)
+    assert found["objects"]["sound"] == 3
+    assert {kind for kind, count in found["problems"].items() if count} == {"unnamed"}
+    assert said(quarantine(made, "check", "--remove-unnamed", "--json"))["removed"]
+    assert made.census()["exact"]
+
+
+def test_rewrap_changes_who_opens_it(gate: Job, tmp_path: Path) -> None:
+    new = str(tmp_path / "new.txt")
+    recipient = generate_identity(new)
+    assert opens(gate, tmp_path / "refused", new).exit_code == 1
+    wrong = quarantine(gate, "rewrap", "--identity", new, "--recipient", recipient)
+    assert wrong.exit_code == 2
+    assert "nothing was changed" in wrong.stderr
+    done = said(
+        quarantine(gate, "rewrap", "--identity", gate.identity, "--recipient", recipient, "--json")
+    )
+    assert (done["rewrapped"], done["unopened"]) == (3, [])
+    assert opens(gate, tmp_path / "opened", new).exit_code == 0
+    assert (tmp_path / "opened" / "k03.jpg").read_bytes() == content(3)
+    assert opens(gate, tmp_path / "old", gate.identity).exit_code == 1
+    assert gate.census()["exact"]
+    assert said(quarantine(gate, "check", "--identity", new, "--json"))["objects"]["opened"] == 3
+    refused = gate.run("--no-resume")
+    assert refused.exit_code == 2
+    assert "can no longer open this quarantine" in refused.output
+    gate.recipient = recipient
+    gate.report("--no-resume")
+    assert opens(gate, tmp_path / "again", new).exit_code == 0
+
+
+def test_rewrap_lets_somebody_into_one_sample(gate: Job, tmp_path: Path) -> None:
+    guest = str(tmp_path / "guest.txt")
+    both = ("--recipient", gate.recipient, generate_identity(guest))
+    named = ("--identity", gate.identity, *both, "--asset", asset(gate)[:9])
+    assert "1 keys sealed to 2 recipients" in quarantine(gate, "rewrap", *named).stdout
+    assert opens(gate, tmp_path / "one", guest).exit_code == 0
+    assert opens(gate, tmp_path / "two", guest, "k05").exit_code == 1
+    assert opens(gate, tmp_path / "two", gate.identity, "k05").exit_code == 0
+
+
+@pytest.fixture
+def people(tmp_path: Path) -> dict[str, list[str]]:
+    """How each person calls the command."""
+    lines = {name: generate_signing_key(str(tmp_path / f"{name}.pem")) for name in ("alice", "bob")}
+    known = [part for name, line in lines.items() for part in ("--person", f"{name}={line}")]
+    return {name: ["--as", name, "--key", str(tmp_path / f"{name}.pem"), *known] for name in lines}
+
+
+def test_destroy_takes_two_people(gate: Job, tmp_path: Path, people: dict[str, list[str]]) -> None:
+    named = [*people["alice"], "--reason", "asked for", asset(gate)[:9], "--json"]
+    order = said(quarantine(gate, "destroy", *named))
+    assert order["requested_by"] == "alice"
+    assert [sample["assets"] for sample in order["samples"]] == [[asset(gate)]]
+    assert opens(gate, tmp_path / "opened", gate.identity).exit_code == 0
+    own = quarantine(gate, "destroy", *people["alice"], "--approve", order["order"])
+    assert own.exit_code == 2
+    assert "takes two people" in own.stderr
+    done = quarantine(gate, "destroy", *people["bob"], "--approve", order["order"])
+    assert done.exit_code == 0, done.output
+    (receipt,) = gate.quarantine.glob("destroyed/*.dsse.json")
+    assert receipt.name in done.stdout
+    refused = opens(gate, tmp_path / "again", gate.identity)
+    assert refused.exit_code == 1
+    assert f"see destroyed/{receipt.name}" in refused.stderr
+    found = said(quarantine(gate, "check", *people["bob"][4:], "--json"))
+    assert found["objects"] == {"named": 3, "sound": 2, "destroyed": 1, "opened": 0}
+    assert gate.census()["exact"], "what was destroyed by receipt is accounted for"
+    # Its original can leave the landing zone, too.
+    purge = gate.invoke("purge", "--input", *gate.inputs, *gate.folders, "--json")
+    assert said(purge)["assets"] == 3
+    assert gate.census()["exact"]
+
+
+def test_destroy_says_what_it_needs(gate: Job, people: dict[str, list[str]]) -> None:
+    for extra, problem in (
+        (["--reason", "x"], "name either assets"),
+        (["--approve", "0" * 16, asset(gate)], "name either assets"),
+        ([asset(gate)], "needs a --reason"),
+        (["--reason", "x", "zz"], "no asset"),
+        (["--person", "eve=zz", "--reason", "x", asset(gate)], "--person eve: not a public key"),
+        (["--person", "eve", "--reason", "x", asset(gate)], "wants NAME=ed25519"),
+        (["--person", people["bob"][5], "--reason", "x", asset(gate)], "named twice"),
+    ):
+        result = quarantine(gate, "destroy", *people["alice"], *extra)
+        assert (result.exit_code, problem in result.stderr) == (2, True), (problem, result.output)
+
+
+def test_rows_of_one_range_fall_together(
+    job: MakeJob, tmp_path: Path, people: dict[str, list[str]]
+) -> None:
+    (tmp_path / "urls").mkdir()
+    lines = [json.dumps({"url": url(seed), "n": seed}) + "\n" for seed in (7, 1, 7)]
+    (tmp_path / "urls" / "a.jsonl").write_text("".join(lines))
+    gate = job(str(tmp_path / "urls" / "a.jsonl"))
+    gate.report()
+    first, second = (row["asset_id"] for row in gate.manifest())
+    named = [*people["alice"], "--reason", "asked for", first]
+    refused = quarantine(gate, "destroy", *named)
+    assert refused.exit_code == 2
+    assert "1 other assets lie in the same sealed samples" in refused.stderr
+    assert second[:12] in refused.stderr
+    assert "--approve" in quarantine(gate, "destroy", *named, "--others-too").stdout
+
+
+def test_a_run_and_a_change_of_the_vault_exclude_each_other(gate: Job, tmp_path: Path) -> None:
+    with quarantine_lock(str(gate.quarantine), alone=True):
+        report = gate.report("--no-resume", code=1)
+    assert "is at work on it" in report["error"]
+    with run_lock(str(gate.evidence)):
+        purge = gate.invoke("purge", "--input", *gate.inputs, *gate.folders)
+    assert purge.exit_code == 1
+    assert "another run is at work" in purge.stderr
