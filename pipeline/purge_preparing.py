@@ -146,7 +146,8 @@ class Preparation:
         if len(works) != self._receipt.ranges:
             raise ShardError(shard.name, "is cut into other ranges than it was; name its policy")
         self._read_manifest()
-        storage.delete(self._staging)
+        if not settings.dry_run:
+            storage.delete(self._staging)  # of an earlier try that came to nothing
         if isinstance(reader, RowContainer):
             self._rows(reader, works, parts)
         elif shard.format == "folder":
@@ -155,7 +156,6 @@ class Preparation:
             self._samples(reader, works, parts)
         assets = len(self._begun.assets)
         if settings.dry_run:
-            storage.delete(self._staging)
             return Takes(assets, self._freed)
         entries = files_of(shard)
         if identity_of(self._root, entries) != shard.identity:

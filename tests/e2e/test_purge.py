@@ -1,5 +1,6 @@
 """Purging through the command line: what matched leaves the landing zone, and all still adds up."""
 
+import errno
 import json
 import os
 import tarfile
@@ -360,3 +361,29 @@ def test_a_file_changed_while_a_purge_was_interrupted_is_not_written_over(
     problems = {each["shard"]: each["problem"] for each in purged(gate, code=5)["shards"]}
     assert "changed by somebody else since its purge began" in problems["00000.tar"]
     assert shard.read_bytes() == changed
+
+
+@pytest.mark.parametrize("format", list(WRITERS))
+def test_a_full_disk_leaves_the_landing_zone_as_it_was(
+    job: MakeJob, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, format: str
+) -> None:
+    gate = job(WRITERS[format](tmp_path / "landing"))
+    gate.report()
+    before = landing(tmp_path / "landing")
+    real = os.fsync
+
+    def full(descriptor: int) -> None:
+        if "/.purge." in os.readlink(f"/proc/self/fd/{descriptor}"):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        real(descriptor)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", full)
+        failed = purge(gate)
+    assert failed.exit_code == 1
+    assert "No space left" in failed.stderr
+    assert {n: b for n, b in landing(tmp_path / "landing").items() if ".partial" not in n} == before
+    assert gate.census()["exact"]
+    assert gate.report()["shards"]["done"] == 0
+    assert purged(gate)["assets"] == 3
+    assert landing(tmp_path / "landing") == admitted_by(gate)
