@@ -86,9 +86,11 @@ def _load(fingerprinter: Fingerprinter) -> None:
     AvifImagePlugin.DEFAULT_MAX_THREADS = 1  # threads cannot be started any more
     self_test()
     for picture in _pictures():
-        sink = io.BytesIO()
-        picture.save(sink, "PPM")
-        fingerprinter.fingerprint(sink.getvalue())
+        for format in ("PPM", "JPEG"):  # only of a JPEG is luma had the quick way
+            sink = io.BytesIO()
+            picture.save(sink, format)
+            for exact in (False, True):
+                fingerprinter.fingerprint(sink.getvalue(), exact=exact)
 
 
 def _pictures() -> Iterator[Image.Image]:

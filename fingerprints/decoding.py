@@ -112,12 +112,12 @@ class Decoded:
     def _shown(self) -> Iterator[tuple[str, Image.Image]]:
         """Yields what the current frame shows, in memory of its own."""
         frame = self._frame
-        if self._mode == "L" and frame.format in {"JPEG", "MPO"} and frame.mode == "RGB":
-            frame.draft("L", None)
+        mode = "RGB"  # else luma would be rounded to levels before it is hashed
+        if self._mode == "L" and frame.format in {"JPEG", "MPO"} and frame.mode in {"RGB", "L"}:
+            mode = "L"
+            frame.draft(mode, None)
             self.is_quick = True
         frame.load()
-        # Without colours, luma would be rounded to levels before it is hashed.
-        mode = self._mode if frame.mode == "L" else "RGB"
         for variant, shown in pictures(frame, mode):
             # The next frame may be decoded into the memory of this one.
             yield variant, shown.copy() if shown is self._image and self._claimed != 1 else shown
@@ -158,6 +158,7 @@ class Decoded:
                 opened = Decoded(content, "image/jpeg", "JPEG", self._limits, self._mode)
                 with _refusing(opened.media_type):
                     found = [_picture(0, EXIF_THUMBNAIL, shown) for _, shown in opened._shown()]
+                self.is_quick = self.is_quick or opened.is_quick
                 yield from found
 
 

@@ -178,3 +178,5 @@ def _compile(scheme: PerceptualHash) -> None:
     luma = np.zeros((600, 600), np.uint8)
     luma.flags.writeable = False  # as decoded pictures are: another type to the compiler
     scheme.compute(Picture(0, "", luma, Image.fromarray(luma).convert("RGB")))
+    if not scheme.colour:  # the quick way: other types again
+        scheme.compute(Picture(0, "", luma))

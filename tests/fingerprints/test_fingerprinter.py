@@ -16,6 +16,7 @@ from ingestgate.fingerprints.pdq import pdq
 from ingestgate.fingerprints.perceptual import perceptual_hashes
 from ingestgate.fingerprints.unscannable import Unscannable
 from ingestgate.fingerprints.views import ORIENTATIONS, Picture
+from tests.fingerprints.test_decoding import with_thumbnail
 
 BOTH = frozenset({"pdq", "phash"})
 
@@ -98,6 +99,27 @@ def test_exact_goes_through_rgb(make, encode, fingerprint, distance) -> None:
     for name in BOTH:
         views = zip(quick.perceptual[name], exact.perceptual[name], strict=True)
         assert all(distance(one.hashes, other.hashes) <= 8 * 8 for one, other in views)
+
+
+def test_levels_of_gray_are_no_shortcut(encode) -> None:
+    """A ramp's coefficients tie; how they round must not depend on the way."""
+    ramp = Image.linear_gradient("L").resize((32, 32))
+    both = Fingerprinter(BOTH, DecodeLimits())
+    for format in ("PNG", "BMP", "TIFF", "PPM"):
+        content = encode(ramp, format)
+        assert both.fingerprint(content) == both.fingerprint(content, exact=True)
+
+
+def test_the_border_of_a_thumbnail_is_looked_at_the_exact_way(make, encode) -> None:
+    both = Fingerprinter(BOTH, DecodeLimits())
+    for seed in range(40, 44):
+        framed = Image.new("RGB", (160, 120), (12, 200, 30))
+        framed.paste(make(seed, 120, 90), (20, 15))
+        other = Image.open(io.BytesIO(with_thumbnail(make, encode, encode(framed, "JPEG"))))
+        content = encode(make(26), "PNG", exif=other.info["exif"])  # itself not had the quick way
+        quick = both.fingerprint(content)
+        assert "exif-thumbnail/trimmed/full" in [view.view for view in quick.perceptual["pdq"]]
+        assert quick == both.fingerprint(content, exact=True)
 
 
 def test_borders_are_hashed_with_and_without(make, encode, fingerprint, distance) -> None:
