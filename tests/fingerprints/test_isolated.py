@@ -188,8 +188,10 @@ def modes(make) -> Iterator[tuple[str, Image.Image, dict[str, object]]]:
         yield "PNG", Image.effect_noise(size, 90), {}
 
 
-def outcome(fingerprinter: Fingerprinter | IsolatedFingerprinter, content: bytes) -> object:
-    (found,) = fingerprinter.fingerprint_many([content])
+def outcome(
+    fingerprinter: Fingerprinter | IsolatedFingerprinter, content: bytes, exact: bool = False
+) -> object:
+    (found,) = fingerprinter.fingerprint_many([content], exact=exact)
     return (found.reason, found.detail) if isinstance(found, Unscannable) else found
 
 
@@ -202,6 +204,8 @@ def test_fingerprints_are_those_of_the_same_process(make, confined: IsolatedFing
         expected = outcome(plain, content)
         assert isinstance(expected, Fingerprint), (format, image.mode, expected)
         assert outcome(confined, content) == expected, (format, image.mode, options)
+        expected = outcome(plain, content, exact=True)
+        assert outcome(confined, content, exact=True) == expected, (format, image.mode, options)
         for damaged in (content[: len(content) // 2], content[:40]):
             assert outcome(confined, damaged) == outcome(plain, damaged), (format, image.mode)
 
@@ -209,9 +213,13 @@ def test_fingerprints_are_those_of_the_same_process(make, confined: IsolatedFing
 def test_all_hashes_are_those_of_the_same_process(make, encode) -> None:
     names = sorted(set(perceptual_hashes()) - {"hostile", "misshapen"})
     content = encode(make(74, 700, 520), "JPEG")
-    confined = IsolatedFingerprinter(names, DecodeLimits())
-    assert outcome(confined, content) == outcome(Fingerprinter(names, DecodeLimits()), content)
-    confined.close()
+    for hashes in (names, sorted(set(names) - {"colorhash"})):
+        confined, plain = (
+            kind(hashes, DecodeLimits()) for kind in (IsolatedFingerprinter, Fingerprinter)
+        )
+        for exact in (False, True):
+            assert outcome(confined, content, exact) == outcome(plain, content, exact)
+        confined.close()
 
 
 def test_an_unknown_hash_is_named() -> None:
