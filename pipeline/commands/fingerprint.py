@@ -1,11 +1,18 @@
 """``ingestgate fingerprint``: what the gate sees of a file."""
 
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from ingestgate.assets.errors import UsageError
+
+if TYPE_CHECKING:
+    from ingestgate.fingerprints.fingerprinter import Fingerprinter
+    from ingestgate.fingerprints.isolated import IsolatedFingerprinter
+    from ingestgate.transforms.policy import Policy
+
+    _Fingerprinter = Fingerprinter | IsolatedFingerprinter
 
 
 @click.command()
@@ -15,7 +22,14 @@ from ingestgate.assets.errors import UsageError
     "names",
     multiple=True,
     metavar="NAME",
-    help="A perceptual hash to compute; may be repeated. [default: pdq, phash]",
+    help="A perceptual hash to compute; may be repeated. [default: those of the policy]",
+)
+@click.option(
+    "--policy",
+    "policy_file",
+    type=click.Path(exists=True, dir_okay=False),
+    metavar="FILE",
+    help="The run's policy: its limits, its decoder and its hashes. [default: pdq, phash]",
 )
 @click.option(
     "--exact",
@@ -25,26 +39,45 @@ from ingestgate.assets.errors import UsageError
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, a line per file.")
 @click.pass_context
 def fingerprint(
-    ctx: click.Context, paths: tuple[str, ...], names: tuple[str, ...], exact: bool, as_json: bool
+    ctx: click.Context,
+    paths: tuple[str, ...],
+    names: tuple[str, ...],
+    policy_file: str | None,
+    exact: bool,
+    as_json: bool,
 ) -> None:
     """Print what the gate sees of files: media type, frames, digests and perceptual hashes.
 
     For comparing with a partner's figures. A file that the gate would hold is printed with the
     reason; that is no error. PATH is a file, local or remote, a pattern or a folder.
+
+    Files are decoded as a run decodes them: in a process of its own that can reach nothing,
+    unless the policy says otherwise.
     """
     from ingestgate.assets import storage
-    from ingestgate.fingerprints.isolated import IsolatedFingerprinter
-    from ingestgate.fingerprints.limits import DecodeLimits
+    from ingestgate.pipeline.policy_file import load_policy
+    from ingestgate.transforms.policy import Policy
 
     ctx.find_root().obj = "json" if as_json else None
     files = [file for path in paths for file in _files(path)]
-    fingerprinter = IsolatedFingerprinter(names or ("pdq", "phash"), DecodeLimits())
+    policy = load_policy(policy_file, Policy) if policy_file else Policy()
+    fingerprinter = _fingerprinter(policy, names or policy.perceptual)
     for file in files:
         described = _describe(fingerprinter, storage.read_bytes(file), exact=exact)
         if as_json:
             click.echo(json.dumps({"path": file, **described}))
         else:
             _print(file, described)
+
+
+def _fingerprinter(policy: "Policy", names: tuple[str, ...]) -> "_Fingerprinter":
+    from ingestgate.fingerprints.fingerprinter import Fingerprinter
+    from ingestgate.fingerprints.isolated import IsolatedFingerprinter
+
+    limits = policy.decode_limits()
+    if policy.decoder == "in_process":
+        return Fingerprinter(names, limits)
+    return IsolatedFingerprinter(names, limits, timeout_s=policy.limits.max_seconds)
 
 
 def _files(path: str) -> list[str]:
@@ -59,7 +92,7 @@ def _files(path: str) -> list[str]:
     return [path]  # a file whose own name looks like a pattern
 
 
-def _describe(fingerprinter: Any, content: bytes, *, exact: bool) -> dict[str, Any]:
+def _describe(fingerprinter: "_Fingerprinter", content: bytes, *, exact: bool) -> dict[str, Any]:
     from ingestgate.fingerprints.digests import digests
     from ingestgate.fingerprints.perceptual import perceptual_hashes
     from ingestgate.fingerprints.unscannable import Unscannable

@@ -1,5 +1,6 @@
 import hashlib
 import json
+import sys
 from pathlib import Path
 
 import imagehash
@@ -87,6 +88,27 @@ def test_the_table_for_people(picture: Path) -> None:
 def test_low_quality_is_said(tmp_path: Path) -> None:
     Image.new("L", (100, 100), 7).save(tmp_path / "flat.png")
     assert "pdq       low quality" in invoke(tmp_path / "flat.png").output
+
+
+def test_the_decoder_is_the_gates(picture: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without its process nothing is decoded, least of all in this one."""
+    monkeypatch.setattr(sys, "executable", "/nowhere/python")
+    result = invoke(picture, "--json")
+    assert result.exit_code == ExitCode.FAILED
+    assert "the decoder's process cannot be started" in result.output
+
+
+def test_the_policy_says_what_is_decoded_and_where(
+    picture: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    policy = tmp_path / "policy.yaml"
+    policy.write_text("decoder: in_process\nperceptual: [dhash]\nlimits: {max_pixels: 288000}\n")
+    monkeypatch.setattr(sys, "executable", "/nowhere/python")
+    (found,) = lines(invoke(picture, "--json", "--policy", policy))
+    assert set(found["perceptual"]) == {"dhash"}
+    policy.write_text("decoder: in_process\nlimits: {max_pixels: 287999}\n")
+    (found,) = lines(invoke(picture, "--json", "--policy", policy))
+    assert found["unscannable"]["reason"] == "too_many_pixels"
 
 
 def test_a_missing_file_is_a_usage_error() -> None:
