@@ -1,0 +1,162 @@
+"""Writing the audit log: one writer at a time, durable before the act goes on.
+
+On a local disk a line is appended and synced under an exclusive lock; a write that fails is
+taken back. An object store has neither appending nor locks: there the object is written again
+whole, in one step, and whoever runs people's commands has to see that they do not overlap.
+
+A crash may leave the log in the middle of a line. The next writer puts that on record: the torn
+piece goes, and a line ``log.repaired`` holds it.
+"""
+
+import base64
+import fcntl
+import io
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from ingestgate.assets import storage
+from ingestgate.assets.errors import StorageError
+from ingestgate.quarantine.audit import (
+    GENESIS,
+    AuditHead,
+    AuditLine,
+    check_lines,
+    head_after,
+    log_path,
+    make_line,
+    read_log,
+)
+
+REPAIRED: Final = "log.repaired"
+
+
+class AuditWriter:
+    """Appends to a log while its lock is held; `audit_writer` makes one.
+
+    Attributes:
+        lines: Every line so far, checked.
+        repaired: Whether the log ended in the middle of a line.
+    """
+
+    def __init__(self, root: str) -> None:
+        self._path = log_path(root)
+        self.repaired = _repair_torn(self._path)
+        self.lines: list[AuditLine] = list(read_log(root))
+
+    @property
+    def head(self) -> AuditHead:
+        """The end of the log."""
+        return head_after(self.lines[-1]) if self.lines else AuditHead(0, GENESIS)
+
+    def add(
+        self, event: str, fields: Mapping[str, Any], key: Ed25519PrivateKey | None
+    ) -> AuditLine:
+        """Appends a line, durably.
+
+        Raises:
+            StorageError: It could not be written; the log is as it was, and what the line
+                announces must not be done.
+        """
+        line = make_line(self.head, _now(), event, fields, key)
+        _append(self._path, line.encoded() + b"\n")
+        self.lines.append(line)
+        return line
+
+
+@contextmanager
+def audit_writer(root: str) -> Iterator[AuditWriter]:
+    """Yields the only writer of a quarantine's log, after checking all of it.
+
+    Raises:
+        EvidenceError: The log does not hold; nothing is appended to it.
+        StorageError: It cannot be read or written.
+    """
+    with _locked(root):
+        yield AuditWriter(root)
+
+
+def append_machine(
+    root: str, event: str, fields: Mapping[str, Any], key: Ed25519PrivateKey | None = None
+) -> AuditLine:
+    """Appends a line of the program's own, signed if there is a key; raises as `audit_writer`."""
+    with audit_writer(root) as writer:
+        return writer.add(event, fields, key)
+
+
+def repair(root: str) -> bool:
+    """Takes a torn last line off a log and puts that on record; whether there was one."""
+    with audit_writer(root) as writer:
+        return writer.repaired
+
+
+@contextmanager
+def _locked(root: str) -> Iterator[None]:
+    path = log_path(root)
+    storage.make_directory(storage.parent(path), private=True)
+    if storage.is_remote(root):
+        yield
+        return
+    lock = storage.join(storage.parent(path), ".lock")
+    try:
+        handle = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise StorageError(f"{lock}: {error.strerror}; what cannot be logged is refused") from error
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)  # a line takes a moment
+        yield
+    finally:
+        os.close(handle)
+
+
+def _repair_torn(path: str) -> bool:
+    """Puts a line that holds the torn piece in its place, in one step; whether there was one."""
+    if not storage.exists(path):
+        return False
+    content = storage.read_bytes(path)
+    whole = content.rfind(b"\n") + 1
+    if whole == len(content):
+        return False
+    end = AuditHead(0, GENESIS)
+    for line in check_lines(io.BytesIO(content[:whole]), path):
+        end = head_after(line)
+    torn = {"torn": base64.b64encode(content[whole:]).decode()}
+    line = make_line(end, _now(), REPAIRED, torn, None)
+    storage.write_bytes(path, content[:whole] + line.encoded() + b"\n", private=True)
+    return True
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def _append(path: str, line: bytes) -> None:
+    if storage.is_remote(path):
+        before = storage.read_bytes(path) if storage.exists(path) else b""
+        storage.write_bytes(path, before + line, private=True)
+        return
+    if not storage.exists(path):
+        storage.write_bytes(path, b"", private=True)  # its name is durable, too
+    try:
+        handle = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW)
+    except OSError as error:
+        raise StorageError(f"{path}: {error.strerror}; what cannot be logged is refused") from error
+    try:
+        size = os.fstat(handle).st_size
+        try:
+            written = os.write(handle, line)
+            os.fsync(handle)
+            problem = "" if written == len(line) else "a part of the line could not be written"
+        except OSError as error:
+            problem = str(error.strerror)
+        if problem:
+            with suppress(OSError):
+                os.ftruncate(handle, size)
+                os.fsync(handle)
+            raise StorageError(f"{path}: {problem}; what cannot be logged is refused")
+    finally:
+        os.close(handle)
