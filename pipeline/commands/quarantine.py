@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from ingestgate.assets.errors import UsageError
-from ingestgate.pipeline.commands import quarantine_vault
+from ingestgate.pipeline.commands import quarantine_vault, reviewing
 
 _ROOT = click.option(
     "--quarantine",
@@ -29,6 +29,9 @@ for _command in (
     quarantine_vault.check,
     quarantine_vault.rewrap,
     quarantine_vault.destroy,
+    reviewing.reviewers,
+    reviewing.decide,
+    reviewing.release,
 ):
     quarantine.add_command(_command)
 

@@ -1,0 +1,152 @@
+"""``ingestgate audit``: the log of who did what to a quarantine."""
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ingestgate.assets.errors import UsageError
+
+if TYPE_CHECKING:
+    from ingestgate.quarantine.audit import AuditLine
+
+_ROOT = click.option(
+    "--quarantine",
+    "root",
+    required=True,
+    type=click.Path(),
+    metavar="DIR",
+    help="The quarantine.",
+)
+_FILE = click.Path(exists=True, dir_okay=False)
+_JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+
+
+@click.group()
+def audit() -> None:
+    """Check and read a quarantine's audit log, and keep its end elsewhere."""
+
+
+@audit.command()
+@_ROOT
+@click.option(
+    "--key", required=True, type=_FILE, metavar="FILE", help="The private key that signs it."
+)
+@click.option(
+    "--to", "path", required=True, type=click.Path(), metavar="FILE", help="Where it goes."
+)
+def checkpoint(root: str, key: str, path: str) -> None:
+    """Write a signed statement of how long the log is, and what it ends with.
+
+    Keep it where nobody who can write to the quarantine can: it is what shows that the log's end
+    was cut off, or all of it written anew.
+    """
+    from ingestgate.assets.signing_keys import read_signing_key
+    from ingestgate.quarantine.audit_checkpoints import write_checkpoint
+
+    end = write_checkpoint(root, read_signing_key(key), path)
+    click.echo(f"{end.count:,} lines, the last {end.head}")
+
+
+@audit.command()
+@_ROOT
+@click.option(
+    "--checkpoint", "path", type=_FILE, metavar="FILE", help="A checkpoint that was kept."
+)
+@click.option(
+    "--key", metavar="ed25519:...", help="Public line of the key that signed the checkpoint."
+)
+@_JSON
+@click.pass_context
+def verify(ctx: click.Context, root: str, path: str | None, key: str | None, as_json: bool) -> None:
+    """Check that no line was edited, dropped, reordered or put in; ends with 5 and names it.
+
+    Also that everybody who signed was known then and had the role for it. That the log's end is
+    still there, only a checkpoint can tell.
+
+    \b
+    Example:
+      ingestgate audit verify --quarantine vault --checkpoint kept/audit.json \\
+        --key ed25519:...
+    """  # noqa: D301 - \b is click's own
+    from ingestgate.assets.signing_keys import parse_public_line
+    from ingestgate.quarantine.audit import head, require_head
+    from ingestgate.quarantine.audit_checkpoints import read_checkpoint
+    from ingestgate.quarantine.decisions import decisions
+
+    ctx.find_root().obj = "json" if as_json else None
+    if (path is None) != (key is None):
+        raise UsageError("a --checkpoint needs the --key that signed it, and the other way round")
+    if path is not None and key is not None:
+        try:
+            public = parse_public_line(key)
+        except ValueError as error:
+            raise UsageError(f"--key: {error}") from None
+        end = require_head(root, read_checkpoint(path, public), path)
+    else:
+        end = head(root)
+    decisions(root)
+    if as_json:
+        said = {"sound": True, "count": end.count, "head": end.head, "checkpoint": path}
+        click.echo(json.dumps(said))
+        return
+    click.echo(f"{end.count:,} lines hold, the last {end.head}")
+    if path is None:
+        click.echo("not checked: whether lines are missing at the end; give a --checkpoint")
+
+
+@audit.command()
+@_ROOT
+def repair(root: str) -> None:
+    """Take a torn last line, which a crash left, off the log; it stays on record in the next.
+
+    Whatever writes to the log next does the same.
+    """
+    from ingestgate.quarantine.audit_writing import repair as repair_log
+
+    click.echo("a torn line was put on record" if repair_log(root) else "nothing to repair")
+
+
+@audit.command()
+@_ROOT
+@click.option("--event", help="Only these events, or those that start so: asset.decided, asset.")
+@click.option("--asset", help="Only what names this asset (the start of its id will do).")
+@click.option("--who", help="Only what this person did.")
+@_JSON
+@click.pass_context
+def show(
+    ctx: click.Context,
+    root: str,
+    event: str | None,
+    asset: str | None,
+    who: str | None,
+    as_json: bool,
+) -> None:
+    """Print the log, checked. As confidential as the manifest: reasons are what people wrote."""
+    from ingestgate.quarantine.audit import read_log
+    from ingestgate.quarantine.reviewers import Registry
+
+    ctx.find_root().obj = "json" if as_json else None
+    known = Registry()
+    for line in read_log(root):
+        known.apply(line)
+        name = known.names[-1]
+        if event and not line.event.startswith(event):
+            continue
+        if asset and not any(each.startswith(asset) for each in _assets(line)):
+            continue
+        if who and name != who:
+            continue
+        if as_json:
+            said = {"number": line.number, "time": line.time, "event": line.event, "who": name}
+            click.echo(json.dumps({**said, "key": line.key, "fields": dict(line.fields)}))
+        else:
+            fields = json.dumps(dict(line.fields))  # ASCII: no control character reaches a terminal
+            click.echo(f"{line.number} {line.time} {line.event} {name or '-'} {fields}")
+
+
+def _assets(line: "AuditLine") -> list[str]:
+    found: list[Any] = [line.fields.get("asset")]
+    several = line.fields.get("assets")
+    found += several if isinstance(several, list) else []
+    return [each for each in found if isinstance(each, str)]

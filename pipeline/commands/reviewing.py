@@ -1,0 +1,154 @@
+"""``ingestgate quarantine reviewers``, ``decide``, ``release``: what people do, by their keys."""
+
+import json
+from collections.abc import Sequence
+
+import click
+
+from ingestgate.assets.errors import UsageError
+
+_ROOT = click.option(
+    "--quarantine",
+    "root",
+    required=True,
+    type=click.Path(),
+    metavar="DIR",
+    help="The quarantine of the run.",
+)
+_KEY = click.option(
+    "--key",
+    required=True,
+    type=click.Path(exists=True, dir_okay=False),
+    metavar="FILE",
+    help="Your private signing key; who you are follows from it.",
+)
+_JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+_ROLES = ("viewer", "reviewer", "approver", "administrator")
+
+
+@click.group()
+def reviewers() -> None:
+    """Who may do what here. Each change is a line of the audit log, signed by an administrator."""
+
+
+@reviewers.command()
+@_ROOT
+@_KEY
+@click.option("--name", required=True, help="The person's name, theirs alone.")
+@click.option(
+    "--public",
+    "line",
+    required=True,
+    metavar="ed25519:...",
+    help="Their public line, as 'ingestgate keys signing' prints it.",
+)
+@click.option("--role", required=True, type=click.Choice(_ROLES), help="What they may do.")
+def add(root: str, key: str, name: str, line: str, role: str) -> None:
+    """Add a person. The first is an administrator, who adds themself with their own key.
+
+    A viewer sees and opens; a reviewer also decides and asks for release; an approver also
+    approves what somebody else asked for; an administrator also adds and removes people.
+    """
+    from ingestgate.assets.signing_keys import read_signing_key
+    from ingestgate.quarantine.reviewers import Role, add_reviewer
+
+    added = add_reviewer(root, name, line, Role[role.upper()], read_signing_key(key))
+    click.echo(f"{added.name}: {role}")
+
+
+@reviewers.command()
+@_ROOT
+@_KEY
+@click.option("--name", required=True, help="Whom.")
+def remove(root: str, key: str, name: str) -> None:
+    """Remove a person. What they signed stays; their key is good for nothing from now on."""
+    from ingestgate.assets.signing_keys import read_signing_key
+    from ingestgate.quarantine.reviewers import remove_reviewer
+
+    remove_reviewer(root, name, read_signing_key(key))
+    click.echo(f"{name}: removed")
+
+
+@reviewers.command(name="list")
+@_ROOT
+@_JSON
+@click.pass_context
+def list_(ctx: click.Context, root: str, as_json: bool) -> None:
+    """List the people, with their roles and public lines."""
+    from ingestgate.quarantine.reviewers import registry
+
+    ctx.find_root().obj = "json" if as_json else None
+    for person in registry(root).people:
+        role = person.role.name.lower()
+        if as_json:
+            click.echo(json.dumps({"name": person.name, "role": role, "key": person.key}))
+        else:
+            click.echo(f"{person.name}  {role}  {person.key}")
+
+
+@click.command()
+@_ROOT
+@_KEY
+@click.option(
+    "--decision",
+    required=True,
+    type=click.Choice(("confirmed", "false_positive", "escalate")),
+    help="What you make of them.",
+)
+@click.option("--reason", required=True, metavar="TEXT", help="Why; stays on record.")
+@click.argument("assets", nargs=-1, required=True)
+def decide(root: str, key: str, decision: str, reason: str, assets: Sequence[str]) -> None:
+    """Put on record what you make of assets (the starts of their ids will do).
+
+    A later decision replaces an earlier one; the log keeps both.
+
+    \b
+    Example:
+      ingestgate quarantine decide --quarantine vault --key rob.pem \\
+        --decision false_positive --reason 'a beach' 75fa4bfe
+    """  # noqa: D301 - \b is click's own
+    from ingestgate.assets.signing_keys import read_signing_key
+    from ingestgate.quarantine.decisions import Decision, whole_ids
+    from ingestgate.quarantine.decisions import decide as put_on_record
+
+    found = whole_ids(root, assets)
+    line = put_on_record(root, found, Decision(decision), reason, read_signing_key(key))
+    for asset in found:
+        click.echo(f"{asset}: {decision} (line {line.number})")
+
+
+@click.command()
+@_ROOT
+@_KEY
+@click.option("--reason", metavar="TEXT", help="Why they are to be released; stays on record.")
+@click.option("--approve", "number", type=int, metavar="N", help="Approve this request.")
+@click.argument("assets", nargs=-1)
+def release(
+    root: str, key: str, reason: str | None, number: int | None, assets: Sequence[str]
+) -> None:
+    """Release false positives. Takes two people: one asks, another approves.
+
+    It puts on record that two people call them harmless. Nothing leaves the vault, and a later
+    run seals them again.
+
+    \b
+    Example:
+      ingestgate quarantine release --quarantine vault --key rob.pem \\
+        --reason 'a beach' 75fa4bfe
+      ingestgate quarantine release --quarantine vault --key ann.pem --approve 7
+    """  # noqa: D301 - \b is click's own
+    from ingestgate.assets.signing_keys import read_signing_key
+    from ingestgate.quarantine.decisions import approve_release, request_release, whole_ids
+
+    if (number is None) == (not assets):
+        raise UsageError("name either assets to ask for, or a request to --approve")
+    private = read_signing_key(key)
+    if number is not None:
+        request = approve_release(root, number, private)
+        for asset in request.assets:
+            click.echo(f"{asset}: released")
+        return
+    if not reason:
+        raise UsageError("asking for release needs a --reason; it stays on record")
+    line = request_release(root, whole_ids(root, assets), reason, private)
+    click.echo(f"nothing is released yet; somebody else has to --approve {line.number}")

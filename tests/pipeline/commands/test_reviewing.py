@@ -1,0 +1,121 @@
+"""Reviewing and the audit log through the command line."""
+
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from ingestgate.assets.signing_keys import generate_signing_key
+from ingestgate.pipeline.cli import cli
+from ingestgate.quarantine.audit import log_path
+from tests.quarantine.test_manifest import row, write
+
+ASSET = f"{1:032x}"
+
+
+class Vault:
+    """A quarantine with two assets and two people; ann administers, rob reviews."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root / "vault"
+        self.keys = {name: str(root / f"{name}.pem") for name in ("ann", "rob")}
+        self.lines = {name: generate_signing_key(path) for name, path in self.keys.items()}
+        write(self.root, [row(1), row(2)])
+        for name, role in (("ann", "administrator"), ("rob", "reviewer")):
+            person = ("--name", name, "--public", self.lines[name], "--role", role)
+            assert self("reviewers", "add", *self.by("ann"), *person).exit_code == 0
+
+    def by(self, name: str) -> tuple[str, str]:
+        return "--key", self.keys[name]
+
+    def __call__(self, *words: str, group: str = "quarantine") -> Result:
+        cut = 2 if words[0] == "reviewers" else 1
+        where = ("--quarantine", str(self.root))
+        return CliRunner().invoke(cli, [group, *words[:cut], *where, *words[cut:]])
+
+    def audit(self, *words: str) -> Result:
+        return self(*words, group="audit")
+
+
+@pytest.fixture
+def vault(tmp_path: Path) -> Vault:
+    return Vault(tmp_path)
+
+
+def test_people_come_and_go(vault: Vault) -> None:
+    told = [json.loads(line) for line in vault("reviewers", "list", "--json").stdout.splitlines()]
+    assert [(p["name"], p["role"]) for p in told] == [("ann", "administrator"), ("rob", "reviewer")]
+    refused = vault("reviewers", "remove", *vault.by("rob"), "--name", "ann")
+    assert (refused.exit_code, "takes the role administrator" in refused.stderr) == (2, True)
+    assert vault("reviewers", "remove", *vault.by("ann"), "--name", "rob").exit_code == 0
+    assert vault("reviewers", "list").stdout == f"ann  administrator  {vault.lines['ann']}\n"
+
+
+def test_a_release_from_beginning_to_end(vault: Vault) -> None:
+    called = ("--decision", "false_positive", "--reason", "a beach", ASSET[:31])
+    refused = vault("decide", *vault.by("rob"), *called)
+    assert (refused.exit_code, "several assets" in refused.stderr) == (2, True)
+    assert vault("decide", *vault.by("rob"), *called[:-1], ASSET).exit_code == 0
+    asked = vault("release", *vault.by("rob"), "--reason", "a beach", ASSET)
+    assert asked.stdout == "nothing is released yet; somebody else has to --approve 4\n"
+    own = vault("release", *vault.by("rob"), "--approve", "4")
+    assert (own.exit_code, "takes two people" in own.stderr) == (2, True)
+    approved = vault("release", *vault.by("ann"), "--approve", "4")
+    assert approved.stdout == f"{ASSET}: released\n"
+    shown = vault.audit("show", "--event", "release.", "--json").stdout.splitlines()
+    said = [json.loads(line) for line in shown]
+    assert [(line["who"], line["event"]) for line in said] == [
+        ("rob", "release.requested"),
+        ("ann", "release.approved"),
+    ]
+    assert len(vault.audit("show", "--asset", ASSET[:31]).stdout.splitlines()) == 2
+    assert len(vault.audit("show", "--who", "ann").stdout.splitlines()) == 3
+
+
+@pytest.mark.parametrize("words", [(), (ASSET, "--approve", "4"), (ASSET,)], ids=len)
+def test_a_release_is_asked_for_or_approved(vault: Vault, words: tuple[str, ...]) -> None:
+    assert vault("release", *vault.by("rob"), *words).exit_code == 2
+
+
+def test_a_changed_log_is_named_and_ends_with_5(vault: Vault, tmp_path: Path) -> None:
+    kept = str(tmp_path / "kept.json")
+    stated = vault.audit("checkpoint", *vault.by("ann"), "--to", kept)
+    assert stated.stdout.startswith("2 lines, the last ")
+    checked = ("--checkpoint", kept, "--key", vault.lines["ann"])
+    sound = json.loads(vault.audit("verify", *checked, "--json").stdout)
+    assert (sound["sound"], sound["count"]) == (True, 2)
+    assert "not checked: whether lines are missing" in vault.audit("verify").stdout
+
+    path = Path(log_path(str(vault.root)))
+    whole = path.read_bytes()
+    path.write_bytes(whole.splitlines(keepends=True)[0])
+    assert vault.audit("verify").exit_code == 0, "only the checkpoint can tell"
+    refused = vault.audit("verify", *checked)
+    assert (refused.exit_code, ":2: missing" in refused.stderr) == (5, True)
+    path.write_bytes(whole.replace(b'"reviewer"', b'"approver"'))
+    refused = vault.audit("verify", "--json")
+    assert (refused.exit_code, json.loads(refused.stdout)["exit_code"]) == (5, 5)
+    assert ":2: not a line of the log as it was written" in refused.stderr
+    decided = vault("decide", *vault.by("rob"), "--decision", "escalate", "--reason", "x", ASSET)
+    assert decided.exit_code == 5
+    assert path.read_bytes() == whole.replace(b'"reviewer"', b'"approver"')
+
+
+def test_a_checkpoint_goes_with_its_key(vault: Vault, tmp_path: Path) -> None:
+    kept = str(tmp_path / "kept.json")
+    vault.audit("checkpoint", *vault.by("ann"), "--to", kept)
+    assert vault.audit("verify", "--checkpoint", kept).exit_code == 2
+    assert vault.audit("verify", "--checkpoint", kept, "--key", "ann").exit_code == 2
+    other = vault.audit("verify", "--checkpoint", kept, "--key", vault.lines["rob"])
+    assert (other.exit_code, "not signed with the key" in other.stderr) == (5, True)
+
+
+def test_a_torn_line_is_repaired(vault: Vault) -> None:
+    with open(log_path(str(vault.root)), "ab") as log:
+        log.write(b'{"digest":')
+    refused = vault.audit("verify")
+    assert (refused.exit_code, "ends in the middle of it" in refused.stderr) == (5, True)
+    assert vault.audit("repair").stdout == "a torn line was put on record\n"
+    assert vault.audit("repair").stdout == "nothing to repair\n"
+    assert vault.audit("verify").exit_code == 0
