@@ -31,7 +31,7 @@ from ingestgate.quarantine.destruction_receipts import (
 from ingestgate.quarantine.inventory import NamedObject, by_asset, copies, named_objects
 from ingestgate.quarantine.layout import KEYS, OBJECTS, checked, id_of, key_path
 
-#: Told of each step, before it (``destroy.begun``) and after (``destroy.done``).
+#: Told before (``destroy.requested``, ``destroy.begun``) and after (``destroy.done``).
 Note = Callable[[str, Mapping[str, Any]], None]
 
 
@@ -87,7 +87,13 @@ def _affected(objects: Mapping[str, NamedObject], assets: Sequence[str]) -> Affe
 
 
 def request(
-    root: str, assets: Sequence[str], reason: str, person: Person, *, others_too: bool = False
+    root: str,
+    assets: Sequence[str],
+    reason: str,
+    person: Person,
+    note: Note,
+    *,
+    others_too: bool = False,
 ) -> DestructionOrder:
     """Asks for destruction: writes an order, signed by one person, and destroys nothing.
 
@@ -96,6 +102,7 @@ def request(
         assets: Whole asset ids.
         reason: Why; stays on record.
         person: Who asks.
+        note: Told before the order is written; what it cannot log, it refuses by raising.
         others_too: Confirms that assets in the same sealed samples fall as well.
 
     Raises:
@@ -117,6 +124,15 @@ def request(
         requested_by=person.name,
         requested_at=_now(),
         software=version("ingestgate"),
+    )
+    note(
+        "destroy.requested",
+        {
+            "order": order.id,
+            "order_sha256": order.sha256,
+            "assets": sorted({asset for each in order.samples for asset in each.assets}),
+            "reason": order.reason,
+        },
     )
     envelope = Envelope(documents.ORDER_TYPE, order.encoded()).signed(person.key)
     envelope.write(documents.order_path(root, order.id))

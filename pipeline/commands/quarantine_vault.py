@@ -1,7 +1,7 @@
 """``ingestgate quarantine open``, ``check``, ``rewrap``, ``destroy``: the vault, for people."""
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,12 +26,11 @@ _ROOT = click.option(
     help="The quarantine of the run.",
 )
 _FILE = click.Path(exists=True, dir_okay=False)
-_PEOPLE = click.option(
-    "--person",
-    "people",
-    multiple=True,
-    metavar="NAME=ed25519:...",
-    help="Who may decide, with the public line of 'ingestgate keys signing'; repeatable.",
+_KEY = click.option(
+    "--key",
+    type=_FILE,
+    metavar="FILE",
+    help="Your private signing key: the audit log says who it was. Needed once it knows people.",
 )
 _JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
@@ -53,19 +52,24 @@ _JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
     metavar="DIR",
     help="Folder that the sample's files are written to (made private).",
 )
+@_KEY
 @click.argument("asset_id")
-def open_(root: str, identity: str, to: str, asset_id: str) -> None:
+def open_(root: str, identity: str, to: str, key: str | None, asset_id: str) -> None:
     """Open the sealed sample of one asset. For people whose task it is, and no one else.
 
-    The start of the asset's id will do.
+    The start of the asset's id will do. It is on record in the audit log before anything is
+    written; what cannot be logged is refused.
     """
     from ingestgate.assets import storage
     from ingestgate.quarantine.inventory import rows_of
     from ingestgate.quarantine.opening import open_object, read_identities
 
     identities = read_identities(identity)
-    path = _last_copy(root, rows_of(root, asset_id))
-    for name, content in open_object(root, path, identities):
+    rows = rows_of(root, asset_id)
+    path = _last_copy(root, rows)
+    files = open_object(root, path, identities)
+    _log_person(root, "asset.opened", {"asset": rows[0]["asset_id"], "object": path}, key)
+    for name, content in files:
         target = str(Path(to) / name)
         storage.write_bytes(target, content, private=True)
         click.echo(target)
@@ -95,7 +99,6 @@ def _last_copy(root: str, rows: Sequence[dict[str, Any]]) -> str:
     metavar="FILE",
     help="Also open each object, and compare what is inside.",
 )
-@_PEOPLE
 @click.option(
     "--remove-unnamed",
     is_flag=True,
@@ -107,19 +110,19 @@ def check(
     ctx: click.Context,
     root: str,
     identity: str | None,
-    people: Sequence[str],
     remove_unnamed: bool,
     as_json: bool,
 ) -> None:
     """Check that the quarantine holds what its manifests say, unchanged, and no more.
 
     Every object is compared with its digest; its key file must be there. With --identity each is
-    opened as well. What was destroyed is accepted with its receipt; with --person only if both
-    people it names have signed it. Ends with 5 if anything is wrong, and names it.
+    opened as well. What was destroyed is accepted with its receipt, if both people that it names
+    have signed it and the audit log knows them. Ends with 5 if anything is wrong, and names it.
 
     A run that was killed may leave copies that no manifest names: run it to its end, then remove
     them with --remove-unnamed.
     """
+    from ingestgate.quarantine.audit_writing import append_machine
     from ingestgate.quarantine.checking import check_vault
     from ingestgate.quarantine.checking import remove_unnamed as remove
     from ingestgate.quarantine.locking import quarantine_lock
@@ -130,11 +133,13 @@ def check(
     if remove_unnamed:
         with quarantine_lock(root, alone=True):
             removed = remove(root)
+            if removed:
+                append_machine(root, "vault.unnamed_removed", {"files": removed})
     with _progress("check", quiet=as_json) as progress:
         found = check_vault(
             root,
             opener=opener(read_identities(identity)) if identity else None,
-            trusted=_public_keys(people) if people else None,
+            trusted=_everybody(root),
             progress=progress,
         )
     if as_json:
@@ -180,6 +185,7 @@ def _show_check(found: "VaultCheck", removed: Sequence[str], *, opened: bool) ->
     metavar="ID...",
     help="Only the samples of these assets.  [default: all]",
 )
+@_KEY
 @_JSON
 @click.pass_context
 def rewrap(
@@ -188,6 +194,7 @@ def rewrap(
     identity: str,
     recipients: Sequence[str],
     assets: Sequence[str],
+    key: str | None,
     as_json: bool,
 ) -> None:
     """Change who can open the quarantine: seal its keys to other recipients.
@@ -195,8 +202,8 @@ def rewrap(
     Only the small key files are sealed anew; no object is touched. Interrupted, the same command
     takes it up. Who loses access keeps what they have copied before. recipients.json then says
     whom the quarantine is sealed to, and a run refuses recipients that lost access: change its
-    --recipient. What the identity does not open stays as it was, is named, and the command ends
-    with 1; if it opens nothing, nothing is changed.
+    --recipient. The audit log has it before and after. What the identity does not open stays as it
+    was, is named, and the command ends with 1; if it opens nothing, nothing is changed.
 
     \b
     Example:
@@ -215,8 +222,12 @@ def rewrap(
     samples = frozenset(
         id_of(row["sealed_object"]) for asset in assets for row in rows_of(root, asset)
     )
+    about = {"recipients": list(to), "samples": sorted(samples) or "all"}
     with quarantine_lock(root, alone=True), _progress("rewrap", quiet=as_json) as progress:
+        _log_person(root, "vault.rewrap_begun", about, key)
         done = rewrap_keys(root, identities, to, samples=samples or None, progress=progress)
+        counts = {"keys": done.done, "unopened": len(done.unopened)}
+        _log_person(root, "vault.rewrap_done", {**about, **counts}, key)
     if as_json:
         unopened = [path for path, _ in done.unopened]
         click.echo(
@@ -231,8 +242,6 @@ def rewrap(
 
 @click.command()
 @_ROOT
-@_PEOPLE
-@click.option("--as", "name", required=True, metavar="NAME", help="Who you are.")
 @click.option("--key", required=True, type=_FILE, metavar="FILE", help="Your private signing key.")
 @click.option("--reason", metavar="TEXT", help="Why; stays on record, with your name.")
 @click.option("--approve", metavar="ORDER", help="Approve this order, and carry it out.")
@@ -247,6 +256,9 @@ def rewrap(
 def destroy(ctx: click.Context, /, **options: Any) -> None:
     """Destroy sealed samples for good. Takes two people: one asks, another approves.
 
+    Who they are says the audit log, which knows people by their keys (see: ingestgate quarantine
+    reviewers). A reviewer can ask; it takes an approver to approve.
+
     Asking (with --reason) destroys nothing: it writes a signed order, and prints its id. Approving
     (with --approve) overwrites and deletes the key files of every copy of the samples, in every
     judging, then deletes the objects, and leaves a receipt signed by who approved. Interrupted,
@@ -257,30 +269,38 @@ def destroy(ctx: click.Context, /, **options: Any) -> None:
 
     \b
     Example:
-      ingestgate quarantine destroy --quarantine vault --as alice --key alice.pem \\
-        --person alice=ed25519:... --person bob=ed25519:... --reason 'as asked on ...' 75fa4bfe
-      ingestgate quarantine destroy --quarantine vault --as bob --key bob.pem \\
-        --person alice=ed25519:... --person bob=ed25519:... --approve 3f9c20d1a7e4b856
+      ingestgate quarantine destroy --quarantine vault --key alice.pem \\
+        --reason 'as asked on ...' 75fa4bfe
+      ingestgate quarantine destroy --quarantine vault --key bob.pem --approve 3f9c20d1a7e4b856
     """  # noqa: D301 - \b is click's own
     from ingestgate.assets.signing_keys import read_signing_key
+    from ingestgate.quarantine.audit_writing import audit_writer
     from ingestgate.quarantine.destroying import Person, approve, request
     from ingestgate.quarantine.destruction_receipts import FOLDER
     from ingestgate.quarantine.inventory import rows_of
     from ingestgate.quarantine.locking import quarantine_lock
+    from ingestgate.quarantine.reviewers import Role, act, registry
 
     as_json, root = options["as_json"], options["root"]
     ctx.find_root().obj = "json" if as_json else None
     if bool(options["approve"]) == bool(options["assets"]):
         raise UsageError("name either assets to ask for, or an order to --approve")
-    person = Person(options["name"], read_signing_key(options["key"]))
-    trusted = _public_keys(options["people"])
+    key = read_signing_key(options["key"])
+    known = registry(root)
+    role = Role.APPROVER if options["approve"] else Role.REVIEWER
+    person = Person(known.holder(key, role).name, key)
+
+    def note(event: str, fields: Mapping[str, Any]) -> None:
+        with audit_writer(root) as writer:
+            act(writer, event, fields, key)
+
     with quarantine_lock(root, alone=True):
         if not options["approve"]:
             assets = [rows_of(root, asset)[0]["asset_id"] for asset in options["assets"]]
             if not options["reason"]:
                 raise UsageError("destruction needs a --reason; it stays on record")
             order = request(
-                *(root, assets, options["reason"], person), others_too=options["others_too"]
+                *(root, assets, options["reason"], person, note), others_too=options["others_too"]
             )
             if as_json:
                 click.echo(json.dumps({"order": order.id, **order.model_dump(mode="json")}))
@@ -289,7 +309,8 @@ def destroy(ctx: click.Context, /, **options: Any) -> None:
                 click.echo(f"sample {sample.sample}: {', '.join(sample.assets)}")
             click.echo(f"nothing is destroyed yet; somebody else has to --approve {order.id}")
             return
-        receipts = approve(root, options["approve"], person, trusted, lambda _event, _fields: None)
+        trusted = known.keys(Role.REVIEWER)
+        receipts = approve(root, options["approve"], person, trusted, note)
     if as_json:
         click.echo(json.dumps({"receipts": [each.model_dump(mode="json") for each in receipts]}))
         return
@@ -300,21 +321,32 @@ def destroy(ctx: click.Context, /, **options: Any) -> None:
         )
 
 
-def _public_keys(people: Sequence[str]) -> dict[str, "Ed25519PublicKey"]:
-    from ingestgate.assets.signing_keys import parse_public_line
+def _log_person(root: str, event: str, fields: Mapping[str, Any], path: str | None) -> None:
+    """Puts on record what a person is about to do, or has done; by name once people are known."""
+    from ingestgate.assets.signing_keys import read_signing_key
+    from ingestgate.quarantine.audit_writing import append_machine
+    from ingestgate.quarantine.reviewers import Role, registry
 
-    keys = {}
-    for each in people:
-        name, equals, line = each.partition("=")
-        try:
-            if not (name and equals):
-                raise ValueError("wants NAME=ed25519:...")  # noqa: TRY301
-            if name in keys:
-                raise ValueError("is named twice")  # noqa: TRY301
-            keys[name] = parse_public_line(line)
-        except ValueError as error:
-            raise UsageError(f"--person {name}: {error}") from None
-    return keys
+    known = registry(root)
+    key = read_signing_key(path) if path else None
+    if known.people:
+        if key is None:
+            raise UsageError("the audit log knows people: name your signing key with --key")
+        known.holder(key, Role.VIEWER)
+    elif event == "asset.opened":
+        event = "vault.opened"  # that it was, though nobody can say by whom
+    append_machine(root, event, fields, key)
+
+
+def _everybody(root: str) -> "dict[str, Ed25519PublicKey] | None":
+    """Returns the keys of all whom the audit log knows or knew; None if it never knew anybody."""
+    from ingestgate.assets.signing_keys import parse_public_line
+    from ingestgate.quarantine.audit import read_log
+    from ingestgate.quarantine.reviewers import ADDED, registry
+
+    registry(root)
+    lines = [line.fields for line in read_log(root) if line.event == ADDED]
+    return {str(each["name"]): parse_public_line(str(each["key"])) for each in lines} or None
 
 
 @contextmanager

@@ -8,10 +8,12 @@ from typing import Any
 import pytest
 from click.testing import Result
 
-from ingestgate.assets.signing_keys import generate_signing_key
+from ingestgate.assets.signing_keys import generate_signing_key, read_signing_key
 from ingestgate.pipeline.lock import run_lock
+from ingestgate.quarantine.audit import read_log
 from ingestgate.quarantine.keys import generate_identity
 from ingestgate.quarantine.locking import quarantine_lock
+from ingestgate.quarantine.reviewers import Role, add_reviewer, registry, remove_reviewer
 from tests.e2e.conftest import WRITERS, Job, content, url
 
 MakeJob = Callable[..., Job]
@@ -128,30 +130,49 @@ def test_rewrap_lets_somebody_into_one_sample(gate: Job, tmp_path: Path) -> None
 
 
 @pytest.fixture
-def people(tmp_path: Path) -> dict[str, list[str]]:
-    """How each person calls the command."""
-    lines = {name: generate_signing_key(str(tmp_path / f"{name}.pem")) for name in ("alice", "bob")}
-    known = [part for name, line in lines.items() for part in ("--person", f"{name}={line}")]
-    return {name: ["--as", name, "--key", str(tmp_path / f"{name}.pem"), *known] for name in lines}
+def people(gate: Job, tmp_path: Path) -> dict[str, list[str]]:
+    """How each person calls a command: alice administers, bob approves, carol reviews."""
+    return known(gate, tmp_path)
+
+
+def known(gate: Job, tmp_path: Path) -> dict[str, list[str]]:
+    roles = {"alice": Role.ADMINISTRATOR, "bob": Role.APPROVER, "carol": Role.REVIEWER}
+    for name, role in roles.items():
+        line = generate_signing_key(str(tmp_path / f"{name}.pem"))
+        administrator = read_signing_key(str(tmp_path / "alice.pem"))
+        add_reviewer(str(gate.quarantine), name, line, role, administrator)
+    return {name: ["--key", str(tmp_path / f"{name}.pem")] for name in roles}
+
+
+def events(gate: Job) -> list[tuple[str, str]]:
+    """What the audit log says, and by whom."""
+    lines = list(read_log(str(gate.quarantine)))
+    names = registry(str(gate.quarantine)).names
+    return [(line.event, name) for line, name in zip(lines, names, strict=True)]
 
 
 def test_destroy_takes_two_people(gate: Job, tmp_path: Path, people: dict[str, list[str]]) -> None:
-    named = [*people["alice"], "--reason", "asked for", asset(gate)[:9], "--json"]
+    named = [*people["bob"], "--reason", "asked for", asset(gate)[:9], "--json"]
     order = said(quarantine(gate, "destroy", *named))
-    assert order["requested_by"] == "alice"
+    assert order["requested_by"] == "bob"
     assert [sample["assets"] for sample in order["samples"]] == [[asset(gate)]]
-    assert opens(gate, tmp_path / "opened", gate.identity).exit_code == 0
-    own = quarantine(gate, "destroy", *people["alice"], "--approve", order["order"])
+    own = quarantine(gate, "destroy", *people["bob"], "--approve", order["order"])
     assert own.exit_code == 2
     assert "takes two people" in own.stderr
-    done = quarantine(gate, "destroy", *people["bob"], "--approve", order["order"])
+    done = quarantine(gate, "destroy", *people["alice"], "--approve", order["order"])
     assert done.exit_code == 0, done.output
     (receipt,) = gate.quarantine.glob("destroyed/*.dsse.json")
     assert receipt.name in done.stdout
     refused = opens(gate, tmp_path / "again", gate.identity)
     assert refused.exit_code == 1
     assert f"see destroyed/{receipt.name}" in refused.stderr
-    found = said(quarantine(gate, "check", *people["bob"][4:], "--json"))
+    assert events(gate)[3:] == [
+        ("destroy.requested", "bob"),
+        ("destroy.begun", "alice"),
+        ("destroy.done", "alice"),
+    ]
+    remove_reviewer(str(gate.quarantine), "bob", read_signing_key(people["alice"][1]))
+    found = said(quarantine(gate, "check", "--json"))
     assert found["objects"] == {"named": 3, "sound": 2, "destroyed": 1, "opened": 0}
     assert gate.census()["exact"], "what was destroyed by receipt is accounted for"
     # Its original can leave the landing zone, too.
@@ -160,30 +181,72 @@ def test_destroy_takes_two_people(gate: Job, tmp_path: Path, people: dict[str, l
     assert gate.census()["exact"]
 
 
-def test_destroy_says_what_it_needs(gate: Job, people: dict[str, list[str]]) -> None:
+def test_destroy_says_what_it_needs(
+    gate: Job, tmp_path: Path, people: dict[str, list[str]]
+) -> None:
     for extra, problem in (
         (["--reason", "x"], "name either assets"),
         (["--approve", "0" * 16, asset(gate)], "name either assets"),
         ([asset(gate)], "needs a --reason"),
         (["--reason", "x", "zz"], "no asset"),
-        (["--person", "eve=zz", "--reason", "x", asset(gate)], "--person eve: not a public key"),
-        (["--person", "eve", "--reason", "x", asset(gate)], "wants NAME=ed25519"),
-        (["--person", people["bob"][5], "--reason", "x", asset(gate)], "named twice"),
+        (["--approve", "0" * 16], "carol is reviewer; this takes the role approver"),
     ):
-        result = quarantine(gate, "destroy", *people["alice"], *extra)
+        result = quarantine(gate, "destroy", *people["carol"], *extra)
         assert (result.exit_code, problem in result.stderr) == (2, True), (problem, result.output)
+    generate_signing_key(str(tmp_path / "eve.pem"))
+    stranger = ("--key", str(tmp_path / "eve.pem"), "--reason", "x", asset(gate))
+    assert "nobody of this quarantine has that key" in quarantine(gate, "destroy", *stranger).stderr
 
 
-def test_rows_of_one_range_fall_together(
-    job: MakeJob, tmp_path: Path, people: dict[str, list[str]]
+def test_what_cannot_be_logged_is_refused(
+    gate: Job, tmp_path: Path, people: dict[str, list[str]]
 ) -> None:
+    named = [*people["carol"], "--reason", "asked for", asset(gate), "--json"]
+    order = said(quarantine(gate, "destroy", *named))["order"]
+    log = gate.quarantine / "audit" / "log.jsonl"
+    log.write_bytes(log.read_bytes().replace(b"bob", b"rob"))
+    for command, extra in (
+        ("destroy", [*people["bob"], "--approve", order]),
+        ("open", ["--identity", gate.identity, "--to", str(tmp_path / "x"), asset(gate)]),
+        ("rewrap", ["--identity", gate.identity, "--recipient", gate.recipient]),
+    ):
+        result = quarantine(gate, command, *extra)
+        assert (result.exit_code, "it was edited" in result.stderr) == (5, True), result.output
+    assert not (tmp_path / "x").exists()
+    assert len(list((gate.quarantine / "keys").rglob("*.age"))) == 3
+
+
+def test_who_opens_and_who_rewraps_is_on_record(
+    gate: Job, tmp_path: Path, people: dict[str, list[str]]
+) -> None:
+    opening = ("open", "--identity", gate.identity, "--to", str(tmp_path / "x"), asset(gate))
+    nameless = quarantine(gate, *opening)
+    assert nameless.exit_code == 2
+    assert "name your signing key with --key" in nameless.stderr
+    assert not (tmp_path / "x").exists()
+    assert quarantine(gate, *opening, *people["carol"]).exit_code == 0
+    rewrap = ("rewrap", "--identity", gate.identity, "--recipient", gate.recipient)
+    assert quarantine(gate, *rewrap, *people["alice"]).exit_code == 0
+    assert events(gate)[3:] == [
+        ("asset.opened", "carol"),
+        ("vault.rewrap_begun", "alice"),
+        ("vault.rewrap_done", "alice"),
+    ]
+
+
+def test_where_nobody_is_known_that_it_was_opened_is_on_record(gate: Job, tmp_path: Path) -> None:
+    assert opens(gate, tmp_path / "opened", gate.identity).exit_code == 0
+    assert events(gate) == [("vault.opened", "")]
+
+
+def test_rows_of_one_range_fall_together(job: MakeJob, tmp_path: Path) -> None:
     (tmp_path / "urls").mkdir()
     lines = [json.dumps({"url": url(seed), "n": seed}) + "\n" for seed in (7, 1, 7)]
     (tmp_path / "urls" / "a.jsonl").write_text("".join(lines))
     gate = job(str(tmp_path / "urls" / "a.jsonl"))
     gate.report()
     first, second = (row["asset_id"] for row in gate.manifest())
-    named = [*people["alice"], "--reason", "asked for", first]
+    named = [*known(gate, tmp_path)["carol"], "--reason", "asked for", first]
     refused = quarantine(gate, "destroy", *named)
     assert refused.exit_code == 2
     assert "1 other assets lie in the same sealed samples" in refused.stderr

@@ -38,7 +38,7 @@ def silent(event: str, fields: Mapping[str, Any]) -> None:
 
 def destroy(root: Path, *assets: str, others_too: bool = False, note: Any = silent) -> str:
     """Asks, approves, and returns the order's id."""
-    order = request(str(root), assets, "requested by police", ALICE, others_too=others_too)
+    order = request(str(root), assets, "requested by police", ALICE, silent, others_too=others_too)
     approve(str(root), order.id, BOB, TRUSTED, note)
     return order.id
 
@@ -49,7 +49,7 @@ def test_two_people_destroy_every_copy(root: Path) -> None:
     half = root / Path(again.key_path).parent / ".x.age.0123456789ab.partial"
     half.write_bytes(b"half")
     noted: list[tuple[str, Mapping[str, Any]]] = []
-    order = request(str(root), [asset("one")], "requested by police", ALICE)
+    order = request(str(root), [asset("one")], "requested by police", ALICE, silent)
     assert len(files(root)) == 11, "asking destroys nothing"
     (receipt,) = approve(str(root), order.id, BOB, TRUSTED, lambda *each: noted.append(each))
     left = files(root)
@@ -102,7 +102,7 @@ def test_what_falls_with_it_has_to_be_confirmed(root: Path) -> None:
     first, second = asset("pair"), asset("pair", 1)
     assert affected(str(root), [first]).others == (second,)
     with pytest.raises(UsageError, match=f"1 other assets .* {second[:12]}; confirm"):
-        request(str(root), [first], "reason", ALICE)
+        request(str(root), [first], "reason", ALICE, silent)
     assert not (root / "destroyed").exists()
     destroy(root, first, others_too=True)
     assert check_vault(str(root)).destroyed == 1
@@ -111,7 +111,7 @@ def test_what_falls_with_it_has_to_be_confirmed(root: Path) -> None:
 
 def test_it_takes_two_people_and_known_keys(root: Path) -> None:
     before = files(root)
-    order = request(str(root), [asset("one")], "reason", ALICE)
+    order = request(str(root), [asset("one")], "reason", ALICE, silent)
     twice = Person("carol", ALICE.key)
     with_carol = {**TRUSTED, "carol": ALICE.key.public_key()}
     for person, trusted, problem in (
@@ -122,7 +122,7 @@ def test_it_takes_two_people_and_known_keys(root: Path) -> None:
     ):
         with pytest.raises(UsageError, match=problem):
             approve(str(root), order.id, person, trusted, silent)
-    strangers = request(str(root), [asset("one")], "reason", Person("alice", EVE.key))
+    strangers = request(str(root), [asset("one")], "reason", Person("alice", EVE.key), silent)
     with pytest.raises(EvidenceError, match="not signed by the one it names"):
         approve(str(root), strangers.id, BOB, TRUSTED, silent)
     with pytest.raises(UsageError, match="no order"):
@@ -132,13 +132,13 @@ def test_it_takes_two_people_and_known_keys(root: Path) -> None:
 
 def test_no_reason_no_asset(root: Path) -> None:
     with pytest.raises(UsageError, match="needs a reason"):
-        request(str(root), [asset("one")], " ", ALICE)
+        request(str(root), [asset("one")], " ", ALICE, silent)
     with pytest.raises(UsageError, match="no asset"):
-        request(str(root), [asset("none")], "reason", ALICE)
+        request(str(root), [asset("none")], "reason", ALICE, silent)
 
 
 def test_an_altered_order_is_refused(root: Path) -> None:
-    order = request(str(root), [asset("one")], "reason", ALICE)
+    order = request(str(root), [asset("one")], "reason", ALICE, silent)
     path = Path(order_path(str(root), order.id))
     fields = json.loads(path.read_text())
     payload = base64.b64decode(fields["payload"]).replace(b'"reason"', b'"because"', 2)
@@ -148,7 +148,7 @@ def test_an_altered_order_is_refused(root: Path) -> None:
 
 
 def test_an_order_that_says_less_than_falls_is_refused(root: Path) -> None:
-    order = request(str(root), [asset("one")], "reason", ALICE)
+    order = request(str(root), [asset("one")], "reason", ALICE, silent)
     (manifest,) = (root / "manifest").glob("*.jsonl")
     lines = manifest.read_text().split("\n")
     more = lines[0].replace(asset("one"), "e" * 32)
@@ -196,7 +196,7 @@ def test_killed_at_any_step_approving_again_completes_it(
         root = tmp_path / f"vault-{point}"
         sealed = fill(root, [READER.recipient], *SAMPLES)
         unnamed = seal(Vault(str(root), [READER.recipient]), PAIR)
-        order = request(str(root), [asset("pair")], "reason", ALICE, others_too=True)
+        order = request(str(root), [asset("pair")], "reason", ALICE, silent, others_too=True)
         calls = 0
 
         def step(*arguments: Any, _point: int = point, **more: Any) -> Any:
