@@ -107,8 +107,12 @@ class Envelope:
             if any(_verifies(key, one.sig, signed) for one in self.signatures)
         )
 
-    def write(self, path: str) -> None:
+    def write(self, path: str, *, private: bool = True) -> None:
         """Writes the envelope, a function of its fields alone.
+
+        Args:
+            path: The file.
+            private: Whether it and folders made for it are for their owner only.
 
         Raises:
             StorageError: It cannot be written.
@@ -121,7 +125,7 @@ class Envelope:
                 for one in self.signatures
             ],
         }
-        storage.write_bytes(path, (json.dumps(fields, indent=1) + "\n").encode(), private=True)
+        storage.write_bytes(path, (json.dumps(fields, indent=1) + "\n").encode(), private=private)
 
 
 def _verifies(key: Ed25519PublicKey, signature: bytes, signed: bytes) -> bool:

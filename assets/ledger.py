@@ -24,7 +24,7 @@ from ingestgate.assets import storage
 from ingestgate.assets.errors import LedgerError, StorageError
 from ingestgate.assets.perceptual_view import PerceptualView
 from ingestgate.assets.shard import Shard, WorkRange
-from ingestgate.assets.verdict import Finding, Reason, Tier, Verdict
+from ingestgate.assets.verdict import Action, Finding, Reason, Tier, Verdict
 
 LEDGER_VERSION = 1
 _META_KEY = b"ingestgate.ledger"
@@ -201,7 +201,10 @@ def rows_to_table(rows: Sequence[LedgerRow], hash_bytes: Mapping[str, int]) -> p
 
 
 def tally(table: pa.Table) -> dict[str, int]:
-    """Counts a part's rows: ``verdict:*``, ``reason:*``, ``tier:*`` and ``list:*`` keys."""
+    """Counts a part's rows: ``verdict:*``, ``reason:*``, ``tier:*``, ``list:*``, ``category:*``.
+
+    Categories are those of findings that sent their asset to the quarantine.
+    """
     counts: dict[str, int] = {}
 
     def add(prefix: str, values: Iterable[Any]) -> None:
@@ -217,6 +220,8 @@ def tally(table: pa.Table) -> dict[str, int]:
     hit = table.filter(pa.compute.greater(pa.compute.list_value_length(table["findings"]), 0))
     for findings in hit.column("findings").to_pylist():
         add("list", sorted({finding["list_id"] for finding in findings}))
+        acted = (finding for finding in findings if finding["action"] != Action.OBSERVE)
+        add("category", sorted({finding["category"] for finding in acted if finding["category"]}))
     return counts
 
 

@@ -179,17 +179,17 @@ def _remote_match(pattern: str) -> list[Entry]:
     return [_remote_entry(metadata) for metadata in found]
 
 
-def _local_tree(directory: str, above: tuple[str, ...] = ()) -> Iterator[Entry]:
+def _local_tree(directory: str, partials: bool, above: tuple[str, ...] = ()) -> Iterator[Entry]:
     """Yields every file below a directory; links to directories are followed."""
     real = os.path.realpath(directory)
     if real in above:
         raise StorageError(f"{directory}: a link that leads back to a directory above it")
     with os.scandir(directory) as listing:
         for item in listing:
-            if is_partial(item.name):
+            if is_partial(item.name) and not partials:
                 continue
             if item.is_dir():
-                yield from _local_tree(item.path, (*above, real))
+                yield from _local_tree(item.path, partials, (*above, real))
             elif item.is_file():
                 yield _local_entry(item.path)
             else:
@@ -230,8 +230,12 @@ def match_directories(pattern: str) -> list[str]:
 
 
 @_explained
-def walk(directory: str) -> list[Entry]:
-    """Returns every file below a directory, sorted by path; hidden ones too, partials not.
+def walk(directory: str, *, partials: bool = False) -> list[Entry]:
+    """Returns every file below a directory, sorted by path; hidden ones too.
+
+    Args:
+        directory: Where.
+        partials: Temporary files of this module's as well.
 
     Raises:
         StorageError: The directory cannot be listed whole; locally also if it does not exist
@@ -241,8 +245,8 @@ def walk(directory: str) -> list[Entry]:
         filesystem = _filesystems().get_filesystem(directory)
         entries = [_remote_entry(metadata) for metadata in _remote_tree(filesystem, directory)]
         below = len(directory.rstrip("/"))
-        return sorted(entry for entry in entries if not is_partial(entry.path[below:]))
-    return sorted(_local_tree(directory))
+        return sorted(e for e in entries if partials or not is_partial(e.path[below:]))
+    return sorted(_local_tree(directory, partials))
 
 
 @_explained

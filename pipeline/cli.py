@@ -13,6 +13,7 @@ from ingestgate import __version__
 from ingestgate.assets.errors import GateError
 from ingestgate.pipeline.commands.benchmark import benchmark
 from ingestgate.pipeline.commands.census import census
+from ingestgate.pipeline.commands.certify import certify
 from ingestgate.pipeline.commands.demo import demo
 from ingestgate.pipeline.commands.fingerprint import fingerprint
 from ingestgate.pipeline.commands.keys import keys
@@ -21,6 +22,7 @@ from ingestgate.pipeline.commands.lists import lists
 from ingestgate.pipeline.commands.purge import purge
 from ingestgate.pipeline.commands.quarantine import quarantine
 from ingestgate.pipeline.commands.run import run
+from ingestgate.pipeline.commands.verify import verify
 from ingestgate.pipeline.exit_codes import ExitCode, exit_code
 
 
@@ -75,7 +77,10 @@ def cli(verbose: bool) -> None:
     logging.getLogger("ingestgate").setLevel(logging.INFO if verbose else logging.WARNING)
 
 
-for _command in (demo, run, ledger, census, purge, lists, quarantine, keys, fingerprint, benchmark):
+for _command in (
+    *(demo, run, certify, verify, ledger, census, purge),
+    *(lists, quarantine, keys, fingerprint, benchmark),
+):
     cli.add_command(_command)
 
 

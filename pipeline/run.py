@@ -10,13 +10,19 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from typing import Any
 
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
 from ingestgate.assets import ledger, storage
+from ingestgate.assets.containers.discovery import shown
 from ingestgate.assets.errors import GateError, UsageError
 from ingestgate.assets.purges import refuse_unfinished
 from ingestgate.assets.receipts import read_failures
+from ingestgate.assets.signing_keys import read_signing_key
 from ingestgate.blocklists.listset import ListSet
 from ingestgate.blocklists.remembered import check_remembered, remember
 from ingestgate.pipeline import summary
+from ingestgate.pipeline.certifying import CertifyRequest, certify
+from ingestgate.pipeline.contexts import record_context
 from ingestgate.pipeline.exit_codes import ExitCode, exit_code
 from ingestgate.pipeline.lock import run_lock
 from ingestgate.pipeline.plan import Plan, make_plan
@@ -44,6 +50,8 @@ class RunRequest:
         resume: Keep what an earlier run has finished.
         dry_run: Judge and report only.
         list_state: File that remembers which lists were seen, or None.
+        certificate_keys: Files of private keys that sign the certificate. Paths only: a key is
+            read here, in the driver, and goes into no setting that workers get.
         beam_options: Arguments for Beam.
     """
 
@@ -59,6 +67,7 @@ class RunRequest:
     resume: bool = True
     dry_run: bool = False
     list_state: str | None = None
+    certificate_keys: Sequence[str] = ()
     beam_options: Sequence[str] = ()
 
 
@@ -86,6 +95,9 @@ def run(request: RunRequest, display: ProgressDisplay) -> dict[str, Any]:
     if request.list_state is not None:
         check_remembered(request.list_state, lists.infos, policy.trust.max_change)
     recipients = read_recipients(request.recipients) if _seals(request) else ()
+    keys = [read_signing_key(path) for path in request.certificate_keys]
+    if keys and request.dry_run:
+        raise UsageError("a dry run admits nothing that could be certified; leave one of them out")
     settings = _settings(request, policy, lists, recipients)
     refuse_unfinished(settings.evidence)
     plan = make_plan(request.inputs, request.format, settings, resume=request.resume)
@@ -93,9 +105,12 @@ def run(request: RunRequest, display: ProgressDisplay) -> dict[str, Any]:
     if request.list_state is not None:
         remember(request.list_state, lists.infos)
     with run_lock(settings.evidence), tempfile.TemporaryDirectory(prefix="ingestgate-") as notes:
+        record_context(settings, lists, isolation)
         error = _do(request, replace(settings, progress=notes), plan, display)
         seconds = time.monotonic() - started
         report = _report(settings, plan, lists, error, isolation, started_at, seconds)
+        if keys and error is None:
+            report |= _certify(settings, keys)
         summary.write_report(settings.evidence, report)
     return report
 
@@ -106,6 +121,24 @@ def _show_that_it_catches(settings: RunSettings, request: RunRequest) -> dict[st
     if request.workers > 1:
         release_judge()  # it is the workers' processes that judge
     return isolation
+
+
+def _certify(settings: RunSettings, keys: Sequence[Ed25519PrivateKey]) -> dict[str, Any]:
+    """Certifies what a run that ended well has admitted; returns what the report says of it."""
+    request = CertifyRequest(
+        output=settings.output,
+        evidence=settings.evidence,
+        quarantine=settings.quarantine,
+        context=settings.context,
+        lists_digest=settings.lists_digest,
+        dataset=shown(settings.dataset),
+        rehash=False,  # the digests were taken of what was written; who verifies takes them again
+    )
+    try:
+        done = certify(request, keys, datetime.now(UTC))
+    except GateError as error:
+        return {"status": "failed", "exit_code": int(exit_code(error)), "error": str(error)}
+    return {"certificate": {"path": done.path, "digest": done.digest}}
 
 
 def _seals(request: RunRequest) -> bool:
@@ -209,6 +242,7 @@ def _report(
     done = summary.tallies(plan.todo, settings)
     fresh = sum(done.values(), Counter())
     total = sum(summary.tallies(plan.finished, settings).values(), fresh)
+    unreported = sum(summary.unreported(plan.finished, settings).values(), fresh)
     failed = read_failures(settings.evidence)
     judged = sum(summary.counts(fresh).values())
     code = ExitCode.DONE if error is None else exit_code(error)
@@ -225,6 +259,14 @@ def _report(
         "tiers": summary.group(total, "tier"),
         "lists": summary.describe_lists(lists, summary.group(total, "list")),
         "lists_digest": settings.lists_digest,
+        "since_last_report": {
+            "counts": summary.counts(unreported),
+            "reasons": summary.group(unreported, "reason"),
+            "tiers": summary.group(unreported, "tier"),
+            "lists": summary.group(unreported, "list"),
+            "categories": summary.group(unreported, "category"),
+        },
+        "certificate": None,
         "superseded_lists": [info.name for info in lists.superseded],
         "throughput": {
             "seconds": round(seconds, 3),

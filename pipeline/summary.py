@@ -4,10 +4,12 @@
 listed URL or anything of an asset.
 """
 
+import hashlib
 import json
 import platform
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime
 from importlib.metadata import version
 from typing import Any
 
@@ -23,6 +25,7 @@ from ingestgate.blocklists.listset import ListSet
 from ingestgate.transforms.settings import RunSettings, policy_digest
 
 REPORT_VERSION = 1
+_STAMP = len("20260101T000000Z")
 
 
 def tallies(shards: Sequence[Shard], settings: RunSettings) -> dict[str, Counter[str]]:
@@ -39,6 +42,34 @@ def tallies(shards: Sequence[Shard], settings: RunSettings) -> dict[str, Counter
         }
     done = finished_receipts(settings.evidence, settings.output, shards, settings.context)
     return {name: Counter(receipt.tallies) for name, receipt in done.items()}
+
+
+def unreported(shards: Sequence[Shard], settings: RunSettings) -> dict[str, Counter[str]]:
+    """Returns the tallies of finished shards that no earlier report has counted.
+
+    Those that a run committed which was killed before it could write its report. Added to what
+    this run did, they make reports that can be added up.
+    """
+    if settings.dry_run:
+        return {}
+    last = max((name[:_STAMP] for name in _history(settings.evidence)), default="")
+    done = finished_receipts(settings.evidence, settings.output, shards, settings.context)
+    return {
+        name: Counter(receipt.tallies)
+        for name, receipt in done.items()
+        if _stamp(receipt.committed_at) > last
+    }
+
+
+def _history(evidence: str) -> list[str]:
+    folder = storage.join(evidence, "reports")
+    entries = storage.walk(folder) if storage.match_directories(folder) else []
+    return [storage.basename(entry.path) for entry in entries]
+
+
+def _stamp(time: str) -> str:
+    """Returns a UTC time as file names have it; in their order."""
+    return datetime.fromisoformat(time).astimezone(UTC).strftime("%Y%m%dT%H%M%SZ")
 
 
 def _headers(shard: Shard, settings: RunSettings) -> Iterator[ledger.PartHeader]:
@@ -120,11 +151,15 @@ def describe_policy(settings: RunSettings) -> dict[str, Any]:
 
 
 def write_report(evidence: str, report: Mapping[str, Any]) -> None:
-    """Writes ``report.json`` and ``report.html`` into the evidence folder."""
-    encoded = json.dumps(report, indent=1, ensure_ascii=False) + "\n"
-    storage.write_bytes(
-        storage.join(evidence, "report.json"), encoded.encode("utf-8", "replace"), private=True
-    )
+    """Writes ``report.json`` and ``report.html`` into the evidence folder.
+
+    A copy of the former stays in ``reports/``, so that reports can be added up. It comes first:
+    a run that is killed between the two is in the history, and counted once.
+    """
+    encoded = (json.dumps(report, indent=1, ensure_ascii=False) + "\n").encode("utf-8", "replace")
+    name = f"{_stamp(report['ended_at'])}-{hashlib.sha256(encoded).hexdigest()[:8]}.json"
+    storage.write_bytes(storage.join(evidence, "reports", name), encoded, private=True)
+    storage.write_bytes(storage.join(evidence, "report.json"), encoded, private=True)
     environment = Environment(
         loader=PackageLoader("ingestgate.pipeline", "templates"),
         autoescape=True,

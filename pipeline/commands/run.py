@@ -95,6 +95,13 @@ _FOLDER = click.Path(path_type=str)
     default=True,
     help="Keep what an earlier run finished under the same policy and lists.  [default: resume]",
 )
+@several(
+    "--certificate-key",
+    "certificate_keys",
+    metavar="FILE",
+    help="Private key to sign a certificate of the output with, if the run ends well "
+    "(see: ingestgate certify). Only the driver reads it.",
+)
 @click.option("--exit-on-match", is_flag=True, help="End with code 10 if anything was quarantined.")
 @click.option(
     "--json",
@@ -169,6 +176,8 @@ def show(report: dict[str, Any]) -> None:
         left = ", ".join(report["input"]["left_behind"])
         console.print(f"part of no shard, not let through: {left}", markup=False)
     console.print(f"report: {report['paths']['evidence']}/report.html", markup=False)
+    if report["certificate"]:
+        console.print(f"certificate: {report['certificate']['path']}", markup=False)
     if report["error"]:
         Console(stderr=True, highlight=False).print(f"ingestgate: {report['error']}", markup=False)
 

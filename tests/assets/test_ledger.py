@@ -160,6 +160,7 @@ def test_tally_counts_verdicts_reasons_tiers_and_lists() -> None:
         "tier:near": 1,
         "list:p": 1,
         "list:q": 1,
+        "category:A1": 1,
     }
 
 

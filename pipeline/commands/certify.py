@@ -1,0 +1,106 @@
+"""``ingestgate certify``: states what was let through, by which rules, and signs it."""
+
+import json
+from typing import Any
+
+import click
+
+from ingestgate.pipeline.commands.values import SeveralValuesCommand, several
+
+_FOLDER = click.Path(path_type=str)
+
+
+@click.command(cls=SeveralValuesCommand)
+@click.option("--output", required=True, type=_FOLDER, metavar="DIR", help="The run's output.")
+@click.option("--evidence", required=True, type=_FOLDER, metavar="DIR", help="Its evidence.")
+@click.option(
+    "--quarantine",
+    type=_FOLDER,
+    metavar="DIR",
+    help="Its quarantine, so that the certificate names its manifests and audit log as well.",
+)
+@click.option(
+    "--lists",
+    required=True,
+    type=_FOLDER,
+    metavar="DIR",
+    help="The lists in force; everything has to have been judged, or rescanned, with them.",
+)
+@click.option(
+    "--policy",
+    "policy_file",
+    type=click.Path(exists=True, dir_okay=False),
+    metavar="FILE",
+    help="The run's policy.",
+)
+@several(
+    "--key",
+    "key_files",
+    required=True,
+    metavar="FILE",
+    help="Private key to sign with (see: ingestgate keys signing); several sign at once.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON; no progress.")
+@click.pass_context
+def certify(ctx: click.Context, /, **options: Any) -> None:
+    """Sign a certificate of what a run admitted, once the output has been compared with it.
+
+    Every admitted file is hashed and compared with the receipts. The certificate goes to
+    OUTPUT/_ingestgate/certificate.dsse.json, a copy into the evidence. One that is there and
+    says the same gains a signature: so several people sign one after another. Ends with 5 if
+    output and evidence do not agree.
+
+    \b
+    Example:
+      ingestgate certify --output admitted --evidence evidence --quarantine vault \\
+        --lists lists --key certificate-key.pem
+    """  # noqa: D301 - \b is click's own
+    from datetime import UTC, datetime
+
+    from ingestgate.assets import storage
+    from ingestgate.assets.signing_keys import read_signing_key
+    from ingestgate.blocklists.listset import ListSet
+    from ingestgate.pipeline.certifying import CertifyRequest
+    from ingestgate.pipeline.certifying import certify as make
+    from ingestgate.pipeline.lock import run_lock
+    from ingestgate.pipeline.policy_file import load_policy
+    from ingestgate.transforms.policy import Policy
+    from ingestgate.transforms.settings import context_digest
+
+    as_json = options["as_json"]
+    ctx.find_root().obj = "json" if as_json else None
+    file = options["policy_file"]
+    policy = load_policy(file, Policy) if file else Policy()
+    now = datetime.now(UTC)
+    lists = ListSet.open(
+        options["lists"],
+        now=now,
+        overrides=policy.list_overrides(),
+        trust=policy.trust.opened(),
+    )
+    keys = [read_signing_key(path) for path in options["key_files"]]
+    quarantine = options["quarantine"]
+    request = CertifyRequest(
+        output=storage.absolute(options["output"]),
+        evidence=storage.absolute(options["evidence"]),
+        quarantine=None if quarantine is None else storage.absolute(quarantine),
+        context=context_digest(policy, lists.digest),
+        lists_digest=lists.digest,
+    )
+    with run_lock(request.evidence):
+        done = make(request, keys, now)
+    if as_json:
+        said = {
+            "certificate": done.path,
+            "digest": done.digest,
+            "signatures": done.signatures,
+            "subjects": len(done.certificate.subject),
+            "lists": done.certificate.lists(),
+            "supersedes": done.certificate.predicate.supersedes,
+        }
+        click.echo(json.dumps(said))
+        return
+    click.echo(
+        f"{done.path}: {'signed as well' if done.added else 'signed'}, {done.signatures} "
+        f"signatures, {len(done.certificate.subject)} subjects"
+    )

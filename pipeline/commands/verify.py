@@ -1,0 +1,145 @@
+"""``ingestgate verify``: is a folder what was certified. What a training job runs first."""
+
+import json
+import sys
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ingestgate.assets.errors import UsageError
+from ingestgate.pipeline.commands.values import SeveralValuesCommand, several
+from ingestgate.pipeline.exit_codes import ExitCode
+
+if TYPE_CHECKING:
+    from ingestgate.pipeline.dataset_verifying import Verification
+
+_FILE = click.Path(exists=True, dir_okay=False)
+
+
+@click.command(cls=SeveralValuesCommand)
+@click.argument("directory", type=click.Path(path_type=str), metavar="DIR")
+@several(
+    "--key",
+    "lines",
+    metavar="FILE|ed25519:...",
+    help="Public key of a signer, or a file of them, one a line.",
+)
+@click.option(
+    "--threshold", type=click.IntRange(min=1), help="How many of the keys have to have signed.  [1]"
+)
+@click.option(
+    "--max-age", type=click.FloatRange(min=0), metavar="DAYS", help="Oldest the certificate may be."
+)
+@several(
+    "--require-list",
+    "lists",
+    metavar="ID>=VERSION",
+    help="Version of a list that every file has to have been held against.",
+)
+@click.option(
+    "--policy",
+    "policy_file",
+    type=_FILE,
+    metavar="FILE",
+    help="These demands in YAML: keys, threshold, max_age_days, lists.",
+)
+@several(
+    "--recalls",
+    metavar="PATH",
+    help="Further recall notices or newer certificates: files, or folders of them.",
+)
+@click.option(
+    "--evidence",
+    type=click.Path(),
+    metavar="DIR",
+    help="For operators: compare ledger and receipts as well.",
+)
+@click.option(
+    "--quarantine",
+    type=click.Path(),
+    metavar="DIR",
+    help="For operators, with --evidence: compare the manifests as well.",
+)
+@click.option("--threads", type=click.IntRange(min=1), help="Files hashed at a time.  [one a core]")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON; no progress.")
+@click.pass_context
+def verify(ctx: click.Context, /, **options: Any) -> None:
+    """Verify a dataset before it is trained on.
+
+    Reads DIR/_ingestgate/certificate.dsse.json and hashes every file. Ends with 5, and names
+    the file and why, if one is missing, extra, changed or recalled; if too few of the keys have
+    signed; if the certificate is too old, superseded, or of lists too old. Otherwise with 0.
+    Needs the folder and the public keys only.
+
+    \b
+    Example:
+      ingestgate verify admitted --key certificate-key.pub \\
+        --max-age 30 --require-list 'partner-a>=7' && python train.py
+    """  # noqa: D301 - \b is click's own
+    from datetime import UTC, datetime
+
+    from ingestgate.pipeline.dataset_verifying import verify as verify_dataset
+    from ingestgate.pipeline.dataset_verifying import verify_evidence
+    from ingestgate.pipeline.verify_policy import demands
+
+    as_json = options["as_json"]
+    ctx.find_root().obj = "json" if as_json else None
+    if options["quarantine"] and not options["evidence"]:
+        raise UsageError("--quarantine goes with --evidence")
+    found = verify_dataset(
+        options["directory"],
+        demands(
+            options["policy_file"],
+            lines=options["lines"],
+            threshold=options["threshold"],
+            max_age_days=options["max_age"],
+            lists=options["lists"],
+            recalls=options["recalls"],
+        ),
+        datetime.now(UTC),
+        threads=options["threads"] or 0,
+        show=None if as_json else _Progress(),
+    )
+    if options["evidence"]:
+        verify_evidence(found, options["evidence"], options["quarantine"])
+    if as_json:
+        click.echo(json.dumps(found.as_dict()))
+    else:
+        _show(found)
+    ctx.exit(int(ExitCode.DONE if found.verified else ExitCode.EVIDENCE_REFUSED))
+
+
+def _show(found: "Verification") -> None:
+    for problem in found.problems:
+        click.echo(f"ingestgate: {problem}", err=True)
+    if found.problem_count > len(found.problems):
+        click.echo(f"ingestgate: {found.problem_count} problems in all", err=True)
+    rate = found.bytes / 1e9 / max(found.seconds, 1e-9)
+    hashed = f"{found.files} files, {found.bytes / 1e9:.2f} GB at {rate:.2f} GB/s"
+    if not found.verified:
+        click.echo(f"{found.directory}: REFUSED ({hashed})")
+        return
+    lists = found.certificate.lists() if found.certificate else {}
+    held = ", ".join(f"{name} version {version}" for name, version in lists.items())
+    click.echo(
+        f"{found.directory}: verified, {hashed}\n"
+        f"certificate {found.digest}, signed by {', '.join(found.signed_by)}; "
+        f"every file held against {held or 'no list in common'}"
+    )
+
+
+class _Progress:
+    """Says how far it is: on a terminal on one line, elsewhere a line every ten seconds."""
+
+    def __init__(self) -> None:
+        self._lines = 0
+
+    def __call__(self, done: int, total: int, rate: float) -> None:
+        left = (total - done) / max(rate, 1.0)
+        text = f"{done / 1e9:.1f} of {total / 1e9:.1f} GB, {rate / 1e9:.2f} GB/s, {left:.0f} s left"
+        if sys.stderr.isatty():
+            click.echo(f"\r{text}\033[K", nl=done >= total, err=True)
+            return
+        self._lines += 1
+        if self._lines % 20 == 0:
+            click.echo(text, err=True)

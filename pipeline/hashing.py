@@ -1,0 +1,111 @@
+"""SHA-256 of many files at once, as fast as cores and disks allow.
+
+`hashlib` lets go of the interpreter while it digests a block, so threads of one process keep all
+cores busy; large blocks into one buffer per thread keep the rest of the work small.
+"""
+
+import hashlib
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import BinaryIO, cast
+
+from ingestgate.assets import storage
+from ingestgate.assets.containers.pending_folder import listing_sha256
+from ingestgate.assets.errors import StorageError
+
+_BLOCK = 1 << 20
+_buffers = threading.local()
+
+#: Called with the bytes done since it was last called.
+OnBytes = Callable[[int], None]
+
+
+def _nothing(done: int) -> None:
+    """Tells nobody."""
+
+
+def hash_file(path: str, on_bytes: OnBytes = _nothing) -> str:
+    """Returns the SHA-256 of a file in hex.
+
+    Raises:
+        StorageError: It cannot be read.
+    """
+    buffer = getattr(_buffers, "block", None)
+    if buffer is None:
+        buffer = _buffers.block = bytearray(_BLOCK)
+    view = memoryview(buffer)
+    digest = hashlib.sha256()
+    with storage.open_read(path) as source:
+        # Past Python's own buffer: blocks are larger than it.
+        raw = cast(BinaryIO, getattr(source, "raw", source))
+        try:
+            while count := raw.readinto(view):  # type: ignore[attr-defined]
+                digest.update(view[:count])
+                on_bytes(count)
+        except OSError as error:
+            raise StorageError(f"{path}: {error.strerror or error}") from error
+    return digest.hexdigest()
+
+
+def hash_files(
+    paths: Sequence[str], on_bytes: OnBytes = _nothing, threads: int = 0
+) -> Iterator[tuple[str, str]]:
+    """Yields each path with its SHA-256, in order.
+
+    Args:
+        paths: The files.
+        on_bytes: Called from any thread as bytes are done.
+        threads: How many at a time; 0: one per core, or more where a store has to be waited for.
+
+    Raises:
+        StorageError: One cannot be read.
+    """
+    waits = any(storage.is_remote(path) for path in paths)
+    count = threads or (16 if waits else len(os.sched_getaffinity(0)))
+    with ThreadPoolExecutor(count) as pool:
+        yield from zip(paths, pool.map(lambda p: hash_file(p, on_bytes), paths), strict=True)
+
+
+def folder_digest(root: str, files: dict[str, str]) -> str:
+    """Returns the dirHash of a folder from the digests of the files below it, by path."""
+    below = len(root.rstrip("/")) + 1
+    return listing_sha256((path[below:], sha256) for path, sha256 in files.items())
+
+
+class Meter:
+    """Counts bytes from several threads, and says how fast they came.
+
+    Args:
+        total: How many there will be.
+        show: Called about every half second with bytes done, total and bytes a second.
+    """
+
+    def __init__(self, total: int, show: Callable[[int, int, float], None] | None = None) -> None:
+        self.total = total
+        self.done = 0
+        self._show = show
+        self._lock = threading.Lock()
+        self._started = self._shown = time.monotonic()
+
+    def __call__(self, count: int) -> None:
+        """Counts."""
+        with self._lock:
+            self.done += count
+            now = time.monotonic()
+            if self._show is None or now - self._shown < 0.5:
+                return
+            self._shown = now
+            self._show(self.done, self.total, self.rate)
+
+    @property
+    def seconds(self) -> float:
+        """Time since it was made."""
+        return time.monotonic() - self._started
+
+    @property
+    def rate(self) -> float:
+        """Bytes a second."""
+        return self.done / max(self.seconds, 1e-9)

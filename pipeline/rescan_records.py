@@ -1,0 +1,108 @@
+"""Records of rescans: ``rescans/<id>.json`` in the evidence.
+
+A rescan holds the fingerprints in the ledger against newer lists, without touching an asset. Its
+record says, shard by shard, which ledger it looked at and how much it found: a certificate may call
+a shard checked against the newer lists only while its ledger is that one, and nothing was found.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from ingestgate.assets import storage
+from ingestgate.assets.containers.pending_folder import listing_sha256
+from ingestgate.assets.errors import EvidenceError, StorageError
+from ingestgate.assets.ledger import part_path
+
+RESCAN_VERSION = 1
+
+
+@dataclass(frozen=True, slots=True)
+class RescanRecord:
+    """One rescan.
+
+    Attributes:
+        id: Its name; letters, digits, ``-``, ``_`` and ``.``.
+        lists: ``{id, version, digest}`` of each list, and whatever else is to be said of it.
+        lists_digest: As `ListSet.digest`.
+        rows: Ledger rows looked at.
+        matched: Assets that matched now and were admitted before.
+        shards: By shard, ``{ledger, matched}``: `shard_ledger_digest` of what was looked at, and
+            how many of its assets matched.
+        started_at, ended_at: RFC 3339 UTC times.
+        tallies: Counts for reports, such as ``tier:near``.
+    """
+
+    id: str
+    lists: Sequence[Mapping[str, Any]]
+    lists_digest: str
+    rows: int
+    matched: int
+    shards: Mapping[str, Mapping[str, Any]]
+    started_at: str
+    ended_at: str
+    tallies: Mapping[str, int]
+
+    def covers(self, shard: str, ledger_digest: str) -> bool:
+        """Whether a shard, its ledger being this one, was looked at and nothing found."""
+        found = self.shards.get(shard, {})
+        return found.get("ledger") == ledger_digest and found.get("matched") == 0
+
+
+def shard_ledger_digest(parts: Mapping[str, str]) -> str:
+    """Returns the digest of one shard's ledger, from its parts' file names and SHA-256."""
+    return listing_sha256(parts.items())
+
+
+def hash_shard_ledger(evidence: str, shard: str, ranges: int) -> str:
+    """Returns the digest of one shard's ledger as it lies in the evidence.
+
+    Args:
+        evidence: The evidence folder.
+        shard: The shard's name.
+        ranges: How many parts it has, as its receipt says.
+
+    Raises:
+        StorageError: A part is missing or cannot be read.
+    """
+    root = storage.join(evidence, "ledger")
+    parts = {}
+    for number in range(ranges):
+        path = part_path(root, shard, number)
+        parts[storage.basename(path)] = hashlib.sha256(storage.read_bytes(path)).hexdigest()
+    return shard_ledger_digest(parts)
+
+
+def rescan_path(evidence: str, id: str) -> str:
+    """Returns where the record of a rescan lies."""
+    return storage.join(evidence, "rescans", f"{id}.json")
+
+
+def write_rescan(evidence: str, record: RescanRecord) -> None:
+    """Writes the record of a rescan that ended well."""
+    content = json.dumps({"version": RESCAN_VERSION, **asdict(record)}, indent=1, sort_keys=True)
+    storage.write_bytes(rescan_path(evidence, record.id), content.encode(), private=True)
+
+
+def read_rescans(evidence: str) -> list[RescanRecord]:
+    """Returns every rescan on record, the latest first.
+
+    Raises:
+        EvidenceError: A record is damaged.
+    """
+    folder = storage.join(evidence, "rescans")
+    entries = storage.walk(folder) if storage.match_directories(folder) else []
+    found = []
+    for entry in entries:
+        try:
+            content = json.loads(storage.read_bytes(entry.path))
+            if content.pop("version") != RESCAN_VERSION:
+                raise EvidenceError(f"{entry.path}: of a version this program does not know")
+            found.append(RescanRecord(**content))
+        except (StorageError, ValueError, TypeError, KeyError, AttributeError):
+            raise EvidenceError(
+                f"{entry.path}: not the record of a rescan; rescan again and remove it"
+            ) from None
+    return sorted(found, key=lambda record: (record.ended_at, record.id), reverse=True)
