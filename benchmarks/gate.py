@@ -55,17 +55,21 @@ _IN_BEAM = 400
 
 
 def pictures(folder: Path, side: int) -> list[bytes]:
-    """Returns JPEGs of ``side`` pixels on the longer side, made from a folder's pictures."""
+    """Returns JPEGs of ``side`` pixels on the longer side, made from a folder's photographs.
+
+    Those of half the size and more, as a smaller one would be blank at close range; none with
+    transparency, which are drawings.
+    """
     files = sorted(path for path in folder.rglob("*") if path.is_file())
     random.Random(_SEED).shuffle(files)
     found: list[bytes] = []
     for path in files:
         try:
             with Image.open(path) as image:
-                whole = image.convert("RGBA").convert("RGB")
+                if image.has_transparency_data or 2 * max(image.size) < side:
+                    continue
+                whole = image.convert("RGB")
         except (OSError, SyntaxError, ValueError):
-            continue
-        if min(whole.size) < 100 or max(whole.size) / min(whole.size) > 3:
             continue
         scale = side / max(whole.size)
         size = (round(whole.width * scale), round(whole.height * scale))

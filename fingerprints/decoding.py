@@ -194,16 +194,25 @@ def decode(content: bytes, limits: DecodeLimits, *, colour: bool = False) -> Dec
 
 
 @contextmanager
-def _refusing(media_type: str) -> Iterator[None]:
-    """Turns whatever a decoder raises into Unscannable, and keeps its warnings quiet.
+def quiet() -> Iterator[None]:
+    """Keeps the decoders' warnings quiet, which may quote an asset.
 
-    The decoder's own message is dropped: it may quote bytes of the asset. Restoring the filters
-    of `warnings` races when several threads decode; what may then stay behind is this filter.
+    Restoring the filters of `warnings` races when several threads decode; what may then stay
+    behind is this filter.
+    """
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", module=r"PIL\.")
+        yield
+
+
+@contextmanager
+def _refusing(media_type: str) -> Iterator[None]:
+    """Turns whatever a decoder raises into Unscannable.
+
+    The decoder's own message is dropped: it may quote bytes of the asset.
     """
     try:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", module=r"PIL\.")
-            yield
+        yield
     except Unscannable:
         raise
     except Image.DecompressionBombError:

@@ -12,11 +12,12 @@ moves 0 to 2 bits of the hash.)
 
 from collections.abc import Callable
 from functools import cache
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import imagehash
 import numpy as np
 import scipy.fftpack
+from numba import njit
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -71,19 +72,47 @@ def phash(picture: Picture, side: int = _SIDE) -> NDArray[np.bool_]:
         bool[8, side * side].
     """
     small = resize(picture.luma, side * _OVERSAMPLING, side * _OVERSAMPLING)
-    dct = _dct_matrix(side)
-    low = dct @ small @ dct.T
-    # Mirroring a picture changes the signs of its odd frequencies.
-    signs = np.where(np.arange(side) % 2, -1.0, 1.0)
-    signed = np.stack([low, low * signs[:, None], low * signs, low * np.outer(signs, signs)])
-    middle = side * side // 2
-    ordered = np.sort(signed.reshape(4, -1), axis=1)
-    below, above = ordered[:, middle - 1], ordered[:, middle]
-    if (above - below).min() < _TIE:
-        return _phash_of_ties(small, side)
-    plain, flip_x, flip_y, both = signed >= above[:, None, None]
-    bits = [plain, flip_y.T, both, flip_x.T, flip_x, flip_y, plain.T, both.T]
-    return np.stack(bits).reshape(len(ORIENTATIONS), -1)
+    bits, gap = _phash_bits(small, _dct_matrix(side))
+    return _phash_of_ties(small, side) if gap < _TIE else bits
+
+
+#: The two orientations that come of each way of mirroring a picture, which changes the signs of
+#: odd rows of frequencies (second and fourth) and of odd columns (third and fourth): as they are,
+#: and transposed.
+_MIRRORED = np.array([(0, 6), (4, 3), (5, 1), (2, 7)])
+
+
+@njit(cache=True, nogil=True)
+def _phash_bits(small: Any, dct: Any) -> tuple[Any, float]:
+    """Returns bool[8, side * side], and the least distance of a median's two neighbours."""
+    side, points = dct.shape
+    half = np.zeros((side, points))
+    for i in range(side):
+        for k in range(points):
+            for j in range(points):
+                half[i, j] += dct[i, k] * small[k, j]
+    low = np.zeros((side, side))
+    for i in range(side):
+        for j in range(side):
+            for k in range(points):
+                low[i, j] += half[i, k] * dct[j, k]
+    bits = np.empty((8, side * side), np.bool_)
+    gap = np.inf
+    signed = np.empty((side, side))
+    for mirrored in range(4):
+        for i in range(side):
+            for j in range(side):
+                flips = (i & mirrored & 1) ^ (j & (mirrored >> 1))
+                signed[i, j] = -low[i, j] if flips & 1 else low[i, j]
+        ordered = np.sort(signed.ravel())
+        below, above = ordered[side * side // 2 - 1], ordered[side * side // 2]
+        gap = min(gap, above - below)
+        upright, transposed = _MIRRORED[mirrored]
+        for i in range(side):
+            for j in range(side):
+                bits[upright, i * side + j] = signed[i, j] >= above
+                bits[transposed, j * side + i] = signed[i, j] >= above
+    return bits, gap
 
 
 def _phash_of_ties(small: NDArray[np.uint8], side: int) -> NDArray[np.bool_]:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from ingestgate.assets.verdict import Reason
-from ingestgate.fingerprints.decoding import decode
+from ingestgate.fingerprints.decoding import decode, quiet
 from ingestgate.fingerprints.limits import DecodeLimits
 from ingestgate.fingerprints.unscannable import Unscannable
 
@@ -19,7 +19,8 @@ LIMITS = DecodeLimits()
 
 
 def pictures(content: bytes, limits: DecodeLimits = LIMITS):
-    return list(decode(content, limits).pictures())
+    with quiet():
+        return list(decode(content, limits).pictures())
 
 
 def reason(content: bytes, limits: DecodeLimits = LIMITS) -> Reason:
