@@ -163,10 +163,10 @@ def test_a_check_that_raises_holds_its_asset(
 ) -> None:
     judge = open_judge(Policy(decoder="in_process"), lists)
 
-    def broken(self: Fingerprinter, content: bytes, *, exact: bool) -> None:
+    def broken(self: Fingerprinter, content: bytes, *, colour: bool) -> None:
         raise RuntimeError("secret content")
 
-    monkeypatch.setattr(Fingerprinter, "fingerprint", broken)
+    monkeypatch.setattr(Fingerprinter, "_fingerprint", broken)
     found = outcome(judge, sample(member("a.jpg", jpeg(CLEAN))))
     assert found[:2] == (Verdict.UNSCANNABLE, Reason.INTERNAL_ERROR)
     assert "RuntimeError" in caplog.text
