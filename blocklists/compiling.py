@@ -8,7 +8,7 @@ immutable. ``list.json`` is written last, so that a compilation that was killed 
 import itertools
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import NamedTuple
 
 import numpy as np
@@ -64,7 +64,7 @@ def compile_list(
     version: int,
     sources: Sequence[tuple[str, str]],
     to: str,
-    issued: datetime,
+    issued: datetime | None = None,
     expires: datetime | None = None,
     partner: str = "",
     store: str | None = None,
@@ -79,7 +79,8 @@ def compile_list(
         version: Positive; of several versions of a list, only the highest is used.
         sources: Pairs of signal type and file, see `entries.read_entries`.
         to: Folder of compiled lists.
-        issued: When the partner issued this version; with a time zone, kept in seconds.
+        issued: When the partner issued this version; with a time zone, kept in seconds. None:
+            what the version says that is there already, else now.
         expires: When it goes stale; a run refuses it from then on.
         partner: Who supplies it.
         store: Folder of partners' entries, see `store`: those of the partner are compiled too.
@@ -115,7 +116,7 @@ def compile_list(
         content,
         id=id,
         version=version,
-        issued=utc_seconds(issued, "issued"),
+        issued=utc_seconds(issued or _issued_before(to, id, version), "issued"),
         expires=None if expires is None else utc_seconds(expires, "expires"),
         partner=partner,
         thresholds=thresholds or {},
@@ -128,6 +129,13 @@ def compile_list(
         changes = changes_since(open_version(before), after)
         info = info.model_copy(update={"changes": changes})
     return _write(storage.join(to, f"{id}-{version}"), info, _files(content, info.thresholds))
+
+
+def _issued_before(to: str, id: str, version: int) -> datetime:
+    manifest = storage.join(to, f"{id}-{version}", MANIFEST)
+    if not storage.exists(manifest):
+        return datetime.now(UTC)
+    return read_manifest(manifest, storage.read_bytes(manifest)).issued
 
 
 def _read(
@@ -164,7 +172,8 @@ def describe(content: Content, *, thresholds: Mapping[str, int], **fields: objec
     except ValidationError as error:
         problem = error.errors(include_input=False, include_url=False)[0]
         place = ".".join(str(part) for part in problem["loc"])
-        raise UsageError(f"list {fields.get('id')}: {place} {problem['msg']}".strip()) from None
+        said = problem["msg"].removeprefix("Value error, ")
+        raise UsageError(f"list {fields.get('id')}: {place} {said}".strip()) from None
 
 
 def build(

@@ -206,7 +206,9 @@ class Matcher:
             table = one.values[name]
             threshold = one.info.thresholds[name]
             if name in one.indexes:
-                near = hamming.search_index(table.values, one.indexes[name], queries, threshold, margin)
+                near = hamming.search_index(
+                    table.values, one.indexes[name], queries, threshold, margin
+                )
             else:
                 near = hamming.scan(hamming.as_words(table.values), queries, threshold + margin)
             seen: set[int] = set()

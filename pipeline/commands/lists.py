@@ -7,7 +7,7 @@ from typing import Any, Literal
 import click
 
 from ingestgate.assets.errors import UsageError
-from ingestgate.pipeline.commands import list_fetch, list_lint, list_trust
+from ingestgate.pipeline.commands import list_fetch, list_lint, list_match, list_trust
 
 
 @click.group()
@@ -22,6 +22,7 @@ for _command in (
     list_trust.accept,
     list_trust.except_,
     list_lint.lint,
+    list_match.match,
 ):
     lists.add_command(_command)
 
@@ -41,6 +42,11 @@ for _command in (
     type=click.Path(file_okay=False),
     metavar="DIR",
     help="Compile what 'lists import' stored of the partner.",
+)
+@click.option(
+    "--issued",
+    type=click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"]),
+    help="When the partner issued this version (UTC). [default: now, or what it says already]",
 )
 @click.option(
     "--expires",
@@ -83,6 +89,7 @@ def compile_(
     version: int,
     partner: str,
     store: str | None,
+    issued: datetime | None,
     expires: datetime | None,
     action: str,
     thresholds: tuple[str, ...],
@@ -95,6 +102,9 @@ def compile_(
     From what is stored of a partner (--store and --partner), or from files. TYPE is one of md5,
     sha1, sha256, sha512, pdq, phash, domain, url, expression and the other hashes that a run can
     compute. FILE has a value per line, or is CSV with the columns value[,entry_id,category].
+
+    The same entries, options and version before give the same bytes. To compile a version that
+    is there again changes nothing; with other content it is refused.
 
     \b
     Example:
@@ -112,7 +122,7 @@ def compile_(
         store=store,
         sources=[_pair(source, "TYPE=FILE") for source in sources],
         to=to,
-        issued=datetime.now(UTC),
+        issued=None if issued is None else issued.replace(tzinfo=UTC),
         expires=None if expires is None else expires.replace(tzinfo=UTC),
         thresholds={
             name: _bits(value)

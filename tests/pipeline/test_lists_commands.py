@@ -116,3 +116,17 @@ def test_fetching_needs_credentials(kind: str, monkeypatch: pytest.MonkeyPatch) 
     url = "https://hashes.invalid"
     result = invoke("lists", "fetch", "--exchange", kind, "--from", url, "--to", "f")
     assert (result.exit_code, "credentials are missing: set" in result.stderr) == (2, True)
+
+
+def test_a_version_that_is_there_is_compiled_again_without_a_change(tmp_path: Path) -> None:
+    Path("md5.txt").write_text("0123456789abcdef0123456789abcdef\n")
+    command = ("lists", "compile", "--id", "a", "--to", "lists", "--list-version", "1")
+    assert invoke(*command, "--issued", "2026-01-05", "md5=md5.txt").exit_code == 0
+    before = Path("lists/a-1/list.json").read_bytes()
+    assert json.loads(before)["issued"].startswith("2026-01-05T00:00:00")
+    assert invoke(*command, "md5=md5.txt").exit_code == 0
+    assert Path("lists/a-1/list.json").read_bytes() == before
+    Path("md5.txt").write_text("1123456789abcdef0123456789abcdef\n")
+    other = invoke(*command, "md5=md5.txt")
+    assert other.exit_code == 3
+    assert "is there already with other content" in other.output
