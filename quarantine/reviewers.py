@@ -45,6 +45,7 @@ NEEDED: Final[Mapping[str, Role]] = MappingProxyType(
         REMOVED: Role.ADMINISTRATOR,
         "asset.viewed": Role.VIEWER,
         "asset.opened": Role.VIEWER,
+        "manifest.exported": Role.VIEWER,
         "asset.decided": Role.REVIEWER,
         "release.requested": Role.REVIEWER,
         "release.approved": Role.APPROVER,

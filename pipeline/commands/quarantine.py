@@ -1,13 +1,18 @@
 """``ingestgate quarantine``: looking at what was caught, for people."""
 
 import json
-from collections.abc import Iterator
-from typing import Any
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from ingestgate.assets.errors import UsageError
 from ingestgate.pipeline.commands import quarantine_vault, reviewing
+
+if TYPE_CHECKING:
+    from ingestgate.quarantine.selecting import Selection
 
 _ROOT = click.option(
     "--quarantine",
@@ -17,6 +22,37 @@ _ROOT = click.option(
     metavar="DIR",
     help="The quarantine of the run.",
 )
+_KEY = click.option(
+    "--key",
+    type=click.Path(exists=True, dir_okay=False),
+    metavar="FILE",
+    help="Your private signing key: puts in the audit log that you looked.",
+)
+_STATES = ("open", "confirmed", "false_positive", "escalate", "release_requested", "released")
+_CHOICES = (
+    click.option("--tier", help="Only this tier of evidence: exact, near_several, near, source."),
+    click.option("--list-id", help="Only what this list matched."),
+    click.option("--category", help="Only what an entry of this category matched."),
+    click.option(
+        "--source",
+        metavar="TEXT",
+        help="Only what has this text in its provenance: a host, a part of a URL.",
+    ),
+    click.option(
+        "--since", metavar="DATE", help="Only what was sealed on that day (UTC) or after."
+    ),
+    click.option("--until", metavar="DATE", help="Only what was sealed before that day (UTC)."),
+    click.option("--state", type=click.Choice(_STATES), help="Only what review says this of."),
+    click.option(
+        "--cluster", metavar="ID", help="Only this cluster (the start of its id will do)."
+    ),
+)
+
+
+def _choosing(command: Callable[..., None]) -> Callable[..., None]:
+    for option in reversed(_CHOICES):
+        command = option(command)
+    return command
 
 
 @click.group()
@@ -36,60 +72,136 @@ for _command in (
     quarantine.add_command(_command)
 
 
+@dataclass(slots=True)
+class _Case:
+    """What a line of the list says of one cluster."""
+
+    shard: str
+    member: str
+    assets: set[str] = field(default_factory=set)
+    tiers: Counter[str] = field(default_factory=Counter)
+    lists: set[str] = field(default_factory=set)
+    states: Counter[str] = field(default_factory=Counter)
+
+
 @quarantine.command(name="list")
 @_ROOT
-@click.option("--tier", help="Only this tier of evidence: exact, near_several, near, source.")
-@click.option("--list-id", help="Only what this list matched.")
-@click.option("--json", "as_json", is_flag=True, help="Print a JSON object per line.")
-def list_(root: str, tier: str | None, list_id: str | None, as_json: bool) -> None:
-    """List the quarantined assets: where they were, by which list, on what evidence."""
+@_choosing
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON object per asset, a line each.")
+@click.pass_context
+def list_(ctx: click.Context, root: str, as_json: bool, **choice: Any) -> None:
+    """List what was quarantined: where it was, by which list, on what evidence.
+
+    A line per cluster, so that you meet the same picture once: assets with the same bytes, or that
+    matched the same entry by digest or look. --cluster with --json gives the assets of one.
+    """
     from rich.console import Console
     from rich.table import Table
 
-    rows = _rows(root, tier, list_id)
+    from ingestgate.quarantine.selecting import select
+
+    ctx.find_root().obj = "json" if as_json else None
+    rows = select(root, _selection(choice))
     if as_json:
         for row in rows:
             click.echo(json.dumps(row, ensure_ascii=False))
         return
-    table = Table("asset", "shard", "member", "tier", "reason", "list", "signal", "distance")
-    for row in rows:
-        found = row["findings"]
+    table = Table("cluster", "assets", "the first lay in", "tier", "list", "state")
+    for cluster, case in _cases(rows).items():
         table.add_row(
-            row["asset_id"],
-            row["shard"],
-            row["member"],
-            row["tier"] or "",
-            row["reason"],
-            "\n".join(f"{f['list_id']} v{f['list_version']}" for f in found),
-            "\n".join(f"{f['signal_type']} {f['view']}" for f in found),
-            "\n".join(str(f["distance"]) for f in found),
+            cluster,
+            str(len(case.assets)),
+            f"{case.shard}\n{case.member}",
+            _counted(case.tiers),
+            "\n".join(sorted(case.lists)),
+            _counted(case.states),
         )
     Console(highlight=False, markup=False).print(table)
 
 
-def _rows(root: str, tier: str | None, list_id: str | None) -> Iterator[dict[str, Any]]:
-    from ingestgate.quarantine.manifest import read_manifest
+def _selection(choice: dict[str, Any]) -> "Selection":
+    from ingestgate.quarantine.selecting import Selection
 
-    for row in read_manifest(root):
-        if tier is not None and row["tier"] != tier:
-            continue
-        if list_id is not None and all(f["list_id"] != list_id for f in row["findings"]):
-            continue
-        yield row
+    return Selection(**choice)
 
 
-def _find(root: str, asset_id: str) -> dict[str, Any]:
-    found = [row for row in _rows(root, None, None) if row["asset_id"].startswith(asset_id)]
-    identifiers = {row["asset_id"] for row in found}
-    if len(identifiers) != 1:
-        problem = "no asset" if not found else "several assets"
-        raise UsageError(f"{problem} of this quarantine start with {asset_id}; see `list`")
-    return found[-1]
+def _cases(rows: Iterable[dict[str, Any]]) -> dict[str, _Case]:
+    cases: dict[str, _Case] = {}
+    for row in rows:
+        case = cases.setdefault(row["cluster"], _Case(row["shard"], row["member"]))
+        if row["asset_id"] not in case.assets:
+            case.states[row["state"]] += 1
+            case.tiers[row["tier"] or row["reason"]] += 1
+        case.assets.add(row["asset_id"])
+        case.lists.update(f"{f['list_id']} v{f['list_version']}" for f in row["findings"])
+    return cases
+
+
+def _counted(counter: Counter[str]) -> str:
+    if len(counter) == 1:
+        return next(iter(counter))
+    return "\n".join(f"{count} {name}" for name, count in sorted(counter.items()))
 
 
 @quarantine.command()
 @_ROOT
+@_KEY
 @click.argument("asset_id")
-def show(root: str, asset_id: str) -> None:
-    """Show everything the manifest says of one asset (the start of its id will do)."""
-    click.echo(json.dumps(_find(root, asset_id), indent=1, ensure_ascii=False))
+def show(root: str, key: str | None, asset_id: str) -> None:
+    """Show everything the manifest says of one asset (the start of its id will do).
+
+    Also its cluster, and where its review stands. With --key it is on record that you looked.
+    """
+    from ingestgate.quarantine.selecting import Selection, select
+
+    found = [row for row in select(root, Selection()) if row["asset_id"].startswith(asset_id)]
+    identifiers = {row["asset_id"] for row in found}
+    if len(identifiers) != 1:
+        problem = "no asset" if not found else "several assets"
+        raise UsageError(f"{problem} of this quarantine start with {asset_id}; see `list`")
+    _log(root, "asset.viewed", {"assets": sorted(identifiers)}, key)
+    click.echo(json.dumps(found[-1], indent=1, ensure_ascii=False))
+
+
+@quarantine.command()
+@_ROOT
+@_choosing
+@_KEY
+@click.option(
+    "--format",
+    "form",
+    required=True,
+    type=click.Choice(("csv", "jsonl", "parquet")),
+    help="csv is for spreadsheets, and made so that no cell is a formula.",
+)
+@click.option(
+    "--to", "to", required=True, type=click.Path(), metavar="FILE", help="Where it goes (private)."
+)
+def export(root: str, key: str | None, form: str, to: str, **choice: Any) -> None:
+    """Write rows of the manifest, with cluster and state of review, to a file.
+
+    As confidential as the manifest. With --key it is on record that you took it.
+
+    \b
+    Example:
+      ingestgate quarantine export --quarantine vault --state confirmed \\
+        --format csv --to confirmed.csv
+    """  # noqa: D301 - \b is click's own
+    from ingestgate.quarantine.exporting import export as write
+    from ingestgate.quarantine.selecting import select
+
+    wanted = {name: value for name, value in choice.items() if value is not None}
+    _log(root, "manifest.exported", {"format": form, "choice": wanted}, key)
+    count = write(select(root, _selection(choice)), form, to)
+    click.echo(f"{count:,} rows: {to}")
+
+
+def _log(root: str, event: str, fields: dict[str, Any], path: str | None) -> None:
+    if path is None:
+        return
+    from ingestgate.assets.signing_keys import read_signing_key
+    from ingestgate.quarantine.audit_writing import audit_writer
+    from ingestgate.quarantine.reviewers import act
+
+    with audit_writer(root) as writer:
+        act(writer, event, fields, read_signing_key(path))

@@ -119,3 +119,43 @@ def test_a_torn_line_is_repaired(vault: Vault) -> None:
     assert vault.audit("repair").stdout == "a torn line was put on record\n"
     assert vault.audit("repair").stdout == "nothing to repair\n"
     assert vault.audit("verify").exit_code == 0
+
+
+def test_the_list_has_a_line_per_cluster(vault: Vault) -> None:
+    vault("decide", *vault.by("rob"), "--decision", "escalate", "--reason", "x", ASSET)
+    shown = vault("list").stdout
+    assert ASSET[:8] in shown
+    assert f"{2:032x}" not in shown, "the same bytes as the first"
+    rows = [json.loads(line) for line in vault("list", "--json").stdout.split("\n")[:-1]]
+    assert [(row["cluster"], row["state"]) for row in rows] == [
+        (ASSET, "escalate"),
+        (ASSET, "open"),
+    ]
+    chosen = vault("list", "--json", "--state", "open", "--source", "example.org").stdout
+    assert [json.loads(line)["asset_id"] for line in chosen.split("\n")[:-1]] == [f"{2:032x}"]
+    assert vault("list", "--since", "soon").exit_code == 2
+
+
+def test_who_looked_is_on_record_first(vault: Vault, tmp_path: Path) -> None:
+    assert json.loads(vault("show", *vault.by("rob"), ASSET).stdout)["state"] == "open"
+    assert vault("show", ASSET).exit_code == 0
+    to = tmp_path / "out.csv"
+    taken = ("--format", "csv", "--to", str(to), "--tier", "near")
+    assert vault("export", *vault.by("rob"), *taken).stdout == f"2 rows: {to}\n"
+    shown = vault.audit("show", "--who", "rob", "--json").stdout.splitlines()
+    said = [(line["event"], line["fields"]) for line in map(json.loads, shown)]
+    assert said == [
+        ("asset.viewed", {"assets": [ASSET]}),
+        ("manifest.exported", {"choice": {"tier": "near"}, "format": "csv"}),
+    ]
+
+
+def test_what_cannot_be_logged_is_not_shown(vault: Vault, tmp_path: Path) -> None:
+    path = Path(log_path(str(vault.root)))
+    path.write_bytes(path.read_bytes().replace(b'"reviewer"', b'"approver"'))
+    refused = vault("show", *vault.by("rob"), ASSET)
+    assert (refused.exit_code, refused.stdout) == (5, "")
+    to = tmp_path / "out.csv"
+    taken = ("--format", "csv", "--to", str(to))
+    assert vault("export", *vault.by("rob"), *taken).exit_code == 5
+    assert not to.exists()

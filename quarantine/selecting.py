@@ -1,0 +1,84 @@
+"""Choosing rows of a quarantine's manifests, with what people decided and the cluster beside."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from ingestgate.assets.errors import UsageError
+from ingestgate.quarantine.clustering import Clusters
+from ingestgate.quarantine.decisions import decisions
+from ingestgate.quarantine.manifest import read_manifest
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Which rows; None is no condition.
+
+    Attributes:
+        tier: Of this tier of evidence.
+        list_id: With a finding of this list.
+        category: With a finding of this category.
+        source: With this text somewhere in a value of their provenance, whatever the case.
+        since, until: Sealed then or later; sealed before then (dates or times, UTC).
+        state: Of this state of review.
+        cluster: In the cluster whose id starts so.
+    """
+
+    tier: str | None = None
+    list_id: str | None = None
+    category: str | None = None
+    source: str | None = None
+    since: str | None = None
+    until: str | None = None
+    state: str | None = None
+    cluster: str | None = None
+
+
+def select(root: str, wanted: Selection) -> Iterator[dict[str, Any]]:
+    """Yields the rows that are wanted, one at a time, each with ``cluster`` and ``state``.
+
+    Raises:
+        UsageError: A date is none.
+        EvidenceError: The audit log does not hold.
+        VaultError, StorageError: As `read_manifest` does.
+    """
+    since, until = _moment(wanted.since), _moment(wanted.until)
+    decided, clusters = decisions(root), Clusters(read_manifest(root))
+    for row in read_manifest(root):
+        sealed = datetime.fromisoformat(row["sealed_at"])
+        if (since and sealed < since) or (until and sealed >= until):
+            continue
+        asset = row["asset_id"]
+        full = {**row, "cluster": clusters.of(asset), "state": decided.state(asset).value}
+        if _is_wanted(full, wanted):
+            yield full
+
+
+def _is_wanted(row: Mapping[str, Any], wanted: Selection) -> bool:
+    found = row["findings"]
+    conditions = (
+        wanted.tier is None or row["tier"] == wanted.tier,
+        wanted.list_id is None or any(f["list_id"] == wanted.list_id for f in found),
+        wanted.category is None or any(f["category"] == wanted.category for f in found),
+        wanted.source is None or _mentions(row["provenance"], wanted.source),
+        wanted.state is None or row["state"] == wanted.state,
+        wanted.cluster is None or row["cluster"].startswith(wanted.cluster),
+    )
+    return all(conditions)
+
+
+def _mentions(provenance: Mapping[str, str], text: str) -> bool:
+    return any(text.casefold() in value.casefold() for value in provenance.values())
+
+
+def _moment(text: str | None) -> datetime | None:
+    if text is None:
+        return None
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise UsageError(f"{text}: not a date; write it as 2026-05-31") from None
+    if moment.tzinfo is None:
+        return datetime.fromisoformat(f"{moment.isoformat()}+00:00")
+    return moment

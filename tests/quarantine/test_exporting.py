@@ -1,0 +1,125 @@
+import csv
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ingestgate.assets.errors import UsageError
+from ingestgate.assets.signing_keys import public_line
+from ingestgate.quarantine.decisions import Decision, decide
+from ingestgate.quarantine.exporting import COLUMNS, FORMATS, export, neutral
+from ingestgate.quarantine.reviewers import Role, add_reviewer
+from ingestgate.quarantine.selecting import Selection, select
+from tests.quarantine.test_manifest import FINDING, row, write
+
+KEY = Ed25519PrivateKey.generate()
+
+
+def ids(root: str, **wanted: str) -> list[int]:
+    return [int(each["asset_id"], 16) for each in select(root, Selection(**wanted))]
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> str:
+    other = FINDING._replace(list_id="other", entry_id="x", category="B2")._asdict()
+    write(
+        tmp_path,
+        [
+            row(1, sha256="1" * 64),
+            row(2, tier="exact", findings=[other], provenance={"page": "HTTPS://Fine.Example/p"}),
+            row(3, sha256=None, sealed_at="2026-02-03T00:00:00Z"),
+        ],
+    )
+    add_reviewer(str(tmp_path), "ada", public_line(KEY.public_key()), Role.ADMINISTRATOR, KEY)
+    decide(str(tmp_path), [f"{3:032x}"], Decision.CONFIRMED, "seen", KEY)
+    return str(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "found"),
+    [
+        ({}, [1, 2, 3]),
+        ({"tier": "exact"}, [2]),
+        ({"list_id": "partner"}, [1, 3]),
+        ({"category": "B2"}, [2]),
+        ({"source": "fine.example"}, [2]),
+        ({"source": "EXAMPLE.org"}, [1, 3]),
+        ({"since": "2026-02-03"}, [3]),
+        ({"until": "2026-02-03"}, [1, 2]),
+        ({"since": "2026-01-02T03:04:07+00:00"}, [3]),
+        ({"state": "confirmed"}, [3]),
+        ({"state": "open"}, [1, 2]),
+        ({"cluster": f"{1:032x}"}, [1, 3]),
+        ({"cluster": f"{1:032x}", "state": "open"}, [1]),
+        ({"cluster": f"{3:032x}"}, []),
+    ],
+    ids=lambda value: "-".join(value) if isinstance(value, dict) else "",
+)
+def test_selecting(root: str, wanted: dict[str, str], found: list[int]) -> None:
+    assert ids(root, **wanted) == found
+
+
+def test_a_date_is_one(root: str) -> None:
+    with pytest.raises(UsageError, match="not a date"):
+        ids(root, since="yesterday")
+
+
+def read(path: Path, form: str) -> list[dict[str, Any]]:
+    if form == "jsonl":
+        return [json.loads(line) for line in path.read_bytes().splitlines()]
+    if form == "parquet":
+        found: list[dict[str, Any]] = pq.read_table(path).to_pylist(maps_as_pydicts="strict")
+        return found
+    assert path.read_bytes().startswith(b'\xef\xbb\xbf"schema_version","asset_id",')
+    rows = csv.DictReader(io.StringIO(path.read_bytes().decode("utf-8-sig"), newline=""))
+    texts = {name for name in COLUMNS if isinstance(next(iter(EXAMPLE))[name], str)}
+    return [
+        {
+            name: cell if name in texts else None if cell == "" else json.loads(cell)
+            for name, cell in each.items()
+        }
+        for each in rows
+    ]
+
+
+EXAMPLE = [
+    {**row(n, provenance={"caption": "=1+1\r\nü", "z": ""}).model_dump(mode="json")}
+    | {"cluster": f"{n:032x}", "state": "open"}
+    for n in (1, 2)
+]
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_each_form_says_the_same(tmp_path: Path, form: str) -> None:
+    path = tmp_path / "export"
+    assert export(EXAMPLE, form, str(path)) == 2
+    assert read(path, form) == EXAMPLE
+    assert path.stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_an_export_of_nothing_can_be_read(tmp_path: Path, form: str) -> None:
+    path = tmp_path / "export"
+    assert export([], form, str(path)) == 0
+    assert read(path, form) == []
+
+
+@given(st.text() | st.from_regex(r"\A *[=+\-@\t\r\n].*"))
+def test_no_cell_is_a_formula(text: str) -> None:
+    made = neutral(text)
+    assert made.removeprefix("'") == text.removeprefix("'") or made == f"'{text}"
+    assert not made.lstrip(" ").startswith(("=", "+", "-", "@", "\t", "\r", "\n"))
+
+
+@given(st.text(st.characters(exclude_categories=["Cs"]), max_size=8))
+def test_a_member_of_any_name_stays_one_cell(name: str) -> None:
+    from ingestgate.quarantine.exporting import _csv_line
+
+    line = _csv_line([name, "next"]).decode()
+    assert list(csv.reader(io.StringIO(line, newline=""))) == [[neutral(name), "next"]]
