@@ -147,58 +147,95 @@ def compose(outer: Banded, inner: Banded) -> Banded:
     return Banded(first, count, weights)
 
 
-@njit(cache=True, nogil=True)
-def mirrored(banded: Banded, length: int) -> Banded:
-    """Returns what does to ``length`` points what ``banded`` does to them in reverse order."""
-    weights = np.zeros_like(banded.weights)
-    for row in range(len(banded.first)):
-        taps = banded.taps[row]
-        weights[row, :taps] = banded.weights[row, :taps][::-1]
-    return Banded(length - banded.first - banded.taps, banded.taps, weights)
+class Paired(NamedTuple):
+    """An operator and its mirror image, which read nearly the same points.
+
+    Attributes:
+        points: int64[rows, longest], the points that a row of either reads.
+        taps: int64[rows], how many these are.
+        weights: float32[2, rows, longest]: of the operator, and of what does the same to points
+            in reverse order; padded with zeros.
+    """
+
+    points: NDArray[np.int64]
+    taps: NDArray[np.int64]
+    weights: NDArray[np.float32]
 
 
-_TILE: Final = 16
+def paired(banded: Banded, length: int) -> Paired:
+    """Returns an operator on ``length`` points with its mirror image."""
+    rows = len(banded.first)
+    dense = np.zeros((2, rows, length), np.float32)
+    for row in range(rows):
+        start, taps = banded.first[row], banded.taps[row]
+        dense[0, row, start : start + taps] = banded.weights[row, :taps]
+    dense[1] = dense[0, :, ::-1]
+    read = [np.flatnonzero(dense[:, row].any(0)) for row in range(rows)]
+    taps = np.array([len(points) for points in read], np.int64)
+    points = np.zeros((rows, taps.max()), np.int64)
+    weights = np.zeros((2, rows, taps.max()), np.float32)
+    for row, found in enumerate(read):
+        points[row, : len(found)] = found
+        weights[:, row, : len(found)] = dense[:, row, found]
+    return Paired(points, taps, weights)
 
 
-@njit(cache=True, nogil=True)
-def apply_rows(luma: Any, rows: Banded) -> Any:
-    """Returns ``rows @ luma``, float32[len(rows.first), width].
+@njit(cache=True, nogil=True, fastmath={"contract"})
+def apply_rows(luma: Any, rows: Paired) -> Any:
+    """Returns both of ``rows @ luma``, float32[2 * rows, width]: as it is, then mirrored.
 
     Args:
         luma: uint8 or float32, [height, width], C-contiguous.
         rows: From ``height`` points.
     """
     width = luma.shape[1]
-    weights = rows.weights.astype(np.float32)
-    result = np.zeros((len(rows.first), width), np.float32)
-    for row in range(len(rows.first)):
-        start, taps = rows.first[row], rows.taps[row]
-        sums = result[row]
+    count = len(rows.taps)
+    result = np.zeros((2 * count, width), np.float32)
+    for row in range(count):
+        points, taps = rows.points[row], rows.taps[row]
+        weights, mirror = rows.weights[0, row], rows.weights[1, row]
+        sums, others = result[row], result[count + row]
         unrolled = taps - taps % 4
         for tap in range(0, unrolled, 4):  # by fours: a quarter of the loads and stores
-            w0, w1 = weights[row, tap], weights[row, tap + 1]
-            w2, w3 = weights[row, tap + 2], weights[row, tap + 3]
-            line0, line1 = luma[start + tap], luma[start + tap + 1]
-            line2, line3 = luma[start + tap + 2], luma[start + tap + 3]
+            w0, w1, w2, w3 = weights[tap], weights[tap + 1], weights[tap + 2], weights[tap + 3]
+            m0, m1, m2, m3 = mirror[tap], mirror[tap + 1], mirror[tap + 2], mirror[tap + 3]
+            line0, line1 = luma[points[tap]], luma[points[tap + 1]]
+            line2, line3 = luma[points[tap + 2]], luma[points[tap + 3]]
             for x in range(width):
-                total = sums[x] + w0 * np.float32(line0[x])
-                total += w1 * np.float32(line1[x])
-                total += w2 * np.float32(line2[x])
-                sums[x] = total + w3 * np.float32(line3[x])
+                p0, p1 = np.float32(line0[x]), np.float32(line1[x])
+                p2, p3 = np.float32(line2[x]), np.float32(line3[x])
+                sums[x] = sums[x] + w0 * p0 + w1 * p1 + w2 * p2 + w3 * p3
+                others[x] = others[x] + m0 * p0 + m1 * p1 + m2 * p2 + m3 * p3
         for tap in range(unrolled, taps):
-            weight, line = weights[row, tap], luma[start + tap]
+            weight, other, line = weights[tap], mirror[tap], luma[points[tap]]
             for x in range(width):
                 sums[x] += weight * np.float32(line[x])
+                others[x] += other * np.float32(line[x])
     return result
 
 
 @njit(cache=True, nogil=True)
 def transposed(narrow: Any) -> Any:
-    """Returns ``narrow.T``, float32, C-contiguous; in tiles as wide as a line of the cache."""
+    """Returns ``narrow.T``, float32, C-contiguous; by blocks of 4 x 4, which fit in registers."""
     height, width = narrow.shape
     result = np.empty((width, height), np.float32)
-    for left in range(0, width, _TILE):
-        for row in range(height):
-            for column in range(left, min(left + _TILE, width)):
-                result[column, row] = narrow[row, column]
+    rows, columns = height - height % 4, width - width % 4
+    for x in range(0, columns, 4):
+        to0, to1, to2, to3 = result[x], result[x + 1], result[x + 2], result[x + 3]
+        for y in range(0, rows, 4):
+            line = narrow[y]
+            a0, a1, a2, a3 = line[x], line[x + 1], line[x + 2], line[x + 3]
+            line = narrow[y + 1]
+            b0, b1, b2, b3 = line[x], line[x + 1], line[x + 2], line[x + 3]
+            line = narrow[y + 2]
+            c0, c1, c2, c3 = line[x], line[x + 1], line[x + 2], line[x + 3]
+            line = narrow[y + 3]
+            d0, d1, d2, d3 = line[x], line[x + 1], line[x + 2], line[x + 3]
+            to0[y], to0[y + 1], to0[y + 2], to0[y + 3] = a0, b0, c0, d0
+            to1[y], to1[y + 1], to1[y + 2], to1[y + 3] = a1, b1, c1, d1
+            to2[y], to2[y + 1], to2[y + 2], to2[y + 3] = a2, b2, c2, d2
+            to3[y], to3[y + 1], to3[y + 2], to3[y + 3] = a3, b3, c3, d3
+    for x in range(width):
+        for y in range(rows if x < columns else 0, height):
+            result[x, y] = narrow[y, x]
     return result

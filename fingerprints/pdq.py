@@ -19,7 +19,7 @@ float32's rounding of the median.
 
 import math
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numba import njit
@@ -30,10 +30,11 @@ from ingestgate.assets.perceptual_view import PerceptualView
 from ingestgate.fingerprints.operators import (
     BICUBIC,
     Banded,
+    Paired,
     apply_rows,
     compose,
-    mirrored,
     nearest,
+    paired,
     resampling,
     tent,
     transposed,
@@ -91,13 +92,6 @@ _TURNS = np.array(
 )
 
 
-class _Mirrorable(NamedTuple):
-    """An operator, and the one that does the same to points in reverse order."""
-
-    upright: Banded
-    mirrored: Banded
-
-
 @njit(cache=True, nogil=True)
 def _quality(buffer: Any) -> int:
     """Returns the reference's image-domain quality, 0 to 100: the sum of large gradients."""
@@ -145,15 +139,16 @@ def _write_hash(coefficients: Any, median: Any, hash_bytes: Any) -> None:
 
 @njit(cache=True, nogil=True)
 def _pdq(
-    luma: Any, rows: _Mirrorable, columns: _Mirrorable, dct: Any, dct_t: Any, turns: Any
+    luma: Any, rows: Paired, columns: Paired, dct: Any, dct_t: Any, turns: Any
 ) -> tuple[Any, int]:
     hashes = np.zeros((len(turns), HASH_BYTES), np.uint8)
     quality = 0
+    # Rows 0 to 63 are upright, 64 to 127 mirrored top to bottom; columns, left to right.
+    both = transposed(apply_rows(transposed(apply_rows(luma, rows)), columns))
     for flip_x in range(2):
-        narrow = transposed(apply_rows(luma, rows.mirrored if flip_x else rows.upright))
         for flip_y in range(2):
-            applied = apply_rows(narrow, columns.mirrored if flip_y else columns.upright)
-            buffer = transposed(applied)
+            top, left = flip_x * _SIDE, flip_y * _SIDE
+            buffer = both[top : top + _SIDE, left : left + _SIDE].copy()
             coefficients = _coefficients(buffer, dct, dct_t)
             median = np.partition(coefficients.ravel(), 127)[127]  # the lower of the middle two
             for orientation in range(len(turns)):
@@ -168,14 +163,14 @@ def _pdq(
 
 
 @lru_cache(maxsize=1024)
-def _operator(length: int, points: int, scaling: str) -> _Mirrorable:
+def _operator(length: int, points: int, scaling: str) -> Paired:
     """Returns the way from ``length`` points by a view's ``points`` to the buffer's 64."""
     operator: Banded = tent(points, _SIDE)
     if scaling == SQUARE:
         operator = compose(operator, nearest(length, points))
     elif scaling == THUMBNAIL:
         operator = compose(operator, resampling(length, points, BICUBIC))
-    return _Mirrorable(operator, mirrored(operator, length))
+    return paired(operator, length)
 
 
 def pdq(

@@ -68,16 +68,27 @@ def test_composing_is_multiplying(length: int, points: int) -> None:
 def test_applying_is_multiplying_from_both_sides(height: int, width: int, dtype: type) -> None:
     luma = np.random.default_rng(height * width).integers(0, 256, (height, width)).astype(dtype)
     rows, columns = operators.tent(height, 64), operators.tent(width, 64)
-    expected = dense(rows, height) @ luma @ dense(columns, width).T
-    narrow = operators.transposed(operators.apply_rows(luma, rows))
-    found = operators.apply_rows(narrow, columns)
+    down, across = dense(rows, height), dense(columns, width)
+    expected = np.vstack([down, down[:, ::-1]]) @ luma @ np.vstack([across, across[:, ::-1]]).T
+    narrow = operators.transposed(operators.apply_rows(luma, operators.paired(rows, height)))
+    found = operators.apply_rows(narrow, operators.paired(columns, width))
     np.testing.assert_allclose(found.T, expected, rtol=1e-4, atol=1e-3)
 
 
 @settings(deadline=None, max_examples=40)
 @given(lengths)
-def test_mirrored_is_reversing_first(length: int) -> None:
-    banded = operators.tent(length, 64)
-    np.testing.assert_array_equal(
-        dense(operators.mirrored(banded, length), length), dense(banded, length)[:, ::-1]
-    )
+def test_a_pair_is_an_operator_and_the_same_of_reversed_points(length: int) -> None:
+    banded = operators.compose(operators.tent(512, 64), operators.nearest(length, 512))
+    pair = operators.paired(banded, length)
+    for weights, matrix in zip(
+        pair.weights, (dense(banded, length), dense(banded, length)[:, ::-1]), strict=True
+    ):
+        found = np.zeros_like(matrix)
+        for row, taps in enumerate(pair.taps):
+            found[row, pair.points[row, :taps]] = weights[row, :taps]
+        np.testing.assert_allclose(found, matrix, atol=1e-7)
+
+
+def test_a_pair_reads_no_point_that_has_no_weight() -> None:
+    banded = operators.compose(operators.tent(512, 64), operators.nearest(4096, 512))
+    assert operators.paired(banded, 4096).taps.max() <= 2 * operators.tent(512, 64).taps.max()
