@@ -11,6 +11,7 @@ import click
 
 from ingestgate import __version__
 from ingestgate.assets.errors import GateError
+from ingestgate.pipeline.commands.audit import audit
 from ingestgate.pipeline.commands.benchmark import benchmark
 from ingestgate.pipeline.commands.census import census
 from ingestgate.pipeline.commands.certify import certify
@@ -79,7 +80,7 @@ def cli(verbose: bool) -> None:
 
 for _command in (
     *(demo, run, certify, verify, ledger, census, purge),
-    *(lists, quarantine, keys, fingerprint, benchmark),
+    *(lists, quarantine, audit, keys, fingerprint, benchmark),
 ):
     cli.add_command(_command)
 

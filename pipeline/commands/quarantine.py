@@ -89,7 +89,7 @@ class _Case:
 @_choosing
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON object per asset, a line each.")
 @click.pass_context
-def list_(ctx: click.Context, root: str, as_json: bool, **choice: Any) -> None:
+def list_(ctx: click.Context, /, root: str, as_json: bool, **choice: Any) -> None:
     """List what was quarantined: where it was, by which list, on what evidence.
 
     A line per cluster, so that you meet the same picture once: assets with the same bytes, or that
