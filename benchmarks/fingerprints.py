@@ -18,13 +18,10 @@ import json
 import os
 import random
 import statistics
-import sys
 import time
 from collections.abc import Callable
 from importlib import import_module
-from importlib.util import find_spec
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import click
@@ -109,8 +106,7 @@ def peers() -> dict[str, Callable[[list[bytes]], Any] | None]:
         "imagededup PHash": None,
         "perception PHash": None,
     }
-    if find_spec("pdqhash"):
-        pdqhash = import_module("pdqhash")
+    if pdqhash := _installed("pdqhash"):
 
         def naive(content: bytes) -> None:
             digests(content)
@@ -120,28 +116,25 @@ def peers() -> dict[str, Callable[[list[bytes]], Any] | None]:
 
         found["pdqhash.compute"] = each(lambda c: pdqhash.compute(np.asarray(_rgb(c))))
         found["naive: digests, imagehash.phash, pdqhash.compute_dihedral"] = each(naive)
-        if find_spec("threatexchange"):
-            pdq = import_module("threatexchange.signal_type.pdq.signal").PdqSignal
-            found["threatexchange PDQ"] = each(pdq.hash_from_bytes)
-    if find_spec("imagededup"):
-        dedup = _imagededup().PHash(verbose=False)
+    if exchange := _installed("threatexchange.signal_type.pdq.signal"):
+        found["threatexchange PDQ"] = each(exchange.PdqSignal.hash_from_bytes)
+    if imagededup := _installed("imagededup.methods"):
+        dedup = imagededup.PHash(verbose=False)
         found["imagededup PHash"] = each(
             lambda content: dedup.encode_image(image_array=np.asarray(_rgb(content)))
         )
-    if find_spec("perception"):
-        hasher = import_module("perception.hashers").PHash()
+    if perception := _installed("perception.hashers"):
+        hasher = perception.PHash()
         found["perception PHash"] = each(lambda content: hasher.compute(_rgb(content)))
     return found
 
 
-def _imagededup() -> Any:
-    """Returns imagededup's hashing methods; their package imports its neural networks', torch."""
-    spec = find_spec("imagededup")
-    assert spec is not None and spec.submodule_search_locations is not None
-    package = ModuleType("imagededup.methods")
-    package.__path__ = [f"{spec.submodule_search_locations[0]}/methods"]
-    sys.modules.setdefault(package.__name__, package)
-    return import_module("imagededup.methods.hashing")
+def _installed(name: str) -> Any:
+    """Returns a module, or None if it or something that it needs is not installed."""
+    try:
+        return import_module(name)
+    except ImportError:
+        return None
 
 
 def _rgb(content: bytes) -> Image.Image:
