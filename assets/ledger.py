@@ -15,7 +15,7 @@ gives the same rows; times and the judging's context lie in the file's own metad
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -26,7 +26,7 @@ from ingestgate.assets.perceptual_view import PerceptualView
 from ingestgate.assets.shard import Shard, WorkRange
 from ingestgate.assets.verdict import Action, Finding, Reason, Tier, Verdict
 
-LEDGER_VERSION = 1
+LEDGER_VERSION = 2
 _META_KEY = b"ingestgate.ledger"
 
 FINDING_TYPE = pa.struct(
@@ -49,18 +49,20 @@ SIDECAR_TYPE = pa.struct(
         pa.field("member", pa.string(), nullable=False),
         pa.field("position", pa.int64(), nullable=False),
         pa.field("size", pa.int64(), nullable=False),
-        pa.field("sha256", pa.string(), nullable=False),
+        *(pa.field(name, pa.string(), nullable=False) for name in ("md5", "sha1", "sha256")),
     ]
 )
 DIGESTS = ("md5", "sha1", "sha256")
 
 
 class Sidecar(NamedTuple):
-    """A caption or label file of a sample, with the digest of the bytes that were judged."""
+    """A caption or label file of a sample, with the digests of the bytes that were judged."""
 
     member: str
     position: int
     size: int
+    md5: str
+    sha1: str
     sha256: str
 
 
@@ -274,6 +276,24 @@ def read_header(path: str) -> PartHeader | None:
     except (pa.ArrowException, OSError) as error:
         raise LedgerError(path, f"not a readable Parquet file ({type(error).__name__})") from error
     return _header(path, schema)
+
+
+def open_part(path: str, source: BinaryIO) -> tuple[PartHeader, pq.ParquetFile]:
+    """Returns a part's header and the file to read batches of columns from.
+
+    Raises:
+        LedgerError: It is damaged, or of a version this one does not read.
+    """
+    try:
+        file = pq.ParquetFile(source, page_checksum_verification=True)
+        schema = file.schema_arrow
+    except (pa.ArrowException, OSError) as error:
+        raise LedgerError(path, f"not a readable Parquet file ({type(error).__name__})") from error
+    header = _header(path, schema)
+    hashes = [name.removesuffix("_views") for name in schema.names if name.endswith("_views")]
+    if not schema.equals(ledger_schema(hashes)):
+        raise LedgerError(path, "its columns are not a ledger's")
+    return header, file
 
 
 def read_part(path: str) -> tuple[PartHeader, pa.Table]:

@@ -8,6 +8,7 @@ from ingestgate.assets.containers.discovery import discover
 from ingestgate.assets.errors import InputError
 from ingestgate.assets.receipts import finished_receipts
 from ingestgate.assets.shard import Shard
+from ingestgate.pipeline.covering import covered
 from ingestgate.transforms.settings import RunSettings
 
 
@@ -18,7 +19,7 @@ class Plan:
     Attributes:
         discovery: What the inputs resolve to.
         todo: Shards to judge and commit.
-        finished: Shards with a current receipt.
+        finished: Shards with a current receipt, or found clean by a rescan with the lists in force.
     """
 
     discovery: Discovery
@@ -48,6 +49,10 @@ def make_plan(
         if resume
         else {}
     )
-    todo = [shard for shard in discovery.shards if shard.name not in done]
-    finished = [shard for shard in discovery.shards if shard.name in done]
+    names = set(done)
+    if resume:
+        rest = [shard for shard in discovery.shards if shard.name not in done]
+        names |= {shard.name for shard in covered(rest, settings)}
+    todo = [shard for shard in discovery.shards if shard.name not in names]
+    finished = [shard for shard in discovery.shards if shard.name in names]
     return Plan(discovery, todo, finished)

@@ -28,6 +28,7 @@ from ingestgate.pipeline.lock import run_lock
 from ingestgate.pipeline.plan import Plan, make_plan
 from ingestgate.pipeline.policy_file import load_policy
 from ingestgate.pipeline.progress import ProgressDisplay
+from ingestgate.pipeline.recalling import close_recalls, recalled_plan
 from ingestgate.pipeline.runners import RunFailedError, run_job
 from ingestgate.quarantine.keys import read_recipients
 from ingestgate.quarantine.locking import quarantine_lock
@@ -52,6 +53,7 @@ class RunRequest:
         list_state: File that remembers which lists were seen, or None.
         certificate_keys: Files of private keys that sign the certificate. Paths only: a key is
             read here, in the driver, and goes into no setting that workers get.
+        recall: Do only the shards that open recall notices name, and close these.
         beam_options: Arguments for Beam.
     """
 
@@ -68,6 +70,7 @@ class RunRequest:
     dry_run: bool = False
     list_state: str | None = None
     certificate_keys: Sequence[str] = ()
+    recall: bool = False
     beam_options: Sequence[str] = ()
 
 
@@ -101,6 +104,8 @@ def run(request: RunRequest, display: ProgressDisplay) -> dict[str, Any]:
     settings = _settings(request, policy, lists, recipients)
     refuse_unfinished(settings.evidence)
     plan = make_plan(request.inputs, request.format, settings, resume=request.resume)
+    if request.recall:
+        plan = recalled_plan(plan, settings)
     isolation = _show_that_it_catches(settings, request) if plan.todo else {}
     if request.list_state is not None:
         remember(request.list_state, lists.infos)
@@ -108,6 +113,8 @@ def run(request: RunRequest, display: ProgressDisplay) -> dict[str, Any]:
         record_context(settings, lists, isolation)
         error = _do(request, replace(settings, progress=notes), plan, display)
         seconds = time.monotonic() - started
+        if error is None and not settings.dry_run:
+            close_recalls(settings)
         report = _report(settings, plan, lists, error, isolation, started_at, seconds)
         if keys and error is None:
             report |= _certify(settings, keys)

@@ -252,7 +252,7 @@ class Judge:
         for member in members:
             content = member.content or b""
             computed = self._check_digests(content, f"sidecar:{member.name}", findings)
-            sidecars.append(Sidecar(member.name, member.position, len(content), computed["sha256"]))
+            sidecars.append(Sidecar(member.name, member.position, len(content), **computed))
         return tuple(sidecars), findings
 
     def _look_at(self, members: Iterable[Member]) -> list[_Look]:

@@ -17,6 +17,7 @@ from ingestgate.assets.shard import (
     accountable_members,
     sidecar_members,
 )
+from ingestgate.fingerprints.digests import digests
 
 _ROWS_PER_BATCH = 1024
 _VERIFIED = ["member", "field", "position", "verdict", "size", "sha256", "sidecars"]
@@ -100,7 +101,7 @@ def _sidecars(sample: Sample) -> list[dict[str, Any]]:
             "member": member.name,
             "position": member.position,
             "size": len(member.content or b""),
-            "sha256": hashlib.sha256(member.content or b"").hexdigest(),
+            **digests(member.content or b""),
         }
         for member in sidecar_members(sample)
     ]

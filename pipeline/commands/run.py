@@ -95,6 +95,12 @@ _FOLDER = click.Path(path_type=str)
     default=True,
     help="Keep what an earlier run finished under the same policy and lists.  [default: resume]",
 )
+@click.option(
+    "--recall",
+    is_flag=True,
+    help="Judge only the shards anew that 'ingestgate rescan' has recalled, and close the "
+    "notices. All else as in the run that admitted them, with the newer lists.",
+)
 @several(
     "--certificate-key",
     "certificate_keys",

@@ -57,7 +57,7 @@ MATCHED = LedgerRow(
         "phash": (PerceptualView(0, "full", -1, b"\xff" * 8),),
     },
     provenance={"url": "https://example.org/", "caption": "", "b": "2", "a": "1"},
-    sidecars=(Sidecar("ü/0001.txt", 2048, 5, "3" * 64),),
+    sidecars=(Sidecar("ü/0001.txt", 2048, 5, "1" * 32, "2" * 40, "3" * 64),),
 )
 CLEAN = replace(
     MATCHED,
@@ -227,7 +227,7 @@ def test_another_version_or_another_file_is_refused(tmp_path: Path) -> None:
     assert "no ingestgate header" in refusal({})
     assert "version 99" in refusal({b"ingestgate.ledger": b'{"version": 99}'})
     assert "version None" in refusal({b"ingestgate.ledger": b"[]"})
-    for damaged in (b"{", b"1", b"\xff", b'{"version": 1}', b'{"version": 1, "more": 2}'):
+    for damaged in (b"{", b"1", b"\xff", b'{"version": 2}', b'{"version": 2, "more": 2}'):
         assert "header is damaged" in refusal({b"ingestgate.ledger": damaged})
 
 

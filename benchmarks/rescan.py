@@ -1,0 +1,182 @@
+"""How fast ledgers are held against lists: a synthetic ledger, one core, the real rescan code.
+
+    python -m benchmarks.rescan --assets 1000000 --delta 10000 --list 1000000 --to DIR --json
+
+Each asset has one PDQ view in eight orientations, one pHash view, MD5, SHA-1, SHA-256 and two
+sources; everything is random, so that nothing compresses or matches by chance. Timed is the whole
+path: reading the file, its digest, decompressing, decoding, matching.
+"""
+
+import argparse
+import json
+import os
+import platform
+import resource
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from ingestgate.assets import ledger
+from ingestgate.blocklists.additions import added_since
+from ingestgate.blocklists.compiling import compile_list
+from ingestgate.blocklists.listset import ListSet
+from ingestgate.blocklists.matching import Matcher
+from ingestgate.transforms.policy import Policy
+from ingestgate.transforms.rescanning import RescanLists, rescan_part
+
+_PART_ROWS = 100_000
+_HASHES = {"pdq": 32, "phash": 8}
+
+
+def main() -> None:
+    """Makes a ledger, rescans it, and prints figures."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--assets", type=int, default=1_000_000)
+    parser.add_argument("--delta", type=int, default=10_000)
+    parser.add_argument("--list", type=int, default=1_000_000)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--to", required=True)
+    parser.add_argument("--json", action="store_true")
+    given = parser.parse_args()
+    os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+    pa.set_cpu_count(1)
+    root = Path(given.to)
+    lists = _lists(root / "lists", given.list, given.delta, given.seed)
+    parts = _ledger(root / "evidence" / "ledger", given.assets, given.seed)
+    opened = ListSet.open(str(lists), now=datetime.now(UTC))
+    (whole,) = opened.lists
+    delta = added_since(whole, str(lists / "synthetic-2"), str(lists / "synthetic-1"))
+    figures: dict[str, Any] = {
+        "assets": given.assets,
+        "delta": given.delta,
+        "list": given.list,
+        "seed": given.seed,
+        "machine": platform.processor() or platform.machine(),
+        "ledger_bytes": sum(os.path.getsize(path) for path in parts),
+    }
+    for name, one in (("delta", delta), ("whole_list", whole)):
+        wanted = RescanLists(Matcher([one]), Policy())
+        rescan_part(parts[-1], wanted)  # compiles kernels, reads the list for the first time
+        # The whole list is slower: of it, as many parts as tell its rate.
+        chosen = parts if name == "delta" else parts[:10]
+        started, cpu = time.perf_counter(), time.process_time()
+        results = [rescan_part(path, wanted) for path in chosen]
+        seconds, cpu = time.perf_counter() - started, time.process_time() - cpu
+        rows = sum(result.rows for result in results)
+        figures[name] = {
+            "rows": rows,
+            "seconds": round(seconds, 2),
+            "assets_per_second": round(rows / seconds),
+            "assets_per_cpu_second": round(rows / cpu),
+            "hits": sum(len(result.hits) for result in results),
+            "peak_rss_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
+        }
+    print(json.dumps(figures) if given.json else json.dumps(figures, indent=1))
+
+
+def _lists(to: Path, size: int, delta: int, seed: int) -> Path:
+    """Compiles two versions of a list of MD5, SHA-256 and PDQ, the second with more entries."""
+    if to.exists():
+        return to
+    to.mkdir(parents=True)
+    random = np.random.default_rng(seed)
+    values = {n: random.bytes((size + delta) * w) for n, w in _LISTED.items()}
+    for version, count in ((1, size), (2, size + delta)):
+        sources = []
+        for name, width in _LISTED.items():
+            path = to.parent / f"{name}-{version}.csv"
+            data = values[name]
+            with open(path, "w") as file:
+                file.write("value,entry_id\n")
+                for row in range(count):
+                    value = data[row * width : (row + 1) * width].hex()
+                    file.write(f"{value},{name}{row}\n")
+            sources.append((name, str(path)))
+        compile_list(
+            id="synthetic",
+            version=version,
+            sources=sources,
+            to=str(to),
+            issued=datetime(2026, 1, 1, tzinfo=UTC),
+        )
+    return to
+
+
+_LISTED = {"md5": 16, "sha256": 32, "pdq": 32}
+
+
+def _ledger(root: Path, assets: int, seed: int) -> list[str]:
+    """Writes ledger parts with the project's own writer; those that are there are kept."""
+    paths = []
+    for number, start in enumerate(range(0, assets, _PART_ROWS)):
+        count = min(_PART_ROWS, assets - start)
+        shard = f"{number:05d}.tar"
+        path = ledger.part_path(str(root), shard, 0)
+        paths.append(path)
+        if os.path.exists(path):
+            continue
+        table = _rows(shard, count, np.random.default_rng([seed, 7, number]))
+        header = ledger.PartHeader(
+            shard, "0" * 64, 0, 1, 0, count, "0" * 64, "2026-01-01T00:00:00Z"
+        )
+        ledger.write_part(str(root), header, table)
+    return paths
+
+
+def _rows(shard: str, count: int, random: np.random.Generator) -> pa.Table:
+    columns: dict[str, Any] = {}
+    names = [f"{number:09d}.jpg" for number in range(count)]
+    for name, width in (("asset_id", 16), ("md5", 16), ("sha1", 20), ("sha256", 32)):
+        text = random.bytes(count * width).hex()
+        step = 2 * width
+        columns[name] = pa.array([text[i * step : (i + 1) * step] for i in range(count)])
+    for name, value in (("shard", shard), ("field", ""), ("media_type", "image/jpeg")):
+        columns[name] = pa.repeat(value, count)
+    columns |= {"verdict": pa.repeat("admitted", count), "reason": pa.repeat("clean", count)}
+    columns |= {"member": pa.array(names), "sample": pa.array(names)}
+    columns["position"] = pa.array(np.arange(count) * 1024)
+    columns["size"] = pa.array(random.integers(10_000, 1_000_000, count))
+    for name in ("width", "height"):
+        columns[name] = pa.array(random.integers(200, 4000, count).astype(np.int32))
+    columns["frames"] = pa.array(np.ones(count, np.int32))
+    schema = ledger.ledger_schema(_HASHES)
+    offsets = pa.array(np.arange(count + 1), pa.int32())
+    for name, width in _HASHES.items():
+        raw = random.bytes(count * 8 * width)
+        step = 8 * width
+        hashes = pa.array([raw[i * step : (i + 1) * step] for i in range(count)], pa.binary())
+        upright = pa.array([raw[i * step : i * step + width].hex() for i in range(count)])
+        quality = pa.array(np.full(count, 100, np.int16))
+        kind = schema.field(f"{name}_views").type.value_type
+        views = pa.StructArray.from_arrays(
+            [pa.array(np.zeros(count, np.int32)), pa.repeat("full", count), quality, hashes],
+            fields=list(kind),
+        )
+        columns |= {name: upright, f"{name}_quality": quality}
+        columns[f"{name}_views"] = pa.ListArray.from_arrays(offsets, views)
+    urls = [f"https://img{i % 997}.example/{name}" for i, name in enumerate(names) for _ in "ab"]
+    keys = pa.array(["url", "page_url"]).take(pa.array(np.arange(2 * count) % 2))
+    columns["provenance"] = pa.MapArray.from_arrays(
+        pa.array(np.arange(count + 1) * 2, pa.int32()), keys, pa.array(urls)
+    )
+    empty = pa.array(np.zeros(count + 1), pa.int32())
+    for name in ("findings", "sidecars"):
+        kind = schema.field(name).type
+        columns[name] = pa.ListArray.from_arrays(empty, pa.array([], kind.value_type))
+    return pa.table(
+        [
+            columns[field.name].cast(field.type)
+            if field.name in columns
+            else pa.nulls(count, field.type)
+            for field in schema
+        ],
+        schema=schema,
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,150 @@
+"""``ingestgate rescan``: ledgers against newer lists."""
+
+import json
+import os
+import time
+from datetime import UTC, datetime
+from typing import Any
+
+import click
+from rich.console import Console
+
+from ingestgate.pipeline.commands.values import SeveralValuesCommand, several
+from ingestgate.pipeline.exit_codes import ExitCode
+
+
+@click.command(cls=SeveralValuesCommand)
+@several("--evidence", "evidence", required=True, metavar="DIR...", help="Evidence of runs.")
+@click.option("--lists", required=True, type=click.Path(), metavar="DIR", help="Compiled lists.")
+@several(
+    "--since",
+    metavar="[ID=]VERSION",
+    help="Only look for what came to a list (or all) since that version, which has to lie in "
+    "--lists as well. Default: for everything.",
+)
+@click.option(
+    "--policy",
+    "policy_file",
+    type=click.Path(exists=True, dir_okay=False),
+    metavar="FILE",
+    help="The runs' policy.",
+)
+@click.option(
+    "--key",
+    "key_file",
+    type=click.Path(exists=True, dir_okay=False),
+    metavar="FILE",
+    help="Private key that signs recall notices (see: ingestgate keys signing).",
+)
+@click.option(
+    "--output", type=click.Path(), metavar="DIR", help="Default: as the run's report says."
+)
+@click.option(
+    "--withdrawn",
+    "withdrawals",
+    is_flag=True,
+    help="Also list quarantined assets that only withdrawn entries had matched, for review.",
+)
+@click.option(
+    "--consumers",
+    type=click.Path(exists=True, dir_okay=False),
+    metavar="FILE",
+    help="Recorded training runs, CSV or JSONL: run, dataset, shard, sha256, time. Says which of "
+    "them read a recalled shard.",
+)
+@click.option(
+    "--workers",
+    type=click.IntRange(min=1),
+    default=len(os.sched_getaffinity(0)),
+    show_default="one per core",
+    help="Local worker processes.",
+)
+@click.option("--exit-on-match", is_flag=True, help="End with code 10 if anything is recalled.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.argument("beam_options", nargs=-1, type=click.UNPROCESSED, metavar="[-- BEAM OPTIONS]")
+@click.pass_context
+def rescan(ctx: click.Context, /, **options: Any) -> None:
+    """Hold what was judged before against newer lists, without touching an asset.
+
+    Reads the fingerprints in the ledgers. Admitted shards in which something matches now are
+    recalled: a notice lies with the output and in the evidence until `ingestgate run --recall` has
+    judged them anew. A hash that comes so near that only the picture can tell recalls its shard as
+    well. Ends with 1, and names what is missing, if the lists need a fingerprint that the ledger
+    lacks.
+
+    \b
+    Example:
+      ingestgate rescan --evidence evidence --lists lists --since 6 --key recall.key
+      ingestgate run --recall --input 'landing/*.tar' --output admitted --quarantine vault \\
+        --evidence evidence --lists lists --recipient recipients.txt
+    """  # noqa: D301 - \b is click's own
+    from ingestgate.assets.signing_keys import read_signing_key
+    from ingestgate.blocklists.listset import ListSet
+    from ingestgate.pipeline.consumers import consumers_of
+    from ingestgate.pipeline.policy_file import load_policy
+    from ingestgate.pipeline.rescan_job import RescanRequest
+    from ingestgate.pipeline.rescan_job import rescan as rescan_ledger
+    from ingestgate.transforms.policy import Policy
+
+    as_json = options["as_json"]
+    ctx.find_root().obj = "json" if as_json else None
+    file, key = options["policy_file"], options["key_file"]
+    policy = load_policy(file, Policy) if file else Policy()
+    lists = ListSet.open(
+        options["lists"],
+        now=datetime.now(UTC),
+        overrides=policy.list_overrides(),
+        trust=policy.trust.opened(),
+    )
+    request = RescanRequest(
+        lists=options["lists"],
+        policy=policy,
+        since=_since(options["since"]),
+        key=read_signing_key(key) if key else None,
+        workers=options["workers"],
+        output=options["output"],
+        withdrawals=options["withdrawals"],
+        beam_options=options["beam_options"],
+    )
+    started = time.monotonic()
+    reports = [rescan_ledger(request, one, lists, lambda: None) for one in options["evidence"]]
+    seconds = time.monotonic() - started
+    used = []
+    if options["consumers"]:
+        used = consumers_of(options["consumers"], [r["evidence"] for r in reports])
+    recalled = sum(len(report["recalled"]) for report in reports)
+    if as_json:
+        found = {"rescans": reports, "consumers": used, "seconds": round(seconds, 3)}
+        click.echo(json.dumps(found, ensure_ascii=False))
+    else:
+        _show(reports, used, seconds)
+    ctx.exit(int(ExitCode.DONE_WITH_MATCHES if recalled and options["exit_on_match"] else 0))
+
+
+def _since(values: tuple[str, ...]) -> dict[str, int]:
+    found = {}
+    for value in values:
+        name, _, version = value.rpartition("=")
+        if not version.isascii() or not version.isdigit() or int(version) < 1:
+            raise click.BadParameter(f"{value!r} is not [ID=]VERSION", param_hint="--since")
+        found[name] = int(version)
+    return found
+
+
+def _show(reports: list[dict[str, Any]], used: list[dict[str, Any]], seconds: float) -> None:
+    console = Console(highlight=False)
+    for report in reports:
+        console.print(
+            f"{report['evidence']}: {report['rows']:,} assets of {report['shards']:,} shards held "
+            f"against {len(report['lists'])} lists: {report['matched']:,} admitted ones match, "
+            f"{report['to_judge_again']:,} have to be judged again, "
+            f"{report['withdrawn']:,} quarantined ones matched withdrawn entries only",
+            markup=False,
+        )
+        for name in report["recalled"]:
+            console.print(f"recalled: {name}", markup=False)
+        for path in report["notices"]:
+            console.print(f"notice: {path}", markup=False)
+    for one in used:
+        console.print(f"read by: {one['run']} ({one['shard']}, {one['time']})", markup=False)
+    console.print(f"{seconds:.1f} s", markup=False)

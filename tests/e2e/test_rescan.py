@@ -1,0 +1,239 @@
+import hashlib
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import Result
+
+from ingestgate.assets.signing_keys import generate_signing_key
+from ingestgate.blocklists.compiling import compile_list
+from ingestgate.fingerprints.fingerprinter import Fingerprinter
+from ingestgate.fingerprints.limits import DecodeLimits
+from tests.e2e.conftest import WRITERS, Job, content, write_webdataset
+
+MakeJob = Callable[..., Job]
+ISSUED = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def pdq_of(seed: int) -> str:
+    views = Fingerprinter(["pdq"], DecodeLimits()).fingerprint(content(seed)).perceptual["pdq"]
+    return views[0].hashes[:32].hex()
+
+
+def md5_of(data: bytes) -> str:
+    return hashlib.md5(data, usedforsecurity=False).hexdigest()
+
+
+def compiled(root: Path, version: int, entries: dict[str, list[tuple[str, str]]]) -> str:
+    """Compiles a version of the partner's list: per signal type, entry ids and values."""
+    work = root / f"partner-{version}"
+    work.mkdir(parents=True)
+    sources = []
+    for name, values in entries.items():
+        lines = [f"{value},{entry},A1\n" for entry, value in values]
+        (work / name).write_text("value,entry_id,category\n" + "".join(lines))
+        sources.append((name, str(work / name)))
+    compile_list(
+        id="partner", version=version, sources=sources, to=str(root / "lists"), issued=ISSUED
+    )
+    return str(root / "lists")
+
+
+OLD = {
+    "md5": [("e-md5", "0123456789abcdef" * 2)],
+    "pdq": [("e-pdq", "5a" * 16 + "c3" * 16)],
+    "domain": [("e-domain", "elsewhere.example")],
+}
+
+
+def new(md5: int | None = 1, pdq: int | None = 8, host: str = "") -> dict[str, Any]:
+    return {
+        "md5": OLD["md5"] + ([("n-md5", md5_of(content(md5)))] if md5 is not None else []),
+        "pdq": OLD["pdq"] + ([("n-pdq", pdq_of(pdq))] if pdq is not None else []),
+        "domain": OLD["domain"] + ([("n-domain", host)] if host else []),
+    }
+
+
+def rescan(job: Job, *extra: str, code: int = 0) -> dict[str, Any]:
+    result = job.invoke(
+        *("rescan", "--evidence", str(job.evidence), "--lists", job.lists),
+        *("--workers", "1", "--json", *extra),
+    )
+    assert result.exit_code == code, result.output
+    found: dict[str, Any] = json.loads(result.stdout)
+    return found["rescans"][0] if code in (0, 10) else found
+
+
+def verdicts(job: Job) -> dict[tuple[str, str], str]:
+    return {(row["shard"], row["member"]): row["verdict"] for row in job.ledger()}
+
+
+@pytest.fixture
+def old_job(job: MakeJob, tmp_path: Path) -> Callable[[str], Job]:
+    def make(pattern: str) -> Job:
+        made = job(pattern)
+        made.lists = compiled(tmp_path, 1, OLD)
+        return made
+
+    return make
+
+
+@pytest.mark.parametrize("since", [(), ("--since", "1")], ids=["whole", "since"])
+@pytest.mark.parametrize("format", sorted(WRITERS))
+def test_recalls_what_judging_anew_would_quarantine(
+    old_job: Callable[[str], Job], tmp_path: Path, format: str, since: tuple[str, ...]
+) -> None:
+    job = old_job(WRITERS[format](tmp_path / "landing"))
+    before = job.report()
+    assert before["counts"]["quarantined"] == 0
+    compiled(tmp_path, 2, new(host="listed.example"))
+    found = rescan(job, *since)
+    fresh = job.elsewhere("fresh")
+    fresh.report()
+    hits = (job.evidence / "rescan-findings" / f"{found['id']}.jsonl").read_text().splitlines()
+    ids = {row["asset_id"] for row in fresh.ledger() if row["verdict"] == "quarantined"}
+    assert len(ids) == 3
+    assert {json.loads(line)["asset_id"] for line in hits} == ids
+    assert found["matched"] + found["to_judge_again"] == 3
+    job.report("--recall")
+    assert verdicts(job) == verdicts(fresh)
+    assert job.state()["output"].items() >= fresh.state()["output"].items()
+    assert job.census()["exact"]
+
+
+def test_a_list_update_goes_from_certificate_to_recall_to_certificate(
+    old_job: Callable[[str], Job], tmp_path: Path
+) -> None:
+    job = old_job(write_webdataset(tmp_path / "landing"))
+    key, public = str(tmp_path / "key"), str(tmp_path / "key.pub")
+    Path(public).write_text(generate_signing_key(key) + "\n")
+
+    def verify() -> Result:
+        return job.invoke("verify", str(job.output), "--key", public)
+
+    job.report("--certificate-key", key)
+    assert verify().exit_code == 0, job.results[-1].output
+    compiled(tmp_path, 2, new(md5=1, pdq=None))
+    found = rescan(job, "--key", key)
+    assert found["recalled"] == ["00000.tar"]
+    assert verify().exit_code == 5
+    assert "recalled by" in job.results[-1].output
+    notice = next((job.output / "_ingestgate" / "recalls").glob("*.json")).read_text()
+    assert md5_of(content(1)) not in notice
+    committed = (job.evidence / "receipts" / "00001.tar.json").read_bytes()
+    report = job.report("--recall", "--certificate-key", key)
+    assert report["shards"]["done"] == 1
+    assert report["counts"]["quarantined"] == 1
+    assert verify().exit_code == 0, job.results[-1].output
+    assert job.census()["exact"]
+    # What the rescan found clean is not judged again, by an ordinary run neither.
+    assert job.report()["shards"]["finished_before"] == 2
+    assert (job.evidence / "receipts" / "00001.tar.json").read_bytes() == committed
+    assert job.run("--recall").exit_code == 2
+    assert "no open recall" in job.results[-1].output
+
+
+def test_finds_sidecars_by_every_digest(old_job: Callable[[str], Job], tmp_path: Path) -> None:
+    job = old_job(write_webdataset(tmp_path / "landing"))
+    job.report()
+    text = json.dumps({"url": "https://img.fine.example/2.jpg", "caption": "number 2"}).encode()
+    entries = {**OLD, "md5": [*OLD["md5"], ("caption", md5_of(text))]}
+    compiled(tmp_path, 2, entries)
+    assert rescan(job)["matched"] == 1
+
+
+def test_lists_that_need_what_the_ledger_lacks_are_refused(
+    old_job: Callable[[str], Job], tmp_path: Path
+) -> None:
+    job = old_job(write_webdataset(tmp_path / "landing"))
+    job.report()
+    compiled(tmp_path, 2, {**OLD, "dhash": [("d", "0123456789abcdef")]})
+    found = rescan(job, code=1)
+    assert "dhash" in found["error"]
+    assert "judge again" in found["error"]
+    assert not (job.evidence / "rescans").exists()
+    assert job.report()["shards"]["finished_before"] == 0
+
+
+def test_another_policy_is_refused(old_job: Callable[[str], Job], tmp_path: Path) -> None:
+    job = old_job(write_webdataset(tmp_path / "landing"))
+    job.report()
+    (tmp_path / "policy.yaml").write_text("url_columns: [page]\n")
+    compiled(tmp_path, 2, new())
+    found = rescan(job, "--policy", str(tmp_path / "policy.yaml"), code=5)
+    assert "judged by other rules" in found["error"]
+
+
+def test_a_damaged_part_is_named(old_job: Callable[[str], Job], tmp_path: Path) -> None:
+    job = old_job(write_webdataset(tmp_path / "landing"))
+    job.report()
+    compiled(tmp_path, 2, new())
+    part = next((job.evidence / "ledger" / "00001.tar.parts").glob("*.parquet"))
+    data = part.read_bytes()
+    part.write_bytes(data[: len(data) // 2])
+    found = rescan(job, code=1)
+    assert str(part) in found["error"]
+    part.write_bytes(data)
+    # What was done is taken over, the part that was damaged is looked at.
+    assert rescan(job)["rows"] == 12
+
+
+def test_nothing_found_is_on_record(old_job: Callable[[str], Job], tmp_path: Path) -> None:
+    job = old_job(write_webdataset(tmp_path / "landing"))
+    job.report()
+    compiled(tmp_path, 2, new(md5=None, pdq=None, host="nowhere.example"))
+    found = rescan(job, "--exit-on-match")
+    assert (found["matched"], found["recalled"], found["notices"]) == (0, [], [])
+    record = json.loads((job.evidence / "rescans" / f"{found['id']}.json").read_text())
+    assert record["rows"] == 12
+    assert job.report()["shards"]["finished_before"] == 2
+
+
+def test_since_a_version_the_ledger_was_not_held_against_is_refused(
+    old_job: Callable[[str], Job], tmp_path: Path
+) -> None:
+    job = old_job(write_webdataset(tmp_path / "landing"))
+    job.report()
+    compiled(tmp_path, 2, new())
+    compiled(tmp_path, 3, new(host="listed.example"))
+    found = rescan(job, "--since", "partner=2", code=2)
+    assert "was not held against that version" in found["error"]
+
+
+def test_withdrawn_entries_put_their_matches_up_for_review(job: MakeJob, tmp_path: Path) -> None:
+    made = job(write_webdataset(tmp_path / "landing"))
+    made.lists = compiled(tmp_path, 1, new(host="listed.example"))
+    made.report()
+    compiled(tmp_path, 2, new(md5=None, pdq=8, host="listed.example"))
+    found = rescan(made, "--withdrawn")
+    assert found["withdrawn"] == 1
+    (line,) = (made.evidence / "withdrawn" / f"{found['id']}.jsonl").read_text().splitlines()
+    rows = {row["asset_id"]: row for row in made.ledger()}
+    assert rows[json.loads(line)["asset_id"]]["member"] == "k01.jpg"
+
+
+@pytest.mark.parametrize("form", ["csv", "jsonl"])
+def test_training_runs_that_read_a_recalled_shard_are_named(
+    old_job: Callable[[str], Job], tmp_path: Path, form: str
+) -> None:
+    job = old_job(write_webdataset(tmp_path / "landing"))
+    job.report()
+    compiled(tmp_path, 2, new(pdq=None))
+    records = [
+        {"run": "r1", "dataset": "d", "shard": "00000.tar", "time": "2026-02-01"},
+        {"run": "r2", "dataset": "d", "shard": "00001.tar", "time": "2026-02-01"},
+    ]
+    path = tmp_path / f"runs.{form}"
+    if form == "csv":
+        lines = [",".join(records[0]), *(",".join(record.values()) for record in records)]
+    else:
+        lines = [json.dumps(record) for record in records]
+    path.write_text("\n".join(lines) + "\n")
+    result = job.invoke(
+        *("rescan", "--evidence", str(job.evidence), "--lists", job.lists, "--workers", "1"),
+        *("--json", "--consumers", str(path)),
+    )
+    assert [one["run"] for one in json.loads(result.stdout)["consumers"]] == ["r1"]

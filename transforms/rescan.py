@@ -1,0 +1,95 @@
+"""The rescan step: paths of ledger parts in, what newly matches in them written, counts out."""
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+import apache_beam as beam
+
+from ingestgate.assets import storage
+from ingestgate.assets.errors import LedgerError
+from ingestgate.blocklists.additions import added_since
+from ingestgate.blocklists.listset import ListSet
+from ingestgate.blocklists.matching import Matcher
+from ingestgate.transforms.policy import Policy
+from ingestgate.transforms.rescanning import RescanLists, as_json, rescan_part
+
+
+@dataclass(frozen=True, slots=True)
+class RescanSettings:
+    """What the steps of one rescan share.
+
+    Attributes:
+        policy: Whose columns and lists count.
+        lists: Folder of compiled lists.
+        lists_digest: Of the set that the driver verified.
+        work: Folder for what was found in each part.
+        since: By list id, the folders (newer, older) of versions between which to look.
+        newly_needed: See `RescanLists`.
+        withdrawals: Also note what only withdrawn entries had matched.
+    """
+
+    policy: Policy
+    lists: str
+    lists_digest: str
+    work: str
+    since: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    newly_needed: frozenset[str] = frozenset()
+    withdrawals: bool = False
+
+
+def open_rescan(settings: RescanSettings) -> RescanLists:
+    """Opens what is looked for: whole lists, and of some what came to them.
+
+    Raises:
+        ListError: The lists are not those that were verified.
+    """
+    lists = ListSet.open(
+        settings.lists,
+        now=datetime.now(UTC),
+        overrides=settings.policy.list_overrides(),
+        verify=False,
+        expected_digest=settings.lists_digest,
+        trust=settings.policy.trust.opened(),
+    )
+    chosen = [
+        added_since(one, *settings.since[one.info.id]) if one.info.id in settings.since else one
+        for one in lists.lists
+    ]
+    return RescanLists(
+        Matcher(chosen),
+        settings.policy,
+        settings.newly_needed,
+        lists.lists if settings.withdrawals else (),
+    )
+
+
+def result_path(work: str, number: int) -> str:
+    """Returns where it lies what was found in a part."""
+    return storage.join(work, f"{number:07d}.json")
+
+
+class RescanPart(beam.DoFn):
+    """``(number, path)`` -> number; what was found is written on the way."""
+
+    def __init__(self, settings: RescanSettings) -> None:
+        self._settings = settings
+
+    def setup(self) -> None:
+        """Opens the lists once per process."""
+        self._wanted = open_rescan(self._settings)
+
+    def process(self, element: tuple[int, str]) -> Iterator[int]:
+        """Looks at one part, unless that was done."""
+        number, path = element
+        target = result_path(self._settings.work, number)
+        if not storage.exists(target):
+            found: dict[str, Any]
+            try:
+                found = {"path": path, **as_json(rescan_part(path, self._wanted))}
+            except LedgerError as error:
+                found = {"path": path, "problem": error.problem}
+            storage.write_bytes(target, json.dumps(found).encode(), private=True)
+        yield number
