@@ -123,3 +123,9 @@ def test_a_member_of_any_name_stays_one_cell(name: str) -> None:
 
     line = _csv_line([name, "next"]).decode()
     assert list(csv.reader(io.StringIO(line, newline=""))) == [[neutral(name), "next"]]
+
+
+def test_a_member_that_would_be_a_formula_is_none_in_csv(tmp_path: Path) -> None:
+    path = tmp_path / "export"
+    export([EXAMPLE[0] | {"member": "=cmd()"}], "csv", str(path))
+    assert b'"\'=cmd()"' in path.read_bytes()
