@@ -41,6 +41,7 @@ from ingestgate.pipeline.statements import (
     digest_of,
     kept_certificate_path,
 )
+from ingestgate.quarantine.audit import head, log_path
 
 
 class Certified(NamedTuple):
@@ -394,4 +395,7 @@ def _sha256(content: bytes) -> str:
 
 def _audit_head(quarantine: str | None) -> AuditHead | None:
     """Returns the end of the quarantine's audit log, where it has one."""
-    return None
+    if quarantine is None or not storage.exists(log_path(quarantine)):
+        return None
+    end = head(quarantine)
+    return AuditHead(count=end.count, head=end.head)

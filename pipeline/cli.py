@@ -22,6 +22,7 @@ from ingestgate.pipeline.commands.ledger import ledger
 from ingestgate.pipeline.commands.lists import lists
 from ingestgate.pipeline.commands.purge import purge
 from ingestgate.pipeline.commands.quarantine import quarantine
+from ingestgate.pipeline.commands.report import report
 from ingestgate.pipeline.commands.rescan import rescan
 from ingestgate.pipeline.commands.run import run
 from ingestgate.pipeline.commands.verify import verify
@@ -80,7 +81,7 @@ def cli(verbose: bool) -> None:
 
 
 for _command in (
-    *(demo, run, certify, verify, rescan, ledger, census, purge),
+    *(demo, run, certify, verify, rescan, ledger, census, purge, report),
     *(lists, quarantine, audit, keys, fingerprint, benchmark),
 ):
     cli.add_command(_command)

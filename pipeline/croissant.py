@@ -1,0 +1,159 @@
+"""What a dataset card says of the screening, made from the certificate: Croissant and a statement.
+
+A fragment of Croissant 1.1 (http://docs.mlcommons.org/croissant/docs/croissant-spec-1.1.html) with
+its responsible-AI vocabulary, to be merged into a dataset's own metadata, and a section in Markdown
+for its data statement or model card. Croissant has no field for the result of a screening: it goes
+into the provenance (`prov:wasGeneratedBy`) and the preprocessing protocol, in words and figures.
+"""
+
+from typing import Any, Final
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from ingestgate.pipeline.statements import (
+    FOLDER,
+    PREDICATE_TYPE,
+    Certificate,
+    Screening,
+    Subject,
+)
+
+CONTEXT: Final[dict[str, Any]] = {
+    "@language": "en",
+    "@vocab": "https://schema.org/",
+    "sc": "https://schema.org/",
+    "cr": "http://mlcommons.org/croissant/",
+    "rai": "http://mlcommons.org/croissant/RAI/",
+    "prov": "http://www.w3.org/ns/prov#",
+    "dct": "http://purl.org/dc/terms/",
+    "conformsTo": "dct:conformsTo",
+    "includes": "cr:includes",
+}
+CONFORMS_TO: Final = (
+    "http://mlcommons.org/croissant/1.1",
+    "http://mlcommons.org/croissant/RAI/1.0",
+)
+_MEDIA_TYPES = {
+    ".tar": "application/x-tar",
+    ".tar.gz": "application/gzip",
+    ".tgz": "application/gzip",
+    ".parquet": "application/vnd.apache.parquet",
+    ".csv": "text/csv",
+    ".jsonl": "application/jsonlines",
+    ".ndjson": "application/jsonlines",
+    ".json": "application/json",
+}
+
+
+def croissant(certificate: Certificate, digest: str, name: str) -> dict[str, Any]:
+    """Returns the JSON-LD fragment.
+
+    Args:
+        certificate: What was certified.
+        digest: What the certificate is called by.
+        name: The dataset's name.
+    """
+    screenings = certificate.predicate.screenings
+    return {
+        "@context": CONTEXT,
+        "@type": "sc:Dataset",
+        "name": name,
+        "conformsTo": list(CONFORMS_TO),
+        "distribution": [_distribution(subject) for subject in certificate.subject],
+        "rai:dataPreprocessingProtocol": [_protocol(one) for one in screenings],
+        "rai:dataManipulationProtocol": _removed(certificate),
+        "prov:wasGeneratedBy": [_activity(one, digest) for one in screenings],
+    }
+
+
+def _distribution(subject: Subject) -> dict[str, Any]:
+    if subject.is_folder:
+        return {
+            "@type": "cr:FileSet",
+            "@id": subject.name,
+            "name": subject.name,
+            "description": f"An image folder; its dirHash is {subject.value}.",
+            "includes": f"{subject.name}/**",
+            "encodingFormat": "image/*",
+        }
+    return {
+        "@type": "cr:FileObject",
+        "@id": subject.name,
+        "name": subject.name,
+        "contentUrl": subject.name,
+        "contentSize": f"{subject.annotations.size} B",
+        "encodingFormat": media_type(subject.name),
+        "sha256": subject.value,
+    }
+
+
+def media_type(name: str) -> str:
+    """Returns a shard's media type by its name."""
+    found = (kind for suffix, kind in _MEDIA_TYPES.items() if name.lower().endswith(suffix))
+    return next(found, "application/octet-stream")
+
+
+def _lists(screening: Screening) -> list[tuple[str, int]]:
+    rescanned = screening.rescanned_with.lists if screening.rescanned_with else ()
+    names = {use.id for use in (*screening.judged_with, *rescanned)}
+    return [(name, screening.version_of(name)) for name in sorted(names)]
+
+
+def _protocol(screening: Screening) -> str:
+    lists = ", ".join(f"{name} version {version}" for name, version in _lists(screening))
+    return (
+        f"{screening.shards} shards: source and content of every asset were checked against lists "
+        f"that child-safety partners supply ({lists}), by cryptographic digests, perceptual hashes "
+        "and source URLs, before it was admitted; what matched was sealed away, what could not be "
+        f"checked was held. From {screening.screened_from.isoformat()} to "
+        f"{screening.screened_until.isoformat()}."
+    )
+
+
+def _removed(certificate: Certificate) -> str:
+    counts = certificate.predicate.counts
+    return (
+        f"Of {sum(counts.values())} candidate assets {counts.get('admitted', 0)} were admitted, "
+        f"{counts.get('quarantined', 0)} quarantined and {counts.get('unscannable', 0)} held "
+        "because they could not be checked. Samples were removed whole; nothing was altered."
+    )
+
+
+def _activity(screening: Screening, digest: str) -> dict[str, Any]:
+    return {
+        "@type": "prov:Activity",
+        "prov:label": "screening against partner lists",
+        "prov:startedAtTime": screening.screened_from.isoformat(),
+        "prov:endedAtTime": screening.screened_until.isoformat(),
+        "prov:wasAssociatedWith": [
+            {"@type": "prov:SoftwareAgent", "prov:label": f"ingestgate {version}"}
+            for version in screening.software
+        ],
+        "prov:used": [
+            {"@type": "prov:Entity", "prov:label": f"list {name}, version {version}"}
+            for name, version in _lists(screening)
+        ],
+        "prov:generated": {
+            "@type": "prov:Entity",
+            "@id": f"{FOLDER}/certificate.dsse.json",
+            "prov:label": f"certificate {digest} ({PREDICATE_TYPE})",
+        },
+    }
+
+
+def data_statement(certificate: Certificate, digest: str, name: str) -> str:
+    """Returns the section for a data statement or model card, in Markdown."""
+    environment = Environment(
+        loader=PackageLoader("ingestgate.pipeline", "templates"),
+        autoescape=False,  # noqa: S701 - Markdown; names are put between backticks
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template("data-statement.md").render(
+        name=name.replace("`", "'"),
+        digest=digest,
+        predicate=certificate.predicate,
+        lists=[(one, _lists(one)) for one in certificate.predicate.screenings],
+        subjects=len(certificate.subject),
+    )

@@ -1,0 +1,236 @@
+"""Figures for a yearly transparency report, added up from runs, rescans and decisions.
+
+Runs count through their kept reports, each only by what no earlier one has counted, so a run that
+was resumed counts once; dry runs do not count. An asset that was judged again under newer lists was
+screened twice, and counts twice. Nothing that identifies an asset is in the result: no identifier,
+name, URL, hash or entry. Small numbers could point at single events; they are given as they are,
+and whoever publishes them decides whether to round.
+"""
+
+import json
+import statistics
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from ingestgate.assets import storage
+from ingestgate.assets.errors import EvidenceError, UsageError
+from ingestgate.assets.verdict import REASONS, Action, Reason, Verdict
+from ingestgate.pipeline.rescan_records import RescanRecord, read_rescans
+from ingestgate.quarantine.audit import read_log
+from ingestgate.quarantine.decisions import APPROVED, DECIDED, Decision, decisions_of
+
+TRANSPARENCY_VERSION = 1
+
+
+def transparency(year: int, evidence: Sequence[str], quarantines: Sequence[str]) -> dict[str, Any]:
+    """Returns the figures of a year (UTC).
+
+    Args:
+        year: Which.
+        evidence: Evidence folders of every gate.
+        quarantines: Quarantine folders whose audit logs hold the decisions.
+
+    Raises:
+        UsageError: A folder is named twice, or holds no reports.
+        EvidenceError: A report, record or log is damaged.
+    """
+    for folders in (evidence, quarantines):
+        if len({storage.absolute(folder) for folder in folders}) < len(folders):
+            raise UsageError("a folder is named twice, and would be counted twice")
+    every = [report for folder in evidence for report in _reports(folder)]
+    runs = [one for one in every if _year(one["ended_at"]) == year and not one["dry_run"]]
+    every_rescan = [record for folder in evidence for record in read_rescans(folder)]
+    rescans = [record for record in every_rescan if _year(record.ended_at) == year]
+    tallies = [run["since_last_report"] for run in runs]
+    counts = _sum(one["counts"] for one in tallies)
+    held = {reason.value for reason in REASONS[Verdict.UNSCANNABLE]}
+    return {
+        "version": TRANSPARENCY_VERSION,
+        "year": year,
+        "runs": {
+            "done": sum(run["status"] == "done" for run in runs),
+            "failed": sum(run["status"] != "done" for run in runs),
+        },
+        "assets": {
+            "screened": sum(counts.values()),
+            **{verdict.value: counts[verdict.value] for verdict in Verdict},
+        },
+        "by_month": _by_month(runs),
+        "matched": {
+            "by_tier": _ordered(_sum(one["tiers"] for one in tallies)),
+            "by_category": _ordered(_sum(one["categories"] for one in tallies)),
+            "by_partner": _ordered(_by_partner(runs, observing=False)),
+            "by_partner_observed_only": _ordered(_by_partner(runs, observing=True)),
+        },
+        "unscannable_by_reason": _ordered(
+            Counter({k: v for k, v in _sum(t["reasons"] for t in tallies).items() if k in held})
+        ),
+        "companions_of_matches": _sum(t["reasons"] for t in tallies)[Reason.COMPANION_MATCHED],
+        "rescans": {
+            "count": len(rescans),
+            "assets_held_against_newer_lists": sum(record.rows for record in rescans),
+            "matched": sum(record.matched for record in rescans),
+        },
+        "hours_from_list_update_to_use": _spread(_update_hours(year, every, every_rescan)),
+        "list_age_in_days_at_runs": _spread(_ages(runs)),
+        "exceptions_for_expired_lists": len(_exceptions(runs)),
+        "decisions": _decisions(year, quarantines),
+    }
+
+
+def _reports(evidence: str) -> list[dict[str, Any]]:
+    folder = storage.join(evidence, "reports")
+    entries = storage.walk(folder) if storage.match_directories(folder) else []
+    if not entries:
+        raise UsageError(f"{evidence}: holds no reports of runs; give the --evidence of a run")
+    found = []
+    for entry in entries:
+        try:
+            report = json.loads(storage.read_bytes(entry.path))
+            wanted = ("ended_at", "dry_run", "status", "lists", "since_last_report")
+            found.append({name: report[name] for name in (*wanted, "started_at")})
+            _year(report["ended_at"])
+        except (ValueError, KeyError, TypeError):
+            raise EvidenceError(
+                f"{entry.path}: not a run's report; put back what was there"
+            ) from None
+    return found
+
+
+def _year(time: str) -> int:
+    return _utc(time).year
+
+
+def _utc(time: str) -> datetime:
+    return datetime.fromisoformat(time).astimezone(UTC)
+
+
+def _sum(tallies: Iterable[Mapping[str, int]]) -> Counter[str]:
+    total: Counter[str] = Counter()
+    for tally in tallies:
+        total.update(tally)
+    return total
+
+
+def _ordered(counts: Mapping[str, int]) -> dict[str, int]:
+    return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
+
+
+def _by_month(runs: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    months: dict[int, Counter[str]] = {month: Counter() for month in range(1, 13)}
+    for run in runs:
+        months[_utc(run["ended_at"]).month].update(run["since_last_report"]["counts"])
+    return [
+        {"month": month, **{verdict.value: total[verdict.value] for verdict in Verdict}}
+        for month, total in months.items()
+    ]
+
+
+def _by_partner(runs: Sequence[Mapping[str, Any]], *, observing: bool) -> Counter[str]:
+    """Counts assets by the partner of the list that they match; one may match several."""
+    total: Counter[str] = Counter()
+    for run in runs:
+        known = {used["id"]: used for used in run["lists"]}
+        for name, count in run["since_last_report"]["lists"].items():
+            used = known.get(name, {})
+            if (used.get("action") == Action.OBSERVE) == observing:
+                total[used.get("partner") or f"list {name}"] += count
+    return total
+
+
+def _update_hours(
+    year: int, runs: Sequence[Mapping[str, Any]], rescans: Sequence[RescanRecord]
+) -> list[float]:
+    """Returns, for each list version issued in a year, the hours until assets were held to it."""
+    issued: dict[tuple[str, int], datetime] = {}
+    used: dict[tuple[str, int], datetime] = {}
+
+    def use(name: str, version: int, at: datetime) -> None:
+        used[name, version] = min(at, used.get((name, version), at))
+
+    for run in runs:
+        for one in run["lists"]:
+            issued[one["id"], one["version"]] = _utc(one["issued"])
+            if not run["dry_run"] and run["status"] == "done":
+                use(one["id"], one["version"], _utc(run["ended_at"]))
+    for record in rescans:
+        for one in record.lists:
+            if "issued" in one:
+                issued[one["id"], one["version"]] = _utc(one["issued"])
+            use(one["id"], one["version"], _utc(record.ended_at))
+    return [
+        (at - issued[key]).total_seconds() / 3600
+        for key, at in used.items()
+        if key in issued and issued[key].year == year
+    ]
+
+
+def _ages(runs: Sequence[Mapping[str, Any]]) -> list[float]:
+    return [
+        (_utc(run["started_at"]) - _utc(used["issued"])).total_seconds() / 86400
+        for run in runs
+        for used in run["lists"]
+    ]
+
+
+def _exceptions(runs: Sequence[Mapping[str, Any]]) -> set[tuple[str, int, str]]:
+    return {
+        (used["id"], used["version"], used["exception"]["until"])
+        for run in runs
+        for used in run["lists"]
+        if used.get("exception")
+    }
+
+
+def _spread(values: Sequence[float]) -> dict[str, Any]:
+    if not values:
+        return {"count": 0, "median": None, "longest": None}
+    return {
+        "count": len(values),
+        "median": round(statistics.median(values), 1),
+        "longest": round(max(values), 1),
+    }
+
+
+def _decisions(year: int, quarantines: Sequence[str]) -> dict[str, Any]:
+    """Counts what people decided in a year: of each asset the last decision."""
+    last: dict[tuple[str, str], str] = {}
+    released: set[tuple[str, str]] = set()
+    for root in quarantines:
+        requests: dict[int, Any] = {}
+        lines = list(read_log(root))
+        decisions_of(lines)  # refuses what somebody did who might not
+        for line in lines:
+            requests[line.number] = line.fields.get("assets", ())
+            if _year(line.time) != year:
+                continue
+            if line.event == DECIDED:
+                for asset in line.fields["assets"]:
+                    last[root, asset] = str(line.fields["decision"])
+            elif line.event == APPROVED:
+                asked = requests.get(int(line.fields["request"]), ())
+                released |= {(root, asset) for asset in asked}
+    counts = Counter(last.values())
+    settled = counts[Decision.CONFIRMED] + counts[Decision.FALSE_POSITIVE]
+    share = counts[Decision.FALSE_POSITIVE] / settled if settled else None
+    return {
+        **{decision.value: counts[decision.value] for decision in Decision},
+        "released": len(released),
+        "false_positive_share": None if share is None else round(share, 4),
+    }
+
+
+def page(figures: Mapping[str, Any]) -> str:
+    """Returns the figures as a page of HTML, plots included; it loads nothing."""
+    environment = Environment(
+        loader=PackageLoader("ingestgate.pipeline", "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template("transparency.html").render(figures=figures)
