@@ -237,3 +237,60 @@ def test_training_runs_that_read_a_recalled_shard_are_named(
         *("--json", "--consumers", str(path)),
     )
     assert [one["run"] for one in json.loads(result.stdout)["consumers"]] == ["r1"]
+
+
+def test_recalls_rows_of_a_url_manifest(old_job: Callable[[str], Job], tmp_path: Path) -> None:
+    (tmp_path / "landing").mkdir()
+    lines = [
+        *("url,md5,pdq", f"https://a.example/1,{md5_of(b'1')},", "https://x.listed.example/2,,"),
+        *(f"https://a.example/3,,{pdq_of(8)}", "https://a.example/4,,"),
+    ]
+    (tmp_path / "landing" / "rows.csv").write_text("\n".join(lines) + "\n")
+    job = old_job(str(tmp_path / "landing" / "*.csv"))
+    assert job.report("--format", "url-manifest")["counts"]["quarantined"] == 0
+    entries = new(md5=None, host="listed.example")
+    compiled(tmp_path, 2, {**entries, "md5": [*OLD["md5"], ("row", md5_of(b"1"))]})
+    assert rescan(job)["matched"] == 3
+    fresh = job.elsewhere("fresh")
+    fresh.report("--format", "url-manifest")
+    job.report("--recall", "--format", "url-manifest")
+    assert verdicts(job) == verdicts(fresh)
+    assert sorted(verdicts(job).values()) == ["admitted", *["quarantined"] * 3]
+
+
+def test_what_a_killed_rescan_did_is_taken_over(
+    old_job: Callable[[str], Job], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from ingestgate.transforms import rescan as step
+
+    job = old_job(write_webdataset(tmp_path / "landing"))
+    job.report()
+    compiled(tmp_path, 2, new(pdq=None))
+    real, looked_at = step.rescan_part, []
+
+    def killed_at_the_second(path: str, wanted: Any) -> Any:
+        looked_at.append(path)
+        if len(looked_at) == 2:
+            raise RuntimeError("killed")
+        return real(path, wanted)
+
+    monkeypatch.setattr(step, "rescan_part", killed_at_the_second)
+    rescan(job, code=1)
+    assert not (job.evidence / "rescans").exists()
+    assert not (job.evidence / "recalls").exists()
+    found = rescan(job)
+    assert len(looked_at) == 3
+    assert (found["rows"], found["matched"]) == (12, 1)
+    assert not (job.evidence / "rescanning").exists()
+
+
+def test_a_recalled_shard_that_is_gone_is_refused(
+    old_job: Callable[[str], Job], tmp_path: Path
+) -> None:
+    job = old_job(write_webdataset(tmp_path / "landing"))
+    job.report()
+    compiled(tmp_path, 2, new(pdq=None))
+    rescan(job)
+    job.inputs = [str(tmp_path / "landing" / "0000[1-9].tar")]
+    assert job.run("--recall").exit_code == 2
+    assert "00000.tar: recalled, but not in the input any more" in job.results[-1].output

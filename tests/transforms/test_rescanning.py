@@ -1,0 +1,160 @@
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ingestgate.assets import ledger
+from ingestgate.assets.errors import LedgerError
+from ingestgate.assets.ledger import LedgerRow, PartHeader, Sidecar
+from ingestgate.assets.perceptual_view import PerceptualView
+from ingestgate.assets.verdict import Reason, Verdict
+from ingestgate.blocklists.additions import added_since, only
+from ingestgate.blocklists.compiling import compile_list
+from ingestgate.blocklists.listset import ListSet
+from ingestgate.blocklists.matching import Matcher
+from ingestgate.transforms.policy import Policy
+from ingestgate.transforms.rescanning import RescanLists, rescan_part
+
+NOW = datetime(2026, 6, 1, tzinfo=UTC)
+ROWS = 300
+LISTED = 400  # enough of them for an index
+
+
+def flipped(value: bytes, bits: int, random: np.random.Generator) -> bytes:
+    chosen = random.choice(8 * len(value), bits, replace=False)
+    whole = np.unpackbits(np.frombuffer(value, np.uint8))
+    whole[chosen] ^= 1
+    return np.packbits(whole).tobytes()
+
+
+def make_lists(root: Path, values: list[bytes], digests: list[str], version: int = 1) -> ListSet:
+    for name, texts in (("pdq", [value.hex() for value in values]), ("md5", digests)):
+        lines = [f"{text},{name}-{number}" for number, text in enumerate(texts)]
+        (root / name).write_text("\n".join(["value,entry_id", *lines]) + "\n")
+    sources = [("pdq", str(root / "pdq")), ("md5", str(root / "md5"))]
+    compile_list(
+        id="p",
+        version=version,
+        sources=sources,
+        to=str(root / "lists"),
+        issued=datetime(2026, 1, 1, tzinfo=UTC),
+    )
+    return ListSet.open(str(root / "lists"), now=NOW)
+
+
+def row(
+    number: int,
+    views: list[bytes],
+    verdict: Verdict = Verdict.ADMITTED,
+    md5: str = "0" * 32,
+    provenance: dict[str, str] | None = None,
+    sidecar: str = "",
+) -> LedgerRow:
+    return LedgerRow(
+        asset_id=f"{number:032x}",
+        shard="s.tar",
+        member=str(number),
+        field="",
+        position=number,
+        sample=str(number),
+        verdict=verdict,
+        reason=Reason.CLEAN,
+        tier=None,
+        findings=(),
+        size=1,
+        media_type="image/jpeg",
+        width=1,
+        height=1,
+        frames=1,
+        digests={"md5": md5, "sha1": "1" * 40, "sha256": "2" * 64},
+        perceptual={"pdq": tuple(PerceptualView(0, "full", 100, view) for view in views)},
+        provenance=provenance or {},
+        sidecars=(Sidecar("c.txt", 1, 1, sidecar, "1" * 40, "2" * 64),) if sidecar else (),
+    )
+
+
+def write(root: Path, rows: list[LedgerRow]) -> str:
+    header = PartHeader("s.tar", "i", 0, 1, 0, len(rows), "c", "2026-01-01T00:00:00Z")
+    return ledger.write_part(str(root / "ledger"), header, ledger.rows_to_table(rows, {"pdq": 32}))
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("listed", [3, LISTED], ids=["scanned", "indexed"])
+def test_finds_every_near_hash_of_every_view(tmp_path: Path, seed: int, listed: int) -> None:
+    random = np.random.default_rng([seed, listed])
+    values = [random.bytes(32) for _ in range(listed)]
+    lists = make_lists(tmp_path, values, ["a" * 32])
+    rows = []
+    for number in range(ROWS):
+        views = [[random.bytes(32) for _ in range(8)] for _ in range(1 + number % 3)]
+        if number % 4 == 0:
+            near = values[int(random.integers(listed))]
+            views[-1][number % 8] = flipped(near, int(random.integers(0, 45)), random)
+        rows.append(row(number, [b"".join(view) for view in views]))
+    found = rescan_part(write(tmp_path, rows), RescanLists(Matcher(lists.lists), Policy()))
+    expected = {}
+    table = np.unpackbits(np.array([list(value) for value in values], np.uint8), axis=1)
+    for one in rows:
+        whole = b"".join(view.hashes for view in one.perceptual["pdq"])
+        queries = np.unpackbits(np.frombuffer(whole, np.uint8).reshape(-1, 32), axis=1)
+        distances = (queries[:, None, :] != table[None]).sum(axis=2).min(axis=0)
+        for entry in np.flatnonzero(distances <= 31):
+            expected[one.asset_id, f"pdq-{entry}"] = int(distances[entry])
+    certain = {(h.asset_id, h.entry_id): h.distance for h in found.hits if h.certain}
+    assert certain == expected
+    assert expected
+    assert all(31 < hit.distance <= 39 for hit in found.hits if not hit.certain)
+
+
+def test_looks_at_sidecars_and_declared_values_and_not_at_what_is_sealed(tmp_path: Path) -> None:
+    value = bytes(range(32))
+    lists = make_lists(tmp_path, [value], ["ab" * 16])
+    clean = [bytes([255, 0] * 128)]
+    rows = [
+        row(0, clean, md5="ab" * 16),
+        row(1, clean, sidecar="ab" * 16),
+        row(2, clean, provenance={"note": "x", "image_md5": f" {'AB' * 16} "}),
+        row(3, clean, provenance={"page.pdq": value.hex()}),
+        row(4, clean, provenance={"note": "ab" * 16}),
+        row(5, clean, Verdict.QUARANTINED, md5="ab" * 16),
+        row(6, clean, Verdict.UNSCANNABLE, md5="ab" * 16),
+    ]
+    found = rescan_part(write(tmp_path, rows), RescanLists(Matcher(lists.lists), Policy()))
+    hits = [(int(hit.asset_id, 16), hit.signal_type, hit.verdict) for hit in found.hits]
+    admitted = "admitted"
+    assert sorted(hits) == [
+        *((0, "md5", admitted), (1, "md5", admitted), (2, "md5", admitted), (3, "pdq", admitted)),
+        (6, "md5", "unscannable"),
+    ]
+    assert found.rows == 7
+    assert found.verdicts == {"admitted": 5, "quarantined": 1, "unscannable": 1}
+
+
+def test_pictures_without_a_hash_that_is_needed_are_missing_it(tmp_path: Path) -> None:
+    lists = make_lists(tmp_path, [bytes(range(32))], ["ab" * 16])
+    found = rescan_part(write(tmp_path, [row(0, [])]), RescanLists(Matcher(lists.lists), Policy()))
+    assert found.missing == {"pdq"}
+
+
+def test_additions_are_what_an_older_version_lacks(tmp_path: Path) -> None:
+    random = np.random.default_rng(5)
+    values = [random.bytes(32) for _ in range(LISTED)]
+    make_lists(tmp_path, values[:-2], ["ab" * 16])
+    lists = make_lists(tmp_path, values, ["ab" * 16], version=2)
+    folder = str(tmp_path / "lists")
+    added = added_since(lists.lists[0], f"{folder}/p-2", f"{folder}/p-1")
+    kept = {bytes(value) for value in added.values["pdq"].values}
+    assert kept == set(values[-2:])
+    assert set(added.values) == {"pdq"}
+    assert not only(lists.lists[0], set()).values
+
+
+def test_a_changed_byte_is_a_damaged_part(tmp_path: Path) -> None:
+    lists = make_lists(tmp_path, [bytes(range(32))], ["ab" * 16])
+    path = Path(write(tmp_path, [row(n, [bytes([255, 0] * 128)]) for n in range(50)]))
+    data = bytearray(path.read_bytes())
+    data[len(data) // 3 :: 97] = b"\0" * len(data[len(data) // 3 :: 97])
+    path.write_bytes(data)
+    with pytest.raises(LedgerError, match="part-00000"):
+        rescan_part(str(path), RescanLists(Matcher(lists.lists), Policy()))
