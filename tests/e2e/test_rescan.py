@@ -294,3 +294,15 @@ def test_a_recalled_shard_that_is_gone_is_refused(
     job.inputs = [str(tmp_path / "landing" / "0000[1-9].tar")]
     assert job.run("--recall").exit_code == 2
     assert "00000.tar: recalled, but not in the input any more" in job.results[-1].output
+
+
+def test_a_ledger_that_changed_after_its_rescan_is_not_covered_by_it(
+    old_job: Callable[[str], Job], tmp_path: Path
+) -> None:
+    job = old_job(write_webdataset(tmp_path / "landing"))
+    job.report()
+    compiled(tmp_path, 2, new(md5=None, pdq=None, host="nowhere.example"))
+    rescan(job)
+    part = next((job.evidence / "ledger" / "00001.tar.parts").glob("*.parquet"))
+    part.write_bytes(part.read_bytes() + b"\0")
+    assert job.report()["shards"]["finished_before"] == 1
