@@ -36,10 +36,12 @@ import hashlib
 import ipaddress
 import re
 from collections.abc import Iterator
-from typing import NamedTuple
+from contextlib import suppress
+from typing import NamedTuple, cast
 from urllib.parse import unquote_to_bytes
 
 import can_ada
+import idna
 
 from ingestgate.assets.errors import GateError
 
@@ -49,9 +51,28 @@ _FOLDERS = 4  # path prefixes, the root included
 _TO_ESCAPE = re.compile(rb"[\x00-\x20#%\x7f-\xff]")
 _HAS_AUTHORITY = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*:[/\\]{2}")
 _HOST_AND_PORT = re.compile(r"[^:/?#\\]*\.[^:/?#\\]*:[0-9]")
+_SHARP_S = re.compile("%e1%ba%9e", re.IGNORECASE)
+# A web address up to its host, the host, and what follows.
+_WEB_HOST = re.compile(
+    r"((?:https?|ftp|wss?):[/\\]*(?:[^/\\?#]*@)?)([^/\\?#@:\[\]]+)((?::[0-9]*)?(?:[/\\?#].*)?)",
+    re.IGNORECASE | re.DOTALL,
+)
+_ASCII_NAME = re.compile(r"(?=.*xn--)[!$&'()*+,\-.;=_`{}~0-9a-z]+")
+_FORBIDDEN = re.compile(r"[\x00-\x20\"#%/:<>?@\[\\\]^`{|}\x7f]")  # in a host, by the standard
+_PLACEHOLDER = "placeholder.invalid"
 _DOTS = re.compile(r"\.{2,}")
 _SLASHES = re.compile(rb"/{2,}")
 _DOT_SEGMENT = re.compile(rb"/\.{1,2}(?:/|\Z)")
+
+
+class _Url(NamedTuple):
+    """The parts of a parsed URL that are looked at; `can_ada.URL` has them too."""
+
+    href: str
+    protocol: str
+    hostname: str
+    pathname: str
+    search: str
 
 
 class BadSource(GateError):  # noqa: N818  named like the verdict's reason
@@ -94,12 +115,51 @@ def parse_source(text: str) -> Source:
     return _canonical(url)
 
 
-def _parse(text: str) -> "can_ada.URL | None":
+def _parse(text: str) -> _Url | None:
+    # Unicode 15.1 maps capital sharp s to the small one, as browsers do; can_ada still to ss.
+    text = text.replace("\u1e9e", "\u00df")
+    text = _SHARP_S.sub("%C3%9F", text) if "%" in text else text
     try:
-        # Unicode 15.1 maps capital sharp s to the small one, as browsers do; can_ada still to ss.
-        return can_ada.parse(text.replace("\u1e9e", "\u00df"))
-    except (ValueError, TypeError):  # TypeError: a lone surrogate, which is no text
+        return cast(_Url, can_ada.parse(text))
+    except TypeError:  # a lone surrogate, which is no text
         return None
+    except ValueError:
+        return _parse_newer(text)
+
+
+def _parse_newer(text: str) -> _Url | None:
+    """Parses what only a newer standard than can_ada's takes.
+
+    That is hosts of later Unicode, and ASCII hosts with a label that is no valid Punycode, which
+    stay as they are.
+    """
+    parts = _WEB_HOST.fullmatch(text)
+    if parts is None:
+        return None
+    before, host, after = parts.groups()
+    try:
+        name = idna.uts46_remap(
+            unquote_to_bytes(host).decode(), std3_rules=False, transitional=False
+        )
+    except (idna.IDNAError, ValueError):
+        return None
+    if _FORBIDDEN.search(name):
+        return None
+    with suppress(ValueError):
+        if name != host:
+            return cast(_Url, can_ada.parse(before + name + after))
+    if not _ASCII_NAME.fullmatch(name) or name.rstrip(".").rpartition(".")[2].isdigit():
+        return None
+    with suppress(ValueError):
+        rest = can_ada.parse(f"{before}{_PLACEHOLDER}{after}")
+        return _Url(
+            rest.href.replace(_PLACEHOLDER, name, 1),
+            rest.protocol,
+            name,
+            rest.pathname,
+            rest.search,
+        )
+    return None
 
 
 def _parse_schemeless(text: str, has_scheme: bool) -> Source:
@@ -117,7 +177,7 @@ def _parse_schemeless(text: str, has_scheme: bool) -> Source:
     return source
 
 
-def _canonical(url: "can_ada.URL") -> Source:
+def _canonical(url: _Url) -> Source:
     return Source(_canonical_host(url.hostname), url.pathname or "/", url.search[1:])
 
 

@@ -25,6 +25,9 @@ DOMAINS = (
     "10.1.2.3",
     "bücher.example",
     "x--y.z.io",
+    "xn--a.invalid-punycode.example",
+    "lookout.example",
+    "\u04c0.example",
 )
 URLS = (
     "page.example/a",
@@ -129,6 +132,7 @@ pieces = st.sampled_from(
             "only.org",
             "below.net",
             "xn--a",
+            "invalid-punycode.example",
         ),
         *("page.example", "PAGE.example/a", "root.example", "10.1.2.3", "1.2", "0x7f", "-", "_"),
         *("[::1]", "xn--bcher-kva.example", "bücher.example", "z.io", "x--y", "a.b.c.d.e.f.g.h"),
@@ -146,6 +150,8 @@ urls = st.builds(
 @given(st.lists(st.none() | urls | st.text(max_size=12), max_size=12))
 @example(["http://" + "a." * 200 + "com", "http://" + "a" * 64 + ".com", "http://a.com:65536/"])
 @example(["http://page.example/" + "a/" * 40, "http://page.example/" + "%25" * 20])
+@example(["http://xn--a.invalid-punycode.example/", "http://look\u180eout.example/"])
+@example(["http://\u04c0.example/", "xn--a.invalid-punycode.example", "http://ho%2Fst.example/"])
 @example(["http://a.1/", "http://a.0x1/", "http://1a.com/", "http://a.1a/", "http://a.xn--/"])
 def test_nothing_listed_bad_or_doubtful_is_screened_out(
     listed: ListSet, texts: list[str | None]

@@ -27,7 +27,13 @@ from ingestgate.blocklists.sources import (
         ("http://\uff42\uff41\uff44\u3002com/", "bad.com"),
         ("http://b%61d.com/", "bad.com"),
         ("http://STRA\u1e9eE.example/", "xn--strae-oqa.example"),
+        ("http://STRA%E1%BA%9EE.example/", "xn--strae-oqa.example"),
+        ("http://stra%e1%ba%9ee.example/%e1%ba%9e", "xn--strae-oqa.example"),
         ("http://stra\u00dfe.example/", "xn--strae-oqa.example"),
+        ("http://xn--a.example/", "xn--a.example"),  # no valid Punycode
+        ("http://user@XN--A.example:80\\x", "xn--a.example"),
+        ("http://look\u180eout.net/", "lookout.net"),  # of a later Unicode than can_ada's
+        ("http://\u04c0.com/x", "xn--s5a.com"),
         ("http://bad.com./", "bad.com"),
         ("http://bad.com../", "bad.com"),
         ("http://a..bad.com/", "a.bad.com"),

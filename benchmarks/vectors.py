@@ -1,0 +1,123 @@
+"""Published test vectors of others, by the code that matches and lints.
+
+    python -m benchmarks.vectors [--url urltestdata.json] [--to-ascii toascii.json]
+        [--psl public_suffix_list.dat --psl-tests test_psl.txt] [--json]
+
+The URL Standard's ``urltestdata.json`` and ``toascii.json`` (web-platform-tests): a web address
+without a base that fails to parse has to be a bad source, and any other has to have the host that
+is expected, but for what is canonicalised further (dots, IPv4-mapped addresses). The Public
+Suffix List's ``test_psl.txt``: the registrable domain of each name. Names the cases that are wrong.
+"""
+
+import ipaddress
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import click
+
+from ingestgate.blocklists.public_suffixes import PublicSuffixes
+from ingestgate.blocklists.sources import BadSource, parse_source
+
+_WEB = re.compile(r"[\x00-\x20]*(https?|ftp|wss?)\s*:", re.IGNORECASE)
+_PSL_CASE = re.compile(r"checkPublicSuffix\((null|'(.*)'), (null|'(.*)')\);")
+
+
+class Outcome(NamedTuple):
+    """One case: its input, what it has to give, what it gives; None stands for a failure."""
+
+    case: str
+    expected: str | None
+    found: str | None
+
+
+def canonical(host: str) -> str | None:
+    """Returns a host as a browser has it in the further form that lists are matched in.
+
+    None if without its dots it is neither a name nor an address.
+    """
+    if host.startswith("["):
+        mapped = ipaddress.IPv6Address(host[1:-1]).ipv4_mapped
+        return str(mapped) if mapped else host
+    tidy = re.sub(r"\.{2,}", ".", host.strip("."))
+    return tidy if tidy == host else found_host(f"http://{tidy}/")
+
+
+def found_host(text: str) -> str | None:
+    """Returns the host of a source, or None if it is bad."""
+    try:
+        return parse_source(text).host
+    except BadSource:
+        return None
+
+
+def url_outcomes(path: Path) -> Iterator[Outcome]:
+    """Yields the cases of ``urltestdata.json`` that are whole web addresses."""
+    for case in json.loads(path.read_text("utf-8")):
+        if not isinstance(case, dict) or case.get("base") or not _WEB.match(case["input"]):
+            continue
+        expected = None if case.get("failure") else canonical(case["hostname"])
+        yield Outcome(case["input"], expected or None, found_host(case["input"]))
+
+
+def ascii_outcomes(path: Path) -> Iterator[Outcome]:
+    """Yields the cases of ``toascii.json``, each as the host of a URL."""
+    for case in json.loads(path.read_text("utf-8")):
+        if isinstance(case, dict):
+            expected = case["output"] and canonical(case["output"])
+            text = f"https://{case['input']}/x"
+            yield Outcome(text, expected or None, found_host(text))
+
+
+def suffix_outcomes(rules: Path, tests: Path) -> Iterator[Outcome]:
+    """Yields the cases of ``test_psl.txt``, hosts as the parser of sources leaves them."""
+    suffixes = PublicSuffixes.read(str(rules))
+    for line in tests.read_text("utf-8").splitlines():
+        match = _PSL_CASE.fullmatch(line.strip())
+        if match is None or match[2] is None or match[2].startswith("."):
+            continue  # a source's host never begins with a dot
+        host = found_host(f"https://{match[2]}/")
+        expected = match[4] and found_host(f"https://{match[4]}/")
+        yield Outcome(match[2], expected, host and suffixes.registrable(host))
+
+
+@click.command()
+@click.option("--url", type=click.Path(exists=True, path_type=Path))
+@click.option("--to-ascii", type=click.Path(exists=True, path_type=Path))
+@click.option("--psl", type=click.Path(exists=True, path_type=Path))
+@click.option("--psl-tests", type=click.Path(exists=True, path_type=Path))
+@click.option("--json", "as_json", is_flag=True)
+def main(
+    url: Path | None,
+    to_ascii: Path | None,
+    psl: Path | None,
+    psl_tests: Path | None,
+    as_json: bool,
+) -> None:
+    """Counts."""
+    outcomes: dict[str, list[Outcome]] = {}
+    if url:
+        outcomes["url"] = list(url_outcomes(url))
+    if to_ascii:
+        outcomes["to_ascii"] = list(ascii_outcomes(to_ascii))
+    if psl and psl_tests:
+        outcomes["public_suffixes"] = list(suffix_outcomes(psl, psl_tests))
+    if not outcomes:
+        raise click.UsageError("nothing to count: give --url, --to-ascii, or --psl and --psl-tests")
+    result: dict[str, Any] = {}
+    for name, cases in outcomes.items():
+        wrong = [one._asdict() for one in cases if one.expected != one.found]
+        result[name] = {"right": len(cases) - len(wrong), "wrong": wrong}
+    if as_json:
+        click.echo(json.dumps(result))
+        return
+    for name, counted in result.items():
+        click.echo(f"{name}: {counted['right']} right, {len(counted['wrong'])} wrong")
+        for case in counted["wrong"]:
+            click.echo(f"  {case['case']!r}: {case['found']!r}, not {case['expected']!r}")
+
+
+if __name__ == "__main__":
+    main()
