@@ -8,9 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from ingestgate.assets.signing_keys import generate_signing_key
+from ingestgate.assets.signing_keys import generate_signing_key, public_line
 from ingestgate.pipeline.rescan_records import RescanRecord, write_rescan
+from ingestgate.pipeline.statements import current_certificate
+from ingestgate.quarantine.audit import head
+from ingestgate.quarantine.decisions import Decision, decide
+from ingestgate.quarantine.reviewers import Role, add_reviewer
 from tests.e2e.conftest import LISTED_HOST, LISTED_MD5, WRITERS, Job
 
 MakeJob = Callable[..., Job]
@@ -173,3 +178,36 @@ def test_a_damaged_report_is_named(gate: Job, tmp_path: Path) -> None:
     )
     assert result.exit_code == 5
     assert kept.name in result.stderr
+
+
+def test_decisions_of_people_and_the_share_of_false_positives(gate: Job) -> None:
+    keys = {name: Ed25519PrivateKey.generate() for name in ("alice", "bob")}
+    root = str(gate.quarantine)
+    for name, role in (("alice", Role.ADMINISTRATOR), ("bob", Role.REVIEWER)):
+        public = public_line(keys[name].public_key())
+        add_reviewer(root, name, public, role, keys["alice"])
+    first, second, third = (row["asset_id"] for row in gate.manifest())
+    decide(root, [first, second, third], Decision.CONFIRMED, "seen", keys["bob"])
+    decide(root, [first], Decision.FALSE_POSITIVE, "on second thoughts", keys["bob"])
+    decide(root, [second], Decision.ESCALATE, "unsure", keys["bob"])
+    # Of each asset the last counts; what is escalated is not settled.
+    assert figures(gate)["decisions"] == {
+        "confirmed": 1,
+        "false_positive": 1,
+        "escalate": 1,
+        "released": 0,
+        "false_positive_share": 0.5,
+    }
+    # A certificate made anew names the end of the log.
+    shutil.rmtree(gate.output / "_ingestgate")
+    key = str(gate.root.parent / "key.pem")
+    made = gate.invoke(
+        *("certify", "--output", str(gate.output), "--evidence", str(gate.evidence)),
+        *("--quarantine", root, "--lists", gate.lists, "--key", key),
+    )
+    assert made.exit_code == 0, made.output
+    found = current_certificate(str(gate.output))
+    assert found is not None
+    named = found[1].predicate.evidence.audit_log
+    assert named is not None
+    assert (named.count, named.head) == head(root)
