@@ -268,7 +268,8 @@ def _statement(
     for shard, receipt in sorted(receipts.items()):
         rescan = ""
         if receipt.context != request.context:
-            record = next((r for r in rescans if r.covers(shard, ledgers[shard])), None)
+            covering = (r for r in rescans if r.covers(shard, ledgers[shard], request.context))
+            record = next(covering, None)
             if record is None:
                 raise EvidenceError(
                     f"{shard}: was judged by other rules than those in force, and no rescan with "

@@ -25,13 +25,11 @@ def covered(shards: Sequence[Shard], settings: RunSettings) -> list[Shard]:
         ):
             continue
         claims = [
-            record
-            for record in records
-            if record.shards.get(shard.name, {}).get("context") == settings.context
+            record for record in records if record.shards.get(shard.name, {}).get("held") == 0
         ]
         if not claims:
             continue
         digest = hash_shard_ledger(settings.evidence, shard.name, receipt.ranges)
-        if any(record.covers(shard.name, digest) for record in claims):
+        if any(record.covers(shard.name, digest, settings.context) for record in claims):
             found.append(shard)
     return found

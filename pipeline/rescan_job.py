@@ -247,8 +247,7 @@ def _check(
             bases += [
                 r.lists
                 for r in read
-                if r.covers(shard, digests[shard])
-                and r.shards[shard].get("context") == context_digest(request.policy, r.lists_digest)
+                if r.covers(shard, digests[shard], context_digest(request.policy, r.lists_digest))
             ]
             versions = [u["version"] for base in bases for u in base if u["id"] == info.id]
             if max(versions, default=0) < since:
@@ -314,9 +313,12 @@ def _conclude(
     shards = {}
     for shard, digest in sorted(digests.items()):
         count = len(sure[shard]) + len(near[shard])
-        shards[shard] = {"ledger": digest, "matched": count}
-        if not count and not held[shard]:
-            shards[shard]["context"] = now
+        shards[shard] = {
+            "ledger": digest,
+            "matched": count,
+            "held": len(held[shard]),
+            "context": now,
+        }
     rows = sum(found["rows"] for found in results)
     matched = sum(len(names) for names in sure.values())
     again = sum(len(names) for names in near.values())

@@ -29,8 +29,9 @@ class RescanRecord:
         lists_digest: As `ListSet.digest`.
         rows: Ledger rows looked at.
         matched: Assets that matched now and were admitted before.
-        shards: By shard, ``{ledger, matched}``: `shard_ledger_digest` of what was looked at, and
-            how many of its assets matched.
+        shards: By shard, ``{ledger, matched, held, context}``: `shard_ledger_digest` of what was
+            looked at, how many of its admitted assets matched or have to be judged again, how many
+            unscannable ones matched, and the digest of the rules that it was held against.
         started_at, ended_at: RFC 3339 UTC times.
         tallies: Counts for reports, such as ``tier:near``.
     """
@@ -45,10 +46,14 @@ class RescanRecord:
     ended_at: str
     tallies: Mapping[str, int]
 
-    def covers(self, shard: str, ledger_digest: str) -> bool:
-        """Whether a shard, its ledger being this one, was looked at and nothing found."""
+    def covers(self, shard: str, ledger_digest: str, context: str) -> bool:
+        """Whether nothing was found in a shard, its ledger being this one, by these rules.
+
+        The lists alone do not tell: a policy may have made one of them only observe.
+        """
         found = self.shards.get(shard, {})
-        return found.get("ledger") == ledger_digest and found.get("matched") == 0
+        said = (found.get("ledger"), found.get("matched"), found.get("context"))
+        return said == (ledger_digest, 0, context)
 
 
 def shard_ledger_digest(parts: Mapping[str, str]) -> str:

@@ -21,6 +21,8 @@ from ingestgate.blocklists.listset import ListSet
 from ingestgate.pipeline.recall_notices import RecallNotice, write_recall
 from ingestgate.pipeline.rescan_records import RescanRecord, hash_shard_ledger, write_rescan
 from ingestgate.pipeline.statements import PAYLOAD_TYPE, digest_of
+from ingestgate.transforms.policy import Policy
+from ingestgate.transforms.settings import context_digest
 from tests.e2e.conftest import LISTED_MD5, WRITERS, Job
 
 MakeJob = Callable[..., Job]
@@ -333,7 +335,11 @@ def newer(gate: Job, tmp_path: Path) -> None:
 def rescan(gate: Job, matched: int = 0) -> RescanRecord:
     lists = ListSet.open(gate.lists, now=datetime.now(UTC))
     shards = {
-        name: {"ledger": hash_shard_ledger(str(gate.evidence), name, 1), "matched": matched}
+        name: {
+            "ledger": hash_shard_ledger(str(gate.evidence), name, 1),
+            "matched": matched,
+            "context": context_digest(Policy(), lists.digest),
+        }
         for name in ("00000.tar", "00001.tar")
     }
     record = RescanRecord(

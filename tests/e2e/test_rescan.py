@@ -306,3 +306,20 @@ def test_a_ledger_that_changed_after_its_rescan_is_not_covered_by_it(
     part = next((job.evidence / "ledger" / "00001.tar.parts").glob("*.parquet"))
     part.write_bytes(part.read_bytes() + b"\0")
     assert job.report()["shards"]["finished_before"] == 1
+
+
+def test_a_rescan_under_another_policy_covers_nothing(
+    old_job: Callable[[str], Job], tmp_path: Path
+) -> None:
+    job = old_job(write_webdataset(tmp_path / "landing"))
+    job.report()
+    compiled(tmp_path, 2, new(pdq=None))
+    policy = tmp_path / "policy.yaml"
+    policy.write_text("lists: {partner: {action: observe}}\n")
+    assert rescan(job, "--policy", str(policy))["matched"] == 0
+    key = str(tmp_path / "key")
+    generate_signing_key(key)
+    refused = job.invoke("certify", *job.folders, "--lists", job.lists, "--key", key)
+    assert refused.exit_code == 5
+    assert "was judged by other rules" in refused.output
+    assert job.report()["shards"]["finished_before"] == 0
