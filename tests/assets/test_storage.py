@@ -250,7 +250,7 @@ def test_move_takes_the_place_of_what_is_there(root: str) -> None:
     storage.move(f"{root}/staged/new", f"{root}/there/old")
     assert storage.read_bytes(f"{root}/there/old") == b"new"
     assert not storage.exists(f"{root}/staged/new")
-    with pytest.raises(StorageError, match="staged|No such"):
+    with pytest.raises(StorageError, match=r"staged|No such"):
         storage.move(f"{root}/staged/new", f"{root}/there/old")
 
 
