@@ -52,7 +52,7 @@ def test_a_matcher_that_misses_is_a_failed_run(
     job: MakeJob, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, matcher: str
 ) -> None:
     gate = job(WRITERS["webdataset"](tmp_path / "landing"))
-    monkeypatch.setattr(Matcher, matcher, lambda *arguments: [])
+    monkeypatch.setattr(Matcher, matcher, lambda *arguments, **more: [])
     monkeypatch.setattr(settings, "lists_self_test", lambda: None)
     result = gate.run()
     assert result.exit_code == 4
