@@ -36,11 +36,11 @@ _pointer_of.argtypes = (ctypes.py_object, ctypes.c_char_p)
 class _Memory:
     """Lends an image's memory to an array, and holds it for as long as the array is there."""
 
-    def __init__(self, capsule: Any, address: int, shape: tuple[int, int]) -> None:
+    def __init__(self, capsule: Any, address: int, shape: tuple[int, int], typestr: str) -> None:
         self._capsule = capsule  # its end gives the memory back
         self.__array_interface__ = {
             "version": 3,
-            "typestr": "|u1",
+            "typestr": typestr,
             "shape": shape,
             "data": (address, True),  # read-only
         }
@@ -48,8 +48,17 @@ class _Memory:
 
 def levels(luma: Image.Image) -> NDArray[np.uint8]:
     """Returns the pixels of a loaded picture in mode L, uint8[height, width], read-only."""
-    if luma.mode != "L":
-        raise ValueError(f"pixels of mode L are wanted, not {luma.mode}")
+    return _pixels(luma, "L", "|u1")
+
+
+def fine_levels(luma: Image.Image) -> NDArray[np.float32]:
+    """Returns the pixels of a picture in mode F, float32[height, width], read-only."""
+    return _pixels(luma, "F", "=f4")
+
+
+def _pixels(luma: Image.Image, mode: str, typestr: str) -> NDArray[Any]:
+    if luma.mode != mode:
+        raise ValueError(f"pixels of mode {mode} are wanted, not {luma.mode}")
     shape = (luma.height, luma.width)
     if luma.readonly:  # in memory of somebody else's, which Pillow 12.3 crashes on handing over
         return np.asarray(luma)
@@ -61,4 +70,4 @@ def levels(luma: Image.Image) -> NDArray[np.uint8]:
     address = array.buffers[1] if array.n_buffers == 2 else None
     if address is None or array.length != shape[0] * shape[1] or array.offset:
         return np.asarray(luma)  # not as Pillow lays it out today
-    return np.asarray(_Memory(capsule, address, shape))
+    return np.asarray(_Memory(capsule, address, shape, typestr))

@@ -27,6 +27,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from ingestgate.assets.perceptual_view import PerceptualView
+from ingestgate.fingerprints.image_memory import fine_levels
 from ingestgate.fingerprints.operators import (
     BICUBIC,
     Banded,
@@ -52,7 +53,6 @@ from ingestgate.fingerprints.views import (
 HASH_BYTES = 32
 _SIDE = 64
 _FREQUENCIES = 16
-_LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601
 _SMALLEST = 5  # pixels; the reference gives smaller pictures an empty hash of quality 0
 
 
@@ -204,9 +204,10 @@ def pdq(
 def float_luma(colour: Image.Image) -> NDArray[np.float32]:
     """Returns the luma of a picture in mode RGB, float32[height, width], not rounded to levels.
 
-    As in the reference; in faint pictures, rounding hides what there is to see.
+    As in the reference; in faint pictures, rounding hides what there is to see. By Pillow's own
+    conversion, which weighs the colours alike (299, 587 and 114 parts of 1,000).
     """
-    return np.asarray(colour) @ _LUMA
+    return fine_levels(colour.convert("F"))
 
 
 class Pdq:
