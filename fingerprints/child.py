@@ -23,10 +23,10 @@ from ingestgate.fingerprints.fingerprinter import Fingerprint, Fingerprinter
 from ingestgate.fingerprints.limits import DecodeLimits
 from ingestgate.fingerprints.perceptual import perceptual_hashes
 from ingestgate.fingerprints.protocol import (
-    EXACT,
     NONCE_BYTES,
     AnswerForm,
     ProtocolError,
+    read_request,
     receive,
     send,
 )
@@ -66,8 +66,9 @@ def main() -> None:
         form = AnswerForm.of([perceptual_hashes()[name] for name in names], limits)
         send(channel, bytes(NONCE_BYTES), [json.dumps({"measures": measures}).encode()])
         while request := receive(channel, setup["longest_request"]):
-            nonce, (way, *contents) = request
-            outcomes = fingerprinter.fingerprint_many(contents, exact=way == EXACT)
+            nonce, items = request
+            exact, contents = read_request(items)
+            outcomes = fingerprinter.fingerprint_many(contents, exact=exact)
             send(channel, nonce, [_answer(form, outcome) for outcome in outcomes])
 
 

@@ -55,6 +55,17 @@ def frame_bytes(items: int, content: int) -> int:
     return items * _SIZE.size + content
 
 
+def read_request(items: Sequence[bytes]) -> tuple[bool, Sequence[bytes]]:
+    """Returns whether assets are to be fingerprinted exactly, and the assets.
+
+    Raises:
+        ProtocolError: It does not say how, in one of the two words there are for it.
+    """
+    if not items or items[0] not in (QUICK, EXACT):
+        raise ProtocolError("a request does not say how assets are to be fingerprinted")
+    return items[0] == EXACT, items[1:]
+
+
 def send(channel: socket.socket, nonce: bytes, items: Sequence[bytes]) -> None:
     """Sends a frame.
 
