@@ -18,7 +18,6 @@ environment of its own; without one its figures are null.
 """
 
 import importlib
-import importlib.util
 import io
 import json
 import os
@@ -148,8 +147,8 @@ class PlainLoop:
         imagehash.phash(image)
         hashes, _ = pdqhash.compute_dihedral(np.asarray(image))
         queries = [np.packbits(one.astype(bool)).tobytes().hex() for one in hashes]
-        found = self._index.search(queries, 31, return_as_ints=True)
-        return any(found.values())
+        found = self._index.search(queries, 31, return_as_ids=True)
+        return any(map(len, found))
 
     def many(self, contents: Sequence[bytes]) -> None:
         """Checks pictures one after another."""
@@ -190,19 +189,27 @@ def peers(listed: Sequence[str]) -> dict[str, Callable[[Sequence[bytes]], None] 
     found: dict[str, Callable[[Sequence[bytes]], None] | None] = dict.fromkeys(
         ("plain_loop", "naive_beam", "imagededup", "perception")
     )
-    if importlib.util.find_spec("threatexchange"):
+    if _peer("threatexchange.signal_type.pdq.pdq_faiss_matcher"):
         plain = PlainLoop(listed)
         found["plain_loop"] = plain.many
         found["naive_beam"] = naive_pipeline(plain)
-    if importlib.util.find_spec("imagededup"):
-        dedup = importlib.import_module("imagededup.methods").PHash()
+    if methods := _peer("imagededup.methods"):
+        dedup = methods.PHash()
         found["imagededup"] = _each(
             lambda content: dedup.encode_image(image_array=np.asarray(_rgb(content)))
         )
-    if importlib.util.find_spec("perception"):
-        hasher = importlib.import_module("perception.hashers").PHash()
+    if hashers := _peer("perception.hashers"):
+        hasher = hashers.PHash()
         found["perception"] = _each(lambda content: hasher.compute(_rgb(content)))
     return found
+
+
+def _peer(name: str) -> Any:
+    """Returns a peer's module; None if it, or something it needs, is not installed."""
+    try:
+        return importlib.import_module(name)
+    except ImportError:
+        return None
 
 
 def _rgb(content: bytes) -> Image.Image:
@@ -244,13 +251,13 @@ class GateRuns:
 
     def round(self) -> tuple[float, float]:
         """Returns seconds per picture, and of a run over one."""
-        one, _ = self._run("one", 1)
-        whole, report = self._run("all", self._count)
+        one, _ = self._run("one")
+        whole, report = self._run("all")
         assert sum(report["counts"].values()) == self._count, report["counts"]
         assert report["counts"]["quarantined"] >= self._count // _LISTED_SOURCE_EVERY
         return (whole - one) / (self._count - 1), one
 
-    def _run(self, name: str, count: int) -> tuple[float, dict[str, Any]]:
+    def _run(self, name: str) -> tuple[float, dict[str, Any]]:
         self._number += 1
         with tempfile.TemporaryDirectory(dir=self._root) as folder:
             inputs = str(self._root / name / "*.tar")
