@@ -49,14 +49,23 @@ def opened(shard: Shard) -> Iterator[pq.ParquetFile]:
     """Opens a shard's Parquet file; column chunks are read piece by piece, not ahead.
 
     Raises:
-        ShardError: It is no Parquet file, or two of its columns have one name; also whatever
-            Arrow raises inside the block.
+        ShardError: It is no Parquet file, two of its columns have one name, or its row groups
+            are not all there; also whatever Arrow raises inside the block.
     """
     with explained(shard.name), storage.open_read(shard.path) as source:
         parquet = pq.ParquetFile(source, pre_buffer=False, buffer_size=_BUFFER)
         names = parquet.schema_arrow.names
         if len(set(names)) < len(names):
             raise ShardError(shard.name, "two of its columns have the same name")
+        metadata = parquet.metadata
+        held = sum(metadata.row_group(i).num_rows for i in range(metadata.num_row_groups))
+        if held != metadata.num_rows:
+            # A footer that lost a row group would have its rows pass unseen, in a file that is
+            # copied whole.
+            raise ShardError(
+                shard.name,
+                f"damaged: its footer speaks of {metadata.num_rows} rows, its row groups of {held}",
+            )
         yield parquet
 
 
@@ -115,11 +124,32 @@ def _pieces(source: BinaryIO, shard: str, start: int, stop: int) -> Iterator[byt
 
 
 def batches(parquet: pq.ParquetFile, group: int) -> Iterator[pa.RecordBatch]:
-    """Yields a row group in batches of about 16 MiB."""
+    """Yields a row group in batches of about 16 MiB.
+
+    Raises:
+        ValueError: It holds another number of rows than its metadata says.
+    """
     metadata = parquet.metadata.row_group(group)
     row_bytes = metadata.total_byte_size // max(metadata.num_rows, 1)
     rows = max(1, min(_BATCH_ROWS, _BATCH_BYTES // max(row_bytes, 1)))
-    yield from parquet.iter_batches(batch_size=rows, row_groups=[group], use_threads=False)
+    missing = metadata.num_rows
+    for batch in parquet.iter_batches(batch_size=rows, row_groups=[group], use_threads=False):
+        missing -= batch.num_rows
+        yield batch
+    # Columns are asked after what they hold was read: pyarrow ends the process when it is asked
+    # about a column that a damaged footer does not describe.
+    if missing or _lengths(parquet, group) - {metadata.num_rows}:
+        raise ValueError(f"row group {group} is damaged: its columns are not of one length")
+
+
+def _lengths(parquet: pq.ParquetFile, group: int) -> set[int]:
+    """Returns how many values the columns that have one a row hold."""
+    metadata = parquet.metadata.row_group(group)
+    return {
+        metadata.column(index).num_values
+        for index in range(len(parquet.schema))
+        if not parquet.schema.column(index).max_repetition_level
+    }
 
 
 def write_chosen(
