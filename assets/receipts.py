@@ -30,6 +30,7 @@ class Receipt:
         tallies: Counts of assets: ``verdict:*``, ``reason:*``, ``tier:*``, ``list:*``.
         outputs: ``{name, sha256, size}`` of each admitted file, names below the output root.
         manifest: Stem of its manifest's file names, "" where nothing was quarantined.
+        manifest_digests: Hex SHA-256 of each of its files, by suffix, as they were written.
         committed_at: RFC 3339 UTC time.
         software: Version of the program.
     """
@@ -43,6 +44,7 @@ class Receipt:
     tallies: Mapping[str, int]
     outputs: Sequence[Mapping[str, Any]]
     manifest: str
+    manifest_digests: Mapping[str, str]
     committed_at: str
     software: str
 
@@ -61,6 +63,16 @@ def write_receipt(evidence: str, receipt: Receipt) -> None:
     """Writes a shard's receipt, durably."""
     content = {"version": RECEIPT_VERSION, **asdict(receipt)}
     storage.write_bytes(receipt_path(evidence, receipt.shard), _encoded(content), private=True)
+
+
+def withdraw_receipt(evidence: str, shard: str, manifest: str) -> None:
+    """Removes a shard's receipt before the manifest it names is replaced by the same again.
+
+    Digests of the earlier one would otherwise outlive it, if the commit is killed in between.
+    """
+    earlier = read_receipt(evidence, shard)
+    if earlier is not None and earlier.manifest == manifest:
+        storage.delete(receipt_path(evidence, shard))
 
 
 def write_failure(evidence: str, shard: Shard, problem: str) -> None:
@@ -98,6 +110,13 @@ def read_failures(evidence: str) -> dict[str, str]:
     entries = storage.walk(root) if storage.match_directories(root) else []
     notes = (json.loads(storage.read_bytes(entry.path)) for entry in entries)
     return {note["shard"]: note["problem"] for note in notes}
+
+
+def read_receipts(evidence: str, shards: Sequence[Shard]) -> dict[str, Receipt]:
+    """Returns the receipts there are of some shards, by whatever rules they were judged."""
+    with ThreadPoolExecutor(_THREADS) as pool:
+        found = pool.map(lambda shard: read_receipt(evidence, shard.name), shards)
+        return {receipt.shard: receipt for receipt in found if receipt is not None}
 
 
 def finished_receipts(

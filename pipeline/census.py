@@ -32,6 +32,8 @@ from ingestgate.pipeline.statements import FOLDER
 from ingestgate.quarantine.destruction_receipts import read_receipt as read_destruction
 from ingestgate.quarantine.layout import id_of
 from ingestgate.quarantine.manifest import read_manifest_file
+from ingestgate.quarantine.manifest_checking import check_manifest
+from ingestgate.quarantine.sealed_manifests import SealedManifest
 
 _PROBLEMS_KEPT = 100
 
@@ -134,6 +136,11 @@ def _count_shard(
     evidence: str,
     options: ReadOptions,
 ) -> None:
+    if receipt.manifest:
+        said = SealedManifest.of(receipt.manifest, receipt.manifest_digests)
+        for fault in check_manifest(quarantine, said):
+            about = f" ({', '.join(fault.assets)})" if fault.assets else ""
+            census.object(f"{shard.name}: {fault.detail}{about}")
     sealed = _Sealed(quarantine, receipt.manifest)
     rows = _Rows(census, evidence, shard, receipt, sealed, purged)
     admitted = shard._replace(

@@ -377,8 +377,21 @@ def _listings(
                 f"{shard}: its ledger has {len(parts[shard])} parts, its receipt says "
                 f"{receipt.ranges}; run again"
             )
+        if receipt.manifest and "manifests" in digests:
+            _require_manifest(receipt, digests["manifests"])
     listings = {name: _listing(several) for name, several in digests.items()}
     return {shard: shard_ledger_digest(several) for shard, several in parts.items()}, listings
+
+
+def _require_manifest(receipt: Receipt, digests: Mapping[str, str]) -> None:
+    for suffix, sha256 in receipt.manifest_digests.items():
+        name = f"{receipt.manifest}.{suffix}"
+        if digests.get(name) != sha256:
+            what = "is not what was sealed" if name in digests else "is not there"
+            raise EvidenceError(
+                f"manifest/{name}: {what}, by the receipt of {receipt.shard}; find out who changed "
+                "it, see `ingestgate quarantine check`"
+            )
 
 
 def _listing(digests: Mapping[str, str]) -> bytes:

@@ -31,6 +31,8 @@ from ingestgate.quarantine.destruction_receipts import read_receipt as read_dest
 from ingestgate.quarantine.inventory import NamedObject, objects_named_in
 from ingestgate.quarantine.layout import id_of
 from ingestgate.quarantine.manifest import read_manifest_file
+from ingestgate.quarantine.manifest_checking import check_manifest
+from ingestgate.quarantine.sealed_manifests import SealedManifest
 from ingestgate.transforms.verifying import changed, verified_samples, verify_range
 
 
@@ -179,6 +181,9 @@ class Preparation:
         return header, table
 
     def _read_manifest(self) -> None:
+        said = SealedManifest.of(self._receipt.manifest, self._receipt.manifest_digests)
+        if faults := check_manifest(self._settings.quarantine, said):
+            raise VaultError(f"{faults[0].detail}; nothing of the shard was purged")
         path = storage.join(
             self._settings.quarantine, "manifest", f"{self._receipt.manifest}.jsonl"
         )

@@ -29,6 +29,7 @@ from ingestgate.pipeline.plan import Plan, make_plan
 from ingestgate.pipeline.policy_file import load_policy
 from ingestgate.pipeline.progress import ProgressDisplay
 from ingestgate.pipeline.recalling import close_recalls, recalled_plan
+from ingestgate.pipeline.run_events import RunEvents
 from ingestgate.pipeline.runners import RunFailedError, run_job
 from ingestgate.quarantine.keys import read_recipients
 from ingestgate.quarantine.locking import quarantine_lock
@@ -111,15 +112,33 @@ def run(request: RunRequest, display: ProgressDisplay) -> dict[str, Any]:
         remember(request.list_state, lists.infos)
     with run_lock(settings.evidence), tempfile.TemporaryDirectory(prefix="ingestgate-") as notes:
         record_context(settings, lists, isolation)
-        error = _do(request, replace(settings, progress=notes), plan, display)
+        events = RunEvents(settings, lists, keys[0] if keys else None)
+        error = _do(request, replace(settings, progress=notes), plan, display, events)
         seconds = time.monotonic() - started
         if error is None and not settings.dry_run:
             close_recalls(settings)
         report = _report(settings, plan, lists, error, isolation, started_at, seconds)
+        report |= {"run": events.run, "manifests": [each._asdict() for each in events.sealed]}
         if keys and error is None:
             report |= _certify(settings, keys)
+        if not settings.dry_run:
+            report |= _logged(events, report)
         summary.write_report(settings.evidence, report)
     return report
+
+
+def _logged(events: RunEvents, report: dict[str, Any]) -> dict[str, Any]:
+    """Puts on record how a run ended; returns what the report says if that cannot be."""
+    try:
+        events.end(report, summary.report_digest(report))
+    except GateError as error:
+        if report["error"] is None:
+            return _failed(error)
+    return {}
+
+
+def _failed(error: GateError) -> dict[str, Any]:
+    return {"status": "failed", "exit_code": int(exit_code(error)), "error": str(error)}
 
 
 def _show_that_it_catches(settings: RunSettings, request: RunRequest) -> dict[str, str]:
@@ -144,7 +163,7 @@ def _certify(settings: RunSettings, keys: Sequence[Ed25519PrivateKey]) -> dict[s
     try:
         done = certify(request, keys, datetime.now(UTC))
     except GateError as error:
-        return {"status": "failed", "exit_code": int(exit_code(error)), "error": str(error)}
+        return _failed(error)
     return {"certificate": {"path": done.path, "digest": done.digest}}
 
 
@@ -184,9 +203,30 @@ def _settings(
 
 
 def _do(
-    request: RunRequest, settings: RunSettings, plan: Plan, display: ProgressDisplay
+    request: RunRequest,
+    settings: RunSettings,
+    plan: Plan,
+    display: ProgressDisplay,
+    events: RunEvents,
 ) -> GateError | None:
-    """Does what is to be done; returns why it could not be, if so."""
+    """Does what is to be done, and puts it on record; returns why it could not be, if so."""
+    error = _do_shards(request, settings, plan, display, events)
+    if settings.dry_run or not storage.exists(settings.quarantine):
+        return error
+    try:
+        events.seal(plan.discovery.shards)
+    except GateError as unlogged:
+        return error or unlogged
+    return error
+
+
+def _do_shards(
+    request: RunRequest,
+    settings: RunSettings,
+    plan: Plan,
+    display: ProgressDisplay,
+    events: RunEvents,
+) -> GateError | None:
     try:
         roots = [settings.evidence]
         if not settings.dry_run:
@@ -202,6 +242,8 @@ def _do(
                 for shard in plan.todo:
                     storage.delete(ledger.part_folder(settings.ledger, shard.name))
             storage.delete(storage.join(settings.evidence, "failures"))
+            if plan.todo and not settings.dry_run:
+                events.begin(plan.todo)
             if plan.todo:
                 _judge_and_commit(request, settings, plan, display)
     except GateError as error:

@@ -150,14 +150,23 @@ def describe_policy(settings: RunSettings) -> dict[str, Any]:
     }
 
 
+def report_digest(report: Mapping[str, Any]) -> str:
+    """Returns the hex SHA-256 of a report's bytes, as they are or will be written."""
+    return hashlib.sha256(_encoded(report)).hexdigest()
+
+
+def _encoded(report: Mapping[str, Any]) -> bytes:
+    return (json.dumps(report, indent=1, ensure_ascii=False) + "\n").encode("utf-8", "replace")
+
+
 def write_report(evidence: str, report: Mapping[str, Any]) -> None:
     """Writes ``report.json`` and ``report.html`` into the evidence folder.
 
     A copy of the former stays in ``reports/``, so that reports can be added up. It comes first:
     a run that is killed between the two is in the history, and counted once.
     """
-    encoded = (json.dumps(report, indent=1, ensure_ascii=False) + "\n").encode("utf-8", "replace")
-    name = f"{_stamp(report['ended_at'])}-{hashlib.sha256(encoded).hexdigest()[:8]}.json"
+    encoded = _encoded(report)
+    name = f"{_stamp(report['ended_at'])}-{report_digest(report)[:8]}.json"
     storage.write_bytes(storage.join(evidence, "reports", name), encoded, private=True)
     storage.write_bytes(storage.join(evidence, "report.json"), encoded, private=True)
     environment = Environment(

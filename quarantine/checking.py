@@ -1,5 +1,7 @@
 """Checking a quarantine: is everything there that the manifests say, unchanged, and no more.
 
+The manifests themselves are held against the audit log, which has the digests of each.
+
 Without a secret key: each object's ciphertext against its digest, and that its key file is there.
 With one (through an opener, which a person brings): each is opened, and what is inside compared
 with the digests of the package and of the assets.
@@ -9,45 +11,21 @@ import hashlib
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from enum import StrEnum
-from typing import Any, NamedTuple
+from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from ingestgate.assets import storage
 from ingestgate.assets.errors import EvidenceError, StorageError, VaultError
 from ingestgate.quarantine import destruction_receipts
+from ingestgate.quarantine.audit import read_log
+from ingestgate.quarantine.faults import Fault, Problem
 from ingestgate.quarantine.inventory import NamedObject, named_objects, unnamed_files
 from ingestgate.quarantine.layout import id_of
+from ingestgate.quarantine.manifest_checking import check_manifests
+from ingestgate.quarantine.sealed_manifests import sealed_manifests
 
 _CHUNK = 4 << 20
-
-
-class Problem(StrEnum):
-    """What can be wrong with what a quarantine holds."""
-
-    MISSING = "missing"  #: the object or its key file is not there
-    CHANGED = "changed"  #: it is not what the manifest says
-    UNOPENED = "unopened"  #: the identity does not open it, or it is damaged
-    UNNAMED = "unnamed"  #: no manifest names it: a killed run's, or somebody else's
-    NOT_DESTROYED = "not_destroyed"  #: a receipt says it was, but it is there
-    RECEIPT = "receipt"  #: the receipt of a destruction does not hold
-
-
-class Fault(NamedTuple):
-    """Something that is wrong.
-
-    Attributes:
-        problem: What kind.
-        path: Of the file, below the quarantine's root.
-        detail: A sentence for people.
-        assets: Ids of the assets concerned.
-    """
-
-    problem: Problem
-    path: str
-    detail: str
-    assets: tuple[str, ...] = ()
 
 
 @dataclass(slots=True)
@@ -55,6 +33,7 @@ class VaultCheck:
     """What a check found.
 
     Attributes:
+        manifests: How many manifests were sealed, by the audit log.
         objects: How many objects the manifests name.
         sound: How many of those are there, whole.
         destroyed: How many are gone, with a receipt.
@@ -62,6 +41,7 @@ class VaultCheck:
         faults: What is wrong.
     """
 
+    manifests: int = 0
     objects: int = 0
     sound: int = 0
     destroyed: int = 0
@@ -73,6 +53,7 @@ class VaultCheck:
         kinds = Counter(fault.problem for fault in self.faults)
         return {
             "sound": not self.faults,
+            "manifests": self.manifests,
             "objects": {
                 "named": self.objects,
                 "sound": self.sound,
@@ -106,11 +87,22 @@ def check_vault(
         progress: Told how many objects of how many are done.
 
     Raises:
-        VaultError: There is no such quarantine, or a manifest is damaged.
+        EvidenceError: The audit log does not hold.
+        VaultError: There is no such quarantine, or a manifest is damaged and nothing tells how.
         StorageError: Folders or manifests cannot be read.
     """
     found = VaultCheck()
-    objects = named_objects(root)
+    sealed = sealed_manifests(read_log(root))
+    found.manifests = len(sealed)
+    found.faults += check_manifests(root, sealed)
+    try:
+        objects = named_objects(root)
+    except VaultError as error:
+        if not found.faults:
+            raise
+        # What is wrong with the manifests is known already, and by whom it can be told.
+        found.faults.append(Fault(Problem.CHANGED, "manifest", f"objects not looked at: {error}"))
+        return found
     found.objects = len(objects)
     receipts: dict[str, frozenset[str]] = {}
     for number, each in enumerate(objects.values()):

@@ -10,7 +10,7 @@ confidential as the lists are.
 
 import hashlib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from types import TracebackType
 from typing import Annotated, Any, Final, Literal, NamedTuple, Self
@@ -20,6 +20,7 @@ import pyarrow.parquet as pq
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
 from ingestgate.assets import storage
+from ingestgate.assets.digesting import DigestingSink
 from ingestgate.assets.errors import VaultError
 from ingestgate.assets.ledger import DIGESTS, FINDING_TYPE
 from ingestgate.assets.verdict import Reason, Tier, Verdict
@@ -158,6 +159,8 @@ def manifest_name(shard: str) -> str:
 class _Files(NamedTuple):
     lines: storage.PendingFile
     columns: storage.PendingFile
+    digested_lines: DigestingSink
+    digested_columns: DigestingSink
     parquet: pq.ParquetWriter
 
 
@@ -177,6 +180,7 @@ class ManifestWriter:
     Attributes:
         stem: Name of the two files without their suffixes.
         rows: How many rows were added.
+        digests: Once published, hex SHA-256 of each file by its suffix, as it was written.
     """
 
     def __init__(self, root: str, shard: str, context: str) -> None:
@@ -184,6 +188,7 @@ class ManifestWriter:
             raise VaultError("a judging context is a hex digest")
         self.stem = f"{manifest_name(shard)}-{context[:8]}"
         self.rows = 0
+        self.digests: Mapping[str, str] = {}
         self._path = storage.join(root, "manifest", self.stem)
         self._files: _Files | None = None
         self._batch: list[dict[str, Any]] = []
@@ -193,9 +198,10 @@ class ManifestWriter:
         enter = self._exits.enter_context
         lines = enter(storage.PendingFile(f"{self._path}.jsonl", private=True))
         columns = enter(storage.PendingFile(f"{self._path}.parquet", private=True))
+        digested = DigestingSink(lines.sink), DigestingSink(columns.sink)
         # Entered last, so that it writes its footer before the file is discarded or published.
-        parquet = pq.ParquetWriter(columns.sink, arrow_schema(), compression="zstd", version="2.6")
-        return _Files(lines, columns, enter(parquet))
+        parquet = pq.ParquetWriter(digested[1], arrow_schema(), compression="zstd", version="2.6")
+        return _Files(lines, columns, *digested, enter(parquet))
 
     def add(self, row: ManifestRow) -> None:
         """Adds a row; rows stand in the order they are added.
@@ -204,7 +210,7 @@ class ManifestWriter:
         """
         if self._files is None:
             self._files = self._open()
-        self._files.lines.sink.write(row.model_dump_json().encode("utf-8") + b"\n")
+        self._files.digested_lines.write(row.model_dump_json().encode("utf-8") + b"\n")
         columns = row.model_dump(mode="json")
         self.rows += 1
         self._batch.append({**columns, "provenance": list(row.provenance.items())})
@@ -228,6 +234,10 @@ class ManifestWriter:
         self._files.parquet.close()
         self._files.columns.publish()
         self._files.lines.publish()
+        self.digests = {
+            "jsonl": self._files.digested_lines.sha256,
+            "parquet": self._files.digested_columns.sha256,
+        }
         return [self._files.lines.path, self._files.columns.path]
 
     def __enter__(self) -> Self:

@@ -7,7 +7,7 @@ bytes.
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
 import pyarrow as pa
@@ -79,13 +79,14 @@ class Committer:
         reader = container(shard.format)
         if untouched and (isinstance(reader, RowContainer) or reader.copies_whole):
             outputs, stem = self._copy(reader, shard, works, headers), ""
+            digests: Mapping[str, str] = {}
         else:
             with ShardSealer(self._settings, self._lists, self._vault, shard) as sealer:
                 if isinstance(reader, RowContainer):
                     outputs = self._rewrite_rows(reader, shard, works, sealer)
                 else:
                     outputs = self._rewrite(reader, shard, works, sealer)
-                stem = sealer.manifest
+                stem, digests = sealer.manifest, sealer.manifest_digests
         receipt = Receipt(
             shard=shard.name,
             format=shard.format,
@@ -96,6 +97,7 @@ class Committer:
             tallies=dict(sorted(tallies.items())),
             outputs=[output._asdict() for output in outputs],
             manifest=stem,
+            manifest_digests=digests,
             committed_at=datetime.now(UTC).isoformat(timespec="seconds"),
             software=self._settings.software,
         )

@@ -7,6 +7,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from ingestgate.assets.ledger import PartHeader
+from ingestgate.assets.receipts import withdraw_receipt
 from ingestgate.assets.shard import Shard
 from ingestgate.assets.verdict import Reason, Tier, Verdict
 from ingestgate.blocklists.listset import ListSet
@@ -53,6 +54,11 @@ class ShardSealer:
     def manifest(self) -> str:
         """Stem of the manifest's file names, "" if nothing was quarantined."""
         return self._writer.stem if self._writer.rows else ""
+
+    @property
+    def manifest_digests(self) -> Mapping[str, str]:
+        """SHA-256 of the manifest's files by suffix, once it is published."""
+        return self._writer.digests
 
     def seal(
         self, sample_key: str, position: int, files: Sequence[tuple[str, bytes]]
@@ -114,6 +120,7 @@ class ShardSealer:
 
     def publish(self) -> None:
         """Makes the manifest durable under its final names."""
+        withdraw_receipt(self._settings.evidence, self._shard.name, self._writer.stem)
         self._writer.publish()
 
     def __enter__(self) -> Self:

@@ -104,6 +104,11 @@ def _last_copy(root: str, rows: Sequence[dict[str, Any]]) -> str:
     is_flag=True,
     help="Remove what no manifest names. Not while a run is at work.",
 )
+@click.option(
+    "--accept-manifests",
+    is_flag=True,
+    help="Put manifests that no run put on record on it now, as they are. Look at them first.",
+)
 @_JSON
 @click.pass_context
 def check(
@@ -111,22 +116,28 @@ def check(
     root: str,
     identity: str | None,
     remove_unnamed: bool,
+    accept_manifests: bool,
     as_json: bool,
 ) -> None:
     """Check that the quarantine holds what its manifests say, unchanged, and no more.
 
-    Every object is compared with its digest; its key file must be there. With --identity each is
-    opened as well. What was destroyed is accepted with its receipt, if both people that it names
-    have signed it and the audit log knows them. Ends with 5 if anything is wrong, and names it.
+    Every manifest is compared with the digests that runs put in the audit log: a row that was
+    edited, dropped or put in is named. Every object is compared with its digest; its key file must
+    be there. With --identity each is opened as well. What was destroyed is accepted with its
+    receipt, if both people that it names have signed it and the audit log knows them. Ends with 5
+    if anything is wrong, and names it.
 
     A run that was killed may leave copies that no manifest names: run it to its end, then remove
-    them with --remove-unnamed.
+    them with --remove-unnamed. It may leave a manifest that is not on record, too: the same run
+    puts it there. Where that run is no more, --accept-manifests does.
     """
-    from ingestgate.quarantine.audit_writing import append_machine
+    from ingestgate.quarantine.audit_writing import append_machine, audit_writer
     from ingestgate.quarantine.checking import check_vault
     from ingestgate.quarantine.checking import remove_unnamed as remove
     from ingestgate.quarantine.locking import quarantine_lock
+    from ingestgate.quarantine.manifest_checking import unlogged
     from ingestgate.quarantine.opening import opener, read_identities
+    from ingestgate.quarantine.sealed_manifests import put_on_record, sealed_manifests
 
     ctx.find_root().obj = "json" if as_json else None
     removed: list[str] = []
@@ -135,6 +146,10 @@ def check(
             removed = remove(root)
             if removed:
                 append_machine(root, "vault.unnamed_removed", {"files": removed})
+    if accept_manifests:
+        with quarantine_lock(root, alone=True), audit_writer(root) as writer:
+            strange = unlogged(root, sealed_manifests(writer.lines))
+            put_on_record(writer, strange, None, accepted="by a person, not by a run")
     with _progress("check", quiet=as_json) as progress:
         found = check_vault(
             root,
@@ -157,6 +172,7 @@ def _show_check(found: "VaultCheck", removed: Sequence[str], *, opened: bool) ->
         for asset in fault.assets:
             click.echo(f"  asset {asset}")
     click.echo(
+        f"{found.manifests:,} manifests on record; "
         f"{found.objects:,} objects named: {found.sound:,} sound, {found.destroyed:,} destroyed"
         + (f", {found.opened:,} opened" if opened else "")
         + f"; {len(found.faults):,} problems"

@@ -79,7 +79,9 @@ def test_a_wrong_identity_changes_nothing(root: Path) -> None:
     with pytest.raises(UsageError, match="none of the 5 key files opens"):
         rewrap(str(root), [NEW.identity], [NEW.recipient])
     assert files(root) == before
-    assert sorted(path.name for path in root.iterdir()) == ["keys", "manifest", "objects"]
+    assert sorted(path.name for path in root.iterdir()) == [
+        *("audit", "keys", "manifest", "objects"),
+    ]
 
 
 def test_a_bad_recipient_changes_nothing(root: Path) -> None:

@@ -7,8 +7,10 @@ from typing import Any, NamedTuple
 import pyrage
 
 from ingestgate.assets.shard import asset_id
+from ingestgate.quarantine.audit_writing import audit_writer
 from ingestgate.quarantine.layout import object_id
 from ingestgate.quarantine.manifest import ManifestWriter
+from ingestgate.quarantine.sealed_manifests import SealedManifest, put_on_record
 from ingestgate.quarantine.vault import SealedObject, Vault
 from tests.quarantine.test_manifest import row
 
@@ -70,7 +72,22 @@ def fill(
                     )
                 )
         writer.publish()
+    log_manifests(root)
     return sealed
+
+
+def log_manifests(root: Path) -> None:
+    """Puts the manifests on record as they lie there."""
+    made = [
+        SealedManifest(path.stem, *(_sha256(path.with_suffix(s)) for s in (".jsonl", ".parquet")))
+        for path in (root / "manifest").glob("*.jsonl")
+    ]
+    with audit_writer(str(root)) as log:
+        put_on_record(log, made, None)
+
+
+def _sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def files(root: Path) -> dict[str, bytes]:
