@@ -20,8 +20,9 @@ from ingestgate.assets.envelope import Envelope
 from ingestgate.assets.errors import EvidenceError, UsageError
 from ingestgate.assets.receipts import Receipt, read_failures, read_receipt
 from ingestgate.assets.verdict import Reason, Verdict
+from ingestgate.pipeline.audit_events import log_certificate
 from ingestgate.pipeline.contexts import ContextRecord, read_context
-from ingestgate.pipeline.hashing import OnBytes, _nothing, folder_digest, hash_files
+from ingestgate.pipeline.hashing import Meter, Show, folder_digest, hash_files
 from ingestgate.pipeline.rescan_records import RescanRecord, read_rescans, shard_ledger_digest
 from ingestgate.pipeline.statements import (
     FOLDER,
@@ -88,7 +89,7 @@ def certify(
     request: CertifyRequest,
     keys: Sequence[Ed25519PrivateKey],
     now: datetime,
-    on_bytes: OnBytes = _nothing,
+    show: Show | None = None,
 ) -> Certified:
     """Makes the certificate of an output and signs it, or signs the one that is there.
 
@@ -98,7 +99,7 @@ def certify(
         request: What is to be certified.
         keys: Who signs.
         now: The time, with a time zone.
-        on_bytes: Called as bytes of the output are compared.
+        show: Told how far it is with comparing the output, see `Meter`.
 
     Raises:
         EvidenceError: Output and evidence do not allow it; says what stands against it.
@@ -112,8 +113,8 @@ def certify(
             "run again before the output is certified"
         )
     receipts = _receipts(request.evidence)
-    subjects = _subjects(request, receipts, on_bytes)
-    made, listings = _statement(request, receipts, subjects, now)
+    subjects = _subjects(request, receipts, show)
+    made, listings = _statement(request, receipts, subjects, now, show)
     there = current_certificate(request.output)
     envelope, added = Envelope(PAYLOAD_TYPE, made.payload()), False
     if there is not None:
@@ -128,6 +129,13 @@ def certify(
     for key in keys:
         envelope = envelope.signed(key)
     digest = digest_of(envelope.payload)
+    if request.quarantine is not None:
+        about = {
+            "subjects": len(made.subject),
+            "lists": made.lists(),
+            "supersedes": made.predicate.supersedes,
+        }
+        log_certificate(request.quarantine, digest, about, keys)
     for name, listing in listings.items():
         path = storage.join(request.evidence, "certificates", f"{digest}.{name}.sha256")
         storage.write_bytes(path, listing, private=True)
@@ -167,7 +175,7 @@ def _receipts(evidence: str) -> dict[str, Receipt]:
 
 
 def _subjects(
-    request: CertifyRequest, receipts: Mapping[str, Receipt], on_bytes: OnBytes
+    request: CertifyRequest, receipts: Mapping[str, Receipt], show: Show | None
 ) -> dict[str, list[Subject]]:
     """Returns the subjects of each shard, after comparing the output with the receipts."""
     output = storage.absolute(request.output)
@@ -212,7 +220,7 @@ def _subjects(
             f"({len(sizes)} such files)"
         )
     if request.rehash:
-        _rehash(output, subjects, below, on_bytes)
+        _rehash(output, subjects, below, show)
     return subjects
 
 
@@ -225,14 +233,15 @@ def _rehash(
     output: str,
     subjects: Mapping[str, Sequence[Subject]],
     below: Mapping[str, Mapping[str, int]],
-    on_bytes: OnBytes,
+    show: Show | None,
 ) -> None:
     shard_of = {one.name: shard for shard, several in subjects.items() for one in several}
     wanted = {one.name: one for several in subjects.values() for one in several}
     files = [name for name, one in wanted.items() if not one.is_folder]
     files += [name for folder in below for name in below[folder]]
     paths = [storage.join(output, name) for name in files]
-    found = dict(hash_files(paths, on_bytes))
+    meter = Meter(sum(one.annotations.size for one in wanted.values()), show)
+    found = dict(hash_files(paths, meter))
     for name, one in wanted.items():
         path = storage.join(output, name)
         if one.is_folder:
@@ -256,8 +265,9 @@ def _statement(
     receipts: Mapping[str, Receipt],
     subjects: Mapping[str, list[Subject]],
     now: datetime,
+    show: Show | None,
 ) -> tuple[Certificate, dict[str, bytes]]:
-    ledgers, listings = _listings(request, receipts)
+    ledgers, listings = _listings(request, receipts, show)
     rescans = [
         record
         for record in read_rescans(request.evidence)
@@ -349,23 +359,23 @@ def _uses(lists: Sequence[Mapping[str, object]]) -> tuple[ListUse, ...]:
 
 
 def _listings(
-    request: CertifyRequest, receipts: Mapping[str, Receipt]
+    request: CertifyRequest, receipts: Mapping[str, Receipt], show: Show | None
 ) -> tuple[dict[str, str], dict[str, bytes]]:
     """Returns each shard's ledger digest, and the listings that the certificate has digests of."""
-    root = storage.join(request.evidence, "ledger")
-    folder = storage.join(request.evidence, "receipts")
-    paths = {
-        "ledger": [e.path for e in storage.walk(root)] if storage.match_directories(root) else [],
-        "receipts": [entry.path for entry in storage.walk(folder)],
-    }
-    roots = {"ledger": root, "receipts": folder}
+    roots = {name: storage.join(request.evidence, name) for name in ("ledger", "receipts")}
     if request.quarantine is not None:
         roots["manifests"] = storage.join(request.quarantine, "manifest")
-        there = storage.match_directories(roots["manifests"])
-        paths["manifests"] = [e.path for e in storage.walk(roots["manifests"])] if there else []
+    files = {
+        name: storage.walk(root) if storage.match_directories(root) else []
+        for name, root in roots.items()
+    }
+    meter = Meter(sum(entry.size for several in files.values() for entry in several), show)
     digests = {
-        name: {path[len(roots[name]) + 1 :]: sha256 for path, sha256 in hash_files(several)}
-        for name, several in paths.items()
+        name: {
+            path[len(roots[name]) + 1 :]: sha256
+            for path, sha256 in hash_files([entry.path for entry in several], meter)
+        }
+        for name, several in files.items()
     }
     parts: dict[str, dict[str, str]] = defaultdict(dict)
     for path, sha256 in digests["ledger"].items():

@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from ingestgate.assets import storage
 from ingestgate.assets.envelope import Envelope
 from ingestgate.assets.errors import EvidenceError, GateError, UsageError
-from ingestgate.pipeline.hashing import Meter, folder_digest, hash_file, hash_files
+from ingestgate.pipeline.hashing import Meter, Show, folder_digest, hash_files
 from ingestgate.pipeline.recall_notices import read_notice
 from ingestgate.pipeline.statements import (
     FOLDER,
@@ -27,6 +27,7 @@ from ingestgate.pipeline.statements import (
     digest_of,
     parse_certificate,
 )
+from ingestgate.quarantine.audit import AuditHead, require_head
 
 _SKEW = timedelta(minutes=5)  # clocks differ
 _PROBLEMS_KEPT = 100
@@ -299,13 +300,16 @@ def _compare(
             found.object(f"{subject.name}: changed: {what} not what was certified; get it again")
 
 
-def verify_evidence(found: Verification, evidence: str, quarantine: str | None) -> None:
+def verify_evidence(
+    found: Verification, evidence: str, quarantine: str | None, show: Show | None = None
+) -> None:
     """Compares an operator's evidence with what the certificate says of it; names what differs.
 
     Args:
         found: Where it is noted; needs a certificate that is believed.
         evidence: The run's evidence.
-        quarantine: Its quarantine, for the manifests; None: they are not looked at.
+        quarantine: Its quarantine, for manifests and audit log; None: they are not looked at.
+        show: Told how far it is, see `Meter`.
     """
     if found.certificate is None:
         return
@@ -318,12 +322,20 @@ def verify_evidence(found: Verification, evidence: str, quarantine: str | None) 
         wanted["manifests"] = (said.manifests_digest, storage.join(quarantine, "manifest"))
     for kind, (digest, root) in wanted.items():
         try:
-            _compare_listing(found, kind, digest, root, evidence)
+            _compare_listing(found, kind, digest, root, evidence, show)
+        except GateError as error:
+            found.object(str(error))
+    if quarantine is not None and said.audit_log is not None:
+        stated = AuditHead(said.audit_log.count, said.audit_log.head)
+        try:
+            require_head(quarantine, stated, "the certificate")
         except GateError as error:
             found.object(str(error))
 
 
-def _compare_listing(found: Verification, kind: str, digest: str, root: str, evidence: str) -> None:
+def _compare_listing(
+    found: Verification, kind: str, digest: str, root: str, evidence: str, show: Show | None
+) -> None:
     path = storage.join(evidence, "certificates", f"{found.digest}.{kind}.sha256")
     content = storage.read_bytes(path) if storage.exists(path) else b""
     if hashlib.sha256(content).hexdigest() != digest:
@@ -334,10 +346,13 @@ def _compare_listing(found: Verification, kind: str, digest: str, root: str, evi
         sha256, _, path_below = line.partition(b"  ")
         wanted[os.fsdecode(path_below)] = sha256.decode()
     entries = storage.walk(root) if storage.match_directories(root) else []
-    there = {entry.path[len(root.rstrip("/")) + 1 :] for entry in entries}
-    for name in sorted(there ^ set(wanted)):
+    there = {entry.path[len(root.rstrip("/")) + 1 :]: entry.size for entry in entries}
+    for name in sorted(set(there) ^ set(wanted)):
         what = "missing" if name in wanted else "added since it was certified"
         found.object(f"{kind}: {name}: {what}")
-    for name in sorted(there & set(wanted)):
-        if hash_file(storage.join(root, name)) != wanted[name]:
+    both = sorted(set(there) & set(wanted))
+    meter = Meter(sum(there[name] for name in both), show)
+    digests = hash_files([storage.join(root, name) for name in both], meter)
+    for name, (_, found_sha256) in zip(both, digests, strict=True):
+        if found_sha256 != wanted[name]:
             found.object(f"{kind}: {name}: changed since it was certified")

@@ -75,6 +75,10 @@ def folder_digest(root: str, files: dict[str, str]) -> str:
     return listing_sha256((path[below:], sha256) for path, sha256 in files.items())
 
 
+#: Told now and then: bytes done, bytes in all, bytes a second.
+Show = Callable[[int, int, float], None]
+
+
 class Meter:
     """Counts bytes from several threads, and says how fast they came.
 
@@ -83,7 +87,7 @@ class Meter:
         show: Called about every half second with bytes done, total and bytes a second.
     """
 
-    def __init__(self, total: int, show: Callable[[int, int, float], None] | None = None) -> None:
+    def __init__(self, total: int, show: Show | None = None) -> None:
         self.total = total
         self.done = 0
         self._show = show
@@ -95,7 +99,11 @@ class Meter:
         with self._lock:
             self.done += count
             now = time.monotonic()
-            if self._show is None or now - self._shown < 0.5:
+            if self._show is None:
+                return
+            # Its end is told as well, once it has been told of at all.
+            at_end = self.done >= self.total and self._shown > self._started
+            if now - self._shown < 0.5 and not at_end:
                 return
             self._shown = now
             self._show(self.done, self.total, self.rate)

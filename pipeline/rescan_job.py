@@ -16,6 +16,7 @@ from ingestgate.assets.receipts import read_receipt
 from ingestgate.assets.verdict import SignalKind, Verdict
 from ingestgate.blocklists.listset import ListSet
 from ingestgate.blocklists.signals import signal_types
+from ingestgate.pipeline.audit_events import end_rescan, require_log
 from ingestgate.pipeline.contexts import ContextRecord, read_context
 from ingestgate.pipeline.lock import run_lock
 from ingestgate.pipeline.recall_notices import RecallNotice, write_recall
@@ -48,6 +49,7 @@ class RescanRequest:
         key: Signs recall notices, or None.
         workers: Local worker processes.
         output: Root of the admitted shards; None: as the evidence's report says.
+        quarantine: Whose audit log has to say what was found; None: as the report says.
         withdrawals: Also look for quarantined assets that only withdrawn entries had matched.
         beam_options: Arguments for Beam.
     """
@@ -58,6 +60,7 @@ class RescanRequest:
     key: Ed25519PrivateKey | None = None
     workers: int = 1
     output: str | None = None
+    quarantine: str | None = None
     withdrawals: bool = False
     beam_options: Sequence[str] = ()
 
@@ -89,6 +92,9 @@ def _rescan(
     if not parts:
         raise LedgerError(root, "there is none; give the --evidence of a run")
     contexts = _contexts(evidence, request.policy)
+    quarantine = _quarantine(request, evidence)
+    if quarantine is not None:
+        require_log(quarantine)
     settings = RescanSettings(
         policy=request.policy,
         lists=storage.absolute(request.lists),
@@ -122,7 +128,7 @@ def _rescan(
             raise LedgerError(path, found.get("problem", "was not looked at; rescan again"))
         results.append(found)
     _check(results, contexts, request, lists, evidence)
-    report = _conclude(request, evidence, lists, contexts, results, started)
+    report = _conclude(request, evidence, quarantine, lists, contexts, results, started)
     storage.delete(storage.join(evidence, "rescanning"))
     return report
 
@@ -267,12 +273,13 @@ def _ledger_digests(results: Sequence[Mapping[str, Any]]) -> dict[str, str]:
 def _conclude(
     request: RescanRequest,
     evidence: str,
+    quarantine: str | None,
     lists: ListSet,
     contexts: Mapping[str, ContextRecord],
     results: Sequence[Mapping[str, Any]],
     started: datetime,
 ) -> dict[str, Any]:
-    """Writes findings, notice and record, in this order, and returns the report."""
+    """Writes findings, notice, audit log and record, in this order, and returns the report."""
     now = context_digest(request.policy, lists.digest)
     digests = _ledger_digests(results)
     sure: dict[str, set[str]] = defaultdict(set)
@@ -365,6 +372,19 @@ def _conclude(
         ended_at=datetime.now(UTC).isoformat(timespec="seconds"),
         tallies=dict(tallies),
     )
+    put_up = 0
+    if quarantine is not None:
+        said = {
+            "evidence": evidence,
+            "lists": used,
+            "policy_digest": policy_digest(request.policy),
+            "rows": rows,
+            "matched": matched,
+            "to_judge_again": again,
+            "recalled": len(recalled),
+        }
+        ids = [asset for _, asset in withdrawn] if request.withdrawals else []
+        put_up = end_rescan(quarantine, name, said, ids, paths, request.key)
     write_rescan(evidence, record)
     return {
         "evidence": evidence,
@@ -376,6 +396,7 @@ def _conclude(
         "to_judge_again": again,
         "unscannable_matched": tallies["unscannable_matched"],
         "withdrawn": len(withdrawn),
+        "put_up_for_review": put_up,
         "shards": len(shards),
         "recalled": [entry["name"] for entry in recalled],
         "notices": paths,
@@ -383,13 +404,27 @@ def _conclude(
 
 
 def _output(evidence: str) -> str:
+    return str(_reported(evidence, "output")["paths"]["output"])
+
+
+def _quarantine(request: RescanRequest, evidence: str) -> str | None:
+    """Returns the quarantine of what was judged; None where that was a dry run, which has none."""
+    if request.quarantine is not None:
+        return storage.absolute(request.quarantine)
+    report = _reported(evidence, "quarantine")
+    receipts = storage.match_directories(storage.join(evidence, "receipts"))
+    return None if report["dry_run"] and not receipts else str(report["paths"]["quarantine"])
+
+
+def _reported(evidence: str, folder: str) -> dict[str, Any]:
+    """Returns the report of the last run, which says where its folders are."""
     try:
         report = json.loads(storage.read_bytes(storage.join(evidence, "report.json")))
-        return str(report["paths"]["output"])
+        if isinstance(report["paths"][folder], str) and isinstance(report["dry_run"], bool):
+            return dict(report)
     except (GateError, ValueError, KeyError, TypeError):
-        raise UsageError(
-            f"{evidence}: has no report that says where its output is; give --output"
-        ) from None
+        pass
+    raise UsageError(f"{evidence}: has no report that says where its {folder} is; give --{folder}")
 
 
 def _recalled(

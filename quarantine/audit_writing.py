@@ -9,9 +9,11 @@ piece goes, and a line ``log.repaired`` holds it.
 """
 
 import base64
+import errno
 import fcntl
 import io
 import os
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
@@ -33,6 +35,8 @@ from ingestgate.quarantine.audit import (
 )
 
 REPAIRED: Final = "log.repaired"
+#: How long a writer waits for another. Writers hold the lock while they check the whole log.
+LOCK_SECONDS = 60.0
 
 
 class AuditWriter:
@@ -107,10 +111,29 @@ def _locked(root: str) -> Iterator[None]:
     except OSError as error:
         raise StorageError(f"{lock}: {error.strerror}; what cannot be logged is refused") from error
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX)  # a line takes a moment
+        _lock(handle, lock)
         yield
     finally:
         os.close(handle)
+
+
+def _lock(handle: int, path: str) -> None:
+    """Takes the lock; a line takes a moment, so whoever holds it for long is stuck."""
+    until = time.monotonic() + LOCK_SECONDS
+    while True:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            if error.errno not in (errno.EAGAIN, errno.EACCES):
+                raise StorageError(f"{path}: {error.strerror}") from error
+        else:
+            return
+        if time.monotonic() >= until:
+            raise StorageError(
+                f"{path}: held by somebody else; what cannot be logged is refused. See who is at "
+                "work on the quarantine, then do it again"
+            )
+        time.sleep(0.05)
 
 
 def _repair_torn(path: str) -> bool:

@@ -22,6 +22,8 @@ from ingestgate.quarantine.reviewers import Registry, act
 DECIDED: Final = "asset.decided"
 REQUESTED: Final = "release.requested"
 APPROVED: Final = "release.approved"
+#: A machine's: the entries that assets matched were withdrawn. It asks people, and decides nothing.
+PUT_UP: Final = "assets.put_up_for_review"
 
 
 class Decision(StrEnum):
@@ -87,10 +89,14 @@ class Decisions:
     Attributes:
         reviews: By asset id; an asset that is not in it is open.
         requests: By number.
+        put_up: Ids of all assets that were ever put up for review.
+        up_for_review: Those of them about which nobody has decided since.
     """
 
     reviews: dict[str, Review] = field(default_factory=dict)
     requests: dict[int, Request] = field(default_factory=dict)
+    put_up: set[str] = field(default_factory=set)
+    up_for_review: set[str] = field(default_factory=set)
 
     def state(self, asset: str) -> State:
         """Returns where the review of an asset stands."""
@@ -113,7 +119,7 @@ def decisions_of(lines: Iterable[AuditLine]) -> Decisions:
     found, known = Decisions(), Registry()
     for line in lines:
         known.apply(line)
-        if line.event in (DECIDED, REQUESTED, APPROVED):
+        if line.event in (DECIDED, REQUESTED, APPROVED, PUT_UP):
             try:
                 problem = _apply(found, line, known.names[-1])
             except (KeyError, TypeError, ValueError):
@@ -124,6 +130,10 @@ def decisions_of(lines: Iterable[AuditLine]) -> Decisions:
 
 
 def _apply(found: Decisions, line: AuditLine, by: str) -> str:
+    if line.event == PUT_UP:
+        found.put_up.update(_texts(line.fields["assets"]))
+        found.up_for_review.update(_texts(line.fields["assets"]))
+        return ""
     if line.event == APPROVED:
         request = found.requests.get(line.fields["request"])
         problem = _problem_of_approving(found, request, line.key, by)
@@ -144,8 +154,9 @@ def _apply(found: Decisions, line: AuditLine, by: str) -> str:
     return ""
 
 
-def _put(found: Decisions, assets: Iterable[str], review: Review) -> None:
+def _put(found: Decisions, assets: Sequence[str], review: Review) -> None:
     found.reviews.update(dict.fromkeys(assets, review))
+    found.up_for_review.difference_update(assets)
 
 
 def _problem_of_approving(found: Decisions, request: Request | None, key: str, by: str) -> str:

@@ -19,7 +19,7 @@ from ingestgate.assets import storage
 from ingestgate.quarantine.manifest import BATCH_ROWS, ManifestRow, arrow_schema
 
 #: What an export has beside a manifest row's fields.
-ADDED: Final = ("cluster", "state")
+ADDED: Final = ("cluster", "state", "up_for_review")
 COLUMNS: Final = (*ManifestRow.model_fields, *ADDED)
 FORMATS: Final = ("csv", "jsonl", "parquet")
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")  # noqa: RUF001
@@ -78,7 +78,8 @@ def _csv_line(cells: Iterable[str]) -> bytes:
 def _write_parquet(rows: Iterable[Mapping[str, Any]], sink: BinaryIO) -> int:
     schema = arrow_schema()
     for name in ADDED:
-        schema = schema.append(pa.field(name, pa.string(), nullable=False))
+        kind = pa.bool_() if name == "up_for_review" else pa.string()
+        schema = schema.append(pa.field(name, kind, nullable=False))
     count = 0
     with pq.ParquetWriter(sink, schema, compression="zstd", version="2.6") as parquet:
         for batch in _batches(rows):

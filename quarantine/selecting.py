@@ -23,6 +23,7 @@ class Selection:
         since, until: Sealed then or later; sealed before then (dates or times, UTC).
         state: Of this state of review.
         cluster: In the cluster whose id starts so.
+        up_for_review: Put up for review, and nobody has decided since; False is no condition.
     """
 
     tier: str | None = None
@@ -33,10 +34,11 @@ class Selection:
     until: str | None = None
     state: str | None = None
     cluster: str | None = None
+    up_for_review: bool = False
 
 
 def select(root: str, wanted: Selection) -> Iterator[dict[str, Any]]:
-    """Yields the rows that are wanted, one at a time, each with ``cluster`` and ``state``.
+    """Yields the wanted rows one at a time, with ``cluster``, ``state`` and ``up_for_review``.
 
     Raises:
         UsageError: A date is none.
@@ -50,7 +52,12 @@ def select(root: str, wanted: Selection) -> Iterator[dict[str, Any]]:
         if (since and sealed < since) or (until and sealed >= until):
             continue
         asset = row["asset_id"]
-        full = {**row, "cluster": clusters.of(asset), "state": decided.state(asset).value}
+        full = {
+            **row,
+            "cluster": clusters.of(asset),
+            "state": decided.state(asset).value,
+            "up_for_review": asset in decided.up_for_review,
+        }
         if _is_wanted(full, wanted):
             yield full
 
@@ -63,6 +70,7 @@ def _is_wanted(row: Mapping[str, Any], wanted: Selection) -> bool:
         wanted.category is None or any(f["category"] == wanted.category for f in found),
         wanted.source is None or _mentions(row["provenance"], wanted.source),
         wanted.state is None or row["state"] == wanted.state,
+        row["up_for_review"] or not wanted.up_for_review,
         wanted.cluster is None or row["cluster"].startswith(wanted.cluster),
     )
     return all(conditions)

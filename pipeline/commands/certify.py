@@ -62,6 +62,7 @@ def certify(ctx: click.Context, /, **options: Any) -> None:
     from ingestgate.blocklists.listset import ListSet
     from ingestgate.pipeline.certifying import CertifyRequest
     from ingestgate.pipeline.certifying import certify as make
+    from ingestgate.pipeline.hash_progress import HashProgress
     from ingestgate.pipeline.lock import run_lock
     from ingestgate.pipeline.policy_file import load_policy
     from ingestgate.transforms.policy import Policy
@@ -88,7 +89,7 @@ def certify(ctx: click.Context, /, **options: Any) -> None:
         lists_digest=lists.digest,
     )
     with run_lock(request.evidence):
-        done = make(request, keys, now)
+        done = make(request, keys, now, None if as_json else HashProgress())
     if as_json:
         said = {
             "certificate": done.path,

@@ -45,7 +45,8 @@ def purge(ctx: click.Context, /, **options: Any) -> None:
     anything differs is left as it is. What could not be scanned stays.
 
     Each shard leaves a receipt in the evidence (purged/), so that the census still adds up and a
-    later run has nothing to do. Interrupted, the same command completes it; until then, a run
+    later run has nothing to do. The quarantine's audit log has it, too; what cannot be logged is
+    refused. Interrupted, the same command completes it; until then, a run
     refuses the landing zone. Ends with 5 if a shard was refused.
 
     \b
@@ -55,6 +56,7 @@ def purge(ctx: click.Context, /, **options: Any) -> None:
     """  # noqa: D301 - \b is click's own
     from ingestgate.assets import storage
     from ingestgate.assets.signing_keys import read_signing_key
+    from ingestgate.pipeline.audit_events import begin_purge, end_purge
     from ingestgate.pipeline.lock import run_lock
     from ingestgate.pipeline.policy_file import load_policy
     from ingestgate.pipeline.purge_preparing import PurgeSettings
@@ -82,7 +84,12 @@ def purge(ctx: click.Context, /, **options: Any) -> None:
         quarantine_lock(quarantine, alone=False),
         _progress(quiet=as_json) as progress,
     ):
+        if not settings.dry_run:
+            begin_purge(quarantine, evidence, options["inputs"], settings.key)
         done = list(Purger(settings).purge(options["inputs"], options["format_"], progress))
+        if not settings.dry_run:
+            gone = [e.shard for e in done if e.outcome in (Outcome.PURGED, Outcome.BEFORE)]
+            end_purge(quarantine, evidence, gone, settings.key)
     refused = [each for each in done if each.outcome is Outcome.REFUSED]
     if as_json:
         click.echo(

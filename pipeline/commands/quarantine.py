@@ -44,6 +44,12 @@ _CHOICES = (
     click.option("--until", metavar="DATE", help="Only what was sealed before that day (UTC)."),
     click.option("--state", type=click.Choice(_STATES), help="Only what review says this of."),
     click.option(
+        "--up-for-review",
+        is_flag=True,
+        help="Only what a rescan put up for review (its entries were withdrawn) and nobody has "
+        "decided about since.",
+    ),
+    click.option(
         "--cluster", metavar="ID", help="Only this cluster (the start of its id will do)."
     ),
 )
@@ -130,7 +136,7 @@ def _cases(rows: Iterable[dict[str, Any]]) -> dict[str, _Case]:
     for row in rows:
         case = cases.setdefault(row["cluster"], _Case(row["shard"], row["member"]))
         if row["asset_id"] not in case.assets:
-            case.states[row["state"]] += 1
+            case.states[row["state"] + ("\nup for review" if row["up_for_review"] else "")] += 1
             case.tiers[row["tier"] or row["reason"]] += 1
         case.assets.add(row["asset_id"])
         case.lists.update(f"{f['list_id']} v{f['list_version']}" for f in row["findings"])
@@ -190,7 +196,7 @@ def export(root: str, key: str | None, form: str, to: str, **choice: Any) -> Non
     from ingestgate.quarantine.exporting import export as write
     from ingestgate.quarantine.selecting import select
 
-    wanted = {name: value for name, value in choice.items() if value is not None}
+    wanted = {name: value for name, value in choice.items() if value not in (None, False)}
     _log(root, "manifest.exported", {"format": form, "choice": wanted}, key)
     count = write(select(root, _selection(choice)), form, to)
     click.echo(f"{count:,} rows: {to}")

@@ -40,10 +40,16 @@ from ingestgate.pipeline.exit_codes import ExitCode
     "--output", type=click.Path(), metavar="DIR", help="Default: as the run's report says."
 )
 @click.option(
+    "--quarantine",
+    type=click.Path(),
+    metavar="DIR",
+    help="Whose audit log has to say it. Default: as the run's report says.",
+)
+@click.option(
     "--withdrawn",
     "withdrawals",
     is_flag=True,
-    help="Also list quarantined assets that only withdrawn entries had matched, for review.",
+    help="Also put quarantined assets up for review that only withdrawn entries had matched.",
 )
 @click.option(
     "--consumers",
@@ -103,6 +109,7 @@ def rescan(ctx: click.Context, /, **options: Any) -> None:
         key=read_signing_key(key) if key else None,
         workers=options["workers"],
         output=options["output"],
+        quarantine=options["quarantine"],
         withdrawals=options["withdrawals"],
         beam_options=options["beam_options"],
     )

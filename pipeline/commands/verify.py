@@ -1,7 +1,6 @@
 """``ingestgate verify``: is a folder what was certified. What a training job runs first."""
 
 import json
-import sys
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -80,6 +79,7 @@ def verify(ctx: click.Context, /, **options: Any) -> None:
 
     from ingestgate.pipeline.dataset_verifying import verify as verify_dataset
     from ingestgate.pipeline.dataset_verifying import verify_evidence
+    from ingestgate.pipeline.hash_progress import HashProgress
     from ingestgate.pipeline.verify_policy import demands
 
     as_json = options["as_json"]
@@ -98,10 +98,11 @@ def verify(ctx: click.Context, /, **options: Any) -> None:
         ),
         datetime.now(UTC),
         threads=options["threads"] or 0,
-        show=None if as_json else _Progress(),
+        show=None if as_json else HashProgress(),
     )
     if options["evidence"]:
-        verify_evidence(found, options["evidence"], options["quarantine"])
+        show = None if as_json else HashProgress()
+        verify_evidence(found, options["evidence"], options["quarantine"], show=show)
     if as_json:
         click.echo(json.dumps(found.as_dict()))
     else:
@@ -126,20 +127,3 @@ def _show(found: "Verification") -> None:
         f"certificate {found.digest}, signed by {', '.join(found.signed_by)}; "
         f"every file held against {held or 'no list in common'}"
     )
-
-
-class _Progress:
-    """Says how far it is: on a terminal on one line, elsewhere a line every ten seconds."""
-
-    def __init__(self) -> None:
-        self._lines = 0
-
-    def __call__(self, done: int, total: int, rate: float) -> None:
-        left = (total - done) / max(rate, 1.0)
-        text = f"{done / 1e9:.1f} of {total / 1e9:.1f} GB, {rate / 1e9:.2f} GB/s, {left:.0f} s left"
-        if sys.stderr.isatty():
-            click.echo(f"\r{text}\033[K", nl=done >= total, err=True)
-            return
-        self._lines += 1
-        if self._lines % 20 == 0:
-            click.echo(text, err=True)

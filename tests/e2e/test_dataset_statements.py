@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from ingestgate.assets.signing_keys import generate_signing_key, public_line
 from ingestgate.pipeline.rescan_records import RescanRecord, write_rescan
 from ingestgate.pipeline.statements import current_certificate
-from ingestgate.quarantine.audit import head
+from ingestgate.quarantine.audit import head_after, read_log
 from ingestgate.quarantine.decisions import Decision, decide
 from ingestgate.quarantine.reviewers import Role, add_reviewer
 from tests.e2e.conftest import LISTED_HOST, LISTED_MD5, WRITERS, Job
@@ -210,5 +210,7 @@ def test_decisions_of_people_and_the_share_of_false_positives(gate: Job) -> None
     assert found is not None
     named = found[1].predicate.evidence.audit_log
     assert named is not None
-    end = head(root)
+    lines = list(read_log(root))
+    assert lines[-1].event == "output.certified", "says which certificate: it follows that end"
+    end = head_after(lines[-2])
     assert (named.count, named.head) == (end.count, end.head)

@@ -248,3 +248,18 @@ def test_a_log_that_is_a_link_is_not_followed(tmp_path: Path) -> None:
     path.symlink_to(tmp_path / "elsewhere")
     with pytest.raises(StorageError, match="what cannot be logged is refused"):
         append_machine(str(tmp_path), "one", {})
+
+
+def test_a_lock_that_somebody_keeps_refuses(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = str(tmp_path)
+    append_machine(root, "one", {})
+    monkeypatch.setattr("ingestgate.quarantine.audit_writing.LOCK_SECONDS", 0.0)
+    with (
+        audit_writer(root),
+        pytest.raises(StorageError, match="held by somebody else; what cannot be logged"),
+    ):
+        append_machine(root, "two", {})
+    assert [line.event for line in read_log(root)] == ["one"]
+    append_machine(root, "two", {})

@@ -10,9 +10,10 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingestgate.assets.errors import UsageError
+from ingestgate.assets.errors import EvidenceError, UsageError
 from ingestgate.assets.signing_keys import public_line
-from ingestgate.quarantine.decisions import Decision, decide
+from ingestgate.quarantine.audit_writing import append_machine
+from ingestgate.quarantine.decisions import PUT_UP, Decision, decide, decisions
 from ingestgate.quarantine.exporting import COLUMNS, FORMATS, export, neutral
 from ingestgate.quarantine.reviewers import Role, add_reviewer
 from ingestgate.quarantine.selecting import Selection, select
@@ -21,7 +22,7 @@ from tests.quarantine.test_manifest import FINDING, row, write
 KEY = Ed25519PrivateKey.generate()
 
 
-def ids(root: str, **wanted: str) -> list[int]:
+def ids(root: str, **wanted: Any) -> list[int]:
     return [int(each["asset_id"], 16) for each in select(root, Selection(**wanted))]
 
 
@@ -65,6 +66,24 @@ def test_selecting(root: str, wanted: dict[str, str], found: list[int]) -> None:
     assert ids(root, **wanted) == found
 
 
+def test_what_is_up_for_review_stays_so_until_somebody_decides(root: str) -> None:
+    both = [f"{n:032x}" for n in (1, 3)]
+    append_machine(root, PUT_UP, {"rescan": "r", "assets": both})
+    assert ids(root, up_for_review=True) == [1, 3]
+    # Nobody's decision changes by it.
+    assert ids(root, state="confirmed") == [3]
+    assert ids(root, state="released") == []
+    decide(root, [both[1]], Decision.FALSE_POSITIVE, "the entry was withdrawn", KEY)
+    assert ids(root, up_for_review=True) == [1]
+    assert decisions(root).put_up == set(both)
+
+
+def test_a_line_that_puts_up_what_is_no_asset_is_refused(root: str) -> None:
+    append_machine(root, PUT_UP, {"assets": "all"})
+    with pytest.raises(EvidenceError, match=r"assets\.put_up_for_review: does not say"):
+        ids(root)
+
+
 def test_a_date_is_one(root: str) -> None:
     with pytest.raises(UsageError, match="not a date"):
         ids(root, since="yesterday")
@@ -90,7 +109,7 @@ def read(path: Path, form: str) -> list[dict[str, Any]]:
 
 EXAMPLE = [
     {**row(n, provenance={"caption": "=1+1\r\nü", "z": ""}).model_dump(mode="json")}
-    | {"cluster": f"{n:032x}", "state": "open"}
+    | {"cluster": f"{n:032x}", "state": "open", "up_for_review": n == 1}
     for n in (1, 2)
 ]
 

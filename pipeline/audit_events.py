@@ -1,0 +1,153 @@
+"""What certifying, purging and rescanning put in a quarantine's audit log.
+
+A machine's lines: chained, and signed only where the operator gave the command a key. Each is
+durable before what it announces, or, where that is many steps, at its begin and at its end; what
+was done by a command that was killed in between is put on record by the same command again.
+"""
+
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from ingestgate.assets import storage
+from ingestgate.assets.errors import UsageError
+from ingestgate.assets.purges import purge_path
+from ingestgate.assets.receipts import read_receipt
+from ingestgate.assets.signing_keys import public_line
+from ingestgate.quarantine.audit import head
+from ingestgate.quarantine.audit_writing import append_machine, audit_writer
+from ingestgate.quarantine.decisions import PUT_UP, decisions_of
+
+CERTIFIED: Final = "output.certified"
+PURGE_BEGUN: Final = "purge.begun"
+PURGED: Final = "landing.purged"
+RESCANNED: Final = "rescan.ended"
+#: A line names at most so many shards or assets, so that none becomes too long to handle.
+_PER_LINE: Final = 500
+
+
+def require_log(quarantine: str) -> None:
+    """Refuses work whose end could not be logged: checks the log before it begins.
+
+    Raises:
+        UsageError: There is no such quarantine.
+        EvidenceError: The log does not hold.
+        StorageError: It cannot be read.
+    """
+    if not storage.is_remote(quarantine) and not storage.exists(quarantine):
+        raise UsageError(
+            f"{quarantine}: no quarantine there; its audit log has to say what is done"
+        )
+    head(quarantine)
+
+
+def log_certificate(
+    quarantine: str,
+    digest: str,
+    said: Mapping[str, Any],
+    keys: Sequence[Ed25519PrivateKey],
+) -> None:
+    """Puts on record that a certificate is about to be signed; once for each set of signers.
+
+    Args:
+        quarantine: The quarantine whose log it is.
+        digest: What the certificate is called by.
+        said: What else the line says.
+        keys: Who signs the certificate; the first signs the line.
+
+    Raises:
+        EvidenceError, StorageError: It cannot be; nothing must be signed.
+    """
+    signed_by = [public_line(key.public_key()) for key in keys]
+    fields = {"certificate": digest, "signed_by": signed_by, **said}
+    require_log(quarantine)
+    with audit_writer(quarantine) as writer:
+        if not any(
+            line.event == CERTIFIED and dict(line.fields) == fields for line in writer.lines
+        ):
+            writer.add(CERTIFIED, fields, keys[0])
+
+
+def begin_purge(
+    quarantine: str, evidence: str, inputs: Sequence[str], key: Ed25519PrivateKey | None
+) -> None:
+    """Puts on record that a landing zone is about to be purged; raises as `log_certificate`."""
+    require_log(quarantine)
+    fields = {"evidence": evidence, "inputs": list(inputs)}
+    append_machine(quarantine, PURGE_BEGUN, fields, key)
+
+
+def end_purge(
+    quarantine: str, evidence: str, shards: Iterable[str], key: Ed25519PrivateKey | None
+) -> None:
+    """Puts those purged shards on record that are not, with the digests of their receipts.
+
+    Args:
+        quarantine: The quarantine whose log it is.
+        evidence: Where the receipts are.
+        shards: Names of shards that are purged, now or by a command that was interrupted.
+        key: Signs the lines, or None.
+
+    Raises:
+        EvidenceError, StorageError: They cannot be; the same purge again puts them there.
+    """
+    named = [{"shard": shard, "receipt": _receipt_digest(evidence, shard)} for shard in shards]
+    with audit_writer(quarantine) as writer:
+        known = {
+            (each["shard"], each["receipt"])
+            for line in writer.lines
+            if line.event == PURGED
+            for each in line.fields["shards"]
+        }
+        new = [each for each in named if (each["shard"], each["receipt"]) not in known]
+        for start in range(0, len(new), _PER_LINE):
+            part = new[start : start + _PER_LINE]
+            writer.add(PURGED, {"evidence": evidence, "shards": part}, key)
+
+
+def _receipt_digest(evidence: str, shard: str) -> str:
+    receipt = read_receipt(evidence, shard)
+    if receipt is None:  # it was there when the shard was purged
+        return ""
+    path = purge_path(evidence, shard, receipt.identity)
+    return hashlib.sha256(storage.read_bytes(path)).hexdigest()
+
+
+def end_rescan(
+    quarantine: str,
+    rescan: str,
+    said: Mapping[str, Any],
+    withdrawn: Iterable[str],
+    notices: Sequence[str],
+    key: Ed25519PrivateKey | None,
+) -> int:
+    """Puts a rescan on record, and puts assets up for review that only withdrawn entries matched.
+
+    An asset is put up once: who has decided about it is not asked again by each rescan.
+
+    Args:
+        quarantine: The quarantine whose log it is.
+        rescan: The rescan's id.
+        said: What the line says of it.
+        withdrawn: Ids of quarantined assets that no entry in force matches.
+        notices: Paths of the recall notices.
+        key: Signs the lines, or None.
+
+    Returns:
+        How many assets were put up for review.
+
+    Raises:
+        EvidenceError, StorageError: It cannot be; the rescan must not count as done.
+    """
+    digests = sorted({hashlib.sha256(storage.read_bytes(path)).hexdigest() for path in notices})
+    with audit_writer(quarantine) as writer:
+        before = decisions_of(writer.lines).put_up
+        new = sorted(set(withdrawn) - before)
+        for start in range(0, len(new), _PER_LINE):
+            assets = new[start : start + _PER_LINE]
+            writer.add(PUT_UP, {"rescan": rescan, "assets": assets}, key)
+        fields = {"rescan": rescan, **said, "notices": digests, "put_up_for_review": len(new)}
+        writer.add(RESCANNED, fields, key)
+    return len(new)
