@@ -1,12 +1,17 @@
-# `make demo` and `make test` each set up what they need in .venv and run it.
+# `make demo`, `make demo-review` and `make test` each set up what they need in .venv and run it.
 PYTHON ?= python3.11
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 
-.PHONY: demo test faults check clean
+.PHONY: demo demo-review test faults check clean
 
 demo: .venv/demo.installed
 	$(BIN)/ingestgate demo
+
+# Two people and a newer list, on what `make demo` left behind.
+demo-review: .venv/demo.installed
+	test -e demo/.ingestgate-demo || $(BIN)/ingestgate demo
+	$(BIN)/python -m ingestgate.pipeline.demo_review
 
 test: .venv/dev.installed check
 	$(BIN)/pytest -n auto --dist worksteal

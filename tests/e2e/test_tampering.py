@@ -49,6 +49,7 @@ def original(tmp_path_factory: pytest.TempPathFactory, lists: str) -> Certified:
     job = Job(root / "job", [landing], lists, str(root / "identity.txt"), recipient)
     key = str(root / "key.pem")
     public = generate_signing_key(key)
+    job.report()  # its lines are unsigned, as they are where the job has no key
     job.report("--certificate-key", key)
     checkpoint = str(root / "checkpoint.json")
     vault = ("--quarantine", str(job.quarantine))
@@ -212,6 +213,13 @@ def _tear_end(lines: list[bytes]) -> list[bytes]:
     return [*lines[:-1], lines[-1][:-9]]
 
 
+def _line_anew(lines: list[bytes]) -> list[bytes]:
+    """One line that is whole in itself; what follows was written after another."""
+    said = json.loads(lines[0])
+    line = make_line(AuditHead(0, "0" * 64), said["time"], said["event"], {"shards": 1}, None)
+    return [line.encoded() + b"\n", *lines[1:]]
+
+
 def _all_anew(lines: list[bytes]) -> list[bytes]:
     """Every line unsigned, whole and chained, the first saying something else."""
     written: list[bytes] = []
@@ -229,6 +237,7 @@ def _all_anew(lines: list[bytes]) -> list[bytes]:
     ("change", "line", "named"),
     [
         (_edit_line, 1, "it was edited"),
+        (_line_anew, 1, "not the line that line 2 was written after: replaced"),
         (_drop_line, 2, "lines were dropped, put in or reordered"),
         (_swap_lines, 2, "lines were dropped, put in or reordered"),
         (_put_in_line, 3, "lines were dropped, put in or reordered"),
