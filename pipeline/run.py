@@ -211,7 +211,8 @@ def _do(
 ) -> GateError | None:
     """Does what is to be done, and puts it on record; returns why it could not be, if so."""
     error = _do_shards(request, settings, plan, display, events)
-    if settings.dry_run or not storage.exists(settings.quarantine):
+    there = storage.is_remote(settings.quarantine) or storage.exists(settings.quarantine)
+    if settings.dry_run or not there:
         return error
     try:
         events.seal(plan.discovery.shards)

@@ -10,12 +10,15 @@ import pytest
 
 from ingestgate.assets.errors import StorageError
 from ingestgate.assets.signing_keys import generate_signing_key, read_signing_key
+from ingestgate.pipeline import hashing
+from ingestgate.pipeline.hash_progress import HashProgress
 from ingestgate.quarantine import audit_writing
 from ingestgate.quarantine.audit import AuditLine, log_path, read_log
 from ingestgate.quarantine.reviewers import Role, add_reviewer
 from tests.e2e.conftest import WRITERS, Job
 from tests.e2e.test_purge import landing, purge
 from tests.e2e.test_rescan import compiled, new, rescan
+from tests.pipeline.test_hashing import Clock
 
 MakeJob = Callable[..., Job]
 
@@ -86,6 +89,28 @@ def test_a_changed_manifest_is_not_certified(gate: Job, key: str, suffix: str) -
     assert f"manifest/{path.name}: is not what was sealed" in refused.stderr
     path.unlink()
     assert f"manifest/{path.name}: is not there" in certify(gate, key).stderr
+
+
+def test_certify_and_verify_tell_people_how_far_they_are(
+    gate: Job, key: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[tuple[int, int]] = []
+    monkeypatch.setattr(hashing, "time", Clock(1.0))
+    monkeypatch.setattr(
+        HashProgress, "__call__", lambda _self, done, total, _rate: told.append((done, total))
+    )
+    certify(gate, key)
+    assert told == [], "--json: no progress"
+    made = gate.invoke("certify", *gate.folders, "--lists", gate.lists, "--key", key)
+    assert made.exit_code == 0, made.output
+    size = sum(path.stat().st_size for path in gate.output.glob("*.tar"))
+    assert (size, size) in told
+    told.clear()
+    public = next(iter(lines(gate, "output.certified"))).key
+    vault = ("--evidence", str(gate.evidence), "--quarantine", str(gate.quarantine))
+    assert gate.invoke("verify", str(gate.output), "--key", public, *vault).exit_code == 0
+    ledger = sum(path.stat().st_size for path in (gate.evidence / "ledger").rglob("*.parquet"))
+    assert {(size, size), (ledger, ledger)} <= set(told)
 
 
 def test_a_purge_is_on_record_before_and_after(gate: Job, tmp_path: Path, key: str) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from ingestgate.assets import storage
+from ingestgate.quarantine.audit import read_log
 from tests.e2e.conftest import WRITERS, Job
 from tests.object_store import ROOT_VARIABLE
 
@@ -52,5 +53,9 @@ def test_the_same_outcome_as_on_local_paths(
     assert len(found["objects"]) == 3
     census = local.invoke("census", "--input", *remote, *folders)
     assert census.exit_code == 0, census.output
+    events = [line.event for line in read_log(f"{bucket}/run/quarantine")]
+    assert events == ["run.begun", "manifests.sealed", "run.ended"]
+    check = local.invoke("quarantine", "check", "--quarantine", f"{bucket}/run/quarantine")
+    assert check.exit_code == 0, check.output
     again = local.invoke(*arguments)
     assert "Nothing to do" in again.output
