@@ -291,7 +291,7 @@ def _report(
     shards = plan.discovery.shards
     done = summary.tallies(plan.todo, settings)
     fresh = sum(done.values(), Counter())
-    total = sum(summary.tallies(plan.finished, settings).values(), fresh)
+    total = sum(summary.finished_tallies(plan.finished, settings).values(), fresh)
     unreported = sum(summary.unreported(plan.finished, settings).values(), fresh)
     failed = read_failures(settings.evidence)
     judged = sum(summary.counts(fresh).values())

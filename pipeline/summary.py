@@ -17,7 +17,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from ingestgate.assets import ledger, storage
 from ingestgate.assets.errors import LedgerError
-from ingestgate.assets.receipts import finished_receipts
+from ingestgate.assets.receipts import finished_receipts, read_receipts
 from ingestgate.assets.shard import Shard
 from ingestgate.assets.verdict import Verdict
 from ingestgate.blocklists.exemptions import Exemption
@@ -42,6 +42,18 @@ def tallies(shards: Sequence[Shard], settings: RunSettings) -> dict[str, Counter
         }
     done = finished_receipts(settings.evidence, settings.output, shards, settings.context)
     return {name: Counter(receipt.tallies) for name, receipt in done.items()}
+
+
+def finished_tallies(shards: Sequence[Shard], settings: RunSettings) -> dict[str, Counter[str]]:
+    """Returns the tallies of shards that a plan calls finished, by their names.
+
+    Their receipts may be of older rules: where a rescan found a shard clean, or a recall leaves
+    it as it is.
+    """
+    if settings.dry_run:
+        return tallies(shards, settings)
+    receipts = read_receipts(settings.evidence, shards)
+    return {name: Counter(receipt.tallies) for name, receipt in receipts.items()}
 
 
 def unreported(shards: Sequence[Shard], settings: RunSettings) -> dict[str, Counter[str]]:

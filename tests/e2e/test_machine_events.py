@@ -208,8 +208,14 @@ def test_a_recall_is_on_record_with_its_notice(gate: Job, tmp_path: Path) -> Non
     digests = {hashlib.sha256(Path(p).read_bytes()).hexdigest() for p in found["notices"]}
     assert set(line.fields["notices"]) == digests
     # The run that judges it anew says so as well.
-    gate.report("--recall")
-    assert lines(gate, "run.ended")[-1].number > line.number
+    report = gate.report("--recall")
+    ended = lines(gate, "run.ended")[-1]
+    assert ended.number > line.number
+    # All shards of the input, those too that the recall left as they were.
+    assert report["shards"]["done"] == 1
+    assert sum(report["counts"].values()) == 12
+    assert ended.fields["counts"] == report["counts"]
+    assert sum(ended.fields["since_last_report"].values()) == 6
 
 
 def test_a_rescan_that_cannot_be_logged_is_refused(

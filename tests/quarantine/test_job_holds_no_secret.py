@@ -52,6 +52,7 @@ for container in gc.get_objects():
     for each in gc.get_referents(container):
         look(each)
 print(json.dumps({"found": found, "opening": "ingestgate.quarantine.opening" in sys.modules,
+                  "logging": "ingestgate.quarantine.audit_writing" in sys.modules,
                   "path": sealed.path, "key": sealed.key_path}))
 """
 
@@ -74,6 +75,7 @@ def test_no_secret_is_alive_after_sealing_nor_said(tmp_path: Path) -> None:
     found, said = worker(tmp_path)
     assert found["found"] == []
     assert found["opening"] is False
+    assert found["logging"] is False, "the driver alone writes to the audit log"
     assert not re.search("AGE-SECRET-KEY", said)
 
 
