@@ -7,6 +7,7 @@ process raises, though, and that is what is listened for here.
 import logging
 import re
 import shlex
+import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -67,6 +68,7 @@ def run_job(
         UsageError: Beam does not take the arguments.
         RunFailedError: The job failed, or a local worker process died. Threads of a dead job
             may be left: end the process by `os._exit` after this.
+        KeyboardInterrupt: SIGINT or SIGTERM came while the job ran.
     """
     import apache_beam as beam
     from apache_beam.options.pipeline_options import PipelineOptions
@@ -94,14 +96,19 @@ def run_job(
         ended.set()
 
     options = PipelineOptions(list(arguments))
-    with _listening_for_dead_workers(worker_died):
+    with _listening_for_dead_workers(worker_died), _noting_interrupts() as interrupted:
         threading.Thread(target=run, name="beam job", daemon=True).start()
         try:
             while not ended.wait(0.2):
                 poll()
+                if interrupted:
+                    break
         except BaseException:
             _end_children()
             raise
+    if interrupted:  # first: a terminal's Ctrl-C reaches the workers, too, and they die of it
+        _end_children()
+        raise KeyboardInterrupt
     poll()
     if failures:
         _end_children()
@@ -123,6 +130,29 @@ def _listening_for_dead_workers(report: Callable[[BaseException], None]) -> Iter
         yield
     finally:
         threading.excepthook = previous
+
+
+@contextmanager
+def _noting_interrupts() -> Iterator[list[int]]:
+    """Yields the signals that asked the job to end, so far.
+
+    Python's own handler raises wherever the main thread is; within a destructor or a callback
+    the exception is printed and dropped, and the job would go on.
+    """
+    noted: list[int] = []
+    if threading.current_thread() is not threading.main_thread():
+        yield noted  # only the main thread may ask for signals
+        return
+
+    def note(number: int, _frame: object) -> None:
+        noted.append(number)
+
+    previous = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield noted
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
 
 
 def _end_children() -> None:

@@ -123,12 +123,12 @@ def test_ranges_and_order_do_not_change_the_outcome(job: MakeJob, tmp_path: Path
         assert cut.state()["ledger"] == gate.state()["ledger"]
 
 
-@pytest.mark.parametrize("victim", ["run", "worker", "interrupt"])
+@pytest.mark.parametrize("victim", ["run", "worker", "interrupt", "terminate"])
 def test_killed_and_run_again(job: MakeJob, tmp_path: Path, victim: str) -> None:
     """Killed (-9) or interrupted once the first range is judged, with worker processes."""
     pattern = WRITERS["webdataset"](tmp_path / "landing")
     # Enough work that it cannot be done before the signal comes.
-    large = [jpeg(200 + number, (1200, 900)) for number in range(8)]
+    large = [jpeg(200 + number, (1800, 1350)) for number in range(8)]
     for shard in range(10, 14):
         items = [(f"{shard}-{number}.jpg", content) for number, content in enumerate(large * 2)]
         (tmp_path / "landing" / f"{shard:05d}.tar").write_bytes(make_tar(items))
@@ -153,21 +153,18 @@ def test_killed_and_run_again(job: MakeJob, tmp_path: Path, victim: str) -> None
         started = driver.children(recursive=True)
         workers = [each for each in started if any("local_worker" in a for a in each.cmdline())]
         assert len(started) > len(workers) > 0  # the others decode
-        if victim == "interrupt":
-            process.send_signal(signal.SIGINT)
+        if asked := {"interrupt": signal.SIGINT, "terminate": signal.SIGTERM}.get(victim):
+            process.send_signal(asked)
         else:
             os.kill(process.pid if victim == "run" else workers[-1].pid, signal.SIGKILL)
         _, said = process.communicate(timeout=30)
         _, alive = psutil.wait_procs(started, timeout=10)
     assert not alive
-    if victim == "interrupt":
-        assert process.returncode == 1
-        assert "interrupted" in said
-    elif victim == "worker":
-        assert process.returncode == 1
-        assert "a worker process died" in said
-    else:
+    if victim == "run":
         assert process.returncode == -signal.SIGKILL
+    else:
+        assert process.returncode == 1, said
+        assert ("a worker process died" if victim == "worker" else "interrupted") in said
     gate.report(*policy)
     assert gate.state() == calm.state()
     assert gate.census()["exact"]

@@ -1,7 +1,10 @@
 """Jobs end, and say why: failing steps, dying workers, options Beam does not take."""
 
+import os
+import signal
 import subprocess
 import sys
+import threading
 import time
 
 import apache_beam as beam
@@ -66,6 +69,28 @@ def test_a_worker_that_dies_ends_the_job_within_seconds() -> None:
         [sys.executable, "-c", _DYING], check=True, capture_output=True, text=True, timeout=40
     )
     assert done.stdout == ("a worker process died (Worker subprocess exited with return code 3)\n")
+
+
+_polled = threading.Event()
+
+
+def _until_polled(element: int) -> None:
+    assert _polled.wait(20)
+
+
+class _Interrupting:
+    def __del__(self) -> None:
+        os.kill(os.getpid(), signal.SIGINT)
+
+
+def test_an_interrupt_within_a_destructor_is_not_lost() -> None:
+    def poll() -> None:
+        _Interrupting()
+        _polled.set()
+
+    with pytest.raises(KeyboardInterrupt):
+        run_job(_job(_until_polled), [], workers=1, poll=poll)
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
 def test_options_that_are_none_of_beams_are_refused() -> None:
