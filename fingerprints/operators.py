@@ -180,38 +180,95 @@ def paired(banded: Banded, length: int) -> Paired:
     return Paired(points, taps, weights)
 
 
-@njit(cache=True, nogil=True, fastmath={"contract"})
-def apply_rows(luma: Any, rows: Paired) -> Any:
-    """Returns both of ``rows @ luma``, float32[2 * rows, width]: as it is, then mirrored.
+class Scattered(NamedTuple):
+    """A pair of operators by the points that they read, and not by their rows.
+
+    Attributes:
+        starts: int64[length + 1]; the entries of a point are those from ``starts[point]`` to
+            ``starts[point + 1]``.
+        rows: uint8[entries], of the operator and then of its mirror image.
+        weights: float32[entries].
+        count: Rows, mirrored ones among them.
+    """
+
+    starts: NDArray[np.int64]
+    rows: NDArray[np.uint8]
+    weights: NDArray[np.float32]
+    count: int
+
+
+def scattered(pair: Paired, length: int) -> Scattered:
+    """Returns a pair of operators on ``length`` points, of at most 128 rows each, by point."""
+    rows = len(pair.taps)
+    dense = np.zeros((length, 2 * rows), np.float32)
+    for row in range(rows):
+        points = pair.points[row, : pair.taps[row]]
+        dense[points, row], dense[points, rows + row] = pair.weights[:, row, : len(points)]
+    at, to = dense.nonzero()
+    starts = np.searchsorted(at, np.arange(length + 1))
+    return Scattered(starts, to.astype(np.uint8), dense[at, to], 2 * rows)
+
+
+_STRIP: Final = 256  # columns; what is made of them stays in the second-level cache
+
+
+@njit(cache=True, nogil=True)
+def apply(luma: Any, rows: Paired, columns: Scattered) -> Any:
+    """Returns ``rows @ luma @ columns.T``, each as it is and then mirrored.
 
     Args:
         luma: uint8 or float32, [height, width], C-contiguous.
         rows: From ``height`` points.
+        columns: From ``width`` points.
+
+    Returns:
+        float32[2 * rows, 2 * columns].
     """
     width = luma.shape[1]
+    result = np.zeros((columns.count, 2 * len(rows.taps)), np.float32)
+    strip = np.empty((2 * len(rows.taps), _STRIP), np.float32)
+    for left in range(0, width, _STRIP):
+        taken = min(_STRIP, width - left)
+        _apply_rows(luma, left, taken, rows, strip)
+        lines = transposed(strip)
+        for x in range(taken):
+            for entry in range(columns.starts[left + x], columns.starts[left + x + 1]):
+                _add(result[columns.rows[entry]], columns.weights[entry], lines[x])
+    return transposed(result)
+
+
+@njit(cache=True, nogil=True, fastmath={"contract"})
+def _add(sums: Any, weight: Any, line: Any) -> None:
+    for k in range(len(sums)):
+        sums[k] += weight * line[k]
+
+
+@njit(cache=True, nogil=True, fastmath={"contract"})
+def _apply_rows(luma: Any, left: int, width: int, rows: Paired, result: Any) -> None:
+    """Sets both of ``rows @ luma[:, left : left + width]``: as it is, then mirrored."""
     count = len(rows.taps)
-    result = np.zeros((2 * count, width), np.float32)
     for row in range(count):
         points, taps = rows.points[row], rows.taps[row]
         weights, mirror = rows.weights[0, row], rows.weights[1, row]
         sums, others = result[row], result[count + row]
+        sums[:width] = np.float32(0.0)
+        others[:width] = np.float32(0.0)
         unrolled = taps - taps % 4
         for tap in range(0, unrolled, 4):  # by fours: a quarter of the loads and stores
             w0, w1, w2, w3 = weights[tap], weights[tap + 1], weights[tap + 2], weights[tap + 3]
             m0, m1, m2, m3 = mirror[tap], mirror[tap + 1], mirror[tap + 2], mirror[tap + 3]
-            line0, line1 = luma[points[tap]], luma[points[tap + 1]]
-            line2, line3 = luma[points[tap + 2]], luma[points[tap + 3]]
+            line0, line1 = luma[points[tap], left:], luma[points[tap + 1], left:]
+            line2, line3 = luma[points[tap + 2], left:], luma[points[tap + 3], left:]
             for x in range(width):
                 p0, p1 = np.float32(line0[x]), np.float32(line1[x])
                 p2, p3 = np.float32(line2[x]), np.float32(line3[x])
                 sums[x] = sums[x] + w0 * p0 + w1 * p1 + w2 * p2 + w3 * p3
                 others[x] = others[x] + m0 * p0 + m1 * p1 + m2 * p2 + m3 * p3
         for tap in range(unrolled, taps):
-            weight, other, line = weights[tap], mirror[tap], luma[points[tap]]
+            weight, other, line = weights[tap], mirror[tap], luma[points[tap], left:]
             for x in range(width):
                 sums[x] += weight * np.float32(line[x])
                 others[x] += other * np.float32(line[x])
-    return result
 
 
 @njit(cache=True, nogil=True)

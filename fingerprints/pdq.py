@@ -32,13 +32,14 @@ from ingestgate.fingerprints.operators import (
     BICUBIC,
     Banded,
     Paired,
-    apply_rows,
+    Scattered,
+    apply,
     compose,
     nearest,
     paired,
     resampling,
+    scattered,
     tent,
-    transposed,
 )
 from ingestgate.fingerprints.views import (
     FULL,
@@ -139,12 +140,12 @@ def _write_hash(coefficients: Any, median: Any, hash_bytes: Any) -> None:
 
 @njit(cache=True, nogil=True)
 def _pdq(
-    luma: Any, rows: Paired, columns: Paired, dct: Any, dct_t: Any, turns: Any
+    luma: Any, rows: Paired, columns: Scattered, dct: Any, dct_t: Any, turns: Any
 ) -> tuple[Any, int]:
     hashes = np.zeros((len(turns), HASH_BYTES), np.uint8)
     quality = 0
     # Rows 0 to 63 are upright, 64 to 127 mirrored top to bottom; columns, left to right.
-    both = transposed(apply_rows(transposed(apply_rows(luma, rows)), columns))
+    both = apply(luma, rows, columns)
     for flip_x in range(2):
         for flip_y in range(2):
             top, left = flip_x * _SIDE, flip_y * _SIDE
@@ -162,8 +163,8 @@ def _pdq(
     return hashes, quality
 
 
-@lru_cache(maxsize=1024)
-def _operator(length: int, points: int, scaling: str) -> Paired:
+@lru_cache(maxsize=512)
+def _rows(length: int, points: int, scaling: str) -> Paired:
     """Returns the way from ``length`` points by a view's ``points`` to the buffer's 64."""
     operator: Banded = tent(points, _SIDE)
     if scaling == SQUARE:
@@ -171,6 +172,12 @@ def _operator(length: int, points: int, scaling: str) -> Paired:
     elif scaling == THUMBNAIL:
         operator = compose(operator, resampling(length, points, BICUBIC))
     return paired(operator, length)
+
+
+@lru_cache(maxsize=512)
+def _columns(length: int, points: int, scaling: str) -> Scattered:
+    """Returns the same for the other axis."""
+    return scattered(_rows.__wrapped__(length, points, scaling), length)
 
 
 def pdq(
@@ -192,8 +199,8 @@ def pdq(
         return np.zeros((len(ORIENTATIONS), HASH_BYTES), np.uint8), 0
     hashes, quality = _pdq(
         luma,
-        _operator(luma.shape[0], height, scaling),
-        _operator(luma.shape[1], width, scaling),
+        _rows(luma.shape[0], height, scaling),
+        _columns(luma.shape[1], width, scaling),
         _DCT,
         _DCT_T,
         _TURNS,

@@ -17,9 +17,10 @@ _FRACTION_BITS: Final = 22
 _ONE: Final = np.float32(1 << _FRACTION_BITS)
 _ROWS: Final = 4
 
-# By how much a sum of float32 products may be off, per product: 255 times the sum of the weights'
-# magnitudes (below 1.5 for LANCZOS) times the rounding of each addition and product.
-_ERROR_PER_TAP: Final = np.float32(255 * 1.5 * 2**-23)
+# By how much a sum of float32 products may be off, per product, in whatever order they are added:
+# 255 times the sum of the weights' magnitudes (below 1.5 for LANCZOS) times the rounding unit.
+# N. Higham, "Accuracy and Stability of Numerical Algorithms", section 3.1.
+_ERROR_PER_TAP: Final = np.float32(255 * 1.5 * 2**-24)
 
 
 class _FixedPoint(NamedTuple):
@@ -30,12 +31,14 @@ class _FixedPoint(NamedTuple):
         taps: int64[rows].
         weights: int32[rows, longest], times 2**22.
         floats: The same as float32, and not times 2**22.
+        errors: float32[rows], by how much a row's sum of float32 products may be off.
     """
 
     first: NDArray[np.int64]
     taps: NDArray[np.int64]
     weights: NDArray[np.int32]
     floats: NDArray[np.float32]
+    errors: NDArray[np.float32]
 
 
 @njit(cache=True, nogil=True)
@@ -77,6 +80,7 @@ def _narrow(luma: Any, columns: _FixedPoint) -> Any:
     points = len(columns.first)
     result = np.empty((height, points), np.uint8)
     lines = np.zeros((_ROWS, width), np.float32)
+    totals = np.zeros((_ROWS, points), np.float32)
     for top in range(0, height, _ROWS):
         rows = min(_ROWS, height - top)
         for row in range(rows):
@@ -84,17 +88,37 @@ def _narrow(luma: Any, columns: _FixedPoint) -> Any:
                 lines[row, x] = luma[top + row, x]
         for column in range(points):
             start, taps = columns.first[column], columns.taps[column]
-            error = taps * _ERROR_PER_TAP
-            totals = _products(lines, start, columns.floats[column, :taps])
-            for row in range(rows):
-                level = totals[row] + np.float32(0.5)
-                whole = np.floor(level)
-                if error < level - whole < np.float32(1.0) - error:
-                    result[top + row, column] = np.uint8(max(0, min(255, int(whole))))
-                else:
-                    source = luma[top + row, start : start + taps]
-                    result[top + row, column] = _exact(source, columns.weights[column])
+            found = _products(lines, start, columns.floats[column, :taps])
+            totals[0, column], totals[1, column] = found[0], found[1]
+            totals[2, column], totals[3, column] = found[2], found[3]
+        for row in range(rows):
+            if _round_all(totals[row], columns.errors, result[top + row]):
+                for column in range(points):
+                    start, taps = columns.first[column], columns.taps[column]
+                    if _is_near(totals[row, column], columns.errors[column]):
+                        source = luma[top + row, start : start + taps]
+                        result[top + row, column] = _exact(source, columns.weights[column])
     return result
+
+
+@njit(cache=True, nogil=True)
+def _round_all(totals: Any, errors: Any, result: Any) -> bool:
+    """Rounds to levels, and returns whether any could be another one for its error."""
+    doubtful = np.int32(0)
+    for column in range(len(totals)):
+        level = totals[column] + np.float32(0.5)
+        within = min(max(level, np.float32(0.0)), np.float32(255.0))
+        result[column] = np.uint8(np.int32(within))
+        doubtful |= np.int32(_is_near(totals[column], errors[column]))
+    return doubtful != 0
+
+
+@njit(cache=True, nogil=True)
+def _is_near(total: Any, error: Any) -> bool:
+    """Whether a sum is as near to where rounding changes as its error."""
+    level = total + np.float32(0.5)
+    above = level - np.floor(level)
+    return (above <= error) | (above >= np.float32(1.0) - error)
 
 
 @njit(cache=True, nogil=True)
@@ -122,7 +146,10 @@ def _operator(length: int, points: int) -> _FixedPoint:
     banded: Banded = resampling(length, points, LANCZOS)
     fixed = banded.weights * (1 << _FRACTION_BITS)
     weights = np.trunc(fixed + np.copysign(0.5, fixed)).astype(np.int32)
-    return _FixedPoint(banded.first, banded.taps, weights, weights.astype(np.float32) / _ONE)
+    floats = weights.astype(np.float32) / _ONE
+    # Two more: what the bound leaves out, and the half that is added to round.
+    errors = (banded.taps + 2).astype(np.float32) * _ERROR_PER_TAP
+    return _FixedPoint(banded.first, banded.taps, weights, floats, errors)
 
 
 def resize(luma: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:
