@@ -148,13 +148,14 @@ def compose(outer: Banded, inner: Banded) -> Banded:
 
 
 class Paired(NamedTuple):
-    """An operator and its mirror image, which read nearly the same points.
+    """An operator and its mirror image, whose rows from the end read nearly the same points.
 
     Attributes:
-        points: int64[rows, longest], the points that a row of either reads.
+        points: int64[rows, longest], the points that are read by a row of the operator or by the
+            row of its mirror image that is as far from the end.
         taps: int64[rows], how many these are.
-        weights: float32[2, rows, longest]: of the operator, and of what does the same to points
-            in reverse order; padded with zeros.
+        weights: float32[2, rows, longest]: of the operator, and of those rows of what does the
+            same to points in reverse order; padded with zeros.
     """
 
     points: NDArray[np.int64]
@@ -169,7 +170,7 @@ def paired(banded: Banded, length: int) -> Paired:
     for row in range(rows):
         start, taps = banded.first[row], banded.taps[row]
         dense[0, row, start : start + taps] = banded.weights[row, :taps]
-    dense[1] = dense[0, :, ::-1]
+    dense[1] = dense[0, ::-1, ::-1]
     read = [np.flatnonzero(dense[:, row].any(0)) for row in range(rows)]
     taps = np.array([len(points) for points in read], np.int64)
     points = np.zeros((rows, taps.max()), np.int64)
@@ -188,13 +189,13 @@ class Scattered(NamedTuple):
             ``starts[point + 1]``.
         rows: uint8[entries], of the operator and then of its mirror image.
         weights: float32[entries].
-        count: Rows, mirrored ones among them.
+        outputs: Rows, mirrored ones among them.
     """
 
     starts: NDArray[np.int64]
     rows: NDArray[np.uint8]
     weights: NDArray[np.float32]
-    count: int
+    outputs: int
 
 
 def scattered(pair: Paired, length: int) -> Scattered:
@@ -203,7 +204,8 @@ def scattered(pair: Paired, length: int) -> Scattered:
     dense = np.zeros((length, 2 * rows), np.float32)
     for row in range(rows):
         points = pair.points[row, : pair.taps[row]]
-        dense[points, row], dense[points, rows + row] = pair.weights[:, row, : len(points)]
+        weights, mirror = pair.weights[:, row, : len(points)]
+        dense[points, row], dense[points, 2 * rows - 1 - row] = weights, mirror
     at, to = dense.nonzero()
     starts = np.searchsorted(at, np.arange(length + 1))
     return Scattered(starts, to.astype(np.uint8), dense[at, to], 2 * rows)
@@ -225,7 +227,7 @@ def apply(luma: Any, rows: Paired, columns: Scattered) -> Any:
         float32[2 * rows, 2 * columns].
     """
     width = luma.shape[1]
-    result = np.zeros((columns.count, 2 * len(rows.taps)), np.float32)
+    result = np.zeros((columns.outputs, 2 * len(rows.taps)), np.float32)
     strip = np.empty((2 * len(rows.taps), _STRIP), np.float32)
     for left in range(0, width, _STRIP):
         taken = min(_STRIP, width - left)
@@ -250,7 +252,7 @@ def _apply_rows(luma: Any, left: int, width: int, rows: Paired, result: Any) -> 
     for row in range(count):
         points, taps = rows.points[row], rows.taps[row]
         weights, mirror = rows.weights[0, row], rows.weights[1, row]
-        sums, others = result[row], result[count + row]
+        sums, others = result[row], result[2 * count - 1 - row]
         sums[:width] = np.float32(0.0)
         others[:width] = np.float32(0.0)
         unrolled = taps - taps % 4

@@ -110,7 +110,7 @@ def _round_all(totals: Any, errors: Any, result: Any) -> bool:
         within = min(max(level, np.float32(0.0)), np.float32(255.0))
         result[column] = np.uint8(np.int32(within))
         doubtful |= np.int32(_is_near(totals[column], errors[column]))
-    return doubtful != 0
+    return bool(doubtful)
 
 
 @njit(cache=True, nogil=True)
@@ -118,7 +118,7 @@ def _is_near(total: Any, error: Any) -> bool:
     """Whether a sum is as near to where rounding changes as its error."""
     level = total + np.float32(0.5)
     above = level - np.floor(level)
-    return (above <= error) | (above >= np.float32(1.0) - error)
+    return bool((above <= error) | (above >= np.float32(1.0) - error))
 
 
 @njit(cache=True, nogil=True)

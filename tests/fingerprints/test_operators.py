@@ -1,4 +1,5 @@
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -81,12 +82,19 @@ def test_a_pair_is_an_operator_and_the_same_of_reversed_points(length: int) -> N
     banded = operators.compose(operators.tent(512, 64), operators.nearest(length, 512))
     pair = operators.paired(banded, length)
     for weights, matrix in zip(
-        pair.weights, (dense(banded, length), dense(banded, length)[:, ::-1]), strict=True
+        pair.weights, (dense(banded, length), dense(banded, length)[::-1, ::-1]), strict=True
     ):
         found = np.zeros_like(matrix)
         for row, taps in enumerate(pair.taps):
             found[row, pair.points[row, :taps]] = weights[row, :taps]
         np.testing.assert_allclose(found, matrix, atol=1e-7)
+
+
+@pytest.mark.parametrize("length", [512, 1000, 1024, 4096])
+def test_the_rows_of_a_pair_read_nearly_the_same_points(length: int) -> None:
+    banded = operators.tent(length, 64)
+    taps = operators.paired(banded, length).taps
+    assert taps.max() < 1.6 * banded.taps.max()
 
 
 def test_a_pair_reads_no_point_that_has_no_weight() -> None:
