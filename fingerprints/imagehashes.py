@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from ingestgate.assets.perceptual_view import PerceptualView
-from ingestgate.fingerprints.resizing import resize
+from ingestgate.fingerprints.resizing import resize, resize_nearly
 from ingestgate.fingerprints.views import FULL, ORIENTATIONS, Picture
 
 _SIDE: Final = 8  # bits of a hash in each direction, unless it says otherwise
@@ -71,7 +71,9 @@ def phash(picture: Picture, side: int = _SIDE) -> NDArray[np.bool_]:
     Returns:
         bool[8, side * side].
     """
-    small = resize(picture.luma, side * _OVERSAMPLING, side * _OVERSAMPLING)
+    # Where colours were not asked for, near is enough: whatever matters is looked at again.
+    to_size = resize_nearly if picture.colour is None else resize
+    small = to_size(picture.luma, side * _OVERSAMPLING, side * _OVERSAMPLING)
     bits, gap = _phash_bits(small, _dct_matrix(side))
     return _phash_of_ties(small, side) if gap < _TIE else bits
 

@@ -234,8 +234,7 @@ class _Child:
         deadline = time.monotonic() + timeout_s
         nonce = os.urandom(NONCE_BYTES)
         self._assets += len(contents)
-        self._channel.settimeout(timeout_s)
-        send(self._channel, nonce, [way, *contents])
+        send(self._channel, nonce, [way, *contents], deadline)
         longest = frame_bytes(len(contents), len(contents) * form.longest)
         received = receive(self._channel, longest, deadline)
         if received is None or received[0] != nonce or len(received[1]) != len(contents):
@@ -318,7 +317,7 @@ def _start(setup: bytes) -> _Child:
         raise _cannot_start(f"{type(error).__name__}: {error.strerror}") from error
     try:
         deadline = time.monotonic() + _START_SECONDS
-        send(ours, bytes(NONCE_BYTES), [setup])
+        send(ours, bytes(NONCE_BYTES), [setup], deadline)
         received = receive(ours, _REPORT_BYTES, deadline)
         report = {} if received is None else json.loads(received[1][0])
         if "measures" in report:

@@ -94,11 +94,11 @@ BICUBIC: Final = 2
 
 
 @njit(cache=True, nogil=True)
-def resampling(length: int, points: int, kernel: int) -> Banded:
+def resampling(length: float, points: int, kernel: int) -> Banded:
     """Returns Pillow's resampling from ``length`` to ``points`` (its ``Resample.c``).
 
     Args:
-        length: Pixels of the source.
+        length: Pixels of the source; the last one counts in part if that is no whole number.
         points: Pixels of the result.
         kernel: `LANCZOS` or `BICUBIC`; stretched by the scale when scaling down.
     """
@@ -111,7 +111,7 @@ def resampling(length: int, points: int, kernel: int) -> Banded:
     for row in range(points):
         centre = (row + 0.5) * scale
         start = max(0, int(centre - support + 0.5))
-        stop = min(length, int(centre + support + 0.5))
+        stop = min(math.ceil(length), int(centre + support + 0.5))
         first[row] = start
         count[row] = stop - start
         total = 0.0

@@ -46,6 +46,10 @@ _REASONS = {reason.value.encode(): reason for reason in REASONS[Verdict.UNSCANNA
 _VIEWS_PER_FRAME = 64
 
 
+# Items up to this size are sent together; a larger one is not worth another copy.
+_JOINED = 1 << 14
+
+
 class ProtocolError(Exception):
     """The other end did not keep to the protocol, or is gone."""
 
@@ -66,18 +70,44 @@ def read_request(items: Sequence[bytes]) -> tuple[bool, Sequence[bytes]]:
     return items[0] == EXACT, items[1:]
 
 
-def send(channel: socket.socket, nonce: bytes, items: Sequence[bytes]) -> None:
+def send(
+    channel: socket.socket, nonce: bytes, items: Sequence[bytes], deadline: float | None = None
+) -> None:
     """Sends a frame.
 
+    Args:
+        channel: A stream socket.
+        nonce: Of `NONCE_BYTES`.
+        items: The payload.
+        deadline: By `time.monotonic`; None waits for ever.
+
     Raises:
-        TimeoutError: Not within the time set on the channel.
+        TimeoutError: The other end has not taken it all by the deadline.
         OSError: The other end is gone.
     """
-    size = frame_bytes(len(items), sum(map(len, items)))
-    parts = [_FRAME.pack(nonce, size)]
+    parts = [_FRAME.pack(nonce, frame_bytes(len(items), sum(map(len, items))))]
     for item in items:
-        parts += _SIZE.pack(len(item)), item
-    channel.sendall(b"".join(parts))
+        parts.append(_SIZE.pack(len(item)))
+        if len(item) > _JOINED:
+            _send(channel, b"".join(parts), deadline)
+            _send(channel, item, deadline)
+            parts = []
+        else:
+            parts.append(item)
+    _send(channel, b"".join(parts), deadline)
+
+
+def _send(channel: socket.socket, content: bytes, deadline: float | None) -> None:
+    _wait_until(channel, deadline)
+    channel.sendall(content)
+
+
+def _wait_until(channel: socket.socket, deadline: float | None) -> None:
+    if deadline is not None:
+        left = deadline - time.monotonic()
+        if left <= 0:
+            raise TimeoutError
+        channel.settimeout(left)
 
 
 def receive(
@@ -99,45 +129,41 @@ def receive(
         return None
     if len(head) < _FRAME.size:
         raise ProtocolError("a frame ends early")
-    nonce, length = _FRAME.unpack(head)
-    if length > longest:
+    nonce, left = _FRAME.unpack(head)
+    if left > longest:
         raise ProtocolError("a frame is too long")
-    payload = _receive(channel, length, deadline)
-    if len(payload) < length:
-        raise ProtocolError("a frame ends early")
-    return nonce, _items(payload)
-
-
-def _receive(channel: socket.socket, size: int, deadline: float | None) -> memoryview:
-    """Returns the next ``size`` bytes, fewer if the other end has ended."""
-    buffer = memoryview(bytearray(size))
-    received = 0
-    while received < size:
-        if deadline is not None:
-            left = deadline - time.monotonic()
-            if left <= 0:
-                raise TimeoutError
-            channel.settimeout(left)
-        step = channel.recv_into(buffer[received:])
-        if not step:
-            break
-        received += step
-    return buffer[:received]
-
-
-def _items(payload: memoryview) -> list[bytes]:
     items = []
-    start = 0
-    while start < len(payload):
-        stop = start + _SIZE.size
-        if stop > len(payload):
+    while left:
+        if left < _SIZE.size:
             raise ProtocolError("a frame ends within an item")
-        (size,) = _SIZE.unpack(payload[start:stop])
-        start = stop + size
-        if start > len(payload):
+        (size,) = _SIZE.unpack(_receive_whole(channel, _SIZE.size, deadline))
+        left -= _SIZE.size + size
+        if left < 0:
             raise ProtocolError("a frame ends within an item")
-        items.append(bytes(payload[stop:start]))
-    return items
+        items.append(_receive_whole(channel, size, deadline))
+    return nonce, items
+
+
+def _receive_whole(channel: socket.socket, size: int, deadline: float | None) -> bytes:
+    content = _receive(channel, size, deadline)
+    if len(content) < size:
+        raise ProtocolError("a frame ends early")
+    return content
+
+
+def _receive(channel: socket.socket, size: int, deadline: float | None) -> bytes:
+    """Returns the next ``size`` bytes, fewer if the other end has ended."""
+    parts: list[bytes] = []
+    left = size
+    while left:
+        _wait_until(channel, deadline)
+        # All of it where the socket waits for ever: an asset is then copied but once.
+        part = channel.recv(left, socket.MSG_WAITALL)
+        if not part:
+            break
+        parts.append(part)
+        left -= len(part)
+    return parts[0] if len(parts) == 1 else b"".join(parts)
 
 
 class _HashForm(NamedTuple):

@@ -16,6 +16,7 @@ from ingestgate.fingerprints.operators import LANCZOS, Banded, resampling
 _FRACTION_BITS: Final = 22
 _ONE: Final = np.float32(1 << _FRACTION_BITS)
 _ROWS: Final = 4
+_REDUCING_GAP: Final = 16
 
 # By how much a sum of float32 products may be off, per product, in whatever order they are added:
 # 255 times the sum of the weights' magnitudes (below 1.5 for LANCZOS) times the rounding unit.
@@ -140,10 +141,27 @@ def _shorten(narrow: Any, rows: _FixedPoint) -> Any:
     return result
 
 
+@njit(cache=True, nogil=True)
+def _halved(luma: Any) -> Any:
+    """Returns the means of 2 x 2 pixels, of fewer at the ends of odd sides, uint8."""
+    height, width = luma.shape
+    result = np.empty(((height + 1) // 2, (width + 1) // 2), np.uint8)
+    sums = np.empty(width + width % 2, np.uint16)
+    for row in range(result.shape[0]):
+        line, next_line = luma[2 * row], luma[min(2 * row + 1, height - 1)]
+        for x in range(width):
+            sums[x] = np.uint16(line[x]) + np.uint16(next_line[x])
+        sums[-1] = sums[width - 1] if width % 2 else sums[-1]
+        halved = result[row]
+        for x in range(len(halved)):
+            halved[x] = np.uint8((sums[2 * x] + sums[2 * x + 1] + 2) >> 2)
+    return result
+
+
 @lru_cache(maxsize=1024)
-def _operator(length: int, points: int) -> _FixedPoint:
-    """Returns the resampling from ``length`` to ``points``."""
-    banded: Banded = resampling(length, points, LANCZOS)
+def _operator(length: int, points: int, halvings: int) -> _FixedPoint:
+    """Returns the resampling to ``points`` of what was of ``length`` before it was halved."""
+    banded: Banded = resampling(length / 2**halvings, points, LANCZOS)
     fixed = banded.weights * (1 << _FRACTION_BITS)
     weights = np.trunc(fixed + np.copysign(0.5, fixed)).astype(np.int32)
     floats = weights.astype(np.float32) / _ONE
@@ -163,10 +181,29 @@ def resize(luma: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8
     Returns:
         uint8[height, width].
     """
-    rows, columns = _operator(luma.shape[0], height), _operator(luma.shape[1], width)
+    rows, columns = _operator(luma.shape[0], height, 0), _operator(luma.shape[1], width, 0)
     if luma.shape[0] > luma.shape[1] * 100:
         # Pillow resizes such a tall picture rows first.
         tall: NDArray[np.uint8] = _shorten(_narrow(np.ascontiguousarray(luma.T), rows), columns).T
         return tall
+    small: NDArray[np.uint8] = _shorten(_narrow(luma, columns), rows)
+    return small
+
+
+def resize_nearly(luma: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:
+    """Returns nearly the same, in a third of the time for large pictures.
+
+    The picture is halved for as long as each pixel of the result has 16 x 16 of it; what Pillow
+    itself does when asked for a ``reducing_gap``.
+    """
+    before = luma.shape
+    halvings = 0
+    while luma.shape[0] >= _REDUCING_GAP * height and luma.shape[1] >= _REDUCING_GAP * width:
+        luma = _halved(luma)
+        halvings += 1
+    rows, columns = (
+        _operator(length, points, halvings)
+        for length, points in zip(before, (height, width), strict=True)
+    )
     small: NDArray[np.uint8] = _shorten(_narrow(luma, columns), rows)
     return small

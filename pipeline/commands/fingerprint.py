@@ -32,9 +32,11 @@ if TYPE_CHECKING:
     help="The run's policy: its limits, its decoder and its hashes. [default: pdq, phash]",
 )
 @click.option(
-    "--exact",
-    is_flag=True,
-    help="Decode through RGB, as the reference implementations do, not by the shortcut.",
+    "--exact/--quick",
+    default=True,
+    show_default=True,
+    help="As the reference implementations do, which is what decides; or by the shortcuts that a "
+    "run takes first, which move a few bits.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, a line per file.")
 @click.pass_context

@@ -8,7 +8,7 @@ from PIL import Image
 from ingestgate.blocklists.signals import signal_types
 from ingestgate.fingerprints.imagehashes import FAMILY, colorhash
 from ingestgate.fingerprints.perceptual import perceptual_hashes
-from ingestgate.fingerprints.resizing import resize
+from ingestgate.fingerprints.resizing import resize, resize_nearly
 from ingestgate.fingerprints.views import Picture
 
 REFERENCES = {
@@ -119,3 +119,28 @@ def test_resized_as_pillow_resizes_extreme_shapes(size: tuple[int, int]) -> None
     luma = np.random.default_rng(1).integers(0, 256, size, np.uint8)
     expected = Image.fromarray(luma).resize((32, 32), Image.Resampling.LANCZOS)
     np.testing.assert_array_equal(resize(luma, 32, 32), np.asarray(expected))
+
+
+@pytest.mark.parametrize("size", [(511, 2000), (2000, 511), (300, 300)])
+def test_small_pictures_are_not_halved(size: tuple[int, int]) -> None:
+    luma = np.random.default_rng(2).integers(0, 256, size, np.uint8)
+    np.testing.assert_array_equal(resize_nearly(luma, 32, 32), resize(luma, 32, 32))
+
+
+@settings(deadline=None, max_examples=30)
+@given(st.integers(0, 2**32 - 1), st.tuples(st.integers(512, 1500), st.integers(512, 1500)))
+def test_a_halved_picture_is_neither_moved_nor_stretched(seed: int, size: tuple[int, int]) -> None:
+    """Odd sides, several times over: in steep slopes, a shift by a pixel would show."""
+    coarse = np.random.default_rng(seed).integers(0, 256, (20, 20), np.uint8)
+    small = Image.fromarray(coarse)
+    luma = np.asarray(small.resize(size[::-1], Image.Resampling.BICUBIC))
+    near = resize_nearly(luma, 32, 32).astype(int)
+    np.testing.assert_allclose(near, resize(luma, 32, 32), atol=3)
+
+
+def test_the_mean_of_a_halved_picture_is_the_pictures() -> None:
+    luma = np.random.default_rng(3).integers(0, 256, (512, 512), np.uint8)
+    luma[:256] //= 4
+    near = resize_nearly(luma, 32, 32).astype(float)
+    np.testing.assert_allclose(near.mean(), luma.mean(), atol=0.5)
+    np.testing.assert_allclose(near[:14].mean(), luma[:224].mean(), atol=1)

@@ -196,3 +196,14 @@ def test_half_a_frame_times_out(ends) -> None:
         receive(theirs, 1000, time.monotonic() + 0.05)
     with pytest.raises(TimeoutError):
         receive(theirs, 1000, time.monotonic() - 1)
+
+
+def test_a_frame_that_is_not_taken_times_out(ends) -> None:
+    """However slowly: each byte that is taken must not start the clock anew."""
+    ours, theirs = ends
+    with pytest.raises(TimeoutError):
+        send(ours, NONCE, [bytes(8 << 20)], time.monotonic() + 0.05)
+    received = theirs.recv(100)
+    assert received[: len(NONCE)] == NONCE
+    with pytest.raises(TimeoutError):
+        send(ours, NONCE, [b""], time.monotonic() - 1)

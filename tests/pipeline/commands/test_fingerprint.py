@@ -51,11 +51,26 @@ def test_json_of_a_picture(picture: Path) -> None:
 
 
 def test_the_hashes_are_those_asked_for(picture: Path) -> None:
-    (found,) = lines(invoke(picture, "--json", "--hash", "dhash", "--hash", "colorhash", "--exact"))
+    (found,) = lines(invoke(picture, "--json", "--hash", "dhash", "--hash", "colorhash"))
     assert set(found["perceptual"]) == {"dhash", "colorhash"}
     (view,) = found["perceptual"]["colorhash"]["views"]
     expected = str(imagehash.colorhash(Image.open(picture)))
     assert view["hashes"] == {"upright": expected.zfill(16)}
+
+
+def test_the_exact_way_is_taken_unless_the_quick_one_is_asked_for(tmp_path: Path) -> None:
+    picture = tmp_path / "photo.jpg"
+    # Of extreme colours, compressed hard: what a decode to RGB clips, the Y plane still has.
+    noise = np.random.default_rng(3).integers(0, 2, (80, 80, 3), np.uint8) * 255
+    Image.fromarray(noise).resize((640, 640), Image.Resampling.NEAREST).save(picture, quality=10)
+
+    def upright(*options: str) -> str:
+        (found,) = lines(invoke(picture, "--json", "--hash", "phash16", *options))
+        return found["perceptual"]["phash16"]["views"][0]["hashes"]["upright"]
+
+    assert upright() == upright("--exact")
+    assert upright() == str(imagehash.phash(Image.open(picture), hash_size=16))
+    assert upright("--quick") != upright()
 
 
 def test_an_unscannable_file_is_told_with_its_reason(tmp_path: Path) -> None:
