@@ -1,21 +1,23 @@
 """Receipts: what became of each committed shard; the last thing a commit writes.
 
 A shard with a current receipt is finished and is not looked at again. A shard that could not
-be judged or committed leaves a failure note instead, until it can.
+be judged or committed leaves a failure note instead, until it can. A receipt carries the digest
+of what it says: a figure of which a bit has flipped would otherwise be believed.
 """
 
+import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from ingestgate.assets import storage
-from ingestgate.assets.errors import StorageError
+from ingestgate.assets import ledger, storage
+from ingestgate.assets.errors import LedgerError, StorageError
 from ingestgate.assets.purges import is_as_judged
 from ingestgate.assets.shard import Shard
 
-RECEIPT_VERSION = 1
+RECEIPT_VERSION = 2
 _THREADS = 16
 
 
@@ -61,8 +63,7 @@ def failure_path(evidence: str, shard: str) -> str:
 
 def write_receipt(evidence: str, receipt: Receipt) -> None:
     """Writes a shard's receipt, durably."""
-    content = {"version": RECEIPT_VERSION, **asdict(receipt)}
-    storage.write_bytes(receipt_path(evidence, receipt.shard), _encoded(content), private=True)
+    storage.write_bytes(receipt_path(evidence, receipt.shard), _whole(receipt), private=True)
 
 
 def withdraw_receipt(evidence: str, shard: str, manifest: str) -> None:
@@ -86,6 +87,11 @@ def clear_failure(evidence: str, shard: Shard) -> None:
     storage.delete(failure_path(evidence, shard.name))
 
 
+def _whole(receipt: Receipt) -> bytes:
+    content = {"version": RECEIPT_VERSION, **asdict(receipt)}
+    return _encoded(content | {"sha256": hashlib.sha256(_encoded(content)).hexdigest()})
+
+
 def _encoded(content: Mapping[str, Any]) -> bytes:
     return (json.dumps(content, indent=1, sort_keys=True) + "\n").encode()
 
@@ -96,20 +102,31 @@ def read_receipt(evidence: str, shard: str) -> Receipt | None:
     A damaged receipt is as good as none: the shard is then judged and committed again.
     """
     try:
-        content = json.loads(storage.read_bytes(receipt_path(evidence, shard)))
-        if content.pop("version") != RECEIPT_VERSION:
-            return None
-        return Receipt(**content)
-    except (StorageError, ValueError, TypeError, KeyError, AttributeError):
+        raw = storage.read_bytes(receipt_path(evidence, shard))
+        content = json.loads(raw)
+        del content["version"], content["sha256"]
+        receipt = Receipt(**content)
+        return receipt if _whole(receipt) == raw else None
+    except (StorageError, ValueError, TypeError, KeyError, RecursionError):
         return None
 
 
 def read_failures(evidence: str) -> dict[str, str]:
-    """Returns why shards could not be done, by their names."""
+    """Returns why shards could not be done, by their names; a damaged note tells the shard only."""
     root = storage.join(evidence, "failures")
     entries = storage.walk(root) if storage.match_directories(root) else []
-    notes = (json.loads(storage.read_bytes(entry.path)) for entry in entries)
-    return {note["shard"]: note["problem"] for note in notes}
+    found = {}
+    for entry in entries:
+        shard = entry.path.removeprefix(f"{root}/").removesuffix(".json")
+        found[shard] = _problem(storage.read_bytes(entry.path))
+    return found
+
+
+def _problem(raw: bytes) -> str:
+    try:
+        return str(json.loads(raw)["problem"])
+    except (ValueError, TypeError, KeyError, RecursionError):
+        return "it failed; the note that says why is damaged"
 
 
 def read_receipts(evidence: str, shards: Sequence[Shard]) -> dict[str, Receipt]:
@@ -124,7 +141,8 @@ def finished_receipts(
 ) -> dict[str, Receipt]:
     """Returns the receipts of the shards that need no more work, by their names.
 
-    Those that were judged by the rules that ``context`` is of, and whose output is still there.
+    Those that were judged by the rules that ``context`` is of, and whose output and ledger are
+    still there.
     """
 
     def finished(shard: Shard) -> Receipt | None:
@@ -140,12 +158,33 @@ def finished_receipts(
 def is_finished(
     receipt: Receipt | None, shard: Shard, context: str, output: str, evidence: str
 ) -> bool:
-    """Whether a shard needs no more work: judged by these rules, and its output still there."""
+    """Whether a shard needs no more work: judged by these rules, its output and ledger there."""
     if receipt is None or receipt.context != context:
         return False
     if not is_as_judged(evidence, shard, receipt.identity):
         return False
-    return all(_is_there(storage.join(output, entry["name"])) for entry in receipt.outputs)
+    if not all(_is_there(storage.join(output, entry["name"])) for entry in receipt.outputs):
+        return False
+    return _has_its_ledger(receipt, evidence)
+
+
+def _has_its_ledger(receipt: Receipt, evidence: str) -> bool:
+    """Whether the ledger is the one that was committed, by its parts' headers.
+
+    It is not where a run that was killed has begun to judge by other rules, or anew.
+    """
+    root = storage.join(evidence, "ledger")
+    judged = (receipt.shard, receipt.identity, receipt.context, receipt.ranges)
+    for number in range(receipt.ranges):
+        try:
+            header = ledger.read_header(ledger.part_path(root, receipt.shard, number))
+        except LedgerError:
+            return False
+        if header is None or (header.shard, header.identity, header.context, header.total) != (
+            judged
+        ):
+            return False
+    return True
 
 
 def _is_there(path: str) -> bool:

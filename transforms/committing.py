@@ -141,7 +141,12 @@ class Committer:
             return copy.publish()
 
     def _part(self, shard: Shard, work: WorkRange) -> tuple[PartHeader, pa.Table]:
-        return ledger.read_part(ledger.part_path(self._settings.ledger, shard.name, work.number))
+        path = ledger.part_path(self._settings.ledger, shard.name, work.number)
+        header, table = ledger.read_part(path)
+        # Unlike the rows, the header is under no checksum, and receipts count by it.
+        if ledger.tally(table) != header.tallies:
+            raise LedgerError(path, "its header counts other rows than it holds")
+        return header, table
 
     def _rewrite(
         self,

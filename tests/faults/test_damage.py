@@ -1,0 +1,383 @@
+"""Whatever a file of the landing zone, the lists or the evidence has become, it is told.
+
+Each is cut off around the end of each of its records, and has bits flipped. Then it is refused by
+name and with the right exit code, or done again to the state of a calm run; nothing passes in
+silence, no asset is missing, and no error is anything but the gate's own.
+"""
+
+import base64
+import json
+import re
+import shutil
+from collections import defaultdict
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pyarrow.parquet as pq
+import pytest
+from click.testing import Result
+
+from ingestgate.assets.receipts import read_failures
+from ingestgate.assets.signing_keys import generate_signing_key, read_signing_key
+from ingestgate.blocklists.signing import sign_list
+from ingestgate.quarantine.keys import generate_identity
+from tests.archives import make_tar
+from tests.e2e.conftest import Job, content, url, write_parquet, write_webdataset
+from tests.faults.conftest import thorough
+from tests.faults.damage import Damage, bits, cuts, ends_of_lines, every, in_place
+from tests.faults.mutating import flipped
+
+MakeJob = Callable[..., Job]
+SEEDS = (3, 5, 7, 8)  # by digest, by perceptual hash, by source, and a clean one
+
+
+def sound(result: Result) -> Result:
+    """Returns a command's result, if what it raised is its exit code."""
+    assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
+    assert "Traceback" not in result.output
+    return result
+
+
+def census(gate: Job, *extra: str) -> dict[str, Any]:
+    where = ("census", "--input", *gate.inputs, *gate.folders, "--json", *extra)
+    found: dict[str, Any] = json.loads(sound(gate.invoke(*where)).stdout)
+    return found
+
+
+def footer_of(parquet: bytes) -> int:
+    """Where a Parquet file's footer begins."""
+    return len(parquet) - 8 - int.from_bytes(parquet[-8:-4], "little")
+
+
+# The landing zone
+
+
+def tar_shard() -> tuple[bytes, list[int]]:
+    """A shard and the ends of its headers and members."""
+    items: list[tuple[str, bytes | None]] = []
+    for seed in SEEDS:
+        text = json.dumps({"url": url(seed)}).encode()
+        items += [(f"k{seed:02d}.jpg", content(seed)), (f"k{seed:02d}.json", text)]
+    ends = [0]
+    for _, body in items:
+        ends += [ends[-1] + 512, ends[-1] + 512 + -(-len(body or b"") // 512) * 512]
+    raw = make_tar(items)
+    return raw, [*ends, *every(512, raw[: ends[-1] + 1024])[-2:]]
+
+
+def parquet_shard(root: Path) -> tuple[bytes, list[int]]:
+    """A shard and the ends of its column chunks, row groups and footer."""
+    write_parquet(root)
+    path = root / "train.parquet"
+    raw, metadata = path.read_bytes(), pq.read_metadata(path)
+    ends = [4, footer_of(raw), len(raw) - 8, len(raw) - 4]
+    for group in range(metadata.num_row_groups):
+        for number in range(metadata.num_columns):
+            column = metadata.row_group(group).column(number)
+            start = column.dictionary_page_offset or column.data_page_offset
+            ends += [start, start + column.total_compressed_size]
+    return raw, ends
+
+
+@pytest.mark.parametrize("format", ["webdataset", "parquet"])
+def test_landing_shards(job: MakeJob, tmp_path: Path, format: str) -> None:
+    """Many damaged shards in one landing zone: each is refused, or every asset of it accounted."""
+    if format == "webdataset":
+        (raw, ends), suffix = tar_shard(), ".tar"
+    else:
+        (raw, ends), suffix = parquet_shard(tmp_path / "whole"), ".parquet"
+    # Headers and footers are few among a shard's bytes, and matter most.
+    vital = range(1024) if suffix == ".tar" else range(footer_of(raw), len(raw))
+    damaged = [*cuts(raw, ends, 12, format), *bits(raw, 8, format)]
+    damaged += bits(raw, 12, f"{format}'s structure", vital)
+    landing = tmp_path / "landing"
+    landing.mkdir()
+    (landing / f"whole{suffix}").write_bytes(raw)
+    names = {f"d{number:05d}{suffix}": one for number, one in enumerate(damaged)}
+    for name, one in names.items():
+        (landing / name).write_bytes(one.content)
+    gate = job(str(landing / f"*{suffix}"))
+    tried = sound(gate.run("--format", format))
+    assert tried.exit_code == 1, tried.output
+    report = json.loads((gate.evidence / "report.json").read_text())
+    failed = {each["shard"]: each["problem"] for each in report["shards"]["failed"]}
+    members = defaultdict(set)
+    for row in gate.ledger():
+        members[row["shard"]].add(row["member"])
+    wanted = members[f"whole{suffix}"]
+    assert len(wanted) == (len(SEEDS) if suffix == ".tar" else 12)
+    for name, one in names.items():
+        where = (one.what, one.place, failed.get(name))
+        if name in failed:
+            assert failed[name], where
+            assert not (gate.output / name).exists(), where
+        else:
+            assert members[name] >= wanted, where
+            # All that can be cut off unnoticed is what comes after the last member.
+            assert one.what == "flip" or one.place >= ends[-3], where
+    found = census(gate, "--format", format)
+    unsaid = [p for p in found["problems"] if p.split(":")[0] not in failed]
+    assert not unsaid
+    assert found["problem_count"] == len(failed)
+    assert found["inputs"] == sum(found["counts"].values())
+    # Mended, everything is as if it had never been damaged.
+    for name in failed:
+        (landing / name).write_bytes(raw)
+    gate.report("--format", format)
+    assert census(gate, "--format", format)["exact"]
+
+
+# What a run leaves behind
+
+
+class Certified(NamedTuple):
+    """A certified run, and a checkpoint of its audit log that is kept elsewhere."""
+
+    job: Job
+    key: str
+    public: str
+    checkpoint: str
+    state: dict[str, Any]
+
+
+@pytest.fixture(scope="module")
+def original(tmp_path_factory: pytest.TempPathFactory, lists: str) -> Certified:
+    root = tmp_path_factory.mktemp("damaged")
+    recipient = generate_identity(str(root / "identity.txt"))
+    landing = write_webdataset(root / "landing")
+    gate = Job(root / "job", [landing], lists, str(root / "identity.txt"), recipient)
+    key, checkpoint = str(root / "key.pem"), str(root / "checkpoint.json")
+    public = generate_signing_key(key)
+    gate.report("--certificate-key", key)
+    vault = ("--quarantine", str(gate.quarantine))
+    made = gate.invoke("audit", "checkpoint", *vault, "--key", key, "--to", checkpoint)
+    assert made.exit_code == 0, made.output
+    return Certified(gate, key, public, checkpoint, gate.state())
+
+
+@pytest.fixture
+def left(original: Certified, tmp_path: Path) -> Certified:
+    """A copy of it, which a test may do with as it likes."""
+    shutil.copytree(original.job.root, tmp_path / "job")
+    return original._replace(job=replace(original.job, root=tmp_path / "job"))
+
+
+def verify(left: Certified, *extra: str) -> Result:
+    gate = left.job
+    return sound(gate.invoke("verify", str(gate.output), "--key", left.public, "--json", *extra))
+
+
+def verify_evidence(left: Certified) -> Result:
+    gate = left.job
+    return verify(left, "--evidence", str(gate.evidence), "--quarantine", str(gate.quarantine))
+
+
+def vault_check(left: Certified) -> Result:
+    command = ("quarantine", "check", "--quarantine", str(left.job.quarantine))
+    return sound(left.job.invoke(*command))
+
+
+def one(root: Path, pattern: str) -> Path:
+    return min(root.glob(pattern))
+
+
+def test_ledger_parts(left: Certified) -> None:
+    """Who holds the certificate is told of every bit; who has none, of whatever counts."""
+    path = one(left.job.evidence, "ledger/*/part-00000.parquet")
+    raw = path.read_bytes()
+    for damage in [*cuts(raw, [4, footer_of(raw), len(raw)], 6, "part"), *bits(raw, 24, "part")]:
+        with in_place(path, damage):
+            found = verify_evidence(left)
+            assert found.exit_code == 5, damage[:2]
+            assert f"{path.parent.name}/{path.name}: changed" in found.stdout, damage[:2]
+            counted = census(left.job)
+            if counted["exact"]:
+                assert damage.what == "flip", damage[:2]
+                assert left.job.ledger() == left.state["ledger"], damage[:2]
+
+
+def test_judged_parts(job: MakeJob, tmp_path: Path) -> None:
+    """Damaged between judging and committing: judged again, to the same state."""
+    gate = job(write_webdataset(tmp_path / "landing"))
+    calm = gate.elsewhere("calm")
+    counts = calm.report()["counts"]
+    expected = calm.state()
+    gate.report("--dry-run")
+    raw = one(gate.evidence, "ledger/*/part-00000.parquet").read_bytes()
+    # What Arrow reads of the header is a copy of it in base64.
+    (coded,) = re.finditer(rb"/////[A-Za-z0-9+/=]+", raw[footer_of(raw) :])
+    start, header = footer_of(raw) + coded.start(), base64.b64decode(coded[0])
+    digit = header.index(b": ", header.index(b'"verdict:')) + 2
+    miscounted = base64.b64encode(flipped(header, digit, 0))
+    miscounted = raw[:start] + miscounted + raw[start + len(miscounted) :]
+    damaged = [*cuts(raw, [4, footer_of(raw), len(raw)], 2, "judged"), *bits(raw, 1, "judged")]
+    damaged += bits(raw, 1, "header", range(start, start + len(coded[0])))
+    damaged.append(Damage("flip", digit, miscounted))
+    for damage in damaged:
+        shutil.copytree(gate.root, tmp_path / "again")
+        again = gate.elsewhere("again")
+        one(again.evidence, "ledger/*/part-00000.parquet").write_bytes(damage.content)
+        tried = sound(again.run())
+        assert tried.exit_code in (0, 1), (damage[:2], tried.output)
+        if tried.exit_code:
+            assert "part-00000.parquet" in tried.output, damage[:2]
+            again.report()
+        assert again.report()["counts"] == counts, damage[:2]
+        assert again.state() == expected, damage[:2]
+        assert again.census()["exact"], damage[:2]
+        shutil.rmtree(again.root)
+
+
+def test_receipts(left: Certified) -> None:
+    """A damaged receipt is none: its shard is done again."""
+    path = one(left.job.evidence, "receipts/00000*.json")
+    raw = path.read_bytes()
+    for number, damage in enumerate(
+        [*cuts(raw, ends_of_lines(raw), 4, "receipt"), *bits(raw, 24, "receipt")]
+    ):
+        with in_place(path, damage):
+            found = verify_evidence(left)
+            assert found.exit_code == 5, damage[:2]
+            assert f"receipts: {path.name}: changed" in found.stdout, damage[:2]
+            assert not census(left.job)["exact"], damage[:2]
+            if number % 9 and not thorough():
+                continue
+            report = left.job.report()
+            assert report["shards"]["done"] == 1, damage[:2]
+            assert sum(report["counts"].values()) == 12, damage[:2]
+            assert left.job.state() == left.state, damage[:2]
+            assert census(left.job)["exact"], damage[:2]
+
+
+def test_failure_notes(left: Certified) -> None:
+    """A note that cannot be read still says that a shard failed."""
+    path = left.job.evidence / "failures" / "00000.tar.json"
+    path.parent.mkdir(exist_ok=True)
+    raw = json.dumps({"shard": "00000.tar", "identity": "0" * 64, "problem": "why"}).encode()
+    path.write_bytes(raw)
+    for damage in [*cuts(raw, [len(raw)], 3, "note"), *bits(raw, 12, "note")]:
+        with in_place(path, damage):
+            assert len(read_failures(str(left.job.evidence))) == 1, damage[:2]
+            refused = sound(
+                left.job.invoke(
+                    *("certify", "--output", str(left.job.output), "--lists", left.job.lists),
+                    *("--evidence", str(left.job.evidence), "--key", left.key),
+                )
+            )
+            assert refused.exit_code == 5, damage[:2]
+            assert "1 shards failed" in refused.output, damage[:2]
+
+
+@pytest.mark.parametrize("suffix", ["jsonl", "parquet"])
+def test_manifests(left: Certified, suffix: str) -> None:
+    path = one(left.job.quarantine, f"manifest/00000*.{suffix}")
+    raw = path.read_bytes()
+    ends = ends_of_lines(raw) if suffix == "jsonl" else [4, len(raw) - 8, len(raw)]
+    for damage in [*cuts(raw, ends, 6, suffix), *bits(raw, 16, suffix)]:
+        with in_place(path, damage):
+            found = vault_check(left)
+            assert found.exit_code == 5, damage[:2]
+            assert path.name.removesuffix(suffix) in found.output, damage[:2]
+            assert not census(left.job)["exact"], damage[:2]
+
+
+@pytest.mark.parametrize("folder", ["objects", "keys"])
+def test_sealed_objects(left: Certified, folder: str) -> None:
+    path = min(p for p in (left.job.quarantine / folder).rglob("*") if p.is_file())
+    raw = path.read_bytes()
+    opened = ("--identity", left.job.identity)
+    command = ("quarantine", "check", "--quarantine", str(left.job.quarantine), *opened)
+    for damage in [*cuts(raw, [len(raw)], 2, folder), *bits(raw, 8, folder)]:
+        with in_place(path, damage):
+            found = sound(left.job.invoke(*command))
+            assert found.exit_code == 5, (damage[:2], found.output)
+            if folder == "objects":
+                assert not census(left.job)["exact"], damage[:2]
+
+
+def test_audit_log(left: Certified, tmp_path: Path) -> None:
+    path = left.job.quarantine / "audit" / "log.jsonl"
+    raw = path.read_bytes()
+    vault = ("--quarantine", str(left.job.quarantine))
+    kept = ("--checkpoint", left.checkpoint, "--key", left.public)
+    # Without a checkpoint kept elsewhere, a log that ends sooner is one that ended then.
+    for number, damage in enumerate(
+        [*cuts(raw, ends_of_lines(raw), 12, "log"), *bits(raw, 30, "log")]
+    ):
+        with in_place(path, damage):
+            found = sound(left.job.invoke("audit", "verify", *vault, *kept))
+            assert found.exit_code == 5, damage[:2]
+            assert "log.jsonl" in found.stderr, damage[:2]
+            if number % 10 and not thorough():
+                continue
+            shutil.copytree(left.job.root, tmp_path / "again")
+            (tmp_path / "landing").mkdir()
+            again = replace(left.job, root=tmp_path / "again")
+            ran = sound(again.run("--no-resume"))
+            assert ran.exit_code in (0, 1, 5), damage[:2]
+            assert again.state()["output"] == left.state["output"], damage[:2]
+            # Writing on hides nothing.
+            vault_again = ("--quarantine", str(again.quarantine))
+            found = sound(left.job.invoke("audit", "verify", *vault_again, *kept))
+            assert found.exit_code == 5, damage[:2]
+            shutil.rmtree(again.root)
+            (tmp_path / "landing").rmdir()
+
+
+def test_certificates(left: Certified) -> None:
+    path = left.job.output / "_ingestgate" / "certificate.dsse.json"
+    raw = path.read_bytes()
+    said = json.loads(verify(left).stdout)
+    for damage in [*cuts(raw, ends_of_lines(raw), 6, "cert"), *bits(raw, 60, "cert")]:
+        with in_place(path, damage):
+            found = verify(left)
+            if found.exit_code == 0:
+                # Nothing of what is signed: the name of the key, or what follows the envelope.
+                again = json.loads(found.stdout)
+                assert again["certificate"] == said["certificate"], damage[:2]
+            else:
+                assert found.exit_code == 5, damage[:2]
+                assert "certificate.dsse.json" in found.stdout, damage[:2]
+
+
+def test_admitted_shards(left: Certified) -> None:
+    path = left.job.output / "00001.tar"
+    raw = path.read_bytes()
+    for damage in [*cuts(raw, every(512, raw), 8, "out"), *bits(raw, 20, "out")]:
+        with in_place(path, damage):
+            found = verify(left)
+            assert found.exit_code == 5, damage[:2]
+            assert "00001.tar: changed" in found.stdout, damage[:2]
+
+
+# The lists
+
+
+def test_compiled_lists(left: Certified, tmp_path: Path) -> None:
+    """Signed, as lists should be: what is not the partner's is refused before anything is read."""
+    shutil.copytree(left.job.lists, tmp_path / "own")
+    folder = one(tmp_path / "own", "*")
+    sign_list(str(folder), read_signing_key(left.key), now=_issued(folder))
+    policy = tmp_path / "policy.yaml"
+    policy.write_text(json.dumps({"trust": {"keys": {"partner": left.public}}}))
+    gate = replace(left.job, lists=str(tmp_path / "own"))
+    gate.report("--policy", str(policy))  # the list is the same, and nothing is judged again
+    for path in sorted(folder.iterdir()):
+        raw = path.read_bytes()
+        ends = ends_of_lines(raw) if path.suffix == ".json" else every(64, raw)
+        for damage in [*cuts(raw, ends, 3, path.name), *bits(raw, 4, path.name)]:
+            with in_place(path, damage):
+                found = sound(gate.run("--policy", str(policy), "--dry-run"))
+                where = (path.name, *damage[:2])
+                if found.exit_code == 0 and path.name == "list.dsse.json":
+                    continue  # the name of the key, which proves nothing
+                assert found.exit_code == 3, (where, found.output)
+                assert folder.name in found.output, where
+
+
+def _issued(folder: Path) -> Any:
+    from datetime import datetime
+
+    return datetime.fromisoformat(json.loads((folder / "list.json").read_text())["issued"])
