@@ -34,6 +34,7 @@ from ingestgate.fingerprints.digests import digests
 from ingestgate.fingerprints.fingerprinter import Fingerprinter
 from ingestgate.fingerprints.isolated import IsolatedFingerprinter
 from ingestgate.fingerprints.limits import DecodeLimits
+from ingestgate.fingerprints.unscannable import Unscannable
 
 SIDES = (1024, 512)  # pixels
 _QUALITY = 90
@@ -85,7 +86,9 @@ def candidates() -> dict[str, Callable[[list[bytes]], Any]]:
 
     def full(contents: list[bytes]) -> None:
         each(digests)(contents)
-        isolated.fingerprint_many(contents)
+        for outcome in isolated.fingerprint_many(contents):
+            if isinstance(outcome, Unscannable):
+                raise SystemExit(f"a picture was not fingerprinted: {outcome.reason.value}")
 
     return {
         "decode": each(decode),

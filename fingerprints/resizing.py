@@ -200,6 +200,7 @@ def resize_nearly(luma: NDArray[np.uint8], height: int, width: int) -> NDArray[n
     halvings = 0
     while luma.shape[0] >= _REDUCING_GAP * height and luma.shape[1] >= _REDUCING_GAP * width:
         luma = _halved(luma)
+        luma.flags.writeable = False  # as decoded pictures are: another type to the compiler
         halvings += 1
     rows, columns = (
         _operator(length, points, halvings)
