@@ -16,7 +16,8 @@ from ingestgate.assets import ledger, storage
 from ingestgate.assets.containers.discovery import shown
 from ingestgate.assets.errors import GateError, UsageError
 from ingestgate.assets.purges import refuse_unfinished
-from ingestgate.assets.receipts import read_failures
+from ingestgate.assets.receipts import read_failures, receipt_path
+from ingestgate.assets.shard import Shard
 from ingestgate.assets.signing_keys import read_signing_key
 from ingestgate.blocklists.listset import ListSet
 from ingestgate.blocklists.remembered import check_remembered, remember
@@ -239,17 +240,16 @@ def _do_shards(
                 held.enter_context(quarantine_lock(settings.quarantine, alone=False))
             for root in roots:
                 storage.sweep(root)
-            if not request.resume:
-                for shard in plan.todo:
-                    storage.delete(ledger.part_folder(settings.ledger, shard.name))
-            storage.delete(storage.join(settings.evidence, "failures"))
+            storage.delete(storage.join(settings.notes, "failures"))
             if plan.todo and not settings.dry_run:
                 events.begin(plan.todo)
+            if not request.resume:
+                _forget(plan.todo, settings)
             if plan.todo:
                 _judge_and_commit(request, settings, plan, display)
     except GateError as error:
         return error
-    noted = read_failures(settings.evidence)
+    noted = read_failures(settings.notes)
     done = summary.tallies(plan.todo, settings)
     lost = [s.name for s in plan.todo if s.name not in noted and s.name not in done]
     if lost:
@@ -262,7 +262,21 @@ def _do_shards(
             f"{failed} of {len(plan.discovery.shards)} shards could not be done; "
             "everything else is. Mend or remove them, and run again"
         )
+    if not settings.dry_run:
+        storage.delete(settings.tried)  # taken over, or of other rules by now
     return None
+
+
+def _forget(shards: Sequence[Shard], settings: RunSettings) -> None:
+    """Removes what earlier runs judged of some shards; a dry run only what dry runs did.
+
+    Receipts first: none may stand for a ledger that is gone. What they name is on record by now.
+    """
+    for shard in shards:
+        if not settings.dry_run:
+            storage.delete(receipt_path(settings.evidence, shard.name))
+            storage.delete(ledger.part_folder(f"{settings.tried}/ledger", shard.name))
+        storage.delete(ledger.part_folder(settings.ledger_of(shard.name), shard.name))
 
 
 def _judge_and_commit(
@@ -293,7 +307,7 @@ def _report(
     fresh = sum(done.values(), Counter())
     total = sum(summary.finished_tallies(plan.finished, settings).values(), fresh)
     unreported = sum(summary.unreported(plan.finished, settings).values(), fresh)
-    failed = read_failures(settings.evidence)
+    failed = read_failures(settings.notes)
     judged = sum(summary.counts(fresh).values())
     code = ExitCode.DONE if error is None else exit_code(error)
     return {

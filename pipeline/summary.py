@@ -50,8 +50,6 @@ def finished_tallies(shards: Sequence[Shard], settings: RunSettings) -> dict[str
     Their receipts may be of older rules: where a rescan found a shard clean, or a recall leaves
     it as it is.
     """
-    if settings.dry_run:
-        return tallies(shards, settings)
     receipts = read_receipts(settings.evidence, shards)
     return {name: Counter(receipt.tallies) for name, receipt in receipts.items()}
 
@@ -85,10 +83,11 @@ def _stamp(time: str) -> str:
 
 
 def _headers(shard: Shard, settings: RunSettings) -> Iterator[ledger.PartHeader]:
+    root = settings.ledger_of(shard.name)
     number, total = 0, 1
     while number < total:
         try:
-            header = ledger.read_header(ledger.part_path(settings.ledger, shard.name, number))
+            header = ledger.read_header(ledger.part_path(root, shard.name, number))
         except LedgerError:
             return
         if header is None or (header.identity, header.context) != (

@@ -41,9 +41,9 @@ class CommitShard(beam.DoFn):
         if not problem:
             problem = self._commit(shard, ordered)
         if problem:
-            write_failure(self._settings.evidence, shard, problem)
+            write_failure(self._settings.notes, shard, problem)
         else:
-            clear_failure(self._settings.evidence, shard)
+            clear_failure(self._settings.notes, shard)
         yield ShardOutcome(name, problem)
 
     def _commit(self, shard: Shard, outcomes: list[RangeOutcome]) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 import apache_beam as beam
 import pyarrow as pa
 
-from ingestgate.assets import ledger
+from ingestgate.assets import ledger, storage
 from ingestgate.assets.containers.container import RowContainer
 from ingestgate.assets.containers.registry import container
 from ingestgate.assets.errors import LedgerError, ShardError
@@ -33,9 +33,10 @@ def judge_range(
         ShardError: The range cannot be read.
         StorageError: The part cannot be written.
     """
-    path = ledger.part_path(settings.ledger, shard.name, work.number)
+    root = settings.ledger_of(shard.name)
+    path = ledger.part_path(root, shard.name, work.number)
     size = range_bytes(shard, work)
-    if _is_judged(path, shard, work, settings):
+    if _is_judged(path, shard, work, settings) or _is_taken_over(path, shard, work, settings):
         notes.add("judged_bytes", size)
         return
     table = pa.concat_tables(_judge(shard, work, judge, settings, notes, size))
@@ -52,7 +53,19 @@ def judge_range(
         range_sha256=reader.range_sha256(shard, work),
         tallies=ledger.tally(table),
     )
-    ledger.write_part(settings.ledger, header, table)
+    ledger.write_part(root, header, table)
+
+
+def _is_taken_over(path: str, shard: Shard, work: WorkRange, settings: RunSettings) -> bool:
+    """Whether a dry run has judged the range; its part then becomes the ledger's."""
+    if settings.dry_run:
+        return False
+    tried = ledger.part_path(f"{settings.tried}/ledger", shard.name, work.number)
+    if not _is_judged(tried, shard, work, settings):
+        return False
+    storage.make_directory(storage.parent(path), private=True)
+    storage.move(tried, path)
+    return True
 
 
 def _is_judged(path: str, shard: Shard, work: WorkRange, settings: RunSettings) -> bool:

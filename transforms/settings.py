@@ -6,6 +6,8 @@ import json
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from ingestgate.assets import storage
+from ingestgate.assets.receipts import receipt_path
 from ingestgate.blocklists.listset import ListSet
 from ingestgate.blocklists.selftest import self_test as lists_self_test
 from ingestgate.fingerprints.selftest import self_test as fingerprints_self_test
@@ -55,6 +57,26 @@ class RunSettings:
     def ledger(self) -> str:
         """Root of the ledger."""
         return f"{self.evidence}/ledger"
+
+    @property
+    def tried(self) -> str:
+        """Folder of what a dry run must not put in the place of a real run's evidence."""
+        return f"{self.evidence}/dry-run"
+
+    @property
+    def notes(self) -> str:
+        """Folder below which it is noted what could not be done."""
+        return self.tried if self.dry_run else self.evidence
+
+    def ledger_of(self, shard: str) -> str:
+        """Returns the root of the ledger that a shard's parts are written to.
+
+        The ledger of a shard that is committed is evidence of what was admitted. A dry run
+        leaves it as it is: what it judges of such a shard lies apart.
+        """
+        if self.dry_run and storage.exists(receipt_path(self.evidence, shard)):
+            return f"{self.tried}/ledger"
+        return self.ledger
 
 
 def policy_digest(policy: Policy) -> str:
