@@ -176,10 +176,8 @@ def _spans(luma: Any, levels: int) -> bool:
 
 
 def _compile(scheme: PerceptualHash) -> None:
-    """Has a hash compile (or load from disk) its kernels, on a picture that has every view
-    and is large enough to be halved.
-    """
-    luma = np.zeros((1100, 1100), np.uint8)
+    """Has a hash compile (or load from disk) its kernels, on a picture that has every view."""
+    luma = np.zeros((1100, 1100), np.uint8)  # large enough to be halved
     luma.flags.writeable = False  # as decoded pictures are: another type to the compiler
     scheme.compute(Picture(0, "", luma, Image.fromarray(luma).convert("RGB")))
     if not scheme.colour:  # the quick way: other types again
