@@ -330,6 +330,11 @@ def read_parts(evidence: str, columns: Sequence[str]) -> Iterator[pa.Table]:
         yield read_part(entry.path)[1].select(columns)
 
 
+def is_ledger(schema: pa.Schema) -> bool:
+    """Whether a Parquet file of this schema is a ledger part, of whatever version."""
+    return _META_KEY in (schema.metadata or {})
+
+
 def _header(path: str, schema: pa.Schema) -> PartHeader:
     raw = (schema.metadata or {}).get(_META_KEY)
     if raw is None:

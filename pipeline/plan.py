@@ -9,6 +9,7 @@ from ingestgate.assets.errors import InputError
 from ingestgate.assets.receipts import finished_receipts
 from ingestgate.assets.shard import Shard
 from ingestgate.pipeline.covering import covered
+from ingestgate.pipeline.overlap import refuse_overlap
 from ingestgate.transforms.settings import RunSettings
 
 
@@ -33,10 +34,21 @@ def make_plan(
     """Lists the shards and drops what an earlier run has finished by the same rules.
 
     Raises:
-        InputError: Nothing matches, a format is unknown, or input and output overlap.
+        UsageError: The inputs and a folder of the run overlap.
+        InputError: Nothing matches, or a format is unknown.
         ShardError: A shard cannot be read far enough to tell what it is.
     """
+    refuse_overlap(
+        inputs,
+        {
+            settings.output: "output",
+            settings.quarantine: "quarantine",
+            settings.evidence: "evidence",
+            settings.lists: "folder of lists",
+        },
+    )
     discovery = discover(inputs, format)
+    # A link inside an input may lead anywhere.
     for root in (settings.output, settings.quarantine, settings.evidence):
         for shard in discovery.shards:
             if f"{root}/".startswith(f"{shard.path}/") or shard.path.startswith(f"{root}/"):
@@ -56,3 +68,16 @@ def make_plan(
     todo = [shard for shard in discovery.shards if shard.name not in names]
     finished = [shard for shard in discovery.shards if shard.name in names]
     return Plan(discovery, todo, finished)
+
+
+def still_to_do(plan: Plan, settings: RunSettings) -> Plan:
+    """Returns a plan without what another run has finished since it was made.
+
+    A plan is made before the run holds its lock, so that a run that is refused leaves nothing.
+    """
+    done = finished_receipts(settings.evidence, settings.output, plan.todo, settings.context)
+    if not done:
+        return plan
+    todo = [shard for shard in plan.todo if shard.name not in done]
+    finished = [shard for shard in plan.todo if shard.name in done]
+    return Plan(plan.discovery, todo, sorted([*plan.finished, *finished]))

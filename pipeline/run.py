@@ -25,8 +25,8 @@ from ingestgate.pipeline import summary
 from ingestgate.pipeline.certifying import CertifyRequest, certify
 from ingestgate.pipeline.contexts import record_context
 from ingestgate.pipeline.exit_codes import ExitCode, exit_code
-from ingestgate.pipeline.lock import run_lock
-from ingestgate.pipeline.plan import Plan, make_plan
+from ingestgate.pipeline.lock import output_lock, run_lock
+from ingestgate.pipeline.plan import Plan, make_plan, still_to_do
 from ingestgate.pipeline.policy_file import load_policy
 from ingestgate.pipeline.progress import ProgressDisplay
 from ingestgate.pipeline.recalling import close_recalls, recalled_plan
@@ -112,6 +112,8 @@ def run(request: RunRequest, display: ProgressDisplay) -> dict[str, Any]:
     if request.list_state is not None:
         remember(request.list_state, lists.infos)
     with run_lock(settings.evidence), tempfile.TemporaryDirectory(prefix="ingestgate-") as notes:
+        if request.resume:
+            plan = still_to_do(plan, settings)
         record_context(settings, lists, isolation)
         events = RunEvents(settings, lists, keys[0] if keys else None)
         error = _do(request, replace(settings, progress=notes), plan, display, events)
@@ -238,6 +240,7 @@ def _do_shards(
         with ExitStack() as held:
             if not settings.dry_run:
                 held.enter_context(quarantine_lock(settings.quarantine, alone=False))
+                held.enter_context(output_lock(settings.output))
             for root in roots:
                 storage.sweep(root)
             storage.delete(storage.join(settings.notes, "failures"))

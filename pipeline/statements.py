@@ -25,6 +25,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationErro
 from pydantic.alias_generators import to_camel
 
 from ingestgate.assets import storage
+from ingestgate.assets.containers.earlier_runs import STATEMENTS
 from ingestgate.assets.envelope import Envelope
 from ingestgate.assets.errors import EvidenceError
 
@@ -33,7 +34,7 @@ STATEMENT_TYPE: Final = "https://in-toto.io/Statement/v1"
 #: A name, not an address: there is nothing to fetch.
 PREDICATE_TYPE: Final = "urn:ingestgate:dataset-screening:v1"
 #: Folder below an output that holds statements about it, and no asset.
-FOLDER: Final = "_ingestgate"
+FOLDER: Final = STATEMENTS
 
 Sha256 = Annotated[str, Field(pattern=r"\A[0-9a-f]{64}\z")]
 Count = Annotated[int, Field(ge=0)]

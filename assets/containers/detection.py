@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ingestgate.assets import storage
+from ingestgate.assets import ledger, storage
 from ingestgate.assets.containers import trio_files
 from ingestgate.assets.errors import InputError, ShardError
 from ingestgate.assets.media import PICTURE_SUFFIXES
@@ -109,6 +109,11 @@ def format_of(path: str) -> str | None:
         from ingestgate.assets.containers.url_manifest import is_manifest
 
         schema = _schema(path)
+        if ledger.is_ledger(schema):
+            raise InputError(
+                f"{storage.basename(path)}: is a part of a run's ledger, which is no input; name "
+                "the shards beside the evidence"
+            )
         if has_images(schema):
             return "parquet"
         if is_manifest(schema):

@@ -14,9 +14,9 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from ingestgate.assets import storage
-from ingestgate.assets.containers import detection, registry
+from ingestgate.assets.containers import detection, earlier_runs, registry
 from ingestgate.assets.containers.container import Discovery
-from ingestgate.assets.errors import InputError
+from ingestgate.assets.errors import InputError, UsageError
 from ingestgate.assets.shard import Shard
 from ingestgate.assets.storage import Entry
 
@@ -76,6 +76,13 @@ def _resolve(pattern: str, format: str | None, found: _Found) -> None:
     files = storage.match(path)
     # "**" matches every directory on the way: those are not meant.
     directories = [] if "**" in path else storage.match_directories(path)
+    if wild:
+        # Below the pattern's fixed part: statements that are named themselves are meant.
+        fixed = _static(path)
+        kept = set(earlier_runs.without_statements(fixed, [entry.path for entry in files]))
+        files = [entry for entry in files if entry.path in kept]
+        directories = earlier_runs.without_statements(fixed, directories)
+        earlier_runs.refuse_around(fixed, shown(pattern), [entry.path for entry in files])
     if not files and not directories:
         raise InputError(f"{shown(pattern)}: matches nothing; check the path or the pattern")
     if wild:
@@ -87,10 +94,20 @@ def _resolve(pattern: str, format: str | None, found: _Found) -> None:
         entries = storage.walk(directory)
         if not entries:
             raise InputError(f"{shown(directory)}: is an empty directory")
+        earlier_runs.refuse_below(_static(path) if wild else directory, shown(pattern), entries)
         if detection.is_image_folder(shown(directory), entries, format):
+            if len(earlier_runs.without_statements(directory, [e.path for e in entries])) < len(
+                entries
+            ):
+                raise UsageError(
+                    f"{shown(directory)}: is the output of an earlier run; name the image folders "
+                    "in it, so that the statements about it are not taken for assets"
+                )
             found.folders[directory] = entries
             root = storage.parent(directory)
         else:
+            kept = set(earlier_runs.without_statements(directory, [e.path for e in entries]))
+            entries = [entry for entry in entries if entry.path in kept]
             chosen = detection.shard_files(directory, entries, format)
             if not chosen:
                 raise InputError(f"{shown(directory)}: holds neither shards nor pictures")

@@ -9,7 +9,7 @@ import pytest
 
 from ingestgate.blocklists.compiling import compile_list
 from ingestgate.pipeline.lock import run_lock
-from tests.e2e.conftest import LISTED_HOST, LISTED_MD5, WRITERS, Job, listed_pdq
+from tests.e2e.conftest import LISTED_HOST, LISTED_MD5, WRITERS, Job, listed_pdq, write_webdataset
 
 MakeJob = Callable[..., Job]
 
@@ -237,3 +237,33 @@ def test_a_runner_that_loses_work_is_not_believed(
     report = gate.report(code=1)
     assert "ended without doing 2 shards, 00000.tar among them" in report["error"]
     assert gate.report("--dry-run", code=1)["status"] == "failed"
+
+
+@pytest.mark.parametrize("where", ["output", "quarantine", "evidence"])
+def test_a_folder_of_the_run_that_the_input_would_reach_is_refused_at_once(
+    job: MakeJob, tmp_path: Path, where: str
+) -> None:
+    write_webdataset(tmp_path / "landing")
+    inside = tmp_path / "landing" / "inside"
+    for pattern in ("landing", "landing/**/*.tar", "land*"):
+        gate = job(str(tmp_path / pattern))
+        result = gate.run(f"--{where}", str(inside))
+        assert result.exit_code == 2
+        assert f"{inside}, the {where}, lies where the input" in result.stderr
+        assert not inside.exists()
+        assert not gate.root.exists()
+    gate = job(str(tmp_path / "landing" / "*.tar"))
+    assert gate.run(f"--{where}", str(inside)).exit_code == 0
+
+
+def test_what_an_earlier_run_left_in_the_landing_zone_is_no_input(
+    job: MakeJob, tmp_path: Path
+) -> None:
+    first = job(write_webdataset(tmp_path / "landing"))
+    first.root = tmp_path / "landing" / "earlier"
+    first.report()
+    second = job(str(tmp_path / "landing"))
+    result = second.run()
+    assert result.exit_code == 2
+    assert "earlier/evidence: is the evidence of an earlier run" in result.stderr
+    assert not second.root.exists()

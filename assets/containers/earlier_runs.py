@@ -1,0 +1,85 @@
+"""What runs leave behind is no input: outputs, quarantines and evidence inside a landing zone.
+
+What was admitted once would be taken a second time, and a ledger or a manifest for a list of URLs.
+Whoever lays such a folder into a landing zone is told so. The admitted shards themselves may be the
+input of another gate; what is stated about them, below ``_ingestgate/``, is not.
+"""
+
+from collections.abc import Callable, Iterable
+from typing import Final
+
+from ingestgate.assets import storage
+from ingestgate.assets.errors import UsageError
+from ingestgate.assets.storage import Entry
+
+#: Folder below an output that holds statements about it, and no asset.
+STATEMENTS: Final = "_ingestgate"
+
+_LOG = ("audit", "log.jsonl")
+
+
+def without_statements(below: str, paths: Iterable[str]) -> list[str]:
+    """Returns those paths that do not lie in a folder of statements below a directory."""
+    start = len(below.rstrip("/"))
+    return [path for path in paths if f"/{STATEMENTS}/" not in f"{path[start:]}/"]
+
+
+def refuse_below(directory: str, shown: str, entries: Iterable[Entry]) -> None:
+    """Refuses a directory that holds what an earlier run left, as all that lies in it is known.
+
+    Raises:
+        UsageError: There is such a folder; says which and what it is.
+    """
+    paths = {entry.path for entry in entries}
+    folders = _ancestors(directory, paths)
+    known = folders | paths
+    _refuse(directory, shown, folders, known.__contains__)
+
+
+def refuse_around(directory: str, shown: str, paths: Iterable[str]) -> None:
+    """Refuses files that a pattern found inside what an earlier run left.
+
+    Args:
+        directory: The pattern's part without wildcards.
+        shown: The pattern, as messages may show it.
+        paths: What it matched.
+
+    Raises:
+        UsageError: There is such a folder; says which and what it is.
+    """
+
+    def there(path: str) -> bool:
+        return storage.exists(path) or bool(storage.match_directories(path))
+
+    _refuse(directory, shown, _ancestors(directory, paths), there)
+
+
+def _refuse(
+    directory: str, shown: str, folders: Iterable[str], there: Callable[[str], bool]
+) -> None:
+    for folder in sorted(folders):
+        # An output that is named itself is the input of another gate.
+        what = "the output" if folder != directory else ""
+        if there(storage.join(folder, "contexts")) and there(storage.join(folder, "ledger")):
+            what = "the evidence"
+        elif there(storage.join(folder, *_LOG)):
+            what = "the quarantine"
+        elif not there(storage.join(folder, STATEMENTS)):
+            continue
+        if what:
+            raise UsageError(
+                f"{folder}: is {what} of an earlier run and lies in the input {shown}; what a run "
+                "left is no input: move it elsewhere, or name the shards more precisely"
+            )
+
+
+def _ancestors(directory: str, paths: Iterable[str]) -> set[str]:
+    """Returns the directories that lead to some paths, from a directory on, this one included."""
+    top = directory.rstrip("/")
+    found = {top}
+    for path in paths:
+        folder = storage.parent(path)
+        while len(folder) > len(top) and folder not in found:
+            found.add(folder)
+            folder = storage.parent(folder)
+    return found

@@ -1,0 +1,174 @@
+"""Two runs at once on the same folders: one works, the other says why it does not."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from ingestgate.pipeline import run as run_module
+from tests.e2e.conftest import Job, write_webdataset
+from tests.faults.checks import files
+from tests.faults.conftest import chosen
+
+MakeJob = Callable[..., Job]
+_CHANGES = range(4, 60)  # as many as a run on this landing zone makes, once it holds its locks
+_TESTS = Path(__file__).parent
+
+
+def command(gate: Job, *extra: str) -> list[str]:
+    return [
+        *(str(Path(sys.executable).parent / "ingestgate"), "run", "--input", *gate.inputs),
+        *(*gate.folders, "--lists", gate.lists, "--recipient", gate.recipient),
+        *("--workers", "1", *extra),
+    ]
+
+
+def ran(gate: Job, *extra: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(command(gate, *extra), check=False, capture_output=True, text=True)
+
+
+@dataclass
+class Held:
+    """A run that has stopped at one of its changes, in the middle of its work."""
+
+    process: subprocess.Popen[str]
+    wait: int
+
+    def finish(self) -> int:
+        """Lets it go on; returns what it ends with."""
+        os.write(self.wait, b".")
+        _, said = self.process.communicate()
+        assert "Traceback" not in said
+        return self.process.returncode
+
+    def kill(self) -> None:
+        os.kill(self.process.pid, signal.SIGKILL)
+        self.process.communicate()
+
+
+@contextmanager
+def held(gate: Job, at: int, *extra: str) -> Iterator[Held]:
+    there, ours = os.pipe()
+    theirs, wait = os.pipe()
+    environment = {
+        **os.environ,
+        "PYTHONPATH": str(_TESTS / "held"),
+        "INGESTGATE_HOLD_TESTS": str(_TESTS.parents[1]),
+        "INGESTGATE_HOLD_BELOW": str(gate.root),
+        "INGESTGATE_HOLD_AT": str(at),
+        "INGESTGATE_HOLD_PIPES": f"{ours} {theirs}",
+    }
+    process = subprocess.Popen(
+        command(gate, *extra),
+        env=environment,
+        pass_fds=(ours, theirs),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    os.close(ours)
+    os.close(theirs)
+    try:
+        assert os.read(there, 1), process.communicate()[1]  # nothing: it ended before it got there
+        yield Held(process, wait)
+    finally:
+        if process.poll() is None:
+            process.kill()
+            process.communicate()
+        os.close(there)
+        os.close(wait)
+
+
+def test_the_second_refuses_and_changes_nothing(job: MakeJob, tmp_path: Path) -> None:
+    gate = job(write_webdataset(tmp_path / "landing"))
+    calm = gate.elsewhere("calm")
+    calm.report()
+    for at in chosen(_CHANGES, 1, "two runs"):
+        both = gate.elsewhere(f"held-{at}")
+        with held(both, at) as first:
+            before = files(both.root)
+            second = ran(both)
+            assert second.returncode == 1, (at, second.stderr)
+            assert f"another run is at work on {both.evidence}" in second.stderr, at
+            assert "Traceback" not in second.stderr, at
+            assert files(both.root) == before, at
+            assert first.finish() == 0, at
+        assert both.state() == calm.state(), at
+        assert both.census()["exact"], at
+
+
+def test_an_output_is_one_runs_whatever_its_evidence(job: MakeJob, tmp_path: Path) -> None:
+    """Another evidence folder is no way round: its rules could admit what is being taken out."""
+    gate = job(write_webdataset(tmp_path / "landing"))
+    other = gate.elsewhere("other")
+    other.root.mkdir()
+    other.output.symlink_to(gate.output)
+    with held(gate, 20) as first:
+        refused = other.run()
+        assert refused.exit_code == 1, refused.output
+        assert "another run is at work on" in refused.output
+        assert "with other evidence" in refused.output
+        assert not (other.evidence / "ledger").exists()
+        assert first.finish() == 0
+    assert gate.census()["exact"]
+
+
+def test_a_killed_run_locks_nobody_out(job: MakeJob, tmp_path: Path) -> None:
+    gate = job(write_webdataset(tmp_path / "landing"))
+    calm = gate.elsewhere("calm")
+    calm.report()
+    for at in chosen(range(4, 12), 1, "killed"):
+        killed = gate.elsewhere(f"killed-{at}")
+        with held(killed, at, "--workers", "2") as first:
+            first.kill()
+            again = ran(killed)
+        assert again.returncode == 0, (at, again.stderr)
+        assert killed.state() == calm.state(), at
+        assert killed.census()["exact"], at
+
+
+def test_two_that_race(job: MakeJob, tmp_path: Path) -> None:
+    """Whichever is first; if the other comes late, it finds the work done."""
+    gate = job(write_webdataset(tmp_path / "landing"))
+    both = [
+        subprocess.Popen(command(gate), stdout=-3, stderr=subprocess.PIPE, text=True)
+        for _ in range(2)
+    ]
+    said = [process.communicate()[1] for process in both]
+    codes = [process.returncode for process in both]
+    assert sorted(codes) in ([0, 0], [0, 1]), said
+    for code, message in zip(codes, said, strict=True):
+        assert code == 0 or "another run is at work on" in message
+    calm = gate.elsewhere("calm")
+    calm.report()
+    assert gate.state() == calm.state()
+    assert gate.census()["exact"]
+
+
+def test_a_plan_that_another_run_has_overtaken(
+    job: MakeJob, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between its plan and its lock, another run does everything: nothing is sealed twice."""
+    gate = job(write_webdataset(tmp_path / "landing"))
+    calm = gate.elsewhere("calm")
+    calm.report()
+    real = run_module.run_lock
+
+    def overtaken(evidence: str) -> object:
+        monkeypatch.setattr(run_module, "run_lock", real)
+        gate.report()
+        return real(evidence)
+
+    monkeypatch.setattr(run_module, "run_lock", overtaken)
+    assert gate.report()["shards"]["finished_before"] == 2
+    assert gate.state() == calm.state()
+    assert gate.census()["exact"]
+    vault = ("--quarantine", str(gate.quarantine), "--identity", gate.identity)
+    checked = gate.invoke("quarantine", "check", *vault)
+    assert checked.exit_code == 0, checked.output
