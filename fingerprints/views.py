@@ -35,6 +35,7 @@ OPAQUE = "opaque"
 CLIPPED = "clipped"
 EXIF_THUMBNAIL = "exif-thumbnail"
 TRIMMED = "trimmed"
+INSET = "inset"  #: followed by the share of a side that is taken off, in %
 
 _SIDE = 512  # pixels
 
@@ -63,7 +64,7 @@ class Picture(NamedTuple):
         frame: 0-based frame or page it comes from.
         variant: "" for the frame as shown on white; else `ON_BLACK`, `OPAQUE` (alpha ignored),
             `CLIPPED` (levels above 255 white) or `EXIF_THUMBNAIL`. Followed by `TRIMMED`
-            once for each border that was taken off.
+            once for each border that was taken off, or by `INSET` and a share.
         luma: uint8[height, width], C-contiguous, read-only.
         colour: The same picture in mode RGB; None unless a hash needs it.
     """

@@ -43,7 +43,44 @@ def test_at_most_three_borders_are_taken_off() -> None:
     luma = noise(2, 60, 60)
     for level in (0, 255, 0, 255, 0):
         luma = framed(luma, 5, 5, 5, 5, level)
-    assert len(list(layers(Picture(0, "", luma)))) == 4
+    shown = [picture.variant for picture in layers(Picture(0, "", luma))]
+    assert shown[-1] == "trimmed/trimmed/trimmed"
+    assert len(shown) == 6
+
+
+@pytest.mark.parametrize("level", [0, 255, 90])
+@pytest.mark.parametrize("border", [0.01, 0.02, 0.03, 0.04, 0.05])
+def test_where_a_border_cannot_be_seen_some_of_it_is_taken_off(border: float, level: int) -> None:
+    """What is left is off by at most 2 % of a side."""
+    height, width = 300, 400
+    drawing = np.full((height, width), level, np.uint8)
+    drawing[100:180, 150:230] = noise(9, 80, 80)
+    down, across = round(height * border), round(width * border)
+    luma = framed(drawing, down, down, across, across, level)
+    cut = [
+        (height + 2 * down - picture.luma.shape[0]) / 2 for picture in layers(Picture(0, "", luma))
+    ]
+    assert min(abs(rows - down) for rows in cut) <= 0.015 * height
+
+
+def test_insets_are_of_one_level() -> None:
+    luma = framed(noise(10, 200, 300), 6, 6, 9, 9, 255)  # 2.8 %
+    names = [picture.variant for picture in layers(Picture(0, "on-black", luma))]
+    assert names == ["on-black", "on-black/inset-2", "on-black/trimmed"]
+    luma[0:2, 100:200] = 0  # no longer plain at the top
+    names = [picture.variant for picture in layers(Picture(0, "", luma))]
+    assert "inset-2" not in names
+    luma = framed(noise(10, 200, 300), 20, 20, 30, 0, 255)
+    assert [p.variant for p in layers(Picture(0, "", luma))] == ["", "trimmed"]
+
+
+def test_an_inset_is_cut_out_of_the_colours_too() -> None:
+    luma = framed(noise(11, 184, 276), 8, 8, 12, 12, 3)
+    colour = Image.fromarray(luma).convert("RGB")
+    (inset,) = [p for p in layers(Picture(0, "", luma, colour)) if p.variant == "inset-4"]
+    np.testing.assert_array_equal(inset.luma, luma[8:-8, 12:-12])
+    np.testing.assert_array_equal(np.asarray(inset.colour)[:, :, 1], inset.luma)
+    assert not inset.luma.flags.writeable
 
 
 def test_the_sides_of_a_border_have_one_level() -> None:
