@@ -5,13 +5,15 @@ the source of every report. Judge writes one part per work range, under a name t
 from shard and range; a part is there whole or not at all.
 
 Columns (see `ledger_schema`): the asset's locator, verdict, reason, tier and findings; the
-digests of its bytes in hex; for each perceptual hash ``h`` the hex value of the first upright
+digests of its bytes in hex (MD5, SHA-1, SHA-256, and others where lists or policy need them, each
+in a column of its own); for each perceptual hash ``h`` the hex value of the first upright
 full view (``h``), its quality (``h_quality``), and every value that was matched
 (``h_views``: frame, view, quality, and the orientations' raw hashes one after another);
 provenance; the sidecars that share its verdict. Rows hold no times, so that judging again
 gives the same rows; times and the judging's context lie in the file's own metadata.
 """
 
+import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -44,14 +46,7 @@ FINDING_TYPE = pa.struct(
         pa.field("feedback", pa.string(), nullable=False),
     ]
 )
-SIDECAR_TYPE = pa.struct(
-    [
-        pa.field("member", pa.string(), nullable=False),
-        pa.field("position", pa.int64(), nullable=False),
-        pa.field("size", pa.int64(), nullable=False),
-        *(pa.field(name, pa.string(), nullable=False) for name in ("md5", "sha1", "sha256")),
-    ]
-)
+#: The digests that every ledger has; see `further_digests`.
 DIGESTS = ("md5", "sha1", "sha256")
 
 
@@ -61,9 +56,7 @@ class Sidecar(NamedTuple):
     member: str
     position: int
     size: int
-    md5: str
-    sha1: str
-    sha256: str
+    digests: Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,8 +110,22 @@ class PartHeader:
     tallies: Mapping[str, int] = field(default_factory=dict)
 
 
-def ledger_schema(perceptual: Iterable[str]) -> pa.Schema:
-    """Returns the Arrow schema of a ledger with columns for the named perceptual hashes."""
+def ledger_schema(perceptual: Iterable[str], further: Iterable[str] = ()) -> pa.Schema:
+    """Returns the Arrow schema of a ledger.
+
+    Args:
+        perceptual: Names of the perceptual hashes that have columns.
+        further: Names of the digests beyond `DIGESTS` that have columns.
+    """
+    digests = (*DIGESTS, *sorted(further))
+    sidecar = pa.struct(
+        [
+            pa.field("member", pa.string(), nullable=False),
+            pa.field("position", pa.int64(), nullable=False),
+            pa.field("size", pa.int64(), nullable=False),
+            *(pa.field(name, pa.string(), nullable=False) for name in digests),
+        ]
+    )
     fields = [
         pa.field("asset_id", pa.string(), nullable=False),
         pa.field("shard", pa.string(), nullable=False),
@@ -135,7 +142,7 @@ def ledger_schema(perceptual: Iterable[str]) -> pa.Schema:
         pa.field("width", pa.int32()),
         pa.field("height", pa.int32()),
         pa.field("frames", pa.int32()),
-        *(pa.field(name, pa.string()) for name in DIGESTS),
+        *(pa.field(name, pa.string()) for name in digests),
     ]
     for name in sorted(perceptual):
         fields += [
@@ -157,19 +164,29 @@ def ledger_schema(perceptual: Iterable[str]) -> pa.Schema:
         ]
     fields += [
         pa.field("provenance", pa.map_(pa.string(), pa.string()), nullable=False),
-        pa.field("sidecars", pa.list_(SIDECAR_TYPE), nullable=False),
+        pa.field("sidecars", pa.list_(sidecar), nullable=False),
     ]
     return pa.schema(fields)
 
 
-def rows_to_table(rows: Sequence[LedgerRow], hash_bytes: Mapping[str, int]) -> pa.Table:
+def further_digests(schema: pa.Schema) -> list[str]:
+    """Returns the digests beyond `DIGESTS` that a ledger of this schema has columns for."""
+    known = hashlib.algorithms_guaranteed - {*DIGESTS}
+    return [name for name in schema.names if name in known]
+
+
+def rows_to_table(
+    rows: Sequence[LedgerRow], hash_bytes: Mapping[str, int], further: Sequence[str] = ()
+) -> pa.Table:
     """Turns rows into a table.
 
     Args:
         rows: The rows, in order of position.
         hash_bytes: Width in bytes of each perceptual hash that has columns.
+        further: Digests beyond `DIGESTS` that have columns.
     """
-    columns: dict[str, list[Any]] = {name: [] for name in ledger_schema(hash_bytes).names}
+    schema = ledger_schema(hash_bytes, further)
+    columns: dict[str, list[Any]] = {name: [] for name in schema.names}
     for row in rows:
         for name in (
             "asset_id",
@@ -189,7 +206,7 @@ def rows_to_table(rows: Sequence[LedgerRow], hash_bytes: Mapping[str, int]) -> p
         ):
             columns[name].append(getattr(row, name))
         columns["findings"].append([finding._asdict() for finding in row.findings])
-        for name in DIGESTS:
+        for name in (*DIGESTS, *further):
             columns[name].append(row.digests.get(name))
         for name, width in hash_bytes.items():
             views = row.perceptual.get(name, ())
@@ -198,8 +215,13 @@ def rows_to_table(rows: Sequence[LedgerRow], hash_bytes: Mapping[str, int]) -> p
             columns[f"{name}_quality"].append(first.quality if first else None)
             columns[f"{name}_views"].append([view._asdict() for view in views])
         columns["provenance"].append(list(row.provenance.items()))
-        columns["sidecars"].append([sidecar._asdict() for sidecar in row.sidecars])
-    return pa.table(columns, schema=ledger_schema(hash_bytes))
+        columns["sidecars"].append([_sidecar(sidecar) for sidecar in row.sidecars])
+    return pa.table(columns, schema=schema)
+
+
+def _sidecar(sidecar: Sidecar) -> dict[str, Any]:
+    place = {"member": sidecar.member, "position": sidecar.position, "size": sidecar.size}
+    return {**place, **sidecar.digests}
 
 
 def tally(table: pa.Table) -> dict[str, int]:
@@ -289,11 +311,7 @@ def open_part(path: str, source: BinaryIO) -> tuple[PartHeader, pq.ParquetFile]:
         schema = file.schema_arrow
     except (pa.ArrowException, OSError) as error:
         raise LedgerError(path, f"not a readable Parquet file ({type(error).__name__})") from error
-    header = _header(path, schema)
-    hashes = [name.removesuffix("_views") for name in schema.names if name.endswith("_views")]
-    if not schema.equals(ledger_schema(hashes)):
-        raise LedgerError(path, "its columns are not a ledger's")
-    return header, file
+    return _checked_header(path, schema), file
 
 
 def read_part(path: str) -> tuple[PartHeader, pa.Table]:
@@ -309,12 +327,7 @@ def read_part(path: str) -> tuple[PartHeader, pa.Table]:
         raise LedgerError(path, f"is missing or cannot be read ({error})") from error
     except (pa.ArrowException, OSError) as error:
         raise LedgerError(path, f"not a readable Parquet file ({type(error).__name__})") from error
-    header = _header(path, table.schema)
-    # Page checksums do not cover the footer, where the columns' names are.
-    hashes = [name.removesuffix("_views") for name in table.column_names if name.endswith("_views")]
-    if not table.schema.equals(ledger_schema(hashes)):
-        raise LedgerError(path, "its columns are not a ledger's")
-    return header, table
+    return _checked_header(path, table.schema), table
 
 
 def read_parts(evidence: str, columns: Sequence[str]) -> Iterator[pa.Table]:
@@ -333,6 +346,16 @@ def read_parts(evidence: str, columns: Sequence[str]) -> Iterator[pa.Table]:
 def is_ledger(schema: pa.Schema) -> bool:
     """Whether a Parquet file of this schema is a ledger part, of whatever version."""
     return _META_KEY in (schema.metadata or {})
+
+
+def _checked_header(path: str, schema: pa.Schema) -> PartHeader:
+    """Returns the header of a part whose columns are a ledger's."""
+    header = _header(path, schema)
+    # Page checksums do not cover the footer, where the columns' names are.
+    hashes = [name.removesuffix("_views") for name in schema.names if name.endswith("_views")]
+    if not schema.equals(ledger_schema(hashes, further_digests(schema))):
+        raise LedgerError(path, "its columns are not a ledger's")
+    return header
 
 
 def _header(path: str, schema: pa.Schema) -> PartHeader:

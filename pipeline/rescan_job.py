@@ -232,8 +232,8 @@ def _check(
         where = next(found["shard"] for found in results if name in found["missing"])
         raise RescanError(
             f"{where}: the lists hold {name}, which its ledger lacks ({missing[name]} parts of "
-            f"{len(results)}); judge again: run with these lists, and `perceptual` in the policy "
-            "naming what later lists may need"
+            f"{len(results)}); judge again: run with these lists, and `perceptual` and "
+            "`digests` in the policy naming what later lists may need"
         )
     read = read_rescans(evidence)
     digests = _ledger_digests(results)

@@ -11,11 +11,12 @@ from copy import copy
 import pyarrow as pa
 
 from ingestgate.assets.errors import SelfTestError
+from ingestgate.assets.ledger import ledger_schema
 from ingestgate.assets.shard import Kind, Member, Shard, WorkRange
 from ingestgate.assets.verdict import Finding
 from ingestgate.blocklists.canaries import PICTURE, SOURCES, canary_id
 from ingestgate.fingerprints.canary import FORMAT, HEIGHT, WIDTH, canary_picture
-from ingestgate.fingerprints.digests import digests
+from ingestgate.fingerprints.digests import DIGESTS
 from ingestgate.transforms.judging import Judge
 from ingestgate.transforms.policy import Patterns, Policy, matches_column
 from ingestgate.transforms.row_judging import judge_rows
@@ -71,8 +72,8 @@ def _admitting(policy: Policy) -> Policy:
 def _ways(judge: Judge) -> _Ways:
     """Yields each way: how to call it, the signal types it reaches, and what was found by it."""
     picture = Member(_NAME, 0, canary_picture(), Kind.PICTURE)
-    computed = {*digests(b""), *judge.needed}
-    yield "by content", frozenset(computed), _caught(judge.check(picture, {}).evidence.findings)
+    taken = frozenset({*DIGESTS, *judge.further, *judge.needed})
+    yield "by content", taken, _caught(judge.check(picture, {}).evidence.findings)
 
     policy = judge.policy
     url = _column(policy.url_columns)
@@ -88,7 +89,7 @@ def _ways(judge: Judge) -> _Ways:
     schema = pa.schema([(column, pa.string()) for column in columns])
     work = WorkRange(0, 1, 0, len(rows))
     table = pa.Table.from_pylist(list(rows.values()), schema)
-    judged = judge_rows(policy, judge.lists, _SHARD, work, table, list(judge.hash_bytes))
+    judged = judge_rows(policy, judge.lists, _SHARD, work, table, ledger_schema([]))
     said = [Finding(**one) for row in judged.column("findings").to_pylist() for one in row]
     yield "in a row of a manifest", frozenset(rows), _caught(said)
 

@@ -86,10 +86,11 @@ def _judge(
 ) -> Iterator[pa.Table]:
     """Yields the range's ledger rows in batches, so that Python objects never pile up."""
     reader = container(shard.format)
-    yield ledger.rows_to_table([], judge.hash_bytes)
+    yield ledger.rows_to_table([], judge.hash_bytes, judge.further)
     if isinstance(reader, RowContainer):
         rows = reader.read_rows(shard, work)
-        table = judge_rows(settings.policy, judge.lists, shard, work, rows, list(judge.hash_bytes))
+        schema = ledger.ledger_schema(judge.hash_bytes, judge.further)
+        table = judge_rows(settings.policy, judge.lists, shard, work, rows, schema)
         _note(notes, table)
         yield table
     else:
@@ -100,7 +101,7 @@ def _judge(
             read = min(sum(map(_bytes_read, batch)), size - done)
             done += read
             notes.add("judged_bytes", read)
-            table = ledger.rows_to_table(batch, judge.hash_bytes)
+            table = ledger.rows_to_table(batch, judge.hash_bytes, judge.further)
             _note(notes, table)
             yield table
         size -= done

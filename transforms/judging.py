@@ -27,7 +27,7 @@ from ingestgate.assets.verdict import Finding, Reason, SignalKind, Verdict, tier
 from ingestgate.blocklists.listset import ListSet
 from ingestgate.blocklists.signals import signal_types
 from ingestgate.blocklists.sources import BadSource, is_absent
-from ingestgate.fingerprints.digests import digests
+from ingestgate.fingerprints.digests import DIGESTS, digests
 from ingestgate.fingerprints.fingerprinter import Fingerprint, Fingerprinter
 from ingestgate.fingerprints.isolated import IsolatedFingerprinter
 from ingestgate.fingerprints.limits import DecodeLimits
@@ -105,17 +105,20 @@ class Judge:
     Attributes:
         hash_bytes: Width in bytes of each perceptual hash that is taken.
         needed: Those that a list needs.
+        further: Digests that are taken beyond the usual, as a list or the policy needs them.
     """
 
     def __init__(self, policy: Policy, lists: ListSet) -> None:
         self.policy = policy
         self.lists = lists
-        perceptual = {
-            name
-            for name, signal in signal_types().items()
-            if signal.kind is SignalKind.PERCEPTUAL and name in lists.signal_types
+        listed = {
+            kind: {n for n in lists.signal_types if signal_types()[n].kind is kind}
+            for kind in (SignalKind.DIGEST, SignalKind.PERCEPTUAL)
         }
+        perceptual = listed[SignalKind.PERCEPTUAL]
         names = perceptual | set(policy.perceptual)
+        wanted = listed[SignalKind.DIGEST] | set(policy.digests)
+        self.further = tuple(sorted(wanted - set(DIGESTS)))
         self.needed = frozenset(perceptual)
         self.fingerprinter = _fingerprinter(
             policy.decoder, tuple(sorted(names)), policy.decode_limits(), policy.limits.max_seconds
@@ -238,7 +241,7 @@ class Judge:
             evidence.findings += self.lists.match_perceptual(signal, query, [view])
 
     def _check_digests(self, content: bytes, view: str, findings: list[Finding]) -> dict[str, str]:
-        computed = digests(content)
+        computed = digests(content, (*DIGESTS, *self.further))
         for signal, value in computed.items():
             if signal in self.lists.signal_types:
                 findings += self.lists.match_digest(signal, value, view)
@@ -252,7 +255,7 @@ class Judge:
         for member in members:
             content = member.content or b""
             computed = self._check_digests(content, f"sidecar:{member.name}", findings)
-            sidecars.append(Sidecar(member.name, member.position, len(content), **computed))
+            sidecars.append(Sidecar(member.name, member.position, len(content), computed))
         return tuple(sidecars), findings
 
     def _look_at(self, members: Iterable[Member]) -> list[_Look]:

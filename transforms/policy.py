@@ -122,7 +122,10 @@ class Policy(_Section):
     """Columns carried into the ledger. The quarantine's manifest always carries all."""
     perceptual: tuple[str, ...] = ("pdq", "phash")
     """Perceptual hashes taken and recorded of every picture; those the lists need are taken
-    in any case."""
+    in any case. Rescans need them: what is not on record cannot be held against a later list."""
+    digests: tuple[str, ...] = ()
+    """Digests taken and recorded of every asset beside MD5, SHA-1 and SHA-256; those the lists
+    need are taken in any case."""
     decoder: Literal["isolated", "in_process"] = "isolated"
     """Decode in a confined process, or in the worker itself, where a picture that crashes or
     takes over a decoder crashes or takes over the worker. For platforms that have no such
@@ -159,6 +162,12 @@ class Policy(_Section):
     @classmethod
     def _hashes_exist(cls, names: tuple[str, ...]) -> tuple[str, ...]:
         return _known(names, perceptual_hashes())
+
+    @field_validator("digests")
+    @classmethod
+    def _digests_exist(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        signals = signal_types().items()
+        return _known(names, [n for n, s in signals if s.kind is SignalKind.DIGEST])
 
     def read_options(self) -> ReadOptions:
         """Returns what container readers need of this policy."""

@@ -37,7 +37,6 @@ from ingestgate.transforms.policy import Policy, matches_column
 
 _BATCH_ROWS = 1 << 16
 _QUERIES = 1 << 17  # in one search: what it notes of them stays small
-_RECORDED = ("md5", "sha1", "sha256")
 
 Integers = npt.NDArray[np.int64]
 
@@ -140,9 +139,9 @@ def rescan_part(path: str, wanted: RescanLists) -> PartResult:
 def _columns(wanted: RescanLists, there: Sequence[str]) -> list[str]:
     """Returns the columns that have to be read; of nested ones, only what is looked at."""
     columns = ["asset_id", "verdict", "size", "frames"]
-    digests = [n for n in wanted.of_kind(SignalKind.DIGEST) if n in _RECORDED]
-    columns += digests
-    columns += [f"sidecars.list.element.{name}" for name in digests]
+    digests = wanted.of_kind(SignalKind.DIGEST)
+    columns += [name for name in digests if name in there]
+    columns += sorted({f"sidecars.list.element.{n if n in there else 'size'}" for n in digests})
     for name in wanted.of_kind(SignalKind.PERCEPTUAL):
         if f"{name}_views" in there:
             columns.append(f"{name}_views.list.element.hashes")
@@ -208,8 +207,7 @@ def _rescan_batch(batch: pa.RecordBatch, wanted: RescanLists, result: PartResult
         return
     noter = _Noter(batch, result)
     for name in wanted.of_kind(SignalKind.DIGEST):
-        if name in _RECORDED:
-            noter.note_all(_match_recorded(batch, wanted, name, result))
+        noter.note_all(_match_recorded(batch, wanted, name, result))
     for name in wanted.of_kind(SignalKind.PERCEPTUAL):
         noter.note_all(_match_views(batch, wanted, name, result))
         if name in wanted.newly_needed:
@@ -283,10 +281,15 @@ def _match_recorded(
     batch: pa.RecordBatch, wanted: RescanLists, name: str, result: PartResult
 ) -> Iterator[_Found]:
     """Looks up the digests of the assets' bytes and of their sidecars."""
-    column = batch[name]
-    if pc.any(pc.and_(pc.is_valid(batch["size"]), pc.is_null(column))).as_py():
-        result.missing.add(name)
     sidecars = batch["sidecars"]
+    has_bytes = pc.is_valid(batch["size"])
+    if name not in batch.schema.names:
+        if pc.any(has_bytes).as_py() or len(pc.list_flatten(sidecars)):
+            result.missing.add(name)
+        return
+    column = batch[name]
+    if pc.any(pc.and_(has_bytes, pc.is_null(column))).as_py():
+        result.missing.add(name)
     own = np.arange(batch.num_rows)
     for texts, owners in (
         (column, own),

@@ -11,7 +11,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ingestgate.assets.ledger import FINDING_TYPE, SIDECAR_TYPE, ledger_schema
+from ingestgate.assets.ledger import FINDING_TYPE
 from ingestgate.assets.shard import Shard, WorkRange, asset_id
 from ingestgate.assets.verdict import Finding, Reason, SignalKind, Verdict, tier
 from ingestgate.blocklists.columns import decode_hex, present_rows
@@ -56,7 +56,7 @@ def judge_rows(
     shard: Shard,
     work: WorkRange,
     table: pa.Table,
-    perceptual: list[str],
+    schema: pa.Schema,
 ) -> pa.Table:
     """Judges the rows of one range.
 
@@ -66,7 +66,7 @@ def judge_rows(
         shard: The shard; its name goes into the rows.
         work: The range; ``first`` is the number of the table's row 0.
         table: The rows with every column.
-        perceptual: Names of the perceptual hashes that the ledger has columns for.
+        schema: The ledger's.
 
     Returns:
         The ledger's rows, in the order of the table's.
@@ -84,7 +84,7 @@ def judge_rows(
         checks.hold(~checks.has_source, Reason.NO_SOURCE)
     checks.hold(~(checks.has_source | checks.has_candidate), Reason.NOTHING_TO_CHECK)
     recorded = {name: columns[name] for name in recorded_columns(columns, policy)}
-    return _ledger(shard, work, checks, _provenance(recorded, table.num_rows), perceptual)
+    return _ledger(shard, work, checks, _provenance(recorded, table.num_rows), schema)
 
 
 _Column = tuple[pa.Array, npt.NDArray[np.int64] | None]
@@ -213,7 +213,7 @@ def _ledger(
     work: WorkRange,
     checks: _Checks,
     provenance: pa.MapArray,
-    perceptual: list[str],
+    schema: pa.Schema,
 ) -> pa.Table:
     rows = len(checks.held)
     verdict = np.where(checks.held == 0, Verdict.ADMITTED.value, Verdict.UNSCANNABLE.value)
@@ -240,10 +240,10 @@ def _ledger(
         "media_type": pa.repeat("", rows),
         "provenance": provenance,
         "sidecars": pa.ListArray.from_arrays(
-            pa.array(np.zeros(rows + 1), pa.int32()), pa.array([], SIDECAR_TYPE)
+            pa.array(np.zeros(rows + 1), pa.int32()),
+            pa.array([], schema.field("sidecars").type.value_type),
         ),
     }
-    schema = ledger_schema(perceptual)
     return pa.table(
         [
             pa.array(known[field.name], field.type)

@@ -25,6 +25,14 @@ if TYPE_CHECKING:
     help="A perceptual hash to compute; may be repeated. [default: those of the policy]",
 )
 @click.option(
+    "--digest",
+    "digest_names",
+    multiple=True,
+    metavar="NAME",
+    help="A digest to compute beside md5, sha1 and sha256, such as sha512; may be repeated. "
+    "[default: those of the policy]",
+)
+@click.option(
     "--policy",
     "policy_file",
     type=click.Path(exists=True, dir_okay=False),
@@ -44,6 +52,7 @@ def fingerprint(
     ctx: click.Context,
     paths: tuple[str, ...],
     names: tuple[str, ...],
+    digest_names: tuple[str, ...],
     policy_file: str | None,
     exact: bool,
     as_json: bool,
@@ -63,13 +72,26 @@ def fingerprint(
     ctx.find_root().obj = "json" if as_json else None
     files = [file for path in paths for file in _files(path)]
     policy = load_policy(policy_file, Policy) if policy_file else Policy()
+    further = _digests(digest_names or policy.digests)
     fingerprinter = _fingerprinter(policy, names or policy.perceptual)
     for file in files:
-        described = _describe(fingerprinter, storage.read_bytes(file), exact=exact)
+        described = _describe(fingerprinter, storage.read_bytes(file), further, exact=exact)
         if as_json:
             click.echo(json.dumps({"path": file, **described}))
         else:
             _print(file, described)
+
+
+def _digests(names: tuple[str, ...]) -> tuple[str, ...]:
+    from ingestgate.assets.verdict import SignalKind
+    from ingestgate.blocklists.signals import signal_types
+    from ingestgate.fingerprints.digests import DIGESTS
+
+    known = [n for n, signal in signal_types().items() if signal.kind is SignalKind.DIGEST]
+    for name in names:
+        if name not in known:
+            raise UsageError(f"no digest {name!r}; known are {', '.join(sorted(known))}")
+    return (*DIGESTS, *(name for name in names if name not in DIGESTS))
 
 
 def _fingerprinter(policy: "Policy", names: tuple[str, ...]) -> "_Fingerprinter":
@@ -94,13 +116,15 @@ def _files(path: str) -> list[str]:
     return [path]  # a file whose own name looks like a pattern
 
 
-def _describe(fingerprinter: "_Fingerprinter", content: bytes, *, exact: bool) -> dict[str, Any]:
+def _describe(
+    fingerprinter: "_Fingerprinter", content: bytes, names: tuple[str, ...], *, exact: bool
+) -> dict[str, Any]:
     from ingestgate.fingerprints.digests import digests
     from ingestgate.fingerprints.perceptual import perceptual_hashes
     from ingestgate.fingerprints.unscannable import Unscannable
     from ingestgate.fingerprints.views import ORIENTATIONS
 
-    described: dict[str, Any] = {"bytes": len(content), "digests": digests(content)}
+    described: dict[str, Any] = {"bytes": len(content), "digests": digests(content, names)}
     try:
         found = fingerprinter.fingerprint(content, exact=exact)
     except Unscannable as error:

@@ -28,6 +28,7 @@ HEADER = PartHeader(
     range_sha256="ab" * 32,
     tallies={"verdict:admitted": 1},
 )
+DIGESTS = {"md5": "1" * 32, "sha1": "2" * 40, "sha256": "3" * 64}
 MATCHED = LedgerRow(
     asset_id="a" * 32,
     shard=SHARD.name,
@@ -57,7 +58,7 @@ MATCHED = LedgerRow(
         "phash": (PerceptualView(0, "full", -1, b"\xff" * 8),),
     },
     provenance={"url": "https://example.org/", "caption": "", "b": "2", "a": "1"},
-    sidecars=(Sidecar("ü/0001.txt", 2048, 5, "1" * 32, "2" * 40, "3" * 64),),
+    sidecars=(Sidecar("ü/0001.txt", 2048, 5, DIGESTS),),
 )
 CLEAN = replace(
     MATCHED,
@@ -101,7 +102,8 @@ def test_what_is_written_is_read(tmp_path: Path) -> None:
 
     first, clean, held = table.to_pylist(maps_as_pydicts="strict")
     assert first["findings"] == [finding._asdict() for finding in MATCHED.findings]
-    assert first["sidecars"] == [sidecar._asdict() for sidecar in MATCHED.sidecars]
+    caption = {"member": "ü/0001.txt", "position": 2048, "size": 5}
+    assert first["sidecars"] == [{**caption, **DIGESTS}]
     assert list(first["provenance"].items()) == list(MATCHED.provenance.items()), "in order"
     assert (first["verdict"], first["reason"], first["tier"]) == ("quarantined", "matched", "near")
     assert (first["md5"], first["sha1"], first["sha256"]) == ("0" * 32, "1" * 40, "2" * 64)
@@ -113,6 +115,24 @@ def test_what_is_written_is_read(tmp_path: Path) -> None:
         [],
     )
     assert [held[name] for name in ("size", "width", "height", "frames", "md5")] == [None] * 5
+
+
+def test_further_digests_have_columns_of_their_own(tmp_path: Path) -> None:
+    caption = Sidecar("a.txt", 1, 2, {**DIGESTS, "sha512": "4" * 128})
+    row = replace(MATCHED, digests={**MATCHED.digests, "sha512": "5" * 128}, sidecars=(caption,))
+    table = ledger.rows_to_table([row, HELD], WIDTHS, ["sha512"])
+    read = ledger.read_part(ledger.write_part(str(tmp_path), HEADER, table))[1]
+    assert ledger.further_digests(read.schema) == ["sha512"]
+    assert read["sha512"].to_pylist() == ["5" * 128, None]
+    assert read["sidecars"][0].as_py()[0]["sha512"] == "4" * 128
+
+
+def test_a_column_that_is_no_digest_is_refused(tmp_path: Path) -> None:
+    table = ledger.rows_to_table([HELD], WIDTHS)
+    odd = table.add_column(18, pa.field("sha513", pa.string()), pa.array([None], pa.string()))
+    path = ledger.write_part(str(tmp_path), HEADER, odd)
+    with pytest.raises(LedgerError, match="its columns are not a ledger's"):
+        ledger.read_part(path)
 
 
 def test_the_plain_hash_column_is_the_first_upright_full_view(tmp_path: Path) -> None:

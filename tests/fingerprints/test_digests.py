@@ -12,6 +12,12 @@ def test_equal_to_hashlib_whatever_the_chunks(size: int) -> None:
     assert digests(content) == {name: hashlib.new(name, content).hexdigest() for name in DIGESTS}
 
 
+def test_others_by_name() -> None:
+    names = ("sha512", "sha384", "blake2b")
+    content = b"x" * ((1 << 18) + 1)
+    assert digests(content, names) == {n: hashlib.new(n, content).hexdigest() for n in names}
+
+
 def test_published_values() -> None:
     assert digests(b"abc") == {
         "md5": "900150983cd24fb0d6963f7d28e17f72",

@@ -89,6 +89,15 @@ def test_a_canary_that_is_missing_from_a_list_is_missed(
         open_judge(Policy(), str(tmp_path / "lists"))
 
 
+def test_the_digest_of_the_bytes_is_what_catches_a_canary_by_content(
+    every: str, tmp_path: Path
+) -> None:
+    shutil.copytree(every, tmp_path / "lists")
+    remove_canary(tmp_path / "lists" / "every-1", "sha512")
+    with pytest.raises(SelfTestError, match="its sha512 canary was not caught by content"):
+        check_canaries(judge(str(tmp_path / "lists"), Policy(digest_columns={})))
+
+
 def remove_canary(directory: Path, name: str) -> None:
     """Puts another value in a canary's place, and restates the list so that it verifies."""
     path = directory / f"{name}.arrow"

@@ -18,6 +18,7 @@ from ingestgate.transforms.rescanning import RescanLists, rescan_part
 
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
 ROWS = 300
+DIGESTS = {"md5": "0" * 32, "sha1": "1" * 40, "sha256": "2" * 64}
 LISTED = 400  # enough of them for an index
 
 
@@ -67,10 +68,10 @@ def row(
         width=1,
         height=1,
         frames=1,
-        digests={"md5": md5, "sha1": "1" * 40, "sha256": "2" * 64},
+        digests={**DIGESTS, "md5": md5},
         perceptual={"pdq": tuple(PerceptualView(0, "full", 100, view) for view in views)},
         provenance=provenance or {},
-        sidecars=(Sidecar("c.txt", 1, 1, sidecar, "1" * 40, "2" * 64),) if sidecar else (),
+        sidecars=(Sidecar("c.txt", 1, 1, {**DIGESTS, "md5": sidecar}),) if sidecar else (),
     )
 
 

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from ingestgate.assets.ledger import ledger_schema
 from ingestgate.assets.provenance import flatten
 from ingestgate.assets.shard import Kind, Member, Sample, Shard, WorkRange
 from ingestgate.transforms.policy import Policy
@@ -53,7 +54,7 @@ def test_rows_are_judged_as_assets_are(lists: str, policy: Policy, rows: list[di
     judge = open_judge(policy, lists)
     table = pa.Table.from_pylist(rows, schema=SCHEMA)
     work = WorkRange(0, 1, 0, 1, first=7)
-    judged = judge_rows(policy, judge.lists, SHARD, work, table, ["pdq", "phash"])
+    judged = judge_rows(policy, judge.lists, SHARD, work, table, ledger_schema(["pdq", "phash"]))
     found = judged.to_pylist()
     assert len(found) == len(rows)
     for number, (row, got) in enumerate(zip(rows, found, strict=True), start=7):
@@ -80,7 +81,9 @@ def test_reasons_of_rows(lists: str) -> None:
             "md5": [None, "beef", None, None],
         }
     )
-    judged = judge_rows(Policy(), judge.lists, SHARD, WorkRange(0, 1, 0, 1), table, [])
+    judged = judge_rows(
+        Policy(), judge.lists, SHARD, WorkRange(0, 1, 0, 1), table, ledger_schema([])
+    )
     assert judged["reason"].to_pylist() == [
         "bad_source",
         "bad_declared_hash",

@@ -50,6 +50,15 @@ def test_json_of_a_picture(picture: Path) -> None:
     assert phash["views"][0]["hashes"]["upright"] == str(imagehash.phash(Image.open(picture)))
 
 
+def test_digests_that_are_asked_for_stand_beside_the_usual(picture: Path) -> None:
+    (found,) = lines(invoke(picture, "--json", "--digest", "sha512", "--digest", "md5"))
+    assert list(found["digests"]) == ["md5", "sha1", "sha256", "sha512"]
+    assert found["digests"]["sha512"] == hashlib.sha512(picture.read_bytes()).hexdigest()
+    unknown = invoke(picture, "--digest", "crc32")
+    assert unknown.exit_code == ExitCode.USAGE
+    assert "no digest 'crc32'; known are md5, sha1, sha256, sha512" in unknown.output
+
+
 def test_the_hashes_are_those_asked_for(picture: Path) -> None:
     (found,) = lines(invoke(picture, "--json", "--hash", "dhash", "--hash", "colorhash"))
     assert set(found["perceptual"]) == {"dhash", "colorhash"}
