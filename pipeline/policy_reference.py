@@ -30,7 +30,8 @@ the file: the defaults hold whatever cannot be checked.
 
 `hold` means: the verdict is `unscannable`, with the reason that fits, and the asset is neither
 admitted nor sealed. `exact_checks_suffice` means: the asset is admitted if its digests and its
-sources match nothing.
+sources match nothing; what the latter costs for pictures of low quality, and how many there are, is
+in [operators.md](operators.md#pictures-of-low-quality).
 
 One limit is not in the policy: all frames of a picture together may have 500,000,000 pixels.
 
@@ -113,7 +114,10 @@ def _type(field: Mapping[str, Any]) -> str:
     if "$ref" in field:
         return "mapping"
     if "anyOf" in field:
-        return "`quarantine` or `observe`"
+        one, other = field["anyOf"]
+        if other["type"] == "null":
+            return "`quarantine` or `observe`"
+        return f"{_type(one)}, or {_type(other)}"
     if "enum" in field:
         return " or ".join(f"`{value}`" for value in field["enum"])
     if field["type"] == "array":

@@ -202,12 +202,12 @@ def _directories(folder: str) -> dict[tuple[str, int], str]:
 
 
 def _newly_needed(policy: Policy, lists: ListSet, contexts: Any) -> frozenset[str]:
-    """Returns the perceptual hashes that some earlier judging may have had no need of."""
+    """Returns the hashes that some earlier judging may have had no need of, where that decides."""
     needed = {
-        name for name in lists.signal_types if signal_types()[name].kind is SignalKind.PERCEPTUAL
+        name
+        for name in lists.signal_types
+        if signal_types()[name].kind is SignalKind.PERCEPTUAL and policy.holds_low_quality(name)
     }
-    if policy.low_quality != "hold":
-        return frozenset()
     counts = {(i.id, i.digest): set(i.counts) for i in (*lists.infos, *lists.superseded)}
     had_by_all = [
         set().union(

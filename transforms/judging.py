@@ -333,7 +333,7 @@ class Judge:
             evidence.hold(outcome.reason)
             return None
         evidence.findings += look.findings
-        if self.policy.low_quality == "hold" and outcome.low_quality & self.needed:
+        if any(self.policy.holds_low_quality(name) for name in outcome.low_quality & self.needed):
             evidence.hold(Reason.LOW_QUALITY)
         return outcome
 

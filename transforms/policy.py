@@ -5,7 +5,7 @@ The model alone; reading it from a YAML file is `pipeline.policy_file`'s.
 
 from collections.abc import Iterable
 from fnmatch import fnmatchcase
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal, Self, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
@@ -20,6 +20,8 @@ from ingestgate.fingerprints.perceptual import perceptual_hashes
 
 #: Column names; `*` and `?` match, case does not matter.
 Patterns = tuple[str, ...]
+
+LowQuality = Literal["hold", "exact_checks_suffice"]
 
 _LIMITS = DecodeLimits()
 
@@ -130,9 +132,9 @@ class Policy(_Section):
     """Decode in a confined process, or in the worker itself, where a picture that crashes or
     takes over a decoder crashes or takes over the worker. For platforms that have no such
     process; there is no falling back from one to the other."""
-    low_quality: Literal["hold", "exact_checks_suffice"] = "hold"
+    low_quality: LowQuality | dict[str, LowQuality] = "hold"
     """A picture too flat for a perceptual hash that a list needs: hold it, or let digests and
-    sources decide."""
+    sources decide. For all hashes, or for each by its name; those not named hold."""
     require_source: bool = False
     """Hold assets that carry no source at all."""
     skipped_members: Literal["hold", "screen"] = "hold"
@@ -163,11 +165,27 @@ class Policy(_Section):
     def _hashes_exist(cls, names: tuple[str, ...]) -> tuple[str, ...]:
         return _known(names, perceptual_hashes())
 
+    @field_validator("low_quality", mode="before")
+    @classmethod
+    def _says_what_to_do(cls, given: object) -> object:
+        values = given if isinstance(given, dict) else {"": given}
+        if wrong := sorted(str(n) for n, v in values.items() if v not in get_args(LowQuality)):
+            where = f"{wrong[0]}: " if wrong[0] else ""
+            raise ValueError(f"{where}input should be 'hold' or 'exact_checks_suffice'")
+        if isinstance(given, dict):
+            _known(tuple(given), perceptual_hashes())
+        return given
+
     @field_validator("digests")
     @classmethod
     def _digests_exist(cls, names: tuple[str, ...]) -> tuple[str, ...]:
         signals = signal_types().items()
         return _known(names, [n for n, s in signals if s.kind is SignalKind.DIGEST])
+
+    def holds_low_quality(self, name: str) -> bool:
+        """Whether a picture too flat for a perceptual hash that a list needs is held."""
+        said = self.low_quality
+        return (said if isinstance(said, str) else said.get(name, "hold")) == "hold"
 
     def read_options(self) -> ReadOptions:
         """Returns what container readers need of this policy."""

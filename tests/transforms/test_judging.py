@@ -1,5 +1,6 @@
 import sys
 from datetime import UTC, datetime
+from typing import Any
 
 import numpy as np
 import pytest
@@ -176,6 +177,26 @@ def test_a_check_that_raises_holds_its_asset(
 def test_a_listed_asset_is_caught_though_it_cannot_be_decoded(judge: Judge) -> None:
     given = sample(member("a.jpg", b"broken"), url="https://listed.example/")
     assert outcome(judge, given)[:2] == (Verdict.QUARANTINED, Reason.MATCHED)
+
+
+FAINT = encoded(picture(CLEAN).convert("L").point(lambda level: 100 + level * 40 // 255), "PNG")
+
+
+@pytest.mark.parametrize(
+    ("said", "faint", "flat"),
+    [
+        ("hold", Reason.LOW_QUALITY, Reason.LOW_QUALITY),
+        ({"pdq": "exact_checks_suffice"}, Reason.CLEAN, Reason.LOW_QUALITY),
+        ({"phash": "exact_checks_suffice"}, Reason.LOW_QUALITY, Reason.LOW_QUALITY),
+        ({"pdq": "exact_checks_suffice", "phash": "exact_checks_suffice"}, *(Reason.CLEAN,) * 2),
+    ],
+)
+def test_low_quality_is_decided_for_each_hash(
+    lists: str, said: Any, faint: Reason, flat: Reason
+) -> None:
+    judge = open_judge(Policy(low_quality=said), lists)
+    assert outcome(judge, sample(member("a.png", FAINT)))[1] is faint
+    assert outcome(judge, sample(member("a.png", FLAT)))[1] is flat
 
 
 def test_the_policy_may_let_exact_checks_suffice(lists: str) -> None:

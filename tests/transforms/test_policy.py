@@ -25,12 +25,27 @@ KEY = "ed25519:11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo="
         ({"trust": {"max_change": 0}}, "greater than 0"),
         ({"limits": {"max_pixels": 0}}, "greater than or equal to 1"),
         ({"low_quality": "admit"}, "'hold' or 'exact_checks_suffice'"),
+        (
+            {"low_quality": {"pdq": "admit"}},
+            "pdq: input should be 'hold' or 'exact_checks_suffice'",
+        ),
+        ({"low_quality": {"phsh": "hold"}}, "there is no 'phsh'"),
+        ({"digests": ["crc32"]}, "there is no 'crc32'"),
         ({"quality": 3}, "Extra inputs"),
     ],
 )
 def test_a_policy_without_effect_is_none(fields: dict[str, object], said: str) -> None:
     with pytest.raises(ValidationError, match=said):
         Policy(**fields)  # type: ignore[arg-type]
+
+
+def test_low_quality_may_be_said_for_all_hashes_or_for_each() -> None:
+    assert Policy().holds_low_quality("pdq")
+    assert not Policy(low_quality="exact_checks_suffice").holds_low_quality("pdq")
+    each = Policy(low_quality={"pdq": "exact_checks_suffice", "dhash": "hold"})
+    assert Policy.model_validate_json(each.model_dump_json()) == each
+    held = [name for name in ("pdq", "dhash", "phash") if each.holds_low_quality(name)]
+    assert held == ["dhash", "phash"]
 
 
 def test_the_defaults_name_what_there_is() -> None:
