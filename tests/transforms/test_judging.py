@@ -48,6 +48,15 @@ def test_a_clean_asset_is_admitted_with_its_fingerprints_on_record(judge: Judge)
     assert row.provenance == {"url": "https://a.example/x"}
 
 
+def test_hashes_that_lists_need_are_taken_though_the_policy_names_none(lists: str) -> None:
+    judge = open_judge(Policy(perceptual=()), lists)
+    (row,) = judge.judge("shard", sample(member("a.jpg", jpeg(LISTED_NEAR))))
+    assert set(row.perceptual) == {"pdq", "phash"}
+    assert {finding.signal_type for finding in row.findings} == {"pdq", "phash"}
+    more = open_judge(Policy(perceptual=("dhash",)), lists)
+    assert set(more.hash_bytes) == {"dhash", "pdq", "phash"}
+
+
 def test_listed_bytes_are_exact_evidence(judge: Judge) -> None:
     found = outcome(judge, sample(member("a.jpg", jpeg(LISTED_EXACT))))
     assert found == (Verdict.QUARANTINED, Reason.MATCHED, Tier.EXACT)
