@@ -21,9 +21,9 @@ the file: the defaults hold whatever cannot be checked.
   before anything is read (exit code 2).
 - A list or mapping that is given replaces the default whole; nothing is merged into it. The keys
   below `limits`, `lists.<id>` and `trust` are the exception: each has its own default.
-- Keys that end in `_columns` hold patterns of column names. `*` and `?` match, case does not
-  matter. A nested column such as `images[2].page_url` is matched by its whole name and by its last
-  part without the index (`page_url`).
+- Keys that end in `_columns` hold patterns of column names. `*`, `?` and `[ab]` match as in a
+  shell, case does not matter. A nested column such as `images[2].page_url` is matched by its whole
+  name and by its last part without the index (`page_url`).
 - The policy is part of what decides a verdict. A changed policy judges every shard again (all but
   `trust` counts); the digest of the policy is in the report and in each row of the quarantine's
   manifest.

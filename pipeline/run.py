@@ -326,6 +326,7 @@ def _report(
         "tiers": summary.group(total, "tier"),
         "lists": summary.describe_lists(lists, summary.group(total, "list")),
         "lists_digest": settings.lists_digest,
+        "not_searched": summary.not_searched(lists, settings),
         "since_last_report": {
             "counts": summary.counts(unreported),
             "reasons": summary.group(unreported, "reason"),

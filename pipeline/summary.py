@@ -22,6 +22,7 @@ from ingestgate.assets.shard import Shard
 from ingestgate.assets.verdict import Verdict
 from ingestgate.blocklists.exemptions import Exemption
 from ingestgate.blocklists.listset import ListSet
+from ingestgate.transforms.canaries import not_looked_for
 from ingestgate.transforms.settings import RunSettings, policy_digest
 
 REPORT_VERSION = 1
@@ -134,6 +135,13 @@ def describe_lists(lists: ListSet, matched: Mapping[str, int]) -> list[dict[str,
         }
         for info in lists.infos
     ]
+
+
+def not_searched(lists: ListSet, settings: RunSettings) -> dict[str, list[str]]:
+    """Returns, by list id, the signal types that the policy keeps from being looked for."""
+    closed = not_looked_for(settings.policy)
+    found = {info.id: sorted(closed & info.counts.keys()) for info in lists.infos}
+    return {name: signals for name, signals in found.items() if signals}
 
 
 def _exception(exemption: Exemption | None) -> dict[str, Any] | None:

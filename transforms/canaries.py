@@ -5,8 +5,10 @@ that judges shows its judge a picture, declared digests and sources that every l
 for, through the code that assets go through, before it judges any asset.
 """
 
-from collections.abc import Iterable, Iterator
+import re
+from collections.abc import Iterable, Iterator, Set
 from copy import copy
+from fnmatch import fnmatchcase
 
 import pyarrow as pa
 
@@ -15,6 +17,7 @@ from ingestgate.assets.ledger import ledger_schema
 from ingestgate.assets.shard import Kind, Member, Shard, WorkRange
 from ingestgate.assets.verdict import Finding
 from ingestgate.blocklists.canaries import PICTURE, SOURCES, canary_id
+from ingestgate.blocklists.manifest import ListInfo
 from ingestgate.fingerprints.canary import FORMAT, HEIGHT, WIDTH, canary_picture
 from ingestgate.fingerprints.digests import DIGESTS
 from ingestgate.transforms.judging import Judge
@@ -22,6 +25,9 @@ from ingestgate.transforms.policy import Patterns, Policy, matches_column
 from ingestgate.transforms.row_judging import judge_rows
 
 _NAME = "canary"
+# What `fnmatch` takes for one character, or any number of them.
+_WILDCARD = re.compile(r"\[!?+\]?+[^\]]*\]|[*?]")
+_CHARACTERS = "x" + "".join(sorted(map(chr, range(32, 0x3000)), key=lambda one: not one.isalnum()))
 _SHARD = Shard(_NAME, "", "", 0, "")
 _Ways = Iterator[tuple[str, frozenset[str], set[tuple[str, str]]]]
 
@@ -35,15 +41,46 @@ def check_canaries(judge: Judge) -> None:
         SelfTestError: It misses one; names list, signal type and way.
     """
     probe = _probe(judge)
+    tried = set(not_looked_for(judge.policy))
     for way, reached, found in _ways(probe):
+        tried |= reached
         for info in judge.lists.infos:
-            for name, ids in sorted(info.canaries.items()):
-                if name in reached and canary_id(name) in ids and (info.id, name) not in found:
-                    raise SelfTestError(
-                        f"{info.name}: its {name} canary was not caught {way}, so what is listed "
-                        "would not be either; nothing was judged. Compile the list again; if "
-                        "that does not help, this installation must not judge anything"
-                    )
+            require_caught(info, way, reached, found)
+    for info in judge.lists.infos:
+        for name, ids in sorted(info.canaries.items()):
+            if name not in tried and canary_id(name) in ids:
+                raise SelfTestError(
+                    f"{info.name}: there is no way to try its {name} canary under this policy, so "
+                    "nobody knows whether what is listed would be caught; nothing was judged"
+                )
+
+
+def require_caught(
+    info: ListInfo, way: str, reached: Set[str], found: Set[tuple[str, str]]
+) -> None:
+    """Checks that a list's canaries were found by one way.
+
+    Args:
+        info: The list.
+        way: How to call the way.
+        reached: The signal types that it reaches.
+        found: List and signal type of each canary that was found by it.
+
+    Raises:
+        SelfTestError: One was not.
+    """
+    for name, ids in sorted(info.canaries.items()):
+        if name in reached and canary_id(name) in ids and (info.id, name) not in found:
+            raise SelfTestError(
+                f"{info.name}: its {name} canary was not caught {way}, so what is listed "
+                "would not be either; nothing was judged. Compile the list again; if "
+                "that does not help, this installation must not judge anything"
+            )
+
+
+def not_looked_for(policy: Policy) -> frozenset[str]:
+    """Returns the signal types that a policy closes every way to; the run's report names them."""
+    return frozenset() if policy.url_columns else frozenset(SOURCES)
 
 
 def _probe(judge: Judge) -> Judge:
@@ -76,10 +113,10 @@ def _ways(judge: Judge) -> _Ways:
     yield "by content", taken, _caught(judge.check(picture, {}).evidence.findings)
 
     policy = judge.policy
-    url = _column(policy.url_columns)
+    url = column_of(policy.url_columns)
     shown = {name: (url, source) for name, source in SOURCES.items()}
     for name in policy.digest_columns.keys() & PICTURE.keys():
-        shown[name] = (_column(policy.digest_columns[name]), PICTURE[name])
+        shown[name] = (column_of(policy.digest_columns[name]), PICTURE[name])
     rows = {name: {column: value} for name, (column, value) in shown.items() if column}
     reference = Member(_NAME, 0, None, Kind.REFERENCE)
     found = [f for row in rows.values() for f in judge.check(reference, row).evidence.findings]
@@ -103,10 +140,15 @@ def _caught(findings: Iterable[Finding]) -> set[tuple[str, str]]:
     }
 
 
-def _column(patterns: Patterns) -> str | None:
+def column_of(patterns: Patterns) -> str | None:
     """Returns the name of a column that patterns cover; None if they cover none."""
     for pattern in patterns:
-        name = pattern.replace("*", "x").replace("?", "x")
+        name = _WILDCARD.sub(_one_of, pattern.lower())
         if matches_column(name, patterns):
             return name
     return None
+
+
+def _one_of(wildcard: re.Match[str]) -> str:
+    """Returns a character that a wildcard stands for; nothing if there is none."""
+    return next((one for one in _CHARACTERS if fnmatchcase(one, wildcard[0])), "")

@@ -18,7 +18,7 @@ from ingestgate.blocklists.trust import Trust
 from ingestgate.fingerprints.limits import KNOWN_FORMATS, DecodeLimits
 from ingestgate.fingerprints.perceptual import perceptual_hashes
 
-#: Column names; `*` and `?` match, case does not matter.
+#: Column names; `*`, `?` and `[ab]` match as in a shell, case does not matter.
 Patterns = tuple[str, ...]
 
 LowQuality = Literal["hold", "exact_checks_suffice"]

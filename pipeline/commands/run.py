@@ -176,6 +176,12 @@ def show(report: dict[str, Any]) -> None:
                 f"exception: {exception['reason']}",
                 markup=False,
             )
+    for name, signals in report["not_searched"].items():
+        console.print(
+            f"list {name}: nothing was held against its {', '.join(signals)} entries, as the "
+            "policy names no url_columns",
+            markup=False,
+        )
     for failure in shards["failed"]:
         console.print(f"failed: {failure['shard']}: {failure['problem']}", markup=False)
     if report["input"]["left_behind"]:

@@ -38,6 +38,15 @@ def test_they_are_in_no_output_and_no_count(job: MakeJob, tmp_path: Path) -> Non
     assert gate.census()["exact"]
 
 
+def test_what_the_policy_keeps_from_being_looked_for_is_said(job: MakeJob, tmp_path: Path) -> None:
+    gate = job(WRITERS["webdataset"](tmp_path / "landing"))
+    assert gate.report()["not_searched"] == {}
+    (tmp_path / "policy.yaml").write_text("url_columns: []\n")
+    report = gate.report("--policy", str(tmp_path / "policy.yaml"))
+    assert report["not_searched"] == {"partner": ["domain"]}
+    assert "List partner holds domain entries" in (gate.evidence / "report.html").read_text()
+
+
 def test_the_canary_picture_itself_is_no_match(job: MakeJob, tmp_path: Path) -> None:
     (tmp_path / "landing").mkdir()
     made = make_tar([("a.png", canary_picture()), ("a.txt", b"a bird")])

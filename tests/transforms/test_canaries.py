@@ -77,6 +77,22 @@ def test_no_policy_makes_a_sound_gate_miss_them(every: str, policy: Policy) -> N
     check_canaries(judge(every, policy))
 
 
+@pytest.mark.parametrize("pattern", ["[ab]url", "[!x]*url", "[]x]?[!a-z]", "u[[]", "[é-ü]RL[!]"])
+def test_sources_are_tried_by_every_pattern_that_a_name_can_match(
+    every: str, monkeypatch: pytest.MonkeyPatch, pattern: str
+) -> None:
+    one = judge(every, Policy(url_columns=(pattern,)))
+    check_canaries(one)
+    monkeypatch.setattr(Matcher, "match_source", lambda *arguments, **more: [])
+    with pytest.raises(SelfTestError, match="canary was not caught by what an asset says"):
+        check_canaries(one)
+
+
+def test_a_canary_that_cannot_be_tried_is_no_canary_that_was_caught(every: str) -> None:
+    with pytest.raises(SelfTestError, match="no way to try its domain canary under this policy"):
+        check_canaries(judge(every, Policy(url_columns=("[z-a]",))))
+
+
 @pytest.mark.parametrize("name", sorted(VALUES))
 def test_a_canary_that_is_missing_from_a_list_is_missed(
     every: str, tmp_path: Path, name: str
