@@ -96,6 +96,8 @@ class PartHeader:
         range_sha256: Hex digest of the range's raw bytes where the container verifies by
             range and not by member, else "".
         tallies: Counts for progress and receipts (see `tally`).
+        isolation: What confined the decoder of the process that judged it, by measure, as that
+            process found when it tried; empty where nothing was decoded.
     """
 
     shard: str
@@ -108,6 +110,7 @@ class PartHeader:
     judged_at: str
     range_sha256: str = ""
     tallies: Mapping[str, int] = field(default_factory=dict)
+    isolation: Mapping[str, str] = field(default_factory=dict)
 
 
 def ledger_schema(perceptual: Iterable[str], further: Iterable[str] = ()) -> pa.Schema:
@@ -247,6 +250,12 @@ def tally(table: pa.Table) -> dict[str, int]:
         acted = (finding for finding in findings if finding["action"] != Action.OBSERVE)
         add("category", sorted({finding["category"] for finding in acted if finding["category"]}))
     return counts
+
+
+def tally_isolation(headers: Iterable[PartHeader]) -> dict[str, int]:
+    """Counts a shard once for each way its decoders were confined: ``isolation:<JSON>``."""
+    found = (header.isolation for header in headers if header.isolation)
+    return {f"isolation:{json.dumps(dict(one), sort_keys=True)}": 1 for one in found}
 
 
 def part_folder(root: str, shard: str) -> str:

@@ -29,7 +29,7 @@ class Receipt:
         shard, format, identity, size: The shard as it was judged.
         context: Hex digest of the rules it was judged by.
         ranges: How many ledger parts it has.
-        tallies: Counts of assets: ``verdict:*``, ``reason:*``, ``tier:*``, ``list:*``.
+        tallies: Counts of assets (see `ledger.tally`), and `ledger.tally_isolation`.
         outputs: ``{name, sha256, size}`` of each admitted file, names below the output root.
         manifest: Stem of its manifest's file names, "" where nothing was quarantined.
         manifest_digests: Hex SHA-256 of each of its files, by suffix, as they were written.

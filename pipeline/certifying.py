@@ -42,6 +42,7 @@ from ingestgate.pipeline.statements import (
     digest_of,
     kept_certificate_path,
 )
+from ingestgate.pipeline.summary import isolation
 from ingestgate.quarantine.audit import head, log_path
 
 
@@ -329,6 +330,7 @@ def _screening(
     record: ContextRecord, rescan: RescanRecord | None, group: Sequence[Receipt]
 ) -> Screening:
     times = sorted(datetime.fromisoformat(receipt.committed_at) for receipt in group)
+    total = sum((Counter(receipt.tallies) for receipt in group), Counter[str]())
     return Screening(
         id=record.context[:16] + (f"+{rescan.id}" if rescan else ""),
         context_digest=record.context,
@@ -342,7 +344,7 @@ def _screening(
             ended_at=datetime.fromisoformat(rescan.ended_at),
         ),
         canaries={str(used["id"]): tuple(used["canaries"]) for used in record.lists},
-        isolation=tuple(record.isolation),
+        isolation=tuple(one["measures"] for one in isolation(total)),
         exceptions=tuple(ListException.model_validate(one) for one in record.exceptions),
         software=tuple(sorted({receipt.software for receipt in group})),
         shards=len(group),

@@ -2,7 +2,7 @@
 
 Ledger and receipts name the rules they were made by as one digest. The record beside them says
 which these were, so that a certificate can be made later and elsewhere. What decides a verdict in
-it is proved by the digest itself; the rest (isolation, exceptions, partners) is the run's word.
+it is proved by the digest itself; the rest (exceptions, partners) is the run's word.
 """
 
 import hashlib
@@ -17,7 +17,7 @@ from ingestgate.blocklists.listset import ListSet
 from ingestgate.transforms.policy import ListTrust
 from ingestgate.transforms.settings import JUDGING_VERSION, RunSettings
 
-CONTEXT_VERSION = 1
+CONTEXT_VERSION = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +29,6 @@ class ContextRecord:
         judging_version: Version of the judging.
         policy: The policy, without whose signatures lists need, which decides no verdict.
         lists: ``{id, version, digest, partner, issued, expires, canaries}`` of each list used.
-        isolation: What confined the decoder, one entry for each kind of machine so far.
         exceptions: Expired lists that were used by exception so far.
     """
 
@@ -37,7 +36,6 @@ class ContextRecord:
     judging_version: int
     policy: Mapping[str, Any]
     lists: Sequence[Mapping[str, Any]]
-    isolation: Sequence[Mapping[str, str]]
     exceptions: Sequence[Mapping[str, Any]]
 
     @property
@@ -69,8 +67,8 @@ def context_path(evidence: str, context: str) -> str:
     return storage.join(evidence, "contexts", f"{context}.json")
 
 
-def record_context(settings: RunSettings, lists: ListSet, isolation: Mapping[str, str]) -> None:
-    """Writes the record of a run's rules; adds to what is there of isolation and exceptions.
+def record_context(settings: RunSettings, lists: ListSet) -> None:
+    """Writes the record of a run's rules; adds to what is there of exceptions.
 
     Raises:
         StorageError: It could not be written.
@@ -106,7 +104,6 @@ def record_context(settings: RunSettings, lists: ListSet, isolation: Mapping[str
             }
             for info in lists.infos
         ],
-        isolation=_united(before.isolation if before else (), [isolation] if isolation else ()),
         exceptions=_united(before.exceptions if before else (), exceptions),
     )
     if record != before:

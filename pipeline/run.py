@@ -108,19 +108,20 @@ def run(request: RunRequest, display: ProgressDisplay) -> dict[str, Any]:
     plan = make_plan(request.inputs, request.format, settings, resume=request.resume)
     if request.recall:
         plan = recalled_plan(plan, settings)
-    isolation = _show_that_it_catches(settings, request) if plan.todo else {}
+    if plan.todo:
+        _show_that_it_catches(settings, request)
     if request.list_state is not None:
         remember(request.list_state, lists.infos)
     with run_lock(settings.evidence), tempfile.TemporaryDirectory(prefix="ingestgate-") as notes:
         if request.resume:
             plan = still_to_do(plan, settings)
-        record_context(settings, lists, isolation)
+        record_context(settings, lists)
         events = RunEvents(settings, lists, keys[0] if keys else None)
         error = _do(request, replace(settings, progress=notes), plan, display, events)
         seconds = time.monotonic() - started
         if error is None and not settings.dry_run:
             close_recalls(settings)
-        report = _report(settings, plan, lists, error, isolation, started_at, seconds)
+        report = _report(settings, plan, lists, error, started_at, seconds)
         report |= {"run": events.run, "manifests": [each._asdict() for each in events.sealed]}
         if keys and error is None:
             report |= _certify(settings, keys)
@@ -144,12 +145,11 @@ def _failed(error: GateError) -> dict[str, Any]:
     return {"status": "failed", "exit_code": int(exit_code(error)), "error": str(error)}
 
 
-def _show_that_it_catches(settings: RunSettings, request: RunRequest) -> dict[str, str]:
-    """Opens a judge as every worker will, and returns how its decoder is isolated."""
-    isolation = open_judge(settings.policy, settings.lists, settings.lists_digest).isolation
+def _show_that_it_catches(settings: RunSettings, request: RunRequest) -> None:
+    """Opens a judge as every worker will."""
+    open_judge(settings.policy, settings.lists, settings.lists_digest)
     if request.workers > 1:
         release_judge()  # it is the workers' processes that judge
-    return isolation
 
 
 def _certify(settings: RunSettings, keys: Sequence[Ed25519PrivateKey]) -> dict[str, Any]:
@@ -301,7 +301,6 @@ def _report(
     plan: Plan,
     lists: ListSet,
     error: GateError | None,
-    isolation: dict[str, str],
     started_at: datetime,
     seconds: float,
 ) -> dict[str, Any]:
@@ -361,7 +360,7 @@ def _report(
             "evidence": settings.evidence,
         },
         "recipients": list(settings.recipients),
-        "isolation": isolation,
+        "isolation": summary.isolation(total),
         "policy": summary.describe_policy(settings),
         "software": summary.software(),
     }

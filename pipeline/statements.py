@@ -89,7 +89,7 @@ class Screening(_Part):
         rescanned_with: The newest check by fingerprints since, if there was one.
         canaries: By list id, the signal types whose canary each judging process had to catch,
             and did: a run that misses one admits nothing.
-        isolation: What confined the decoder, one entry for each kind of machine.
+        isolation: What confined the decoder, by each process's word, one entry for each kind.
         exceptions, suppressions: What was let by although a rule stood against it.
         software: Versions of the program that committed shards of this group.
         shards: How many there are.

@@ -37,7 +37,10 @@ def tallies(shards: Sequence[Shard], settings: RunSettings) -> dict[str, Counter
     if settings.dry_run:
         judged = {shard.name: list(_headers(shard, settings)) for shard in shards}
         return {
-            name: sum((Counter(header.tallies) for header in headers), Counter())
+            name: sum(
+                (Counter(header.tallies) for header in headers),
+                Counter(ledger.tally_isolation(headers)),
+            )
             for name, headers in judged.items()
             if headers and len(headers) == headers[0].total
         }
@@ -113,6 +116,12 @@ def group(total: Mapping[str, int], prefix: str) -> dict[str, int]:
 def counts(total: Mapping[str, int]) -> dict[str, int]:
     """Returns how many assets have each verdict."""
     return {verdict.value: total.get(f"verdict:{verdict}", 0) for verdict in Verdict}
+
+
+def isolation(total: Mapping[str, int]) -> list[dict[str, Any]]:
+    """Returns what confined the decoders, by measure, and of how many shards; most first."""
+    found = group(total, "isolation").items()
+    return [{"shards": count, "measures": json.loads(text)} for text, count in found]
 
 
 def describe_lists(lists: ListSet, matched: Mapping[str, int]) -> list[dict[str, Any]]:

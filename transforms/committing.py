@@ -94,7 +94,7 @@ class Committer:
             size=shard.size,
             context=self._settings.context,
             ranges=len(works),
-            tallies=dict(sorted(tallies.items())),
+            tallies=dict(sorted({**tallies, **ledger.tally_isolation(headers)}.items())),
             outputs=[output._asdict() for output in outputs],
             manifest=stem,
             manifest_digests=digests,

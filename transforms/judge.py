@@ -52,6 +52,7 @@ def judge_range(
         judged_at=datetime.now(UTC).isoformat(timespec="seconds"),
         range_sha256=reader.range_sha256(shard, work),
         tallies=ledger.tally(table),
+        isolation={} if isinstance(reader, RowContainer) else judge.isolation,
     )
     ledger.write_part(root, header, table)
 

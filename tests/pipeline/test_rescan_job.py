@@ -29,6 +29,6 @@ def test_quality_is_looked_at_where_the_policy_holds_for_that_hash(
     sources = [("pdq", str(tmp_path / "pdq"))]
     compile_list(id="p", version=1, sources=sources, to=str(tmp_path / "lists"), issued=NOW)
     policy = Policy(low_quality=said)
-    earlier = ContextRecord("", 1, policy.model_dump(mode="json"), [], [], [])
+    earlier = ContextRecord("", 1, policy.model_dump(mode="json"), [], [])
     lists = ListSet.open(str(tmp_path / "lists"), now=NOW)
     assert _newly_needed(policy, lists, [earlier]) == needed
