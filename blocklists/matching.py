@@ -8,7 +8,7 @@ no cap ever turns a match into none, nor several lists into one.
 import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -32,6 +32,9 @@ from ingestgate.blocklists.sources import (
     url_digests,
 )
 from ingestgate.blocklists.tables import SCREENS, SortedValues, as_keys
+
+if TYPE_CHECKING:
+    from ingestgate.blocklists.hamming import Neighbours
 
 _log = logging.getLogger(__name__)
 MAX_FINDINGS = 64  # per list, signal type and asset
@@ -191,37 +194,50 @@ class Matcher:
         Raises:
             UsageError: There is no such perceptual hash, or shapes do not fit.
         """
+        return self.match_perceptual_each(name, [hashes], [views], margin=margin)[0]
+
+    def match_perceptual_each(
+        self,
+        name: str,
+        hashes: Sequence[npt.NDArray[np.uint8]],
+        views: Sequence[Sequence[str]],
+        *,
+        margin: int = 0,
+    ) -> list[list[Finding]]:
+        """Does `match_perceptual` for several assets, in less time than for each by itself.
+
+        Args:
+            name: As there.
+            hashes: One array per asset.
+            views: Likewise their names.
+            margin: As there.
+        """
         from ingestgate.blocklists import hamming
 
         signal = _of_kind(name, SignalKind.PERCEPTUAL)
-        if hashes.dtype != np.uint8 or hashes.shape != (len(views), signal.width):
-            raise UsageError(f"{name}: wants uint8 hashes of shape ({len(views)}, {signal.width})")
-        findings: list[Finding] = []
-        if not len(views):
+        for own, names in zip(hashes, views, strict=True):
+            if own.dtype != np.uint8 or own.shape != (len(names), signal.width):
+                raise UsageError(
+                    f"{name}: wants uint8 hashes of shape ({len(names)}, {signal.width})"
+                )
+        findings: list[list[Finding]] = [[] for _ in hashes]
+        if not any(map(len, views)):
             return findings
-        queries = hamming.as_words(hashes)
+        queries = [hamming.as_words(own) for own in hashes]
         for one in self.lists:
             if name not in one.values:
                 continue
             table = one.values[name]
             threshold = one.info.thresholds[name]
             if name in one.indexes:
-                near = hamming.search_index(
+                near = hamming.search_index_each(
                     table.values, one.indexes[name], queries, threshold, margin
                 )
             else:
-                near = hamming.scan(hamming.as_words(table.values), queries, threshold + margin)
-            seen: set[int] = set()
-            for place in np.lexsort((near.rows, near.queries, near.distances)):
-                row = int(near.rows[place])
-                entry = int(table.entries[row])
-                if entry in seen or one.is_canary(signal, row):
-                    continue
-                seen.add(entry)
-                view = views[near.queries[place]]
-                findings.append(one.finding(signal, row, view, int(near.distances[place])))
-                if len(seen) == MAX_FINDINGS:
-                    break
+                words = hamming.as_words(table.values)
+                near = [hamming.scan(words, own, threshold + margin) for own in queries]
+            for found, rows, names in zip(findings, near, views, strict=True):
+                found += _nearest(one, signal, rows, names)
         return findings
 
     def match_source(self, url: str, view: str) -> list[Finding]:
@@ -379,6 +395,25 @@ class Matcher:
             for query, findings in self._find(signal_type(name), _keys(digests), [view]).items():
                 found.setdefault(owners[query], []).extend(findings)
         return {number: _distinct(findings) for number, findings in found.items()}, bad
+
+
+def _nearest(
+    one: OpenList, signal: SignalType, near: "Neighbours", views: Sequence[str]
+) -> list[Finding]:
+    """Returns a finding for each entry near an asset's hashes, the nearest `MAX_FINDINGS`."""
+    findings: list[Finding] = []
+    seen: set[int] = set()
+    for place in np.lexsort((near.rows, near.queries, near.distances)):
+        row = int(near.rows[place])
+        entry = int(one.values[signal.name].entries[row])
+        if entry in seen or one.is_canary(signal, row):
+            continue
+        seen.add(entry)
+        view = views[near.queries[place]]
+        findings.append(one.finding(signal, row, view, int(near.distances[place])))
+        if len(findings) == MAX_FINDINGS:
+            break
+    return findings
 
 
 def _keys(digests: Sequence[bytes]) -> npt.NDArray[np.bytes_]:

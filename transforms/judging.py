@@ -63,12 +63,12 @@ class Evidence:
         self.reason = self.reason or reason
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Look:
     """What an asset's pictures look like, or why that cannot be told; and whom they look like."""
 
     outcome: Fingerprint | Unscannable
-    findings: Sequence[Finding] = ()
+    findings: list[Finding] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -274,13 +274,13 @@ class Judge:
         ]
         quick = self.fingerprinter.fingerprint_many(contents)
         if self.fingerprinter.is_exact:
-            return [self._match(outcome) for outcome in quick]
-        looks = [self._match(outcome, with_margin=True) for outcome in quick]
+            return self._match(quick)
+        looks = self._match(quick, with_margin=True)
         doubted = [number for number, look in enumerate(looks) if self._is_in_doubt(look)]
         again = [contents[number] for number in doubted]
         exact = self.fingerprinter.fingerprint_many(again, exact=True) if again else []
-        for number, outcome in zip(doubted, exact, strict=True):
-            looks[number] = self._match(outcome)
+        for number, look in zip(doubted, self._match(exact), strict=True):
+            looks[number] = look
         return looks
 
     def _is_in_doubt(self, look: _Look) -> bool:
@@ -340,24 +340,35 @@ class Judge:
             evidence.hold(Reason.LOW_QUALITY)
         return outcome
 
-    def _match(self, outcome: Fingerprint | Unscannable, *, with_margin: bool = False) -> _Look:
-        if isinstance(outcome, Unscannable):
-            return _Look(outcome)
-        findings: list[Finding] = []
+    def _match(
+        self, outcomes: Sequence[Fingerprint | Unscannable], *, with_margin: bool = False
+    ) -> list[_Look]:
+        """Matches what several assets look like: all at once, in less time than one by one."""
+        looks = [_Look(outcome) for outcome in outcomes]
+        seen = [
+            (look, look.outcome.perceptual)
+            for look in looks
+            if isinstance(look.outcome, Fingerprint)
+        ]
         for name in sorted(self.needed):
-            views = outcome.perceptual[name]
             width = self.hash_bytes[name]
-            queries = np.frombuffer(b"".join(view.hashes for view in views), np.uint8)
-            labels = [
-                _label(view.frame, view.view, orientation)
-                for view in views
-                for orientation in range(len(view.hashes) // width)
-            ]
+            hashes, labels = [], []
+            for _, perceptual in seen:
+                views = perceptual[name]
+                whole = np.frombuffer(b"".join(view.hashes for view in views), np.uint8)
+                hashes.append(whole.reshape(-1, width))
+                labels.append(
+                    [
+                        _label(view.frame, view.view, orientation)
+                        for view in views
+                        for orientation in range(len(view.hashes) // width)
+                    ]
+                )
             margin = perceptual_hashes()[name].margin if with_margin else 0
-            findings += self.lists.match_perceptual(
-                name, queries.reshape(-1, width), labels, margin=margin
-            )
-        return _Look(outcome, findings)
+            found = self.lists.match_perceptual_each(name, hashes, labels, margin=margin)
+            for (look, _), findings in zip(seen, found, strict=True):
+                look.findings += findings
+        return looks
 
 
 @lru_cache(maxsize=1)

@@ -167,8 +167,9 @@ def _match_declared_perceptual(
     values = decode_hex(column, signal_types()[signal].width)
     hits: dict[int, list[Finding]] = {}
     if signal in lists.signal_types:
-        for query, row in zip(values.values, values.rows.tolist(), strict=True):
-            hits[row] = lists.match_perceptual(signal, query[np.newaxis], [view])
+        queries = list(values.values[:, np.newaxis])
+        found = lists.match_perceptual_each(signal, queries, [[view]] * len(queries))
+        hits = dict(zip(values.rows.tolist(), found, strict=True))
     return hits, np.asarray(values.bad, np.int64)
 
 

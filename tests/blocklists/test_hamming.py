@@ -12,6 +12,7 @@ from ingestgate.blocklists.hamming import (
     find_pairs,
     scan,
     search_index,
+    search_index_each,
 )
 
 Hashes = npt.NDArray[np.uint8]
@@ -68,7 +69,7 @@ SHAPES = [
 ]
 
 
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 @given(st.integers(0, 2**32), st.sampled_from(SHAPES), st.integers(0, 40))
 def test_scan_and_index_equal_brute_force(seed: int, shape: tuple[int, int], size: int) -> None:
     width, threshold = shape
@@ -88,7 +89,7 @@ def all_pairs(hashes: Hashes, queries: Hashes, threshold: int) -> list[tuple[int
     )
 
 
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 @given(
     st.integers(0, 2**32),
     st.integers(0, 60),
@@ -126,6 +127,27 @@ def test_skewed_hashes_and_more_matches_than_expected() -> None:
     index = build_index(hashes, 31)
     assert index.shared.size
     assert as_rows(search_index(hashes, index, queries, 31)) == by_scan
+
+
+@settings(max_examples=60)
+@given(st.integers(0, 2**32), st.sampled_from([(8, 8), (32, 31), (32, 70)]), st.integers(1, 5))
+def test_several_assets_at_once_find_what_each_finds(
+    seed: int, shape: tuple[int, int], assets: int
+) -> None:
+    """Views of one picture are alike, so that they share buckets; some assets have none."""
+    width, threshold = shape
+    rng = np.random.default_rng(seed)
+    hashes, queries = around(rng, width, threshold, 40)
+    groups = [queries[:0] for _ in range(assets)]
+    for number in range(assets if len(queries) else 0):
+        views = np.repeat(queries, rng.integers(0, 4), axis=0)
+        views = [flipped(view, rng.permutation(8 * width)[: rng.integers(3)]) for view in views]
+        groups[number] = np.array(views, np.uint8).reshape(-1, width)
+    index = build_index(hashes, threshold)
+    found = search_index_each(hashes, index, [as_words(group) for group in groups], threshold)
+    assert [as_rows(near) for near in found] == [
+        brute_force(hashes, group, threshold) for group in groups
+    ]
 
 
 def test_more_queries_than_one_pass_takes() -> None:

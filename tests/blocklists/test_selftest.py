@@ -15,7 +15,7 @@ def test_passes() -> None:
 
 def test_notices_a_search_that_misses(monkeypatch: pytest.MonkeyPatch) -> None:
     none = Neighbours(*(np.empty(0, np.int64) for _ in range(3)))
-    monkeypatch.setattr(hamming, "search_index", lambda *arguments: none)
+    monkeypatch.setattr(hamming, "search_index_each", lambda *arguments: [none])
     with pytest.raises(SelfTestError, match="self-test of pdq: missed what is listed"):
         selftest.self_test()
 
