@@ -12,6 +12,7 @@ from typing import Any, Final
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from ingestgate.assets import storage
+from ingestgate.assets.containers.discovery import shown
 from ingestgate.assets.errors import UsageError
 from ingestgate.assets.purges import purge_path
 from ingestgate.assets.receipts import read_receipt
@@ -75,7 +76,7 @@ def begin_purge(
 ) -> None:
     """Puts on record that a landing zone is about to be purged; raises as `log_certificate`."""
     require_log(quarantine)
-    fields = {"evidence": evidence, "inputs": list(inputs)}
+    fields = {"evidence": shown(evidence), "inputs": [shown(each) for each in inputs]}
     append_machine(quarantine, PURGE_BEGUN, fields, key)
 
 
@@ -104,7 +105,7 @@ def end_purge(
         new = [each for each in named if (each["shard"], each["receipt"]) not in known]
         for start in range(0, len(new), _PER_LINE):
             part = new[start : start + _PER_LINE]
-            writer.add(PURGED, {"evidence": evidence, "shards": part}, key)
+            writer.add(PURGED, {"evidence": shown(evidence), "shards": part}, key)
 
 
 def _receipt_digest(evidence: str, shard: str) -> str:

@@ -166,8 +166,9 @@ def _believed(found: Verification, demands: Demands, now: datetime) -> Certifica
     if issued > now + _SKEW:
         found.object(f"{path}: issued in the future ({issued.isoformat()}); check the clocks")
     if demands.max_age is not None and now - issued > demands.max_age:
+        days = demands.max_age / timedelta(days=1)
         found.object(
-            f"{path}: issued on {issued.isoformat()}, more than {demands.max_age.days} days ago; "
+            f"{path}: issued on {issued.isoformat()}, more than {days:g} days ago; "
             "have the dataset rescanned with current lists and certified again"
         )
     for name, version in sorted(demands.lists.items()):

@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from ingestgate.assets.containers.discovery import shown
 from ingestgate.assets.receipts import Receipt, read_receipts
 from ingestgate.assets.shard import Shard
 from ingestgate.blocklists.listset import ListSet
@@ -69,7 +70,7 @@ class RunEvents:
                 BEGUN,
                 {
                     "run": self.run,
-                    "evidence": self._settings.evidence,
+                    "evidence": shown(self._settings.evidence),
                     "shards": len(shards),
                     "lists": self._lists,
                     "policy_digest": policy_digest(self._settings.policy),
@@ -88,7 +89,7 @@ class RunEvents:
         manifests = _manifests(read_receipts(self._settings.evidence, list(shards)).values())
         with audit_writer(self._settings.quarantine) as writer:
             self.sealed += put_on_record(writer, manifests, self._key, run=self.run)
-            self._owes = _owes(writer.lines, self._settings.evidence)
+            self._owes = _owes(writer.lines, shown(self._settings.evidence))
 
     def end(self, report: Mapping[str, Any], report_digest: str) -> None:
         """Puts on record how the run ended; nothing, if it had nothing to do.
@@ -109,7 +110,7 @@ class RunEvents:
                 ENDED,
                 {
                     "run": self.run,
-                    "evidence": self._settings.evidence,
+                    "evidence": shown(self._settings.evidence),
                     "status": report["status"],
                     "counts": dict(report["counts"]),
                     "since_last_report": dict(report["since_last_report"]["counts"]),

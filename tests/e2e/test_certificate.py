@@ -236,6 +236,7 @@ def test_an_old_certificate(gate: Job, key: str) -> None:
     _rewrite(gate, lambda content: content["predicate"].update(issuedAt=old), key)
     assert verify(gate).exit_code == 0
     refused(gate, "more than 30 days ago", extra=("--max-age", "30"))
+    refused(gate, "more than 0.5 days ago", extra=("--max-age", "0.5"))
 
 
 def test_a_certificate_of_tomorrow(gate: Job, key: str) -> None:
