@@ -31,7 +31,7 @@ FORMATS = ("webdataset", "parquet", "folder")
 PORTABLE = ("--", "--runner=PortableRunner", "--job_endpoint=embed")
 _PICTURES = {".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff"}
 # What differs between two runs by nature: the vault's random keys, and times.
-_VOLATILE = {"sealed_sha256", "sealed_size", "judged_at", "sealed_at"}
+_VOLATILE = {"sealed_key_sha256", "sealed_sha256", "sealed_size", "judged_at", "sealed_at"}
 
 
 class NotAccepted(AssertionError):  # noqa: N818

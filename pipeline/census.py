@@ -15,6 +15,7 @@ import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, TypeGuard
 
 import pyarrow as pa
@@ -29,8 +30,9 @@ from ingestgate.assets.receipts import Receipt, read_receipt
 from ingestgate.assets.shard import Member, Sample, Shard, accountable_members, asset_id
 from ingestgate.assets.verdict import REASONS, Reason, Verdict
 from ingestgate.pipeline.statements import FOLDER
-from ingestgate.quarantine.destruction_receipts import read_receipt as read_destruction
-from ingestgate.quarantine.layout import id_of
+from ingestgate.quarantine.audit import read_log
+from ingestgate.quarantine.holding import Holding
+from ingestgate.quarantine.inventory import objects_named_in
 from ingestgate.quarantine.manifest import read_manifest_file
 from ingestgate.quarantine.manifest_checking import check_manifest
 from ingestgate.quarantine.sealed_manifests import SealedManifest
@@ -105,6 +107,7 @@ def take_census(
     output, quarantine, evidence = map(storage.absolute, (output, quarantine, evidence))
     options = options or ReadOptions()
     expected: set[str] = set()
+    vault = _Vault(quarantine)
     for shard in discover(inputs, format).shards:
         census.shards += 1
         receipt = read_receipt(evidence, shard.name)
@@ -114,7 +117,7 @@ def take_census(
             if receipt is None or purged is None:
                 census.object(f"{shard.name}: no receipt for the shard as it is now")
                 continue
-            _count_shard(census, shard, receipt, purged, output, quarantine, evidence, options)
+            _count_shard(census, shard, receipt, purged, output, vault, evidence, options)
         except GateError as error:
             census.object(str(error))
     for entry in storage.walk(output) if storage.exists(output) else []:
@@ -132,16 +135,16 @@ def _count_shard(
     receipt: Receipt,
     purged: frozenset[str],
     output: str,
-    quarantine: str,
+    vault: "_Vault",
     evidence: str,
     options: ReadOptions,
 ) -> None:
     if receipt.manifest:
         said = SealedManifest.of(receipt.manifest, receipt.manifest_digests)
-        for fault in check_manifest(quarantine, said):
+        for fault in check_manifest(vault.root, said):
             about = f" ({', '.join(fault.assets)})" if fault.assets else ""
             census.object(f"{shard.name}: {fault.detail}{about}")
-    sealed = _Sealed(quarantine, receipt.manifest)
+    sealed = _Sealed(vault, receipt.manifest)
     rows = _Rows(census, evidence, shard, receipt, sealed, purged)
     admitted = shard._replace(
         path=storage.join(output, shard.name),
@@ -336,16 +339,27 @@ class _Rows:
                 yield from batch.to_pylist()
 
 
+class _Vault:
+    """The quarantine; its audit log is read once something is looked up in it."""
+
+    def __init__(self, root: str) -> None:
+        self.root = root
+
+    @cached_property
+    def holding(self) -> Holding:
+        return Holding(self.root, read_log(self.root))
+
+
 class _Sealed:
     """The manifest's rows of a shard, claimed one by one."""
 
-    def __init__(self, quarantine: str, stem: str) -> None:
-        self._root = quarantine
+    def __init__(self, vault: _Vault, stem: str) -> None:
+        self._vault = vault
         self._rows: dict[str, dict[str, Any]] = {}
         self._checked: dict[str, bool] = {}
         self._twice: list[str] = []
         if stem:
-            path = storage.join(quarantine, "manifest", f"{stem}.jsonl")
+            path = storage.join(vault.root, "manifest", f"{stem}.jsonl")
             for row in read_manifest_file(path):
                 if row["asset_id"] in self._rows:
                     self._twice.append(row["member"])
@@ -364,17 +378,9 @@ class _Sealed:
     def _is_sealed(self, row: dict[str, Any]) -> bool:
         path = row["sealed_object"]
         if path not in self._checked:
-            full = storage.join(self._root, path)
-            self._checked[path] = (
-                storage.exists(storage.join(self._root, row["sealed_key"]))
-                and storage.exists(full)
-                and _sha256(storage.read_bytes(full)) == row["sealed_sha256"]
-            ) or self._is_destroyed(path)
+            (named,) = objects_named_in([row]).values()
+            self._checked[path] = self._vault.holding.accounts_for(named)
         return self._checked[path]
-
-    def _is_destroyed(self, path: str) -> bool:
-        found = read_destruction(self._root, id_of(path))
-        return found is not None and path in {copy.object for copy in found[0].copies}
 
 
 class _TableStream:

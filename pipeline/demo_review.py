@@ -68,6 +68,7 @@ class _Steps:
         return answer.said
 
     def rows(self, *arguments: str) -> list[dict[str, Any]]:
+        """Returns what was caught; once people are known, it takes one of them to see it."""
         answer = self._call(("quarantine", "list", *_VAULT, *arguments, "--json"))
         return [json.loads(line) for line in answer.said.splitlines()]
 
@@ -156,7 +157,9 @@ def walk(
     do.tell("What only the withdrawn entry had matched is up for review. It stays sealed until")
     say("   people decide.")
     do("quarantine", "list", *_VAULT, "--up-for-review")
-    if [row["asset_id"] for row in do.rows("--up-for-review")] != [found["exact"]]:
+    if [row["asset_id"] for row in do.rows("--key", "rob.pem", "--up-for-review")] != [
+        found["exact"]
+    ]:
         raise SelfTestError("not the one whose entry was withdrawn is up for review")
     do(*decide, "--decision", "escalate", "--reason", "ask the partner why", found["exact"])
 

@@ -20,19 +20,13 @@ from ingestgate.assets.containers.container import ReadOptions, RowContainer, Sa
 from ingestgate.assets.containers.discovery import files_of, identity_of
 from ingestgate.assets.containers.folder_purge import FolderPurge
 from ingestgate.assets.containers.registry import container
-from ingestgate.assets.errors import EvidenceError, LedgerError, ShardError, VaultError
+from ingestgate.assets.errors import EvidenceError, LedgerError, ShardError
 from ingestgate.assets.ledger import PartHeader
 from ingestgate.assets.purges import unfinished_path
 from ingestgate.assets.receipts import Receipt
 from ingestgate.assets.shard import Sample, Shard, WorkRange, accountable_members
 from ingestgate.assets.verdict import Verdict
-from ingestgate.quarantine.checking import is_held
-from ingestgate.quarantine.destruction_receipts import read_receipt as read_destruction
-from ingestgate.quarantine.inventory import NamedObject, objects_named_in
-from ingestgate.quarantine.layout import id_of
-from ingestgate.quarantine.manifest import read_manifest_file
-from ingestgate.quarantine.manifest_checking import check_manifest
-from ingestgate.quarantine.sealed_manifests import SealedManifest
+from ingestgate.pipeline.purge_holding import SealedShard
 from ingestgate.transforms.verifying import changed, verified_samples, verify_range
 
 
@@ -117,9 +111,17 @@ class Preparation:
         root: The input's common root.
         shard: The shard, as it was judged.
         receipt: The receipt of its commit.
+        sealed: What of it lies in the quarantine.
     """
 
-    def __init__(self, settings: PurgeSettings, root: str, shard: Shard, receipt: Receipt) -> None:
+    def __init__(
+        self,
+        settings: PurgeSettings,
+        root: str,
+        shard: Shard,
+        receipt: Receipt,
+        sealed: SealedShard,
+    ) -> None:
         self._settings = settings
         self._root = root
         self._shard = shard
@@ -127,8 +129,7 @@ class Preparation:
         mark = hashlib.sha256(f"{shard.name}\0{shard.identity}".encode()).hexdigest()
         # A name that listings pass over, as they do every unfinished file.
         self._staging = storage.join(root, f".purge.{mark[:12]}{storage.PARTIAL_SUFFIX}")
-        self._sealed: dict[str, NamedObject] = {}
-        self._held: dict[str, bool] = {}
+        self._sealed = sealed
         self._begun = Begun(shard.identity, self._staging)
         self._freed = 0
 
@@ -147,7 +148,6 @@ class Preparation:
         parts = [self._part(work) for work in works]
         if len(works) != self._receipt.ranges:
             raise ShardError(shard.name, "is cut into other ranges than it was; name its policy")
-        self._read_manifest()
         if not settings.dry_run:
             storage.delete(self._staging)  # of an earlier try that came to nothing
         if isinstance(reader, RowContainer):
@@ -180,38 +180,11 @@ class Preparation:
             raise LedgerError(path, "is of another judging, or of another policy than was named")
         return header, table
 
-    def _read_manifest(self) -> None:
-        said = SealedManifest.of(self._receipt.manifest, self._receipt.manifest_digests)
-        if faults := check_manifest(self._settings.quarantine, said):
-            raise VaultError(f"{faults[0].detail}; nothing of the shard was purged")
-        path = storage.join(
-            self._settings.quarantine, "manifest", f"{self._receipt.manifest}.jsonl"
-        )
-        for each in objects_named_in(read_manifest_file(path)).values():
-            for asset in each.assets:
-                self._sealed[asset.asset_id] = each
-
     def _give_up(self, rows: pa.Table) -> None:
         """Notes assets that go, once the vault is seen to hold them."""
         for asset in rows["asset_id"].to_pylist():
-            held = self._sealed.get(asset)
-            if held is None:
-                raise VaultError(f"{asset}: quarantined, but in no manifest; nothing was purged")
-            if held.path not in self._held:
-                self._held[held.path] = self._is_held(held)
-            if not self._held[held.path]:
-                raise VaultError(
-                    f"{held.path}: is not in the quarantine as its manifest says; nothing of the "
-                    "shard was purged. See `ingestgate quarantine check`"
-                )
+            self._sealed.require(asset)
             self._begun.assets.append(asset)
-
-    def _is_held(self, held: NamedObject) -> bool:
-        root = self._settings.quarantine
-        if is_held(root, held):
-            return True
-        found = read_destruction(root, id_of(held.path))
-        return found is not None and held.path in {copy.object for copy in found[0].copies}
 
     def _decided(
         self,

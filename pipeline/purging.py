@@ -21,7 +21,10 @@ from ingestgate.assets.purges import PurgeReceipt, read_purge, unfinished_path, 
 from ingestgate.assets.receipts import Receipt, is_finished, read_receipt
 from ingestgate.assets.shard import Shard
 from ingestgate.assets.storage import Entry
+from ingestgate.pipeline.purge_holding import SealedShard
 from ingestgate.pipeline.purge_preparing import Begun, Preparation, PurgeSettings, file_sha256
+from ingestgate.quarantine.audit import read_log
+from ingestgate.quarantine.holding import Holding
 
 
 class Outcome(StrEnum):
@@ -82,21 +85,23 @@ class Purger:
 
         Raises:
             InputError: The input does not resolve.
+            EvidenceError: The quarantine's audit log does not hold.
             StorageError: Something cannot be written; the same again completes it.
         """
+        holding = Holding(self._settings.quarantine, read_log(self._settings.quarantine))
         discovery = discover(inputs, format)
         total = sum(shard.size for shard in discovery.shards)
         done = 0
         for shard in discovery.shards:
             try:
-                yield self._shard(discovery.root, shard)
+                yield self._shard(discovery.root, shard, holding)
             except (ShardError, LedgerError, VaultError, EvidenceError) as error:
                 problem = error.problem if isinstance(error, ShardError) else str(error)
                 yield ShardPurge(shard.name, Outcome.REFUSED, problem=problem)
             done += shard.size
             progress(done, total)
 
-    def _shard(self, root: str, shard: Shard) -> ShardPurge:
+    def _shard(self, root: str, shard: Shard, holding: Holding) -> ShardPurge:
         receipt = read_receipt(self._settings.evidence, shard.name)
         if receipt is None:
             raise ShardError(shard.name, "has no receipt: it was not committed")
@@ -113,13 +118,20 @@ class Purger:
                 raise ShardError(shard.name, "its admitted output is not there; run again first")
             if not receipt.manifest:
                 return ShardPurge(shard.name, Outcome.NOTHING)
-            takes = Preparation(self._settings, root, shard, receipt).prepare()
+            sealed = SealedShard(self._settings.quarantine, receipt, holding)
+            takes = Preparation(self._settings, root, shard, receipt, sealed).prepare()
             if self._settings.dry_run:
                 return ShardPurge(shard.name, Outcome.WOULD_PURGE, takes.assets, takes.freed)
             begun = Begun.read(self._settings.evidence, shard, receipt)
             if begun is None:
                 raise ShardError(shard.name, "the record of its purge is gone; purge again")
-        elif self._settings.dry_run:
+        else:
+            # The vault may have lost since what it held when the purge began.
+            sealed = SealedShard(self._settings.quarantine, receipt, holding)
+            for asset in begun.assets:
+                sealed.require(asset)
+            sealed.require_all()
+        if self._settings.dry_run:
             return ShardPurge(shard.name, Outcome.WOULD_PURGE, assets=len(begun.assets))
         return self._complete(root, shard, receipt, begun)
 

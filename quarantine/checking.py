@@ -2,30 +2,29 @@
 
 The manifests themselves are held against the audit log, which has the digests of each.
 
-Without a secret key: each object's ciphertext against its digest, and that its key file is there.
+Without a secret key: each object's ciphertext and its key file against their digests.
 With one (through an opener, which a person brings): each is opened, and what is inside compared
 with the digests of the package and of the assets.
 """
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-
 from ingestgate.assets import storage
-from ingestgate.assets.errors import EvidenceError, StorageError, VaultError
-from ingestgate.quarantine import destruction_receipts
+from ingestgate.assets.errors import EvidenceError, VaultError
+from ingestgate.assets.receipts import read_receipt
 from ingestgate.quarantine.audit import read_log
+from ingestgate.quarantine.destroyed import Destructions
+from ingestgate.quarantine.destruction_receipts import FOLDER
 from ingestgate.quarantine.faults import Fault, Problem
+from ingestgate.quarantine.holding import Holding
 from ingestgate.quarantine.inventory import NamedObject, named_objects, unnamed_files
 from ingestgate.quarantine.layout import id_of
-from ingestgate.quarantine.manifest_checking import check_manifests
-from ingestgate.quarantine.sealed_manifests import sealed_manifests
-
-_CHUNK = 4 << 20
+from ingestgate.quarantine.manifest_checking import check_manifest, check_manifests
+from ingestgate.quarantine.sealed_manifests import SealedManifest, sealed_manifests
 
 
 @dataclass(slots=True)
@@ -74,7 +73,7 @@ def check_vault(
     root: str,
     *,
     opener: Opener | None = None,
-    trusted: Mapping[str, Ed25519PublicKey] | None = None,
+    evidence: Sequence[str] = (),
     progress: Callable[[int, int], None] = lambda _done, _total: None,
 ) -> VaultCheck:
     """Checks a quarantine.
@@ -82,19 +81,22 @@ def check_vault(
     Args:
         root: The quarantine.
         opener: Opens objects, so that what is inside is compared as well.
-        trusted: Public keys that receipts of destruction must be signed with, by the names of
-            their owners; None takes them unsigned.
+        evidence: Evidence of runs into it: the manifests are also held against their receipts.
         progress: Told how many objects of how many are done.
 
     Raises:
-        EvidenceError: The audit log does not hold.
+        EvidenceError: The audit log does not hold, or somebody did what they might not.
         VaultError: There is no such quarantine, or a manifest is damaged and nothing tells how.
         StorageError: Folders or manifests cannot be read.
     """
     found = VaultCheck()
-    sealed = sealed_manifests(read_log(root))
+    lines = list(read_log(root))
+    sealed = sealed_manifests(lines)
+    holding = Holding(root, lines)
     found.manifests = len(sealed)
-    found.faults += check_manifests(root, sealed)
+    found.faults += check_manifests(root, sealed) + holding.faults
+    for folder in evidence:
+        found.faults += [f for f in _by_receipts(root, folder, sealed) if f not in found.faults]
     try:
         objects = named_objects(root)
     except VaultError as error:
@@ -109,10 +111,10 @@ def check_vault(
         progress(number, len(objects))
         sample = id_of(each.path)
         if sample not in receipts:
-            receipts[sample] = _destroyed(root, sample, found, trusted)
+            receipts[sample] = _destroyed(holding.destructions, sample, found)
         if each.path in receipts[sample]:
             _check_destroyed(root, each, found)
-        elif (fault := _fault(root, each) or _opened(root, each, found, opener)) is not None:
+        elif (fault := holding.fault(each) or _opened(root, each, found, opener)) is not None:
             found.faults.append(fault)
         else:
             found.sound += 1
@@ -123,39 +125,32 @@ def check_vault(
     return found
 
 
-def remove_unnamed(root: str) -> list[str]:
-    """Removes what no manifest names: keys first, then objects; returns the paths.
+def _by_receipts(root: str, evidence: str, sealed: Mapping[str, SealedManifest]) -> Iterator[Fault]:
+    """Yields where the audit log, or a manifest, says something else than a run's receipts."""
+    folder = storage.join(evidence, "receipts")
+    for entry in storage.walk(folder) if storage.match_directories(folder) else []:
+        shard = entry.path.removeprefix(f"{folder}/").removesuffix(".json")
+        receipt = read_receipt(evidence, shard)
+        if receipt is None:
+            yield Fault(Problem.RECEIPT, entry.path, f"{entry.path}: is damaged; run again")
+            continue
+        if not receipt.manifest:
+            continue
+        said = SealedManifest.of(receipt.manifest, receipt.manifest_digests)
+        if said.name in sealed and sealed[said.name] != said:
+            detail = f"manifest/{said.name}: the audit log says other digests than {entry.path}"
+            yield Fault(Problem.CHANGED, f"manifest/{said.name}.jsonl", detail)
+        yield from check_manifest(root, said)
 
-    Not while a run is at work: what it has just sealed is named by no manifest yet.
 
-    Raises:
-        VaultError: A manifest is damaged.
-        StorageError: Something cannot be removed.
-    """
-    paths = unnamed_files(root, named_objects(root))
-    for path in paths:  # keys come first
-        storage.erase(storage.join(root, path))
-    return paths
-
-
-def _destroyed(
-    root: str,
-    sample: str,
-    found: VaultCheck,
-    trusted: Mapping[str, Ed25519PublicKey] | None,
-) -> frozenset[str]:
+def _destroyed(destructions: Destructions, sample: str, found: VaultCheck) -> frozenset[str]:
     """Returns the copies of a sample that a receipt says were destroyed."""
     try:
-        if trusted is not None:
-            receipt = destruction_receipts.verify_receipt(root, sample, trusted)
-        else:
-            read = destruction_receipts.read_receipt(root, sample)
-            receipt = read[0] if read else None
+        return destructions.copies(sample)
     except EvidenceError as error:
-        path = storage.join(destruction_receipts.FOLDER, f"{sample}.dsse.json")
+        path = storage.join(FOLDER, f"{sample}.dsse.json")
         found.faults.append(Fault(Problem.RECEIPT, path, str(error)))
         return frozenset()
-    return frozenset(copy.object for copy in receipt.copies) if receipt else frozenset()
 
 
 def _check_destroyed(root: str, each: NamedObject, found: VaultCheck) -> None:
@@ -164,39 +159,6 @@ def _check_destroyed(root: str, each: NamedObject, found: VaultCheck) -> None:
     for path in left:
         detail = f"{path}: is there, though a receipt says that it was destroyed"
         found.faults.append(Fault(Problem.NOT_DESTROYED, path, detail, _ids(each)))
-
-
-def _fault(root: str, each: NamedObject) -> Fault | None:
-    """Returns what is wrong with an object as it lies there."""
-    for path in (each.key_path, each.path):
-        if not storage.exists(storage.join(root, path)):
-            return Fault(Problem.MISSING, path, f"{path}: is not there", _ids(each))
-    if storage.status(storage.join(root, each.key_path)).size == 0:
-        detail = f"{each.key_path}: is empty"
-        return Fault(Problem.CHANGED, each.key_path, detail, _ids(each))
-    sha256, size = _measured(storage.join(root, each.path))
-    if (sha256, size) != (each.sha256, each.size):
-        detail = f"{each.path}: is not what the manifest says ({size} bytes, want {each.size})"
-        return Fault(Problem.CHANGED, each.path, detail, _ids(each))
-    return None
-
-
-def is_held(root: str, each: NamedObject) -> bool:
-    """Whether an object is there as the manifest says, with its key file."""
-    return _fault(root, each) is None
-
-
-def _measured(path: str) -> tuple[str, int]:
-    digest = hashlib.sha256()
-    size = 0
-    with storage.open_read(path) as source:
-        try:
-            while part := source.read(_CHUNK):
-                digest.update(part)
-                size += len(part)
-        except OSError as error:
-            raise StorageError(f"{path}: {error.strerror or error}") from error
-    return digest.hexdigest(), size
 
 
 def _opened(root: str, each: NamedObject, found: VaultCheck, opener: Opener | None) -> Fault | None:

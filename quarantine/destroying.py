@@ -12,6 +12,7 @@ of what goes likewise, and the receipt comes last.
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from importlib.metadata import version
 from typing import Any, NamedTuple
@@ -22,6 +23,8 @@ from ingestgate.assets import storage
 from ingestgate.assets.envelope import Envelope
 from ingestgate.assets.errors import EvidenceError, UsageError
 from ingestgate.quarantine import destruction_receipts as documents
+from ingestgate.quarantine.audit import read_log
+from ingestgate.quarantine.destroyed import BEGUN, DONE, Destructions
 from ingestgate.quarantine.destruction_receipts import (
     DestroyedCopy,
     DestructionOrder,
@@ -185,7 +188,8 @@ def approve(
             f"{where}: the samples hold other assets by now than it says; ask for it again"
         )
     envelope.signed(person.key).write(where)
-    return [_destroy(root, order, each, person, objects, note) for each in order.samples]
+    before = Destructions(root, read_log(root))
+    return [_destroy(root, order, each, person, objects, before, note) for each in order.samples]
 
 
 def _destroy(
@@ -194,14 +198,15 @@ def _destroy(
     ordered: OrderedSample,
     person: Person,
     objects: Mapping[str, NamedObject],
+    before: Destructions,
     note: Note,
 ) -> DestructionReceipt:
     sample = ordered.sample
     paths = _doomed(root, sample, objects)
-    earlier = documents.read_receipt(root, sample)
-    done = earlier is not None and not storage.exists(_begun_path(root, sample))
-    if earlier is not None and done and not list(copies(root, sample)):
-        return earlier[0]
+    if not storage.exists(_begun_path(root, sample)) and not list(copies(root, sample)):
+        with suppress(EvidenceError):  # a receipt that does not hold is none
+            if (earlier := before.receipt(sample)) is not None:
+                return earlier
     fields = {
         "sample": sample,
         "assets": list(ordered.assets),
@@ -210,15 +215,15 @@ def _destroy(
         "requested_by": order.requested_by,
         "approved_by": person.name,
     }
-    note("destroy.begun", fields)
+    note(BEGUN, fields)
     _write_begun(root, sample, paths)
     # Keys first: without them, no object opens, wherever else it lies.
     for path in paths:
         storage.erase(storage.join(root, key_path(path)))
     for path in paths:
         storage.delete(storage.join(root, path))
-    for folder in (KEYS, OBJECTS):  # what a killed job left half-written
-        storage.sweep(storage.join(root, folder, sample[:2], sample))
+    for folder in (KEYS, OBJECTS):  # what a killed job left half-written may be a whole key
+        _erase_unfinished(storage.join(root, folder, sample[:2], sample))
     receipt = DestructionReceipt(
         sample=sample,
         assets=ordered.assets,
@@ -232,9 +237,17 @@ def _destroy(
     )
     envelope = Envelope(documents.RECEIPT_TYPE, receipt.encoded()).signed(person.key)
     envelope.write(documents.receipt_path(root, sample))
-    note("destroy.done", {**fields, "copies": len(paths)})
+    note(DONE, {**fields, "copies": len(paths)})
     storage.delete(_begun_path(root, sample))
     return receipt
+
+
+def _erase_unfinished(folder: str) -> None:
+    if not storage.is_remote(folder) and not storage.exists(folder):
+        return
+    for entry in storage.walk(folder, partials=True):
+        if storage.is_partial(entry.path.removeprefix(folder)):
+            storage.erase(entry.path)
 
 
 def _doomed(root: str, sample: str, objects: Mapping[str, NamedObject]) -> list[str]:

@@ -32,6 +32,7 @@ class NamedObject:
     Attributes:
         path: Below the quarantine's root.
         sha256, size: Of the ciphertext.
+        key_sha256: Of its key file as it was sealed; None where the manifest does not say.
         package_sha256: Of the package inside.
         assets: What lies in it.
     """
@@ -39,6 +40,7 @@ class NamedObject:
     path: str
     sha256: str
     size: int
+    key_sha256: str | None
     package_sha256: str
     assets: list[NamedAsset] = field(default_factory=list)
 
@@ -69,11 +71,7 @@ def objects_named_in(rows: Iterable[dict[str, Any]]) -> dict[str, NamedObject]:
     for row in rows:
         said = _said(row)
         known = objects.setdefault(said.path, said)
-        if (known.sha256, known.size, known.package_sha256) != (
-            said.sha256,
-            said.size,
-            said.package_sha256,
-        ):
+        if _bound(known) != _bound(said):
             raise VaultError(
                 f"{said.path}: two rows of the manifest differ in what they say of it; "
                 "one of them was written by somebody else"
@@ -84,11 +82,21 @@ def objects_named_in(rows: Iterable[dict[str, Any]]) -> dict[str, NamedObject]:
     return objects
 
 
+def _bound(each: NamedObject) -> tuple[object, ...]:
+    return each.sha256, each.size, each.key_sha256, each.package_sha256
+
+
 def _said(row: dict[str, Any]) -> NamedObject:
     path = layout.checked(row["sealed_object"])
     if row["sealed_key"] != layout.key_path(path):
         raise VaultError(f"{path}: the manifest names a key file of another object")
-    return NamedObject(path, row["sealed_sha256"], row["sealed_size"], row["package_sha256"])
+    return NamedObject(
+        path,
+        row["sealed_sha256"],
+        row["sealed_size"],
+        row["sealed_key_sha256"],
+        row["package_sha256"],
+    )
 
 
 def rows_of(root: str, start: str) -> list[dict[str, Any]]:

@@ -58,6 +58,11 @@ def key_path(path: str) -> str:
     return f"{KEYS}/{path.removeprefix(f'{OBJECTS}/')}"
 
 
+def object_of(key: str) -> str:
+    """Returns the path of the copy that a key file, or a copy itself, lies under the name of."""
+    return f"{OBJECTS}/{key.partition('/')[2]}"
+
+
 def id_of(path: str) -> str:
     """Returns the id of the sample that a copy is of; raises as `key_path` does."""
     return checked(path).split("/")[2]

@@ -25,7 +25,8 @@ from ingestgate.assets.errors import VaultError
 from ingestgate.assets.ledger import DIGESTS, FINDING_TYPE
 from ingestgate.assets.verdict import Reason, Tier, Verdict
 
-MANIFEST_VERSION: Final = 1
+#: Rows of version 1 did not say what their key file is; they are still read.
+MANIFEST_VERSION: Final = 2
 #: Rows are written to Parquet in batches of this many; no more are held in memory.
 BATCH_ROWS = 1024
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]")
@@ -75,7 +76,7 @@ class ListUsed(_Record):
 class ManifestRow(_Record):
     """A quarantined asset: what it is, why it was sealed, where it came from, where it lies."""
 
-    schema_version: Literal[1] = MANIFEST_VERSION
+    schema_version: Literal[1, 2] = MANIFEST_VERSION
     asset_id: str
     dataset: str
     """The input as the run was told."""
@@ -107,6 +108,8 @@ class ManifestRow(_Record):
     """Path of the age file below the quarantine's root."""
     sealed_key: str
     """Path of the age file, likewise, that holds the key to it."""
+    sealed_key_sha256: Sha256 | None = None
+    """Digest of that file, then; null in rows of version 1. Rewrapping gives it another."""
     sealed_sha256: Sha256
     sealed_size: Count
     package_sha256: Sha256
@@ -140,7 +143,7 @@ def arrow_schema() -> pa.Schema:
         "recipients": pa.list_(text),
         "lists": pa.list_(lists),
     }
-    optional = {"tier", "width", "height", "size", *DIGESTS}
+    optional = {"tier", "width", "height", "size", "sealed_key_sha256", *DIGESTS}
     return pa.schema(
         [
             pa.field(name, types.get(name, text), nullable=name in optional)

@@ -29,10 +29,10 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 class Role(IntEnum):
     """What a person may do; each role may do what those before it may."""
 
-    VIEWER = 1  #: see metadata, open assets
-    REVIEWER = 2  #: decide, ask for release
-    APPROVER = 3  #: approve what somebody else asked for
-    ADMINISTRATOR = 4  #: add and remove people
+    VIEWER = 1  #: see metadata
+    REVIEWER = 2  #: open assets, decide, ask for release or destruction
+    APPROVER = 3  #: approve what somebody else asked for, tidy up what killed runs left
+    ADMINISTRATOR = 4  #: add and remove people, change who can open the quarantine
 
 
 ROLES: Final = tuple(role.name.lower() for role in Role)
@@ -44,15 +44,25 @@ NEEDED: Final[Mapping[str, Role]] = MappingProxyType(
         ADDED: Role.ADMINISTRATOR,
         REMOVED: Role.ADMINISTRATOR,
         "asset.viewed": Role.VIEWER,
-        "asset.opened": Role.VIEWER,
+        "manifest.listed": Role.VIEWER,
         "manifest.exported": Role.VIEWER,
+        "asset.opened": Role.REVIEWER,
         "asset.decided": Role.REVIEWER,
         "release.requested": Role.REVIEWER,
         "release.approved": Role.APPROVER,
         "destroy.requested": Role.REVIEWER,
         "destroy.begun": Role.APPROVER,
         "destroy.done": Role.APPROVER,
+        "vault.removing_unnamed": Role.APPROVER,
+        "manifests.accepted": Role.APPROVER,
+        "vault.rewrap_begun": Role.ADMINISTRATOR,
+        "vault.rewrap_done": Role.ADMINISTRATOR,
     }
+)
+
+#: Of these, what may be done, by whomever, as long as nobody is known yet.
+UNTIL_KNOWN: Final = frozenset(
+    ("vault.removing_unnamed", "manifests.accepted", "vault.rewrap_begun", "vault.rewrap_done")
 )
 
 
@@ -118,6 +128,8 @@ class Registry:
             if not self._by_key:
                 first = added.key == line.key and added.role is Role.ADMINISTRATOR
                 return "" if first else "the first administrator adds themself"
+        if not self._by_key and line.event in UNTIL_KNOWN:
+            return ""
         if author is None:
             return "not signed by anybody who was known then"
         if author.role < NEEDED[line.event]:

@@ -7,19 +7,26 @@ are those of the day of sealing.
 
 Somebody who loses access by this keeps what they have copied: rewrapping takes away the key files
 that lie here, not what was read before.
+
+A key file that is not the one on record stays as it is: sealed anew, it would count as sound.
 """
 
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from ingestgate.assets import storage
 from ingestgate.assets.errors import UsageError, VaultError
 from ingestgate.quarantine import rewraps
-from ingestgate.quarantine.inventory import present_files
-from ingestgate.quarantine.layout import KEYS, OBJECTS, id_of
+from ingestgate.quarantine.audit import read_log
+from ingestgate.quarantine.holding import Holding
+from ingestgate.quarantine.inventory import named_objects, present_files
+from ingestgate.quarantine.layout import KEYS, id_of, object_of
 from ingestgate.quarantine.opening import open_key
 from ingestgate.quarantine.vault import encrypt
+
+#: Told before (`rewraps.BEGUN`) and after (`rewraps.DONE`); refuses what it cannot log.
+Note = Callable[[str, Mapping[str, Any]], object]
 
 #: Key files, of a few hundred bytes each, that one record announces.
 _BATCH = 256
@@ -30,7 +37,8 @@ class Rewrapped(NamedTuple):
 
     Attributes:
         done: How many key files are sealed to the new recipients, by this and earlier tries.
-        unopened: Key files the identity does not open, with why; they are as they were.
+        unopened: Key files the identity does not open, or that are not those on record, with why;
+            they are as they were.
     """
 
     done: int
@@ -41,6 +49,7 @@ def rewrap(
     root: str,
     identities: Sequence[Any],
     recipients: Sequence[str],
+    note: Note,
     *,
     samples: frozenset[str] | None = None,
     progress: Callable[[int, int], None] = lambda _done, _total: None,
@@ -51,30 +60,41 @@ def rewrap(
         root: The quarantine.
         identities: Secret keys that open the key files as they are.
         recipients: Who can open them from now on, as `keys.read_recipients` returns them.
+        note: Told before the first key file is replaced, and once all are.
         samples: Ids of the samples concerned; None for all.
         progress: Told how many key files of how many are done.
 
     Raises:
         UsageError: Nothing opens with these identities, or another rewrapping is unfinished.
+        EvidenceError: The audit log does not hold, or refuses who does it.
+        VaultError: A manifest is damaged.
         StorageError: Something cannot be written; the same again takes it up.
     """
     paths = [
         path
         for path in present_files(root, KEYS)
-        if samples is None or id_of(_object(path)) in samples
+        if samples is None or id_of(object_of(path)) in samples
     ]
     encrypt(b"probe", recipients)
+    holding = Holding(root, read_log(root))
+    sealed_as = {each.key_path: holding.key_sha256(each) for each in named_objects(root).values()}
+    about = {"recipients": list(recipients), "samples": sorted(samples) if samples else "all"}
+    note(rewraps.BEGUN, about)
     announced = rewraps.begin(root, recipients, samples)
-    done = 0
+    digests: dict[str, str] = {}
     unopened: list[tuple[str, str]] = []
     for batch in _batches(paths):
         fresh: list[tuple[str, bytes]] = []
         for path in batch:
-            if announced and _sha256(storage.join(root, path)) in announced.get(path, ()):
-                done += 1
+            current = _digest(storage.read_bytes(storage.join(root, path)))
+            if current in announced.get(path, ()):
+                digests[path] = current
+                continue
+            if (sealed_as.get(path) or current) != current:
+                unopened.append((path, f"{path}: is not the key file that was sealed"))
                 continue
             try:
-                key = open_key(root, _object(path), identities)
+                key = open_key(root, object_of(path), identities)
             except VaultError as error:
                 unopened.append((path, str(error)))
             else:
@@ -83,31 +103,27 @@ def rewrap(
             rewraps.announce(root, {path: _digest(sealed) for path, sealed in fresh})
         for path, sealed in fresh:
             storage.write_bytes(storage.join(root, path), sealed, private=True)
-            done += 1
-        progress(done + len(unopened), len(paths))
-    if not done:
+            digests[path] = _digest(sealed)
+        progress(len(digests) + len(unopened), len(paths))
+    counts = {"keys": len(digests), "unopened": len(unopened)}
+    if not digests:
         rewraps.abandon(root)
         if paths:
             raise UsageError(
                 f"none of the {len(paths)} key files opens with this identity; nothing was changed"
             )
+        note(rewraps.DONE, {**about, **counts})
         return Rewrapped(0, [])
+    # On record before it counts as finished: until then, the key files are not what was sealed.
+    note(rewraps.DONE, {**about, **counts, "record": rewraps.write_record(root, digests)})
     names = [path for path, _ in unopened]
-    rewraps.finish(root, recipients, samples, keys=done, unopened=names)
-    return Rewrapped(done, unopened)
+    rewraps.finish(root, recipients, samples, keys=len(digests), unopened=names)
+    return Rewrapped(len(digests), unopened)
 
 
 def _batches(paths: Sequence[str]) -> Iterator[Sequence[str]]:
     for start in range(0, len(paths), _BATCH):
         yield paths[start : start + _BATCH]
-
-
-def _object(path: str) -> str:
-    return f"{OBJECTS}/{path.removeprefix(f'{KEYS}/')}"
-
-
-def _sha256(path: str) -> str:
-    return _digest(storage.read_bytes(path))
 
 
 def _digest(content: bytes) -> str:

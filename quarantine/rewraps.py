@@ -1,21 +1,28 @@
 """On record: whom a quarantine is sealed to by now, and how far a rewrapping has come.
 
 ``recipients.json`` is the statement, with every rewrapping so far. While one goes on,
-``rewrapping/`` says what each key file is about to become, a batch at a time, before it does.
+``rewrapping/`` says what each key file is about to become, a batch at a time, before it does. What
+each has become says ``rewrapped/<sha256>.json``, which the audit log names by its digest.
 """
 
+import hashlib
 import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
 
 from ingestgate.assets import storage
-from ingestgate.assets.errors import UsageError, VaultError
+from ingestgate.assets.errors import EvidenceError, UsageError, VaultError
 from ingestgate.quarantine.manifest import read_manifest
 
 STATEMENT: Final = "recipients.json"
+#: Events of the audit log; `DONE` names the record of what each key file is since.
+BEGUN: Final = "vault.rewrap_begun"
+DONE: Final = "vault.rewrap_done"
 _FOLDER = "rewrapping"
 _VERSION = 1
+_SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 def statement(root: str) -> dict[str, Any]:
@@ -94,6 +101,41 @@ def announce(root: str, digests: Mapping[str, str]) -> None:
     number = len(storage.walk(folder))
     path = storage.join(folder, f"{number:08d}.json")
     storage.write_bytes(path, json.dumps(digests).encode(), private=True)
+
+
+def is_unfinished(root: str) -> bool:
+    """Whether a rewrapping was begun and did not come to its end."""
+    return storage.exists(storage.join(root, _FOLDER, "begun.json"))
+
+
+def record_path(sha256: str) -> str:
+    """Returns where, below the root, the record of a rewrapping lies."""
+    return f"rewrapped/{sha256}.json"
+
+
+def write_record(root: str, digests: Mapping[str, str]) -> str:
+    """Puts the digest of each key file on record, by its path; returns the record's own."""
+    content = json.dumps(digests, indent=1, sort_keys=True).encode()
+    sha256 = hashlib.sha256(content).hexdigest()
+    storage.write_bytes(storage.join(root, record_path(sha256)), content, private=True)
+    return sha256
+
+
+def read_record(root: str, sha256: str) -> dict[str, str]:
+    """Returns the digests that a record has.
+
+    Raises:
+        EvidenceError: It is not there, or not the one of that digest.
+        StorageError: It cannot be read.
+    """
+    path = storage.join(root, record_path(sha256))
+    if not _SHA256.fullmatch(sha256) or not storage.exists(path):
+        raise EvidenceError(f"{path}: is not there; it says what key files were sealed anew")
+    content = storage.read_bytes(path)
+    if hashlib.sha256(content).hexdigest() != sha256:
+        raise EvidenceError(f"{path}: was changed; it says what key files were sealed anew")
+    found: dict[str, str] = json.loads(content)
+    return found
 
 
 def abandon(root: str) -> None:

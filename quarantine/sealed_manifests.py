@@ -16,6 +16,8 @@ from ingestgate.quarantine.audit import AuditLine
 from ingestgate.quarantine.audit_writing import AuditWriter
 
 SEALED: Final = "manifests.sealed"
+#: A person's: what lies there is put on record as it is, where the run that sealed it is no more.
+ACCEPTED: Final = "manifests.accepted"
 #: A line of the log names at most so many, so that none becomes too long to handle.
 _PER_LINE: Final = 500
 _SHA256 = re.compile(r"[0-9a-f]{64}")
@@ -52,13 +54,13 @@ def sealed_manifests(lines: Iterable[AuditLine]) -> dict[str, SealedManifest]:
     """
     found: dict[str, SealedManifest] = {}
     for line in lines:
-        if line.event != SEALED:
+        if line.event not in (SEALED, ACCEPTED):
             continue
         try:
             named = [_read(each) for each in line.fields["manifests"]]
         except (KeyError, TypeError, ValueError):
             raise EvidenceError(
-                f"audit log, line {line.number}: {SEALED}: does not say what it has to"
+                f"audit log, line {line.number}: {line.event}: does not say what it has to"
             ) from None
         found.update((each.name, each) for each in named)
     return found
@@ -77,6 +79,8 @@ def put_on_record(
     writer: AuditWriter,
     manifests: Iterable[SealedManifest],
     key: Ed25519PrivateKey | None,
+    *,
+    event: str = SEALED,
     **said: str,
 ) -> list[SealedManifest]:
     """Appends those manifests that are not on record as they are; returns them.
@@ -85,6 +89,7 @@ def put_on_record(
         writer: The log's.
         manifests: What was sealed.
         key: Signs the lines, or None.
+        event: `SEALED` or `ACCEPTED`.
         said: What else the lines say, such as the run's id.
 
     Raises:
@@ -95,5 +100,5 @@ def put_on_record(
     new = sorted(each for each in set(manifests) if known.get(each.name) != each)
     for start in range(0, len(new), _PER_LINE):
         named = [each._asdict() for each in new[start : start + _PER_LINE]]
-        writer.add(SEALED, {**said, "manifests": named}, key)
+        writer.add(event, {**said, "manifests": named}, key)
     return new

@@ -62,6 +62,25 @@ def select(root: str, wanted: Selection) -> Iterator[dict[str, Any]]:
             yield full
 
 
+def assets_of_cluster(root: str, start: str) -> list[str]:
+    """Returns the ids of all assets in the one cluster whose id starts so.
+
+    Raises:
+        UsageError: There is none, or there are several.
+        VaultError, StorageError: As `read_manifest` does.
+    """
+    clusters = Clusters(read_manifest(root))
+    found: dict[str, set[str]] = {}
+    for row in read_manifest(root):
+        cluster = clusters.of(row["asset_id"])
+        if cluster.startswith(start):
+            found.setdefault(cluster, set()).add(row["asset_id"])
+    if len(found) != 1:
+        problem = "several clusters" if found else "no cluster"
+        raise UsageError(f"{problem} of this quarantine start with {start}; see `list`")
+    return sorted(found.popitem()[1])
+
+
 def _is_wanted(row: Mapping[str, Any], wanted: Selection) -> bool:
     found = row["findings"]
     conditions = (

@@ -36,6 +36,7 @@ class SealedObject(NamedTuple):
     Attributes:
         path: Below the quarantine's root.
         key_path: Path of its key file, likewise.
+        key_sha256: Hex digest of its key file.
         size: Bytes of the ciphertext.
         sha256: Hex digest of the ciphertext.
         plain_sha256: Hex digest of the package (the tar) inside.
@@ -44,6 +45,7 @@ class SealedObject(NamedTuple):
 
     path: str
     key_path: str
+    key_sha256: str
     size: int
     sha256: str
     plain_sha256: str
@@ -130,6 +132,7 @@ class Vault:
         return SealedObject(
             path=path,
             key_path=key_path(path),
+            key_sha256=hashlib.sha256(key_file).hexdigest(),
             size=len(sealed),
             sha256=digest,
             plain_sha256=hashlib.sha256(plain).hexdigest(),

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any, Self
 
+from ingestgate.assets.containers.discovery import shown
 from ingestgate.assets.ledger import PartHeader
 from ingestgate.assets.receipts import withdraw_receipt
 from ingestgate.assets.shard import Shard
@@ -86,7 +87,7 @@ class ShardSealer:
         self._writer.add(
             ManifestRow(
                 asset_id=row["asset_id"],
-                dataset=self._settings.dataset,
+                dataset=shown(self._settings.dataset),
                 format=self._shard.format,
                 shard=self._shard.name,
                 member=row["member"],
@@ -106,6 +107,7 @@ class ShardSealer:
                 provenance=dict(known),
                 sealed_object=sealed.path,
                 sealed_key=sealed.key_path,
+                sealed_key_sha256=sealed.key_sha256,
                 sealed_sha256=sealed.sha256,
                 sealed_size=sealed.size,
                 package_sha256=sealed.plain_sha256,

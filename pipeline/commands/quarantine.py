@@ -10,6 +10,7 @@ import click
 
 from ingestgate.assets.errors import UsageError
 from ingestgate.pipeline.commands import quarantine_vault, reviewing
+from ingestgate.pipeline.commands.on_record import put_on_record
 
 if TYPE_CHECKING:
     from ingestgate.quarantine.selecting import Selection
@@ -26,7 +27,8 @@ _KEY = click.option(
     "--key",
     type=click.Path(exists=True, dir_okay=False),
     metavar="FILE",
-    help="Your private signing key: puts in the audit log that you looked.",
+    help="Your private signing key: puts in the audit log that you looked. Needed once it knows "
+    "people.",
 )
 _STATES = ("open", "confirmed", "false_positive", "escalate", "release_requested", "released")
 _CHOICES = (
@@ -93,13 +95,18 @@ class _Case:
 @quarantine.command(name="list")
 @_ROOT
 @_choosing
+@_KEY
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON object per asset, a line each.")
 @click.pass_context
-def list_(ctx: click.Context, /, root: str, as_json: bool, **choice: Any) -> None:
+def list_(ctx: click.Context, /, root: str, as_json: bool, key: str | None, **choice: Any) -> None:
     """List what was quarantined: where it was, by which list, on what evidence.
 
     A line per cluster, so that you meet the same picture once: assets with the same bytes, or that
     matched the same entry by digest or look. --cluster with --json gives the assets of one.
+
+    The table shows no digest, no source and no caption of an asset, and needs no key. --json shows
+    everything the manifest says: with --key it is on record that you looked, and once the audit log
+    knows people it takes one.
     """
     from rich.console import Console
     from rich.table import Table
@@ -109,6 +116,7 @@ def list_(ctx: click.Context, /, root: str, as_json: bool, **choice: Any) -> Non
     ctx.find_root().obj = "json" if as_json else None
     rows = select(root, _selection(choice))
     if as_json:
+        put_on_record(root, "manifest.listed", {"choice": _wanted(choice)}, key)
         for row in rows:
             click.echo(json.dumps(row, ensure_ascii=False))
         return
@@ -129,6 +137,10 @@ def _selection(choice: dict[str, Any]) -> "Selection":
     from ingestgate.quarantine.selecting import Selection
 
     return Selection(**choice)
+
+
+def _wanted(choice: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in choice.items() if value not in (None, False)}
 
 
 def _cases(rows: Iterable[dict[str, Any]]) -> dict[str, _Case]:
@@ -156,7 +168,8 @@ def _counted(counter: Counter[str]) -> str:
 def show(root: str, key: str | None, asset_id: str) -> None:
     """Show everything the manifest says of one asset (the start of its id will do).
 
-    Also its cluster, and where its review stands. With --key it is on record that you looked.
+    Also its cluster, and where its review stands. With --key it is on record that you looked; once
+    the audit log knows people, it takes one.
     """
     from ingestgate.quarantine.selecting import Selection, select
 
@@ -165,7 +178,7 @@ def show(root: str, key: str | None, asset_id: str) -> None:
     if len(identifiers) != 1:
         problem = "no asset" if not found else "several assets"
         raise UsageError(f"{problem} of this quarantine start with {asset_id}; see `list`")
-    _log(root, "asset.viewed", {"assets": sorted(identifiers)}, key)
+    put_on_record(root, "asset.viewed", {"assets": sorted(identifiers)}, key)
     click.echo(json.dumps(found[-1], indent=1, ensure_ascii=False))
 
 
@@ -186,7 +199,8 @@ def show(root: str, key: str | None, asset_id: str) -> None:
 def export(root: str, key: str | None, form: str, to: str, **choice: Any) -> None:
     """Write rows of the manifest, with cluster and state of review, to a file.
 
-    As confidential as the manifest. With --key it is on record that you took it.
+    As confidential as the manifest. With --key it is on record that you took it; once the audit log
+    knows people, it takes one.
 
     \b
     Example:
@@ -196,18 +210,7 @@ def export(root: str, key: str | None, form: str, to: str, **choice: Any) -> Non
     from ingestgate.quarantine.exporting import export as write
     from ingestgate.quarantine.selecting import select
 
-    wanted = {name: value for name, value in choice.items() if value not in (None, False)}
-    _log(root, "manifest.exported", {"format": form, "choice": wanted}, key)
+    said = {"format": form, "choice": _wanted(choice)}
+    put_on_record(root, "manifest.exported", said, key)
     count = write(select(root, _selection(choice)), form, to)
     click.echo(f"{count:,} rows: {to}")
-
-
-def _log(root: str, event: str, fields: dict[str, Any], path: str | None) -> None:
-    if path is None:
-        return
-    from ingestgate.assets.signing_keys import read_signing_key
-    from ingestgate.quarantine.audit_writing import audit_writer
-    from ingestgate.quarantine.reviewers import act
-
-    with audit_writer(root) as writer:
-        act(writer, event, fields, read_signing_key(path))

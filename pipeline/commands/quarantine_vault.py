@@ -8,13 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ingestgate.assets.errors import UsageError, VaultError
+from ingestgate.assets.errors import EvidenceError, UsageError, VaultError
+from ingestgate.pipeline.commands.on_record import permitted, put_on_record
 from ingestgate.pipeline.commands.values import SeveralValuesCommand, several
 from ingestgate.pipeline.exit_codes import ExitCode
 
 if TYPE_CHECKING:
-    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-
     from ingestgate.quarantine.checking import VaultCheck
 
 _ROOT = click.option(
@@ -68,7 +67,8 @@ def open_(root: str, identity: str, to: str, key: str | None, asset_id: str) -> 
     rows = rows_of(root, asset_id)
     path = _last_copy(root, rows)
     files = open_object(root, path, identities)
-    _log_person(root, "asset.opened", {"asset": rows[0]["asset_id"], "object": path}, key)
+    said = {"asset": rows[0]["asset_id"], "object": path}
+    put_on_record(root, "asset.opened", said, key)
     for name, content in files:
         target = str(Path(to) / name)
         storage.write_bytes(target, content, private=True)
@@ -77,17 +77,23 @@ def open_(root: str, identity: str, to: str, key: str | None, asset_id: str) -> 
 
 def _last_copy(root: str, rows: Sequence[dict[str, Any]]) -> str:
     """Returns the path of the latest copy that is not destroyed."""
-    from ingestgate.quarantine.destruction_receipts import FOLDER, read_receipt
+    from ingestgate.quarantine.audit import read_log
+    from ingestgate.quarantine.destroyed import Destructions
+    from ingestgate.quarantine.destruction_receipts import FOLDER
     from ingestgate.quarantine.layout import id_of
 
+    destructions = Destructions(root, read_log(root))
     gone: list[str] = []
     for row in reversed(rows):
         path: str = row["sealed_object"]
         sample = id_of(path)
-        found = read_receipt(root, sample)
-        if found is None or path not in {copy.object for copy in found[0].copies}:
+        try:
+            found = destructions.receipt(sample)
+        except EvidenceError:  # a receipt that does not hold excuses nothing
+            found = None
+        if found is None or path not in {copy.object for copy in found.copies}:
             return path
-        gone.append(f"destroyed at {found[0].destroyed_at}, see {FOLDER}/{sample}.dsse.json")
+        gone.append(f"destroyed at {found.destroyed_at}, see {FOLDER}/{sample}.dsse.json")
     raise VaultError(f"{rows[0]['asset_id']}: {gone[0]}")
 
 
@@ -102,13 +108,23 @@ def _last_copy(root: str, rows: Sequence[dict[str, Any]]) -> str:
 @click.option(
     "--remove-unnamed",
     is_flag=True,
-    help="Remove what no manifest names. Not while a run is at work.",
+    help="Remove copies that no manifest names and another copy makes superfluous. Not while a "
+    "run is at work.",
 )
 @click.option(
     "--accept-manifests",
     is_flag=True,
     help="Put manifests that no run put on record on it now, as they are. Look at them first.",
 )
+@click.option(
+    "--evidence",
+    "evidence",
+    multiple=True,
+    type=click.Path(exists=True, file_okay=False),
+    metavar="DIR",
+    help="Evidence of a run into it: also hold the manifests against its receipts.",
+)
+@_KEY
 @_JSON
 @click.pass_context
 def check(
@@ -117,44 +133,43 @@ def check(
     identity: str | None,
     remove_unnamed: bool,
     accept_manifests: bool,
+    evidence: Sequence[str],
+    key: str | None,
     as_json: bool,
 ) -> None:
     """Check that the quarantine holds what its manifests say, unchanged, and no more.
 
     Every manifest is compared with the digests that runs put in the audit log: a row that was
-    edited, dropped or put in is named. Every object is compared with its digest; its key file must
-    be there. With --identity each is opened as well. What was destroyed is accepted with its
-    receipt, if both people that it names have signed it and the audit log knows them. Ends with 5
-    if anything is wrong, and names it.
+    edited, dropped or put in is named. Every object and its key file are compared with their
+    digests. With --identity each is opened as well. What was destroyed is accepted with its
+    receipt, if the audit log has its destruction and both people that it names have signed it with
+    the keys they had then. Ends with 5 if anything is wrong, and names it.
+
+    With --evidence the manifests are also compared with the receipts of the run that sealed them.
 
     A run that was killed may leave copies that no manifest names: run it to its end, then remove
     them with --remove-unnamed. It may leave a manifest that is not on record, too: the same run
-    puts it there. Where that run is no more, --accept-manifests does.
+    puts it there. Where that run is no more, --accept-manifests does. Both take an approver's --key
+    once the audit log knows people, and are on record first. Nothing is removed while a manifest is
+    missing, changed or not on record, nor what may be all that is left of a sample.
     """
-    from ingestgate.quarantine.audit_writing import append_machine, audit_writer
     from ingestgate.quarantine.checking import check_vault
-    from ingestgate.quarantine.checking import remove_unnamed as remove
     from ingestgate.quarantine.locking import quarantine_lock
-    from ingestgate.quarantine.manifest_checking import unlogged
     from ingestgate.quarantine.opening import opener, read_identities
-    from ingestgate.quarantine.sealed_manifests import put_on_record, sealed_manifests
 
     ctx.find_root().obj = "json" if as_json else None
     removed: list[str] = []
+    if accept_manifests:
+        with quarantine_lock(root, alone=True):
+            _accept_manifests(root, key)
     if remove_unnamed:
         with quarantine_lock(root, alone=True):
-            removed = remove(root)
-            if removed:
-                append_machine(root, "vault.unnamed_removed", {"files": removed})
-    if accept_manifests:
-        with quarantine_lock(root, alone=True), audit_writer(root) as writer:
-            strange = unlogged(root, sealed_manifests(writer.lines))
-            put_on_record(writer, strange, None, accepted="by a person, not by a run")
+            removed = _remove_superfluous(root, key)
     with _progress("check", quiet=as_json) as progress:
         found = check_vault(
             root,
             opener=opener(read_identities(identity)) if identity else None,
-            trusted=_everybody(root),
+            evidence=evidence,
             progress=progress,
         )
     if as_json:
@@ -162,6 +177,32 @@ def check(
     else:
         _show_check(found, removed, opened=identity is not None)
     ctx.exit(int(ExitCode.EVIDENCE_REFUSED if found.faults else ExitCode.DONE))
+
+
+def _accept_manifests(root: str, key: str | None) -> None:
+    from ingestgate.quarantine import sealed_manifests as sealed
+    from ingestgate.quarantine.audit_writing import audit_writer
+    from ingestgate.quarantine.manifest_checking import unlogged
+
+    with audit_writer(root) as writer:
+        private = permitted(writer.lines, sealed.ACCEPTED, key)
+        strange = unlogged(root, sealed.sealed_manifests(writer.lines))
+        sealed.put_on_record(writer, strange, private, event=sealed.ACCEPTED)
+
+
+def _remove_superfluous(root: str, key: str | None) -> list[str]:
+    """Removes copies that killed runs left, once that is on record; returns their paths."""
+    from ingestgate.quarantine import surplus
+    from ingestgate.quarantine.audit_writing import audit_writer
+
+    with audit_writer(root) as writer:
+        private = permitted(writer.lines, surplus.REMOVING, key)
+        paths = surplus.superfluous(root, writer.lines)
+        for start in range(0, len(paths), surplus.PER_LINE):
+            part = paths[start : start + surplus.PER_LINE]
+            writer.add(surplus.REMOVING, {"files": part}, private)
+    surplus.remove(root, paths)
+    return paths
 
 
 def _show_check(found: "VaultCheck", removed: Sequence[str], *, opened: bool) -> None:
@@ -218,8 +259,9 @@ def rewrap(
     Only the small key files are sealed anew; no object is touched. Interrupted, the same command
     takes it up. Who loses access keeps what they have copied before. recipients.json then says
     whom the quarantine is sealed to, and a run refuses recipients that lost access: change its
-    --recipient. The audit log has it before and after. What the identity does not open stays as it
-    was, is named, and the command ends with 1; if it opens nothing, nothing is changed.
+    --recipient. The audit log has it before and after; once it knows people, it takes an
+    administrator. What the identity does not open, or is not the key file that was sealed, stays as
+    it was, is named, and the command ends with 1; if it opens nothing, nothing is changed.
 
     \b
     Example:
@@ -238,12 +280,12 @@ def rewrap(
     samples = frozenset(
         id_of(row["sealed_object"]) for asset in assets for row in rows_of(root, asset)
     )
-    about = {"recipients": list(to), "samples": sorted(samples) or "all"}
+
+    def note(event: str, fields: Mapping[str, Any]) -> None:
+        put_on_record(root, event, fields, key)
+
     with quarantine_lock(root, alone=True), _progress("rewrap", quiet=as_json) as progress:
-        _log_person(root, "vault.rewrap_begun", about, key)
-        done = rewrap_keys(root, identities, to, samples=samples or None, progress=progress)
-        counts = {"keys": done.done, "unopened": len(done.unopened)}
-        _log_person(root, "vault.rewrap_done", {**about, **counts}, key)
+        done = rewrap_keys(root, identities, to, note, samples=samples or None, progress=progress)
     if as_json:
         unopened = [path for path, _ in done.unopened]
         click.echo(
@@ -335,34 +377,6 @@ def destroy(ctx: click.Context, /, **options: Any) -> None:
             f"destroyed {len(each.copies)} copies of {', '.join(each.assets)}; "
             f"receipt: {FOLDER}/{each.sample}.dsse.json"
         )
-
-
-def _log_person(root: str, event: str, fields: Mapping[str, Any], path: str | None) -> None:
-    """Puts on record what a person is about to do, or has done; by name once people are known."""
-    from ingestgate.assets.signing_keys import read_signing_key
-    from ingestgate.quarantine.audit_writing import append_machine
-    from ingestgate.quarantine.reviewers import Role, registry
-
-    known = registry(root)
-    key = read_signing_key(path) if path else None
-    if known.people:
-        if key is None:
-            raise UsageError("the audit log knows people: name your signing key with --key")
-        known.holder(key, Role.VIEWER)
-    elif event == "asset.opened":
-        event = "vault.opened"  # that it was, though nobody can say by whom
-    append_machine(root, event, fields, key)
-
-
-def _everybody(root: str) -> "dict[str, Ed25519PublicKey] | None":
-    """Returns the keys of all whom the audit log knows or knew; None if it never knew anybody."""
-    from ingestgate.assets.signing_keys import parse_public_line
-    from ingestgate.quarantine.audit import read_log
-    from ingestgate.quarantine.reviewers import ADDED, registry
-
-    registry(root)
-    lines = [line.fields for line in read_log(root) if line.event == ADDED]
-    return {str(each["name"]): parse_public_line(str(each["key"])) for each in lines} or None
 
 
 @contextmanager

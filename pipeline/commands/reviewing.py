@@ -23,6 +23,13 @@ _KEY = click.option(
     help="Your private signing key; who you are follows from it.",
 )
 _JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+_CLUSTER = click.option(
+    "--cluster",
+    metavar="ID",
+    help="All assets of this cluster (the start of its id will do), instead of naming each.",
+)
+#: A line of the log names at most so many assets, so that none becomes too long to handle.
+_PER_LINE = 500
 _ROLES = ("viewer", "reviewer", "approver", "administrator")
 
 
@@ -46,8 +53,9 @@ def reviewers() -> None:
 def add(root: str, key: str, name: str, line: str, role: str) -> None:
     """Add a person. The first is an administrator, who adds themself with their own key.
 
-    A viewer sees and opens; a reviewer also decides and asks for release; an approver also
-    approves what somebody else asked for; an administrator also adds and removes people.
+    A viewer sees metadata; a reviewer also opens, decides and asks for release or destruction; an
+    approver also approves what somebody else asked for, and tidies up after killed runs; an
+    administrator also adds and removes people, and changes who can open the quarantine.
     """
     from ingestgate.assets.signing_keys import read_signing_key
     from ingestgate.quarantine.reviewers import Role, add_reviewer
@@ -96,11 +104,15 @@ def list_(ctx: click.Context, root: str, as_json: bool) -> None:
     help="What you make of them.",
 )
 @click.option("--reason", required=True, metavar="TEXT", help="Why; stays on record.")
-@click.argument("assets", nargs=-1, required=True)
-def decide(root: str, key: str, decision: str, reason: str, assets: Sequence[str]) -> None:
-    """Put on record what you make of assets (the starts of their ids will do).
+@_CLUSTER
+@click.argument("assets", nargs=-1)
+def decide(
+    root: str, key: str, decision: str, reason: str, cluster: str | None, assets: Sequence[str]
+) -> None:
+    """Put on record what you make of assets (the starts of their ids will do), or of a cluster.
 
-    A later decision replaces an earlier one; the log keeps both.
+    A later decision replaces an earlier one; the log keeps both. Of a cluster, the log names each
+    asset that is in it now; what joins it later is open.
 
     \b
     Example:
@@ -108,13 +120,24 @@ def decide(root: str, key: str, decision: str, reason: str, assets: Sequence[str
         --decision false_positive --reason 'a beach' 75fa4bfe
     """  # noqa: D301 - \b is click's own
     from ingestgate.assets.signing_keys import read_signing_key
-    from ingestgate.quarantine.decisions import Decision, whole_ids
+    from ingestgate.quarantine.decisions import Decision
     from ingestgate.quarantine.decisions import decide as put_on_record
 
-    found = whole_ids(root, assets)
-    line = put_on_record(root, found, Decision(decision), reason, read_signing_key(key))
-    for asset in found:
-        click.echo(f"{asset}: {decision} (line {line.number})")
+    if bool(assets) == bool(cluster):
+        raise UsageError("name either assets or a --cluster")
+    private, found = read_signing_key(key), _chosen(root, assets, cluster)
+    for start in range(0, len(found), _PER_LINE):
+        part = found[start : start + _PER_LINE]
+        line = put_on_record(root, part, Decision(decision), reason, private)
+        for asset in part:
+            click.echo(f"{asset}: {decision} (line {line.number})")
+
+
+def _chosen(root: str, assets: Sequence[str], cluster: str | None) -> list[str]:
+    from ingestgate.quarantine.decisions import whole_ids
+    from ingestgate.quarantine.selecting import assets_of_cluster
+
+    return assets_of_cluster(root, cluster) if cluster else whole_ids(root, assets)
 
 
 @click.command()
@@ -122,9 +145,15 @@ def decide(root: str, key: str, decision: str, reason: str, assets: Sequence[str
 @_KEY
 @click.option("--reason", metavar="TEXT", help="Why they are to be released; stays on record.")
 @click.option("--approve", "number", type=int, metavar="N", help="Approve this request.")
+@_CLUSTER
 @click.argument("assets", nargs=-1)
 def release(
-    root: str, key: str, reason: str | None, number: int | None, assets: Sequence[str]
+    root: str,
+    key: str,
+    reason: str | None,
+    number: int | None,
+    cluster: str | None,
+    assets: Sequence[str],
 ) -> None:
     """Release false positives. Takes two people: one asks, another approves.
 
@@ -138,10 +167,10 @@ def release(
       ingestgate quarantine release --quarantine vault --key ann.pem --approve 7
     """  # noqa: D301 - \b is click's own
     from ingestgate.assets.signing_keys import read_signing_key
-    from ingestgate.quarantine.decisions import approve_release, request_release, whole_ids
+    from ingestgate.quarantine.decisions import approve_release, request_release
 
-    if (number is None) == (not assets):
-        raise UsageError("name either assets to ask for, or a request to --approve")
+    if [number is None, not assets, not cluster].count(False) != 1:
+        raise UsageError("name either assets or a --cluster to ask for, or a request to --approve")
     private = read_signing_key(key)
     if number is not None:
         request = approve_release(root, number, private)
@@ -150,5 +179,5 @@ def release(
         return
     if not reason:
         raise UsageError("asking for release needs a --reason; it stays on record")
-    line = request_release(root, whole_ids(root, assets), reason, private)
+    line = request_release(root, _chosen(root, assets, cluster), reason, private)
     click.echo(f"nothing is released yet; somebody else has to --approve {line.number}")

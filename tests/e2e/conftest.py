@@ -115,7 +115,7 @@ class Job:
         """All that must not depend on how often a run was interrupted."""
         # Objects are named for their ciphertext, which has new keys each time. A copy that a
         # killed run left behind is named by no manifest.
-        volatile = {"sealed_sha256", "sealed_size", "judged_at", "sealed_at"}
+        volatile = {"sealed_key_sha256", "sealed_sha256", "sealed_size", "judged_at", "sealed_at"}
         named = {"sealed_object", "sealed_key"}
         return {
             "output": {

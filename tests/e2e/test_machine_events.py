@@ -195,9 +195,9 @@ def test_a_rescan_is_on_record_and_withdrawn_entries_put_assets_up_for_review(
         *("--decision", "false_positive", "--reason", "withdrawn", row["asset_id"]),
     )
     assert decided.exit_code == 0, decided.output
-    assert listed(gate, "--up-for-review", "--json") == []
+    assert listed(gate, "--up-for-review", "--json", "--key", key) == []
     assert rescan(gate, "--withdrawn")["put_up_for_review"] == 0
-    assert listed(gate, "--up-for-review", "--json") == []
+    assert listed(gate, "--up-for-review", "--json", "--key", key) == []
 
 
 def test_a_recall_is_on_record_with_its_notice(gate: Job, tmp_path: Path) -> None:

@@ -13,7 +13,18 @@ import pytest
 from click.testing import Result
 
 from ingestgate.assets import storage
+from ingestgate.assets.envelope import Envelope
 from ingestgate.assets.signing_keys import generate_signing_key
+from ingestgate.quarantine.destruction_receipts import (
+    ORDER_TYPE,
+    RECEIPT_TYPE,
+    DestroyedCopy,
+    DestructionOrder,
+    DestructionReceipt,
+    OrderedSample,
+    order_path,
+    receipt_path,
+)
 from tests.archives import make_tar, special
 from tests.e2e.conftest import CAUGHT, SAMPLES, WRITERS, Job, content
 from tests.object_store import ROOT_VARIABLE
@@ -166,12 +177,63 @@ def test_what_could_not_be_scanned_stays_as_it_was(job: MakeJob, tmp_path: Path)
     assert gate.report()["shards"]["done"] == 0
 
 
-@pytest.mark.parametrize("file", ["sealed_object", "sealed_key"])
-def test_only_what_the_vault_verifiably_holds_goes(job: MakeJob, tmp_path: Path, file: str) -> None:
+def _lose(gate: Job, row: dict[str, Any], file: str) -> None:
+    (gate.quarantine / row[file]).unlink()
+
+
+def _spoil_key(gate: Job, row: dict[str, Any]) -> None:
+    (gate.quarantine / row["sealed_key"]).write_bytes(b"x")
+
+
+def forge_receipt(gate: Job, row: dict[str, Any]) -> None:
+    """Leaves an order and a receipt of the destruction of a sample that nobody has signed."""
+    sample = row["sealed_object"].split("/")[2]
+    two = {"requested_by": "ann", "software": "0.1.0"}
+    order = DestructionOrder(
+        samples=(OrderedSample(sample=sample, assets=(row["asset_id"],)),),
+        reason="none",
+        requested_at="2026-01-02T03:04:05Z",
+        **two,
+    )
+    receipt = DestructionReceipt(
+        sample=sample,
+        assets=(row["asset_id"],),
+        copies=(DestroyedCopy(object=row["sealed_object"], named=True),),
+        reason="none",
+        approved_by="rob",
+        order_sha256=order.sha256,
+        destroyed_at="2026-01-02T03:04:05Z",
+        **two,
+    )
+    vault = str(gate.quarantine)
+    Envelope(ORDER_TYPE, order.encoded()).write(order_path(vault, order.id))
+    Envelope(RECEIPT_TYPE, receipt.encoded()).write(receipt_path(vault, sample))
+
+
+def _lose_by_receipt(gate: Job, row: dict[str, Any]) -> None:
+    forge_receipt(gate, row)
+    _lose(gate, row, "sealed_object")
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda gate, row: _lose(gate, row, "sealed_object"),
+        lambda gate, row: _lose(gate, row, "sealed_key"),
+        _spoil_key,
+        _lose_by_receipt,
+    ],
+    ids=["no-object", "no-key", "garbage-key", "forged-receipt"],
+)
+def test_only_what_the_vault_verifiably_holds_goes(
+    job: MakeJob, tmp_path: Path, damage: Callable[[Job, dict[str, Any]], None]
+) -> None:
     gate = job(WRITERS["webdataset"](tmp_path / "landing"))
     gate.report()
     (row,) = (row for row in gate.manifest() if row["shard"] == "00001.tar")
-    (gate.quarantine / row[file]).unlink()
+    damage(gate, row)
+    (problem,) = gate.census()["problems"]
+    assert "its sealed object or key is missing or changed" in problem
     before = landing(tmp_path / "landing")
     for extra in (("--dry-run",), ()):
         found = purged(gate, *extra, code=5)
@@ -264,7 +326,7 @@ def test_on_object_stores(
     here = job(pattern)
     (tmp_path / "store").mkdir()
     monkeypatch.setenv(ROOT_VARIABLE, str(tmp_path / "store"))
-    bucket = f"{scheme}://bucket"
+    bucket = f"{scheme}://key:secret@bucket"
     for path in sorted((tmp_path / "landing").iterdir()):
         storage.write_bytes(f"{bucket}/landing/{path.name}", path.read_bytes())
     where = ["--input", pattern.replace(str(tmp_path), bucket)]
@@ -285,6 +347,10 @@ def test_on_object_stores(
     census = here.invoke("census", *where, "--json")
     assert json.loads(census.stdout)["exact"], census.stdout
     assert "Nothing to do" in here.invoke(*run).output
+    kept = [e.path for e in storage.walk(f"{bucket}/run/quarantine") if e.path.endswith(".jsonl")]
+    for path in kept:  # the manifests and the audit log
+        assert b"secret" not in storage.read_bytes(path)
+        assert f"{scheme}://bucket/landing".encode() in storage.read_bytes(path)
 
 
 class Killed(BaseException):
@@ -361,6 +427,44 @@ def test_a_file_changed_while_a_purge_was_interrupted_is_not_written_over(
     problems = {each["shard"]: each["problem"] for each in purged(gate, code=5)["shards"]}
     assert "changed by somebody else since its purge began" in problems["00000.tar"]
     assert shard.read_bytes() == changed
+
+
+def test_a_purge_that_was_interrupted_looks_at_the_vault_again(
+    job: MakeJob, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gate = job(WRITERS["webdataset"](tmp_path / "landing"))
+    gate.report()
+    before = landing(tmp_path / "landing")["00000.tar"]
+
+    def killed(source: str, path: str) -> None:
+        raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(storage, "move", killed)
+        assert purge_until_killed(gate) is None
+    row = next(row for row in gate.manifest() if row["shard"] == "00000.tar")
+    key = gate.quarantine / row["sealed_key"]
+    sealed = key.read_bytes()
+    key.write_bytes(b"x")
+    for extra in (("--dry-run",), ()):
+        problems = {
+            each["shard"]: each["problem"] for each in purged(gate, *extra, code=5)["shards"]
+        }
+        assert "is not in the quarantine as its manifest says" in problems["00000.tar"]
+    assert landing(tmp_path / "landing")["00000.tar"] == before
+    key.write_bytes(sealed)
+    assert purged(gate)["assets"] == 3
+    assert gate.census()["exact"]
+
+
+def test_what_was_rewrapped_is_held(job: MakeJob, tmp_path: Path) -> None:
+    gate = job(WRITERS["webdataset"](tmp_path / "landing"))
+    gate.report()
+    vault = ("--quarantine", str(gate.quarantine))
+    who = ("--identity", gate.identity, "--recipient", gate.recipient)
+    assert gate.invoke("quarantine", "rewrap", *vault, *who).exit_code == 0
+    assert gate.census()["exact"]
+    assert purged(gate)["assets"] == 3
 
 
 @pytest.mark.parametrize("format", list(WRITERS))

@@ -74,6 +74,11 @@ def check(gate: Certified) -> Result:
     return gate.job.invoke("quarantine", "check", "--quarantine", str(gate.job.quarantine))
 
 
+def check_evidence(gate: Certified) -> Result:
+    vault, evidence = str(gate.job.quarantine), str(gate.job.evidence)
+    return gate.job.invoke("quarantine", "check", "--quarantine", vault, "--evidence", evidence)
+
+
 def audit(gate: Certified) -> Result:
     kept = ("--checkpoint", gate.checkpoint, "--key", gate.public)
     return gate.job.invoke("audit", "verify", "--quarantine", str(gate.job.quarantine), *kept)
@@ -172,12 +177,17 @@ def test_manifest(gate: Certified, change: Callable[[Certified], None], named: s
 
 def test_manifest_of_who_writes_the_log_too(gate: Certified) -> None:
     """New digests in the log, as a run would put them there: the receipts do not follow."""
+    assert check_evidence(gate).exit_code == 0
     _edit_row(gate)
     lines, columns = _manifest(gate, "jsonl"), _manifest(gate, "parquet")
     digests = [hashlib.sha256(path.read_bytes()).hexdigest() for path in (lines, columns)]
     with audit_writer(str(gate.job.quarantine)) as writer:
         put_on_record(writer, [SealedManifest(lines.stem, *digests)], None)
-    assert check(gate).exit_code == 0
+    assert check(gate).exit_code == 0, "by the log alone"
+    found = check_evidence(gate)
+    assert found.exit_code == 5
+    assert f"manifest/{lines.stem}: the audit log says other digests than" in found.stdout
+    assert "jsonl: line 1: was edited: tier" in found.stdout
     assert any("jsonl: line 1: was edited: tier" in problem for problem in census(gate))
     assert verify_evidence(gate).exit_code == 5
 

@@ -58,6 +58,7 @@ def test_the_whole_way(folder: Path) -> None:
         ("asset.decided", "rob"),
         ("release.requested", "rob"),
         ("release.approved", "ann"),
+        ("manifest.listed", "rob"),
         ("asset.decided", "rob"),
         ("destroy.requested", "rob"),
         ("destroy.begun", "ann"),
@@ -66,7 +67,9 @@ def test_the_whole_way(folder: Path) -> None:
     machines = [event for number, event in enumerate(events) if not names[number]]
     run = ["run.begun", "manifests.sealed", "output.certified", "run.ended"]
     assert machines == [*run, "assets.put_up_for_review", "rescan.ended", *run]
-    listed = call(("quarantine", "list", "--quarantine", "vault", "--json")).said
+    listed = call(
+        ("quarantine", "list", "--quarantine", "vault", "--key", "rob.pem", "--json")
+    ).said
     rows = [json.loads(line) for line in listed.splitlines()]
     states = {row["sample"]: row["state"] for row in rows}
     assert (states["k03"], states["k05"], states["k07"]) == ("escalate", "confirmed", "released")

@@ -70,7 +70,55 @@ def test_check_removes_what_no_manifest_names(gate: Job, tmp_path: Path) -> None
     assert "a job or another command is at work" in refused.stderr
     found = said(quarantine(gate, "check", "--remove-unnamed", "--json"))
     assert found["removed"] == [str(stray.relative_to(gate.quarantine))]
+    assert events(gate) == [("vault.removing_unnamed", "")]
     assert gate.state() == before
+
+
+def test_nothing_is_removed_while_a_manifest_is_gone(gate: Job, tmp_path: Path) -> None:
+    sealed = files_of(gate)
+    for path in (gate.quarantine / "manifest").glob("00000*"):
+        path.rename(tmp_path / path.name)
+    refused = quarantine(gate, "check", "--remove-unnamed")
+    assert refused.exit_code == 5
+    assert "is not there; it was removed. Nothing is removed" in refused.stderr
+    assert files_of(gate) == sealed
+    assert events(gate) == []
+
+
+def test_it_takes_an_approver_to_remove_or_to_accept(
+    gate: Job, people: dict[str, list[str]]
+) -> None:
+    sealed = gate.quarantine / gate.manifest()[0]["sealed_key"]
+    stray = sealed.with_name("0" * 64 + ".age")
+    stray.write_bytes(sealed.read_bytes())
+    manifest = next((gate.quarantine / "manifest").glob("00000*.jsonl"))
+    for suffix in (".jsonl", ".parquet"):
+        path = manifest.with_suffix(suffix)
+        path.with_name(f"another{suffix}").write_bytes(path.read_bytes())
+    for what in ("--remove-unnamed", "--accept-manifests"):
+        nameless = quarantine(gate, "check", what)
+        assert (nameless.exit_code, "name your signing key" in nameless.stderr) == (2, True)
+        refused = quarantine(gate, "check", what, *people["carol"])
+        assert (refused.exit_code, "takes the role approver" in refused.stderr) == (2, True)
+    assert stray.exists()
+    done = quarantine(gate, "check", "--accept-manifests", "--remove-unnamed", *people["bob"])
+    assert done.exit_code == 0, done.output
+    assert not stray.exists()
+    assert events(gate)[4:] == [("manifests.accepted", "bob"), ("vault.removing_unnamed", "bob")]
+
+
+def test_a_forged_receipt_does_not_keep_a_sample_from_being_opened(
+    gate: Job, tmp_path: Path
+) -> None:
+    from tests.e2e.test_purge import forge_receipt
+
+    (row,) = (row for row in gate.manifest() if row["sample"] == "k03")
+    forge_receipt(gate, row)
+    assert opens(gate, tmp_path / "opened", gate.identity).exit_code == 0
+
+
+def files_of(gate: Job) -> set[str]:
+    return {str(path) for path in gate.quarantine.rglob("*.age")}
 
 
 def test_a_sample_that_was_sealed_twice_is_sound_and_the_surplus_is_named(
@@ -131,12 +179,17 @@ def test_rewrap_lets_somebody_into_one_sample(gate: Job, tmp_path: Path) -> None
 
 @pytest.fixture
 def people(gate: Job, tmp_path: Path) -> dict[str, list[str]]:
-    """How each person calls a command: alice administers, bob approves, carol reviews."""
+    """How each calls a command: alice administers, bob approves, carol reviews, vic looks."""
     return known(gate, tmp_path)
 
 
 def known(gate: Job, tmp_path: Path) -> dict[str, list[str]]:
-    roles = {"alice": Role.ADMINISTRATOR, "bob": Role.APPROVER, "carol": Role.REVIEWER}
+    roles = {
+        "alice": Role.ADMINISTRATOR,
+        "bob": Role.APPROVER,
+        "carol": Role.REVIEWER,
+        "vic": Role.VIEWER,
+    }
     for name, role in roles.items():
         line = generate_signing_key(str(tmp_path / f"{name}.pem"))
         administrator = read_signing_key(str(tmp_path / "alice.pem"))
@@ -169,7 +222,7 @@ def test_destroy_takes_two_people(gate: Job, tmp_path: Path, people: dict[str, l
     refused = opens(gate, tmp_path / "again", gate.identity)
     assert refused.exit_code == 1
     assert f"see destroyed/{receipt.name}" in refused.stderr
-    assert events(gate)[3:] == [
+    assert events(gate)[4:] == [
         ("destroy.requested", "bob"),
         ("destroy.begun", "alice"),
         ("destroy.done", "alice"),
@@ -227,10 +280,16 @@ def test_who_opens_and_who_rewraps_is_on_record(
     assert nameless.exit_code == 2
     assert "name your signing key with --key" in nameless.stderr
     assert not (tmp_path / "x").exists()
+    refused = quarantine(gate, *opening, *people["vic"])
+    assert "vic is viewer; this takes the role reviewer" in refused.stderr
     assert quarantine(gate, *opening, *people["carol"]).exit_code == 0
     rewrap = ("rewrap", "--identity", gate.identity, "--recipient", gate.recipient)
+    sealed = {path: path.read_bytes() for path in gate.quarantine.rglob("*.age")}
+    refused = quarantine(gate, *rewrap, *people["bob"])
+    assert "bob is approver; this takes the role administrator" in refused.stderr
+    assert {path: path.read_bytes() for path in sealed} == sealed
     assert quarantine(gate, *rewrap, *people["alice"]).exit_code == 0
-    assert events(gate)[3:] == [
+    assert events(gate)[4:] == [
         ("asset.opened", "carol"),
         ("vault.rewrap_begun", "alice"),
         ("vault.rewrap_done", "alice"),

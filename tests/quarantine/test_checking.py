@@ -4,9 +4,13 @@ from pathlib import Path
 
 import pytest
 
-from ingestgate.assets.errors import VaultError
-from ingestgate.quarantine.checking import Problem, VaultCheck, check_vault, remove_unnamed
+from ingestgate.assets.errors import EvidenceError, VaultError
+from ingestgate.quarantine.audit import read_log
+from ingestgate.quarantine.checking import Problem, VaultCheck, check_vault
+from ingestgate.quarantine.holding import Holding
+from ingestgate.quarantine.inventory import named_objects
 from ingestgate.quarantine.opening import opener
+from ingestgate.quarantine.surplus import remove, superfluous
 from ingestgate.quarantine.vault import SealedObject, Vault
 from tests.quarantine.vaults import Reader, Sample, asset, fill, log_manifests, reader, seal
 
@@ -61,8 +65,9 @@ def test_no_quarantine_is_not(tmp_path: Path) -> None:
         ("path", lambda p: p.write_bytes(p.read_bytes()[:-1]), Problem.CHANGED),
         ("path", lambda p: p.write_bytes(p.read_bytes()[:-1] + b"\0"), Problem.CHANGED),
         ("key_path", lambda p: p.write_bytes(b""), Problem.CHANGED),
+        ("key_path", lambda p: p.write_bytes(b"x"), Problem.CHANGED),
     ],
-    ids=["no-object", "no-key", "object-cut", "object-altered", "key-empty"],
+    ids=["no-object", "no-key", "object-cut", "object-altered", "key-empty", "key-garbage"],
 )
 def test_what_is_wrong_shows_without_a_key(
     root: Path,
@@ -80,14 +85,29 @@ def test_what_is_wrong_shows_without_a_key(
     assert found.as_dict()["problems"][problem] == 1
 
 
-def test_a_key_file_of_others_shows_to_who_can_open(
-    root: Path, person: Reader, sealed: dict[str, SealedObject]
-) -> None:
+def test_a_key_file_of_another_object_shows(root: Path, sealed: dict[str, SealedObject]) -> None:
     one, two = sealed["one"], sealed["two"]
     (root / one.key_path).write_bytes((root / two.key_path).read_bytes())
+    assert problems(check_vault(str(root))) == [(Problem.CHANGED, one.key_path)]
+
+
+def test_rows_that_do_not_say_what_their_key_file_is_are_still_checked(
+    root: Path, person: Reader, sealed: dict[str, SealedObject]
+) -> None:
+    """As version 1 wrote them: another key file then shows to who can open only."""
+    (path,) = (root / "manifest").glob("*.jsonl")
+    rows = [json.loads(line) for line in path.read_text().split("\n")[:-1]]
+    for row in rows:
+        del row["sealed_key_sha256"]
+        row["schema_version"] = 1
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    log_manifests(root)
+    assert check_vault(str(root)).sound == 2
+    (root / sealed["one"].key_path).write_bytes((root / sealed["two"].key_path).read_bytes())
     assert problems(check_vault(str(root))) == []
     found = check_vault(str(root), opener=opener([person.identity]))
-    assert problems(found) == [(Problem.UNOPENED, one.path)]
+    assert problems(found) == [(Problem.UNOPENED, sealed["one"].path)]
+    assert not Holding(str(root), []).holds(named_objects(str(root))[sealed["two"].path])
 
 
 def test_a_wrong_identity_opens_nothing(root: Path, sealed: dict[str, SealedObject]) -> None:
@@ -117,8 +137,46 @@ def test_copies_that_no_manifest_names_are_found_and_removed(
         (Problem.UNNAMED, extra.key_path),
         (Problem.UNNAMED, extra.path),
     ]
-    assert remove_unnamed(str(root)) == [extra.key_path, extra.path]
+    paths = superfluous(str(root), list(read_log(str(root))))
+    assert paths == [extra.key_path, extra.path]
+    remove(str(root), paths)
     assert check_vault(str(root), opener=opener([person.identity])).as_dict()["sound"] is True
+
+
+def test_nothing_is_superfluous_while_a_manifest_is_not_what_is_on_record(
+    root: Path, tmp_path: Path, person: Reader, sealed: dict[str, SealedObject]
+) -> None:
+    fill(root, [person.recipient], Sample("other"), shard="b.tar")
+    lines = list(read_log(str(root)))
+    named = sorted((root / "manifest").glob("a.tar*"))
+    for path in named:
+        path.rename(tmp_path / path.name)
+    with pytest.raises(EvidenceError, match=r"is not there; it was removed\. Nothing is removed"):
+        superfluous(str(root), lines)
+    for path in named:
+        (tmp_path / path.name).rename(path)
+    whole = named[0].read_bytes()
+    named[0].write_bytes(whole.split(b"\n", 1)[1])
+    with pytest.raises(EvidenceError, match=r"is not what was sealed; it was changed\. Nothing"):
+        superfluous(str(root), lines)
+    named[0].write_bytes(whole)
+    with pytest.raises(EvidenceError, match=r"does not say that it was sealed.*Nothing is removed"):
+        superfluous(str(root), [])
+    assert superfluous(str(root), lines) == []
+
+
+@pytest.mark.parametrize("loss", ["never-named", "named-copy-gone"])
+def test_what_may_be_all_that_is_left_of_a_sample_is_not_superfluous(
+    root: Path, person: Reader, sealed: dict[str, SealedObject], loss: str
+) -> None:
+    vault = Vault(str(root), [person.recipient])
+    if loss == "never-named":
+        seal(vault, Sample("stranger"))
+    else:
+        seal(vault, SAMPLES[0])
+        (root / sealed["one"].path).unlink()
+    (root / "keys" / "README").write_text("of somebody")
+    assert superfluous(str(root), list(read_log(str(root)))) == []
 
 
 def test_rows_that_differ_on_an_object_are_refused(

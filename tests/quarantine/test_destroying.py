@@ -9,15 +9,25 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 from ingestgate.assets import storage
+from ingestgate.assets.envelope import Envelope
 from ingestgate.assets.errors import EvidenceError, UsageError
+from ingestgate.assets.signing_keys import public_line
+from ingestgate.quarantine.audit_writing import audit_writer
 from ingestgate.quarantine.checking import Problem, check_vault
-from ingestgate.quarantine.destroying import Person, affected, approve, request
-from ingestgate.quarantine.destruction_receipts import order_path, receipt_path, verify_receipt
+from ingestgate.quarantine.destroying import Note, Person, affected, approve, request
+from ingestgate.quarantine.destruction_receipts import (
+    RECEIPT_TYPE,
+    order_path,
+    receipt_path,
+    verify_receipt,
+)
 from ingestgate.quarantine.layout import id_of
+from ingestgate.quarantine.reviewers import Role, act, add_reviewer, remove_reviewer
 from ingestgate.quarantine.vault import Vault
 from tests.quarantine.vaults import Sample, asset, files, fill, reader, seal
 
-ALICE, BOB, EVE = (Person(name, Ed25519PrivateKey.generate()) for name in ("alice", "bob", "eve"))
+NAMES = ("ada", "alice", "bob", "eve")
+ADA, ALICE, BOB, EVE = (Person(name, Ed25519PrivateKey.generate()) for name in NAMES)
 TRUSTED: Mapping[str, Ed25519PublicKey] = {
     person.name: person.key.public_key() for person in (ALICE, BOB)
 }
@@ -29,17 +39,38 @@ SAMPLES = (Sample("one", (b"1",)), PAIR, Sample("three", (b"3",)))
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
     fill(tmp_path / "vault", [READER.recipient], *SAMPLES)
+    introduce(tmp_path / "vault")
     return tmp_path / "vault"
+
+
+def introduce(root: Path) -> None:
+    """Ada administers, Alice may ask, Bob may approve."""
+    for person, role in ((ADA, Role.ADMINISTRATOR), (ALICE, Role.REVIEWER), (BOB, Role.APPROVER)):
+        add(root, person, role)
+
+
+def add(root: Path, person: Person, role: Role) -> None:
+    add_reviewer(str(root), person.name, public_line(person.key.public_key()), role, ADA.key)
+
+
+def logged(root: Path, person: Person = BOB) -> Note:
+    """Puts what somebody does on record, as the command does."""
+
+    def note(event: str, fields: Mapping[str, Any]) -> None:
+        with audit_writer(str(root)) as writer:
+            act(writer, event, fields, person.key)
+
+    return note
 
 
 def silent(event: str, fields: Mapping[str, Any]) -> None:
     """Logs nothing."""
 
 
-def destroy(root: Path, *assets: str, others_too: bool = False, note: Any = silent) -> str:
+def destroy(root: Path, *assets: str, others_too: bool = False, note: Note | None = None) -> str:
     """Asks, approves, and returns the order's id."""
     order = request(str(root), assets, "requested by police", ALICE, silent, others_too=others_too)
-    approve(str(root), order.id, BOB, TRUSTED, note)
+    approve(str(root), order.id, BOB, TRUSTED, note or logged(root))
     return order.id
 
 
@@ -48,12 +79,20 @@ def test_two_people_destroy_every_copy(root: Path) -> None:
     unnamed = seal(Vault(str(root), [READER.recipient]), SAMPLES[0])  # a killed run's
     half = root / Path(again.key_path).parent / ".x.age.0123456789ab.partial"
     half.write_bytes(b"half")
+    handle = half.open("rb")
     noted: list[tuple[str, Mapping[str, Any]]] = []
     order = request(str(root), [asset("one")], "requested by police", ALICE, silent)
     assert len(files(root)) == 11, "asking destroys nothing"
-    (receipt,) = approve(str(root), order.id, BOB, TRUSTED, lambda *each: noted.append(each))
+
+    def note(event: str, fields: Mapping[str, Any]) -> None:
+        noted.append((event, fields))
+        logged(root)(event, fields)
+
+    (receipt,) = approve(str(root), order.id, BOB, TRUSTED, note)
     left = files(root)
     assert len(left) == 4
+    assert handle.read() == bytes(4), "a key that was half written is overwritten, too"
+    handle.close()
     assert not any(id_of(again.path) in path for path in left)
     assert [event for event, _ in noted] == ["destroy.begun", "destroy.done"]
     assert noted[0][1]["assets"] == [asset("one")]
@@ -62,7 +101,7 @@ def test_two_people_destroy_every_copy(root: Path) -> None:
         (unnamed.path, False),
     }
     assert len(receipt.copies) == 3
-    found = check_vault(str(root), trusted=TRUSTED)
+    found = check_vault(str(root))
     assert (found.faults, found.destroyed, found.sound) == ([], 2, 2)
 
 
@@ -175,6 +214,9 @@ def test_approving_again_changes_nothing(root: Path) -> None:
     noted: list[str] = []
     approve(str(root), order, BOB, TRUSTED, lambda event, _: noted.append(event))
     assert (path.read_bytes(), noted) == (before, [])
+    path.write_text(json.dumps(json.loads(before) | {"signatures": []}))
+    approve(str(root), order, BOB, TRUSTED, logged(root))
+    assert check_vault(str(root)).faults == [], "a receipt that does not hold is written again"
 
 
 class Killed(BaseException):
@@ -183,8 +225,8 @@ class Killed(BaseException):
 
 @pytest.mark.parametrize(
     ("module", "name"),
-    [(storage, "erase"), (storage, "delete"), (storage, "write_bytes"), (storage, "sweep")],
-    ids=["erase", "delete", "write", "sweep"],
+    [(storage, "erase"), (storage, "delete"), (storage, "write_bytes")],
+    ids=["erase", "delete", "write"],
 )
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
 def test_killed_at_any_step_approving_again_completes_it(
@@ -195,7 +237,10 @@ def test_killed_at_any_step_approving_again_completes_it(
     while True:
         root = tmp_path / f"vault-{point}"
         sealed = fill(root, [READER.recipient], *SAMPLES)
+        introduce(root)
         unnamed = seal(Vault(str(root), [READER.recipient]), PAIR)
+        half = root / Path(unnamed.key_path).parent / ".x.age.0123456789ab.partial"
+        half.write_bytes(b"half")
         order = request(str(root), [asset("pair")], "reason", ALICE, silent, others_too=True)
         calls = 0
 
@@ -212,17 +257,65 @@ def test_killed_at_any_step_approving_again_completes_it(
         with monkeypatch.context() as patch:
             patch.setattr(module, name, step)
             try:
-                approve(str(root), order.id, BOB, TRUSTED, silent)
+                approve(str(root), order.id, BOB, TRUSTED, logged(root))
                 break
             except Killed:
                 pass
-        (receipt,) = approve(str(root), order.id, BOB, TRUSTED, silent)
+        (receipt,) = approve(str(root), order.id, BOB, TRUSTED, logged(root))
+        assert not half.exists()
         assert {copy.object for copy in receipt.copies} == {sealed["pair"].path, unnamed.path}
         assert not list(root.glob("destroyed/*.begun.json"))
-        found = check_vault(str(root), trusted=TRUSTED)
+        found = check_vault(str(root))
         assert (found.faults, found.destroyed, found.sound) == ([], 1, 2)
         point += 1
     assert point > 1
+
+
+def problems(root: Path) -> list[Problem]:
+    return [fault.problem for fault in check_vault(str(root)).faults]
+
+
+def forged(root: Path, by: Person, approved: Person) -> None:
+    """Deletes a sample, and leaves papers of its destruction that nothing logged."""
+    order = request(str(root), [asset("one")], "reason", by, silent)
+    trusted = {each.name: each.key.public_key() for each in (by, approved)}
+    approve(str(root), order.id, approved, trusted, silent)
+
+
+def test_a_receipt_that_nobody_logged_counts_for_nothing(root: Path) -> None:
+    forged(root, ALICE, BOB)
+    found = check_vault(str(root))
+    assert [fault.problem for fault in found.faults] == [Problem.RECEIPT, Problem.MISSING]
+    assert "the audit log does not say that it was destroyed so" in found.faults[0].detail
+
+
+def test_a_receipt_counts_for_nothing_where_nobody_is_known(tmp_path: Path) -> None:
+    fill(tmp_path / "vault", [READER.recipient], *SAMPLES)
+    forged(tmp_path / "vault", ALICE, BOB)
+    assert problems(tmp_path / "vault") == [Problem.RECEIPT, Problem.MISSING]
+
+
+def test_a_viewer_is_not_one_of_the_two(root: Path) -> None:
+    add(root, EVE, Role.VIEWER)
+    order = request(str(root), [asset("one")], "reason", EVE, silent)
+    trusted = {each.name: each.key.public_key() for each in (EVE, BOB)}
+    approve(str(root), order.id, BOB, trusted, logged(root))
+    assert problems(root) == [Problem.RECEIPT, Problem.MISSING]
+
+
+def test_the_keys_are_those_of_then(root: Path) -> None:
+    """Who leaves, or gets another key, takes no receipt along, and vouches for no earlier one."""
+    destroy(root, asset("one"))
+    remove_reviewer(str(root), "alice", ADA.key)
+    assert problems(root) == []
+    add(root, Person("alice", EVE.key), Role.APPROVER)
+    remove_reviewer(str(root), "bob", ADA.key)
+    assert problems(root) == [], "by the keys that were theirs"
+    (path,) = root.glob("destroyed/*.dsse.json")
+    envelope = Envelope.read(str(path), RECEIPT_TYPE, EvidenceError)
+    assert envelope is not None
+    Envelope(RECEIPT_TYPE, envelope.payload).signed(EVE.key).write(str(path))
+    assert problems(root) == [Problem.RECEIPT, Problem.MISSING], "signed with a later key"
 
 
 def test_a_receipt_that_does_not_hold_excuses_nothing(root: Path) -> None:
@@ -231,18 +324,17 @@ def test_a_receipt_that_does_not_hold_excuses_nothing(root: Path) -> None:
     sample = path.name.removesuffix(".dsse.json")
     whole = path.read_text()
 
-    def faults(trusted: Mapping[str, Ed25519PublicKey] | None) -> list[Problem]:
-        return [fault.problem for fault in check_vault(str(root), trusted=trusted).faults]
-
-    assert faults(TRUSTED) == []
-    assert faults({"bob": BOB.key.public_key()}) == [Problem.RECEIPT, Problem.MISSING]
-    assert faults({"alice": ALICE.key.public_key()}) == [Problem.RECEIPT, Problem.MISSING]
+    assert problems(root) == []
     path.write_text(json.dumps(json.loads(whole) | {"signatures": []}))
-    assert faults(TRUSTED) == [Problem.RECEIPT, Problem.MISSING]
+    assert problems(root) == [Problem.RECEIPT, Problem.MISSING]
     path.write_text("{}")
-    assert faults(None) == [Problem.RECEIPT, Problem.MISSING]
+    assert problems(root) == [Problem.RECEIPT, Problem.MISSING]
     path.unlink()
-    assert faults(None) == [Problem.MISSING]
+    assert problems(root) == [Problem.MISSING]
+    for trusted in (dict[str, Ed25519PublicKey](), {"bob": BOB.key.public_key()}):
+        path.write_text(whole)
+        with pytest.raises(EvidenceError, match="not signed by the two people it names"):
+            verify_receipt(str(root), sample, trusted)
     other = Path(receipt_path(str(root), "0" * 40))
     other.write_text(whole)
     with pytest.raises(EvidenceError, match="of another sample"):
@@ -262,5 +354,4 @@ def test_what_is_back_after_its_destruction_shows(root: Path) -> None:
         if not (root / path).exists():
             (root / path).parent.mkdir(parents=True, exist_ok=True)
             (root / path).write_bytes(content)
-    found = check_vault(str(root), trusted=TRUSTED)
-    assert [fault.problem for fault in found.faults] == [Problem.NOT_DESTROYED] * 2
+    assert problems(root) == [Problem.NOT_DESTROYED] * 2

@@ -62,6 +62,7 @@ def row(number: int, **changes: Any) -> ManifestRow:
         "provenance": {"url": "https://example.org/ü.jpg", "caption": "line\nbreak\u2028"},
         "sealed_object": f"objects/ab/{'ab' * 20}/{'3' * 64}.age",
         "sealed_key": f"keys/ab/{'ab' * 20}/{'3' * 64}.age",
+        "sealed_key_sha256": "7" * 64,
         "sealed_sha256": "3" * 64,
         "sealed_size": 2345,
         "package_sha256": "4" * 64,
@@ -145,7 +146,7 @@ def test_rows_conform_to_the_published_schema() -> None:
     assert conforms(good, schema, schema)
     assert conforms(row(1, tier=None, md5=None).model_dump(mode="json"), schema, schema)
     for change in (
-        {"schema_version": 2},
+        {"schema_version": 3},
         {"verdict": "unknown"},
         {"md5": "xyz"},
         {"size": -1},
@@ -250,7 +251,10 @@ def test_the_manifest_is_private(tmp_path: Path) -> None:
         (lambda line: b"[]\n", "the line: Input should be an object"),
         (lambda line: line.replace(b"matched", b"snatched"), "reason: Input should be"),
         (lambda line: line.replace(b'"dataset"', b'"data"'), "dataset: Field required"),
-        (lambda line: line.replace(b'version":1', b'version":2'), "schema_version: Input"),
+        (
+            lambda line: line.replace(b'schema_version":2', b'schema_version":3'),
+            "schema_version: Input",
+        ),
         (lambda line: line.replace(b"2" * 64, b"x" * 64), "sha256: String should match"),
     ],
 )

@@ -2,6 +2,7 @@ import errno
 import hashlib
 import json
 import os
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,15 +10,27 @@ import pytest
 
 from ingestgate.assets.errors import StorageError, UsageError, VaultError
 from ingestgate.quarantine import rewrapping, rewraps
+from ingestgate.quarantine.audit_writing import append_machine
 from ingestgate.quarantine.checking import check_vault
+from ingestgate.quarantine.faults import Problem
 from ingestgate.quarantine.layout import id_of
 from ingestgate.quarantine.opening import open_object, opener
-from ingestgate.quarantine.rewrapping import rewrap
 from ingestgate.quarantine.vault import Vault
 from tests.quarantine.vaults import Reader, Sample, files, fill, reader
 
 SAMPLES = [Sample(f"k{number}", (b"%d" % number,)) for number in range(5)]
 OLD, NEW, OTHER = reader(), reader(), reader()
+
+
+def rewrap(
+    root: str, identities: Sequence[Any], recipients: Sequence[str], **more: Any
+) -> rewrapping.Rewrapped:
+    """Rewraps, and puts it on record as the command does while nobody is known."""
+
+    def note(event: str, fields: Mapping[str, Any]) -> None:
+        append_machine(root, event, fields)
+
+    return rewrapping.rewrap(root, identities, recipients, note, **more)
 
 
 @pytest.fixture
@@ -178,7 +191,7 @@ def test_an_unfinished_one_is_finished_before_another(
 def test_an_empty_quarantine_needs_nothing(tmp_path: Path) -> None:
     Vault(str(tmp_path / "q"), [OLD.recipient])
     assert rewrap(str(tmp_path / "q"), [OLD.identity], [NEW.recipient]) == (0, [])
-    assert list((tmp_path / "q").iterdir()) == []
+    assert [path.name for path in (tmp_path / "q").iterdir()] == ["audit"]
 
 
 def test_a_key_is_rewrapped_as_it_was(root: Path) -> None:
@@ -194,3 +207,64 @@ def test_a_key_is_rewrapped_as_it_was(root: Path) -> None:
     rewrap(str(root), [OLD.identity], [NEW.recipient])
     assert keys(NEW) == before
     assert len(before) == 5
+
+
+def problems(root: Path) -> set[Problem]:
+    return {fault.problem for fault in check_vault(str(root)).faults}
+
+
+def test_what_each_key_file_is_since_is_on_record(root: Path) -> None:
+    before = files(root)
+    rewrap(str(root), [OLD.identity], [NEW.recipient])
+    assert problems(root) == set()
+    rewrap(str(root), [NEW.identity], [OTHER.recipient])
+    assert problems(root) == set()
+    path = min(path for path in before if path.startswith("keys/"))
+    (root / path).write_bytes(before[path])
+    (fault,) = check_vault(str(root)).faults
+    assert (fault.problem, fault.path) == (Problem.CHANGED, path), "lets in who lost access"
+
+
+@pytest.mark.parametrize("change", ["remove", "alter"])
+def test_a_record_of_a_rewrapping_that_is_not_there_is_named(root: Path, change: str) -> None:
+    rewrap(str(root), [OLD.identity], [NEW.recipient])
+    (record,) = (root / "rewrapped").iterdir()
+    if change == "remove":
+        record.unlink()
+    else:
+        record.write_bytes(record.read_bytes().replace(b"a", b"b"))
+    faults = check_vault(str(root)).faults
+    assert faults[0].path == f"rewrapped/{record.name}"
+    assert len(faults) == 6, "and no key file counts as what was sealed"
+
+
+def test_a_key_file_that_was_put_in_is_not_sealed_anew(root: Path) -> None:
+    one, two = sorted(path for path in files(root) if path.startswith("keys/"))[:2]
+    (root / one).write_bytes((root / two).read_bytes())
+    done = rewrap(str(root), [OLD.identity], [NEW.recipient])
+    assert [path for path, _ in done.unopened] == [one]
+    assert "is not the key file that was sealed" in done.unopened[0][1]
+    assert [fault.path for fault in check_vault(str(root)).faults] == [one]
+
+
+def test_a_rewrapping_that_cannot_be_logged_is_not_begun_nor_ended(root: Path) -> None:
+    before = files(root)
+
+    def refuse(at: str) -> Any:
+        def note(event: str, fields: Mapping[str, Any]) -> None:
+            if event.endswith(at):
+                raise StorageError("no room in the log")
+            append_machine(str(root), event, fields)
+
+        return note
+
+    with pytest.raises(StorageError, match="no room in the log"):
+        rewrapping.rewrap(str(root), [OLD.identity], [NEW.recipient], refuse("begun"))
+    assert files(root) == before
+    with pytest.raises(StorageError, match="no room in the log"):
+        rewrapping.rewrap(str(root), [OLD.identity], [NEW.recipient], refuse("done"))
+    faults = check_vault(str(root)).faults
+    assert len(faults) == 5
+    assert "a rewrapping is unfinished" in faults[0].detail
+    assert rewrap(str(root), [OLD.identity], [NEW.recipient]).done == 5
+    assert problems(root) == set()

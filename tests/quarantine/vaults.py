@@ -65,6 +65,7 @@ def fill(
                         size=len(content),
                         sealed_object=made.path,
                         sealed_key=made.key_path,
+                        sealed_key_sha256=made.key_sha256,
                         sealed_sha256=made.sha256,
                         sealed_size=made.size,
                         package_sha256=made.plain_sha256,

@@ -126,28 +126,88 @@ def test_the_list_has_a_line_per_cluster(vault: Vault) -> None:
     shown = vault("list").stdout
     assert ASSET[:8] in shown
     assert f"{2:032x}" not in shown, "the same bytes as the first"
-    rows = [json.loads(line) for line in vault("list", "--json").stdout.split("\n")[:-1]]
+    said = vault("list", *vault.by("rob"), "--json").stdout
+    rows = [json.loads(line) for line in said.split("\n")[:-1]]
     assert [(row["cluster"], row["state"]) for row in rows] == [
         (ASSET, "escalate"),
         (ASSET, "open"),
     ]
-    chosen = vault("list", "--json", "--state", "open", "--source", "example.org").stdout
+    wanted = ("--state", "open", "--source", "example.org")
+    chosen = vault("list", *vault.by("rob"), "--json", *wanted).stdout
     assert [json.loads(line)["asset_id"] for line in chosen.split("\n")[:-1]] == [f"{2:032x}"]
     assert vault("list", "--since", "soon").exit_code == 2
 
 
 def test_who_looked_is_on_record_first(vault: Vault, tmp_path: Path) -> None:
     assert json.loads(vault("show", *vault.by("rob"), ASSET).stdout)["state"] == "open"
-    assert vault("show", ASSET).exit_code == 0
     to = tmp_path / "out.csv"
     taken = ("--format", "csv", "--to", str(to), "--tier", "near")
     assert vault("export", *vault.by("rob"), *taken).stdout == f"2 rows: {to}\n"
+    vault("list", *vault.by("rob"), "--json", "--state", "open")
     shown = vault.audit("show", "--who", "rob", "--json").stdout.splitlines()
     said = [(line["event"], line["fields"]) for line in map(json.loads, shown)]
     assert said == [
         ("asset.viewed", {"assets": [ASSET]}),
         ("manifest.exported", {"choice": {"tier": "near"}, "format": "csv"}),
+        ("manifest.listed", {"choice": {"state": "open"}}),
     ]
+
+
+def test_nobody_looks_without_a_name_once_people_are_known(vault: Vault, tmp_path: Path) -> None:
+    to = tmp_path / "out.csv"
+    for words in (
+        ("show", ASSET),
+        ("list", "--json"),
+        ("export", "--format", "csv", "--to", str(to)),
+    ):
+        refused = vault(*words)
+        assert (refused.exit_code, ASSET in refused.output) == (2, False)
+        assert "name your signing key with --key" in refused.stderr
+    assert not to.exists()
+    table = vault("list").stdout
+    assert ASSET[:8] in table
+    assert "2" * 16 not in table, "the table shows no digest"
+    assert "example.org" not in table, "and no source"
+
+
+def test_where_nobody_is_known_anybody_looks(tmp_path: Path) -> None:
+    write(tmp_path / "vault", [row(1)])
+    where = ("--quarantine", str(tmp_path / "vault"))
+    for words in (("show", *where, ASSET), ("list", *where, "--json")):
+        assert CliRunner().invoke(cli, ["quarantine", *words]).exit_code == 0
+    assert not (tmp_path / "vault" / "audit").exists(), "also who may only read"
+
+
+@pytest.mark.parametrize("start", [ASSET, ASSET[:31]], ids=["id", "start"])
+def test_a_cluster_is_decided_about_at_once(vault: Vault, start: str) -> None:
+    called = ("--decision", "escalate", "--reason", "a beach", "--cluster")
+    decided = vault("decide", *vault.by("rob"), *called, start)
+    assert decided.exit_code == 0, decided.output
+    assert decided.stdout.splitlines() == [
+        f"{asset}: escalate (line 3)" for asset in (ASSET, f"{2:032x}")
+    ]
+    none = vault("decide", *vault.by("rob"), *called, "f")
+    assert (none.exit_code, "no cluster" in none.stderr) == (2, True)
+    for words in (called[:-1], (*called, start, ASSET)):
+        refused = vault("decide", *vault.by("rob"), *words)
+        assert (refused.exit_code, "either assets or a --cluster" in refused.stderr) == (2, True)
+
+
+def test_a_cluster_can_be_asked_to_be_released_at_once(vault: Vault) -> None:
+    called = ("--decision", "false_positive", "--reason", "a beach", "--cluster", ASSET)
+    assert vault("decide", *vault.by("rob"), *called).exit_code == 0
+    asked = vault("release", *vault.by("rob"), *called[2:])
+    assert asked.stdout == "nothing is released yet; somebody else has to --approve 4\n"
+    assert vault("release", *vault.by("ann"), "--approve", "4").stdout.count(": released") == 2
+
+
+def test_a_cluster_of_many_is_decided_about_in_several_lines(
+    vault: Vault, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ingestgate.pipeline.commands.reviewing._PER_LINE", 1)
+    called = ("--decision", "escalate", "--reason", "a beach", "--cluster", ASSET)
+    said = vault("decide", *vault.by("rob"), *called).stdout.splitlines()
+    assert said == [f"{ASSET}: escalate (line 3)", f"{2:032x}: escalate (line 4)"]
 
 
 def test_what_cannot_be_logged_is_not_shown(vault: Vault, tmp_path: Path) -> None:

@@ -1,0 +1,114 @@
+"""Whether the vault holds what its manifests name, as it was sealed.
+
+An object by its digest; its key file by the digest it was sealed with, or that the last rewrapping
+on record gave it. Anything else under that name may open nothing.
+"""
+
+import hashlib
+from collections.abc import Iterable
+
+from ingestgate.assets import storage
+from ingestgate.assets.errors import EvidenceError, StorageError
+from ingestgate.quarantine import rewraps
+from ingestgate.quarantine.audit import AuditLine
+from ingestgate.quarantine.destroyed import Destructions
+from ingestgate.quarantine.faults import Fault, Problem
+from ingestgate.quarantine.inventory import NamedObject
+from ingestgate.quarantine.layout import id_of
+
+_CHUNK = 4 << 20
+
+
+class Holding:
+    """Compares what lies in a quarantine with what is on record of it.
+
+    Args:
+        root: The quarantine.
+        lines: Its audit log, from the first line.
+
+    Attributes:
+        destructions: Those on record.
+        faults: What is wrong with the records of rewrappings; the key files that they alone tell
+            of are then not what was sealed.
+
+    Raises:
+        EvidenceError: Somebody did what they had no right to.
+        StorageError: A record cannot be read.
+    """
+
+    def __init__(self, root: str, lines: Iterable[AuditLine]) -> None:
+        self._root = root
+        self._rewrapped: dict[str, str] = {}
+        self.faults: list[Fault] = []
+        kept = list(lines)
+        self.destructions = Destructions(root, kept)
+        for line in kept:
+            if line.event == rewraps.DONE and line.fields.get("record") is not None:
+                self._take(str(line.fields["record"]))
+
+    def _take(self, record: str) -> None:
+        try:
+            self._rewrapped.update(rewraps.read_record(self._root, record))
+        except EvidenceError as error:
+            self.faults.append(Fault(Problem.CHANGED, rewraps.record_path(record), str(error)))
+
+    def key_sha256(self, each: NamedObject) -> str | None:
+        """Returns the digest that an object's key file has to have.
+
+        None where nothing tells: its manifest is of a version that did not say, and it was never
+        sealed anew.
+        """
+        return self._rewrapped.get(each.key_path, each.key_sha256)
+
+    def fault(self, each: NamedObject) -> Fault | None:
+        """Returns what is wrong with an object and its key file as they lie there."""
+        key, path = (storage.join(self._root, name) for name in (each.key_path, each.path))
+        for name, full in ((each.key_path, key), (each.path, path)):
+            if not storage.exists(full):
+                return Fault(Problem.MISSING, name, f"{name}: is not there", _ids(each))
+        content = storage.read_bytes(key)
+        wanted = self.key_sha256(each)
+        if not content or (wanted is not None and hashlib.sha256(content).hexdigest() != wanted):
+            detail = f"{each.key_path}: is not the key file that was sealed"
+            if rewraps.is_unfinished(self._root):
+                detail += "; a rewrapping is unfinished, finish it by the same command"
+            return Fault(Problem.CHANGED, each.key_path, detail, _ids(each))
+        sha256, size = _measured(path)
+        if (sha256, size) != (each.sha256, each.size):
+            detail = f"{each.path}: is not what the manifest says ({size} bytes, want {each.size})"
+            return Fault(Problem.CHANGED, each.path, detail, _ids(each))
+        return None
+
+    def is_destroyed(self, path: str) -> bool:
+        """Whether a copy was destroyed, by a receipt that holds."""
+        try:
+            return path in self.destructions.copies(id_of(path))
+        except EvidenceError:
+            return False
+
+    def accounts_for(self, each: NamedObject) -> bool:
+        """Whether an object is there as it was sealed, or was destroyed on record."""
+        return self.fault(each) is None or self.is_destroyed(each.path)
+
+    def holds(self, each: NamedObject) -> bool:
+        """As `accounts_for`, and only if something tells what its key file has to be."""
+        if self.key_sha256(each) is None and not self.is_destroyed(each.path):
+            return False
+        return self.accounts_for(each)
+
+
+def _measured(path: str) -> tuple[str, int]:
+    digest = hashlib.sha256()
+    size = 0
+    with storage.open_read(path) as source:
+        try:
+            while part := source.read(_CHUNK):
+                digest.update(part)
+                size += len(part)
+        except OSError as error:
+            raise StorageError(f"{path}: {error.strerror or error}") from error
+    return digest.hexdigest(), size
+
+
+def _ids(each: NamedObject) -> tuple[str, ...]:
+    return tuple(sorted({asset.asset_id for asset in each.assets}))

@@ -1,0 +1,75 @@
+"""Copies that killed runs left: which of them can go without taking evidence with them.
+
+What no manifest names may be a copy too many, or all that is left of what somebody took out of the
+manifests. So nothing goes while a manifest on record is missing, changed or not on record, and
+only what another copy of the same sample makes superfluous: one that a manifest names and that is
+there, whole, or was destroyed on record.
+"""
+
+from collections.abc import Sequence
+from typing import Final
+
+from ingestgate.assets import storage
+from ingestgate.assets.errors import EvidenceError, VaultError
+from ingestgate.quarantine.audit import AuditLine
+from ingestgate.quarantine.holding import Holding
+from ingestgate.quarantine.inventory import named_objects, unnamed_files
+from ingestgate.quarantine.layout import id_of, object_of
+from ingestgate.quarantine.manifest_checking import check_manifests
+from ingestgate.quarantine.sealed_manifests import sealed_manifests
+
+#: A person's: what the line names is about to be removed.
+REMOVING: Final = "vault.removing_unnamed"
+#: A line names at most so many files.
+PER_LINE: Final = 500
+
+
+def superfluous(root: str, lines: Sequence[AuditLine]) -> list[str]:
+    """Returns the files that no manifest names and that another copy makes superfluous.
+
+    Not while a run is at work: what it has just sealed is named by no manifest yet.
+
+    Args:
+        root: The quarantine.
+        lines: Its audit log.
+
+    Returns:
+        Key files first, then objects; paths below the root.
+
+    Raises:
+        EvidenceError: A manifest is not what is on record, or the log does not hold.
+        VaultError, StorageError: Manifests or folders cannot be read.
+    """
+    faults = check_manifests(root, sealed_manifests(lines))
+    if faults:
+        raise EvidenceError(
+            f"{faults[0].detail}. Nothing is removed while the manifests are not what is on "
+            "record: what they named would be lost. See `ingestgate quarantine check`"
+        )
+    objects = named_objects(root)
+    unnamed = unnamed_files(root, objects)
+    samples = {_sample(path) for path in unnamed}
+    holding = Holding(root, lines)
+    kept = {
+        id_of(each.path)
+        for each in objects.values()
+        if id_of(each.path) in samples and holding.accounts_for(each)
+    }
+    return [path for path in unnamed if _sample(path) in kept]
+
+
+def _sample(path: str) -> str:
+    try:
+        return id_of(object_of(path))
+    except VaultError:
+        return ""  # no copy's name: nobody knows what it is
+
+
+def remove(root: str, paths: Sequence[str]) -> None:
+    """Erases files, in the order given.
+
+    Raises:
+        StorageError: One cannot be removed.
+    """
+    for path in paths:
+        storage.erase(storage.join(root, path))
