@@ -1,8 +1,8 @@
 """Untrusted bytes to normalised pictures, or the reason why not.
 
 Everything a format shows is decoded: every frame of an animation (composited as viewers show
-it), every page, the second images of an MPO, the thumbnail in EXIF. What ends early, exceeds a
-limit or makes a decoder raise is `Unscannable`; never part of a picture, never a guess.
+it), every page, the further images of an MPO, and each image's thumbnail in EXIF. What ends early,
+exceeds a limit or makes a decoder raise is `Unscannable`; never part of a picture, never a guess.
 
 Unless colours are asked for, the luma of a JPEG comes straight from its Y plane: the quick way, a
 third of the time of a decode to RGB, with the same pixels but for clipped colours and rounding. By
@@ -14,19 +14,20 @@ import itertools
 import logging
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 
-from PIL import ExifTags, Image
+from PIL import Image
 from PIL.JpegImagePlugin import JpegImageFile
-from PIL.MpoImagePlugin import MpoImageFile
 
 from ingestgate.assets.verdict import Reason
+from ingestgate.fingerprints.exif_thumbnail import thumbnail
 from ingestgate.fingerprints.image_memory import levels
 from ingestgate.fingerprints.limits import DecodeLimits
+from ingestgate.fingerprints.multi_picture import image_offsets, names_gain_map
 from ingestgate.fingerprints.normalising import pictures
 from ingestgate.fingerprints.sniffing import sniff
 from ingestgate.fingerprints.unscannable import Unscannable
-from ingestgate.fingerprints.views import EXIF_THUMBNAIL, Picture
+from ingestgate.fingerprints.views import EXIF_THUMBNAIL, GAIN_MAP, Picture
 
 # Pillow logs what it reads: tags and their values, at level DEBUG.
 logging.getLogger("PIL").setLevel(logging.CRITICAL + 1)
@@ -57,11 +58,16 @@ class Decoded:
         self.frames = 0
         self.is_quick = False
         with _refusing(media_type):
-            self._image = Image.open(self._stream, formats=(format,))
+            self._image = _opened(self._stream, format)
             self._frame: Image.Image = self._image
+            self._starts = self._image_starts()
             self.width, self.height = self._image.size
             self._pixels_left = limits.max_total_pixels
-            self._claimed = 0 if format in _UNCOUNTED else getattr(self._image, "n_frames", 1)
+            self._claimed = (
+                0
+                if format in _UNCOUNTED
+                else max(len(self._starts), getattr(self._image, "n_frames", 1))
+            )
             self._check_frames(self._claimed)
             self._check_pixels()
 
@@ -79,23 +85,38 @@ class Decoded:
                 self._check_pixels()
                 self._pixels_left -= self._frame.width * self._frame.height
                 found = [_picture(frame, *each) for each in self._shown()]
+                exif = self._frame.info.get("exif", b"") if frame == 0 or self._starts else b""
             self.frames = frame + 1
             yield from found
-            if frame == 0:
-                yield from self._thumbnail()
+            yield from self._thumbnail(exif)
+
+    def _image_starts(self) -> list[int]:
+        """Returns where the images of an MPO begin; nothing if this is none."""
+        image = self._image
+        if not isinstance(image, JpegImageFile):
+            return []
+        starts = image_offsets(image.applist, image.info.get("mpoffset", 0))
+        if len(starts) == 1:
+            return []
+        if "MPO" not in self._limits.formats:
+            raise Unscannable(
+                Reason.UNSUPPORTED_FORMAT,
+                "image/jpeg of several images (MPO), which is not among the formats decoded",
+            )
+        return starts
 
     def _seek(self, frame: int) -> bool:
         """Goes to a frame; False if there is none because the file has ended as it should."""
         if self._claimed:
             if frame == self._claimed:
                 return False
-            if frame:
+            if frame and self._starts:
+                content = self._content[self._starts[frame] :]
+                if not content:
+                    raise EOFError
+                self._frame = _opened(io.BytesIO(content), "JPEG")
+            elif frame:
                 self._image.seek(frame)  # EOFError: fewer frames than claimed, so truncated
-            if frame and isinstance(self._image, MpoImageFile):
-                # Loaded in place (Pillow 12.3), an image of another mode than the one before it
-                # is written beyond the memory of that one.
-                offset = self._image.offset
-                self._frame = JpegImageFile(io.BytesIO(self._content[offset:]))
             return True
         try:
             self._image.seek(frame)
@@ -113,14 +134,29 @@ class Decoded:
         """Yields what the current frame shows, in memory of its own."""
         frame = self._frame
         mode = "RGB"  # else luma would be rounded to levels before it is hashed
-        if self._mode == "L" and frame.format in {"JPEG", "MPO"} and frame.mode in {"RGB", "L"}:
+        if self._mode == "L" and frame.format == "JPEG" and frame.mode in {"RGB", "L"}:
             mode = "L"
             frame.draft(mode, None)
             self.is_quick = True
         frame.load()
         for variant, shown in pictures(frame, mode):
             # The next frame may be decoded into the memory of this one.
-            yield variant, shown.copy() if shown is self._image and self._claimed != 1 else shown
+            yield (
+                GAIN_MAP if self._is_gain_map() else variant,
+                shown.copy() if shown is self._image and self._claimed != 1 else shown,
+            )
+
+    def _is_gain_map(self) -> bool:
+        """Whether readers that know no gain maps are right to leave the current frame out."""
+        first, frame = self._image, self._frame
+        return (
+            frame is not first
+            and isinstance(first, JpegImageFile)
+            and isinstance(frame, JpegImageFile)
+            and names_gain_map(first.applist)
+            and names_gain_map(frame.applist)
+            and frame.width * frame.height <= first.width * first.height
+        )
 
     def _check_frames(self, frames: int) -> None:
         if frames > self._limits.max_frames:
@@ -141,25 +177,36 @@ class Decoded:
                 f"all frames together have more pixels than {self._limits.max_total_pixels}",
             )
 
-    def _thumbnail(self) -> Iterator[Picture]:
-        """Yields the JPEG in EXIF's second directory.
+    def _thumbnail(self, exif: bytes) -> Iterator[Picture]:
+        """Yields the thumbnail in the EXIF data of the current frame.
 
         Nothing if it does not decode: unlike a frame, it then shows nothing to any reader.
         """
-        content = b""
-        # Not only Unscannable: Pillow's EXIF parser raises many kinds.
-        with suppress(Exception), _refusing(self.media_type):
-            directory = self._image.getexif().get_ifd(ExifTags.IFD.IFD1)
-            start = directory[ExifTags.Base.JpegIFOffset]
-            exif = self._image.info["exif"].removeprefix(b"Exif\0\0")
-            content = exif[start : start + directory[ExifTags.Base.JpegIFByteCount]]
-        if content.startswith(b"\xff\xd8\xff"):
-            with suppress(Unscannable):
-                opened = Decoded(content, "image/jpeg", "JPEG", self._limits, self._mode)
-                with _refusing(opened.media_type):
-                    found = [_picture(0, EXIF_THUMBNAIL, shown) for _, shown in opened._shown()]
-                self.is_quick = self.is_quick or opened.is_quick
-                yield from found
+        found = thumbnail(exif)
+        if found is None:
+            return
+        if found.format not in self._limits.formats:
+            raise Unscannable(
+                Reason.UNSUPPORTED_FORMAT,
+                f"a thumbnail in EXIF that is {found.format}, not among the formats decoded",
+            )
+        try:
+            opened = Decoded(*found, self._limits, self._mode)
+            with _refusing(opened.media_type):
+                shown = [_picture(self.frames - 1, EXIF_THUMBNAIL, s) for _, s in opened._shown()]
+        except Unscannable as error:
+            if error.reason is Reason.UNDECODABLE:
+                return
+            raise
+        self.is_quick = self.is_quick or opened.is_quick
+        yield from shown
+
+
+def _opened(stream: io.BytesIO, format: str) -> Image.Image:
+    if format == "JPEG":
+        # By itself, not by `Image.open`, which may make an MPO of it: see `multi_picture`.
+        return JpegImageFile(stream)
+    return Image.open(stream, formats=(format,))
 
 
 def _picture(frame: int, variant: str, shown: Image.Image) -> Picture:

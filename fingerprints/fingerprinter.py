@@ -1,6 +1,6 @@
 """All perceptual fingerprints of an asset, by the hashes that the loaded lists need."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,10 +16,14 @@ from ingestgate.fingerprints.limits import DecodeLimits
 from ingestgate.fingerprints.perceptual import PerceptualHash, perceptual_hashes
 from ingestgate.fingerprints.trimming import layers
 from ingestgate.fingerprints.unscannable import Unscannable
-from ingestgate.fingerprints.views import EXIF_THUMBNAIL, Picture
+from ingestgate.fingerprints.views import CLIPPED, NEED_NOT_BE_SEEN, Picture
 
-# Levels of luma, of 256, that a frame must span for there to be anything to see in it.
+# Levels, of 256, that luma or a colour must span for there to be anything to see in a picture.
 _VISIBLE_SPAN = 16
+
+# A clipped picture of which no more than one part in so many is less than white shows the black
+# specks of what is seen whole when it is scaled, as every photograph of 16 bits has them.
+_WASHED_OUT = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,11 +38,13 @@ class Fingerprint:
         perceptual: For each hash asked for, every view of every picture, with and without its
             borders, but no view whose hashes and quality an earlier one has had; the first
             frame's full view comes first.
-        low_quality: The hashes that cannot be relied on for this asset. A frame counts as seen
-            by a hash if one of the frame's views (EXIF thumbnail aside) has the hash's minimum
-            quality; a hash without quality sees every frame that is not blank. Blank frames
-            (luma spans less than 16 levels) need not be seen, as there is nothing to see; but
-            one frame must be, and so must every frame that is not blank.
+        low_quality: The hashes that cannot be relied on for this asset. What a frame shows, in
+            each way that it is shown (on white, on black, without alpha), counts as seen by a
+            hash if one of the views of it has the hash's minimum quality; a hash without
+            quality sees all that is not blank. What is blank (luma and colours span less than
+            16 levels) need not be seen, as there is nothing to see; but something must be, and
+            so must all that is not blank. EXIF thumbnails and gain maps count for nothing here,
+            nor does a deep picture clipped if seven eighths of it are white.
     """
 
     media_type: str
@@ -118,9 +124,11 @@ class Fingerprinter:
             if decoded.is_quick and len(shown) > 1:
                 # Where a border ends is a matter of single levels.
                 return self._fingerprint(content, colour=True)
-            counts = not picture.variant.startswith(EXIF_THUMBNAIL) and _spans(
-                picture.luma, _VISIBLE_SPAN
-            )
+            counts = picture.variant not in NEED_NOT_BE_SEEN and not _is_washed_out(picture)
+            if counts and not _spans(picture.luma, _VISIBLE_SPAN):
+                if decoded.is_quick:  # by which nothing is known of the colours
+                    return self._fingerprint(content, colour=True)
+                counts = _is_coloured(picture)
             for views in found.values():
                 views.add(shown, counts=counts)
         return Fingerprint(
@@ -138,25 +146,25 @@ class _Views:
 
     def __init__(self, scheme: PerceptualHash) -> None:
         self._scheme = scheme
-        self._seen: dict[int, bool] = {}  # by frame that is not blank, whether it is seen
+        # Whether it is seen, by frame and variant that is not blank.
+        self._seen: dict[tuple[int, str], bool] = {}
         self.distinct: dict[tuple[int, bytes], PerceptualView] = {}
 
-    def add(self, shown: Iterable[Picture], *, counts: bool) -> None:
-        """Adds the views of one picture; it ``counts`` if its frame must be seen in it or another.
+    def add(self, shown: Sequence[Picture], *, counts: bool) -> None:
+        """Adds the views of one picture.
 
         Args:
-            shown: The picture, with and without its borders.
-            counts: Whether it is one in which the frame can be seen.
+            shown: The picture, then the picture without its borders.
+            counts: Whether it must be seen, in one of these.
         """
+        seen = False
         for picture in shown:
-            views = self._scheme.compute(picture)
-            for view in views:
+            for view in self._scheme.compute(picture):
                 self.distinct.setdefault((view.quality, view.hashes), view)
-            if counts:
-                seen = self._scheme.min_quality is None or any(
-                    view.quality >= self._scheme.min_quality for view in views
-                )
-                self._seen[picture.frame] = seen or self._seen.get(picture.frame, False)
+                least = self._scheme.min_quality
+                seen = seen or least is None or view.quality >= least
+        if counts:
+            self._seen[shown[0].frame, shown[0].variant] = seen
 
     def reliable(self) -> bool:
         return bool(self._seen) and all(self._seen.values())
@@ -173,6 +181,20 @@ def _spans(luma: Any, levels: int) -> bool:
         if int(high) - int(low) >= levels:
             return True
     return False
+
+
+def _is_washed_out(picture: Picture) -> bool:
+    if picture.variant != CLIPPED:
+        return False
+    return int(np.count_nonzero(picture.luma < 255)) * _WASHED_OUT <= picture.luma.size
+
+
+def _is_coloured(picture: Picture) -> bool:
+    """Whether a picture without luma to see shows something by its colours."""
+    if picture.colour is None:
+        return False
+    extrema: Any = picture.colour.getextrema()
+    return any(high - low >= _VISIBLE_SPAN for low, high in extrema)
 
 
 def _compile(scheme: PerceptualHash) -> None:

@@ -34,6 +34,10 @@ ON_BLACK = "on-black"
 OPAQUE = "opaque"
 CLIPPED = "clipped"
 EXIF_THUMBNAIL = "exif-thumbnail"
+GAIN_MAP = "gain-map"
+#: Of these, what a reader that knows of neither does not show: hashed, but not to be relied on.
+NEED_NOT_BE_SEEN = frozenset({EXIF_THUMBNAIL, GAIN_MAP})
+
 TRIMMED = "trimmed"
 INSET = "inset"  #: followed by the share of a side that is taken off, in %
 
@@ -57,14 +61,23 @@ def scaled_size(height: int, width: int, scaling: str) -> tuple[int, int]:
     return height, width
 
 
+_VARIANTS = frozenset({ON_BLACK, OPAQUE, CLIPPED, EXIF_THUMBNAIL, GAIN_MAP})
+
+
+def variant_of(view: str) -> str:
+    """Returns which of the pictures of its frame a view is of: "" for the frame as on white."""
+    first = view.split("/", 1)[0]
+    return first if first in _VARIANTS else ""
+
+
 class Picture(NamedTuple):
     """One picture of an asset, normalised: 8-bit luma, upright, without alpha.
 
     Attributes:
         frame: 0-based frame or page it comes from.
         variant: "" for the frame as shown on white; else `ON_BLACK`, `OPAQUE` (alpha ignored),
-            `CLIPPED` (levels above 255 white) or `EXIF_THUMBNAIL`. Followed by `TRIMMED`
-            once for each border that was taken off, or by `INSET` and a share.
+            `CLIPPED` (levels above 255 white), `EXIF_THUMBNAIL` or `GAIN_MAP`. Followed by
+            `TRIMMED` once for each border that was taken off, or by `INSET` and a share.
         luma: uint8[height, width], C-contiguous, read-only.
         colour: The same picture in mode RGB; None unless a hash needs it.
     """

@@ -51,7 +51,7 @@ other_members: exact_checks_suffice
 
 limits:
   max_pixels: 25000000      # a picture of more is held
-  formats: [JPEG, PNG, WEBP]
+  formats: [JPEG, MPO, PNG, WEBP]
 
 lists:
   partner-a:

@@ -33,7 +33,7 @@ from ingestgate.fingerprints.isolated import IsolatedFingerprinter
 from ingestgate.fingerprints.limits import DecodeLimits
 from ingestgate.fingerprints.perceptual import QUALITY_MARGIN, perceptual_hashes
 from ingestgate.fingerprints.unscannable import Unscannable
-from ingestgate.fingerprints.views import EXIF_THUMBNAIL, ORIENTATIONS
+from ingestgate.fingerprints.views import NEED_NOT_BE_SEEN, ORIENTATIONS, variant_of
 from ingestgate.transforms.policy import Policy, matches_column
 
 _log = logging.getLogger(__name__)
@@ -387,14 +387,16 @@ def release_fingerprinter() -> None:
 
 
 def _is_borderline(name: str, views: Iterable[PerceptualView]) -> bool:
-    """Whether a frame is of sufficient quality by so little that the exact way may not find it."""
+    """Whether a picture is of sufficient quality by so little that the exact way may not be."""
     least = perceptual_hashes()[name].min_quality
     if least is None:
         return False
-    best: dict[int, int] = {}
+    best: dict[tuple[int, str], int] = {}
     for view in views:
-        if not view.view.startswith(EXIF_THUMBNAIL):
-            best[view.frame] = max(view.quality, best.get(view.frame, -1))
+        variant = variant_of(view.view)
+        if variant not in NEED_NOT_BE_SEEN:
+            shown = view.frame, variant
+            best[shown] = max(view.quality, best.get(shown, -1))
     return any(least <= quality < least + QUALITY_MARGIN for quality in best.values())
 
 

@@ -51,7 +51,9 @@ class Limits(_Section):
     """Longest time that decoding and fingerprinting may take, in seconds. Not in force with
     `decoder: in_process`."""
     formats: tuple[str, ...] = tuple(sorted(_LIMITS.formats))
-    """Picture formats that are decoded at all, by Pillow's names."""
+    """Picture formats that are decoded at all, by Pillow's names. `MPO`, beside `JPEG`, is a JPEG
+    of several images, as phones write them for HDR screens; `TIFF` also a thumbnail that is not
+    compressed, in EXIF."""
 
     @field_validator("formats")
     @classmethod

@@ -186,27 +186,146 @@ def test_an_mpo_whose_images_differ_in_mode_and_size(make, encode, modes) -> Non
     assert [(p.frame, p.luma.shape) for p in found] == [(0, (48, 64)), (1, (480, 640))]
 
 
-def with_thumbnail(make, encode, thumbnail: bytes) -> bytes:
+def with_segment(content: bytes, segment: bytes, image: int = 0) -> bytes:
+    """Returns an MPO with one more segment at the start of an image; offsets stay right."""
+    start = 0
+    for _ in range(image):
+        start = content.index(b"\xff\xd8\xff", start + 2)
+    return content[: start + 2] + segment + content[start + 2 :]
+
+
+def segment(marker: int, content: bytes) -> bytes:
+    return struct.pack(">BBH", 0xFF, marker, len(content) + 2) + content
+
+
+HDR = segment(0xE1, b'http://ns.adobe.com/xap/1.0/\0<x hdrgm:Version="1.0"/>')
+
+
+@pytest.fixture(scope="module")
+def mpo(make, encode) -> bytes:
+    return encode(make(1, 64, 48), "MPO", save_all=True, append_images=[make(2, 48, 36)])
+
+
+def test_an_mpo_that_names_a_gain_map_hides_no_image(mpo: bytes) -> None:
+    found = pictures(with_segment(mpo, HDR))
+    assert [(p.frame, p.variant, p.luma.shape) for p in found] == [
+        (0, "", (48, 64)),
+        (1, "", (36, 48)),
+    ]
+
+
+def test_a_gain_map_is_told_from_a_further_image(make, encode, mpo: bytes) -> None:
+    both = with_segment(with_segment(mpo, HDR), HDR, image=1)
+    assert [p.variant for p in pictures(both)] == ["", "gain-map"]
+    assert [p.variant for p in pictures(with_segment(mpo, HDR, image=1))] == ["", ""]
+    larger = encode(make(1, 64, 48), "MPO", save_all=True, append_images=[make(2, 80, 60)])
+    larger = with_segment(with_segment(larger, HDR), HDR, image=1)
+    assert [p.variant for p in pictures(larger)] == ["", ""]
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        (b"\x01\xb0\x04\x00\x01\x00\x00\x00\x02", b"\x01\xb0\x04\x00\x01\x00\x00\x00\x01"),
+        (b"\x01\xb0\x04\x00\x01\x00\x00\x00\x02", b"\x01\xb0\x04\x00\x01\x00\x00\x00\x00"),
+        (b"\x01\xb0\x04", b"\x09\xb0\x04"),
+        (b"\x02\xb0\x07\x00\x20", b"\x02\xb0\x07\x00\x10"),
+        (b"\x02\xb0\x07\x00\x20\x00", b"\x02\xb0\x07\x00\x20\x7f"),
+        (b"MPF\0II\x2a", b"MPF\0XX\x2a"),
+    ],
+)
+def test_an_mpo_whose_index_cannot_be_read(mpo: bytes, old: bytes, new: bytes) -> None:
+    assert mpo.count(old) == 1
+    assert reason(mpo.replace(old, new)) is Reason.UNDECODABLE
+
+
+def test_an_mpo_of_two_indices(mpo: bytes) -> None:
+    assert reason(with_segment(mpo, segment(0xE2, b"MPF\0" + bytes(40)))) is Reason.UNDECODABLE
+
+
+def test_an_mpo_cut_behind_its_first_image(mpo: bytes) -> None:
+    assert reason(mpo[: mpo.rindex(b"\xff\xd8\xff")]) is Reason.TRUNCATED
+
+
+def test_an_mpo_is_decoded_only_where_mpo_is_named(mpo: bytes, jpeg: bytes) -> None:
+    only = DecodeLimits(formats=frozenset({"JPEG"}))
+    assert reason(mpo, only) is Reason.UNSUPPORTED_FORMAT
+    assert len(pictures(jpeg, only)) == 1
+
+
+def exif_of(*fields: tuple[int, int, int], data: bytes) -> bytes:
+    """Returns EXIF whose second directory has these fields: tag, number and value, all LONG.
+
+    A value of -1 stands for where the data begins.
+    """
     ifd0 = struct.pack("<H", 0) + struct.pack("<I", 14)
-    ifd1 = struct.pack("<H", 2)
-    ifd1 += struct.pack("<HHII", 0x0201, 4, 1, 14 + 2 + 24 + 4)
-    ifd1 += struct.pack("<HHII", 0x0202, 4, 1, len(thumbnail)) + struct.pack("<I", 0)
-    tiff = b"II\x2a\x00" + struct.pack("<I", 8) + ifd0 + ifd1 + thumbnail
-    return encode(make(26), "JPEG", exif=b"Exif\0\0" + tiff)
+    ifd1 = struct.pack("<H", len(fields))
+    start = 14 + 2 + 12 * len(fields) + 4
+    for tag, count, value in fields:
+        ifd1 += struct.pack("<HHII", tag, 4, count, start if value < 0 else value)
+    ifd1 += struct.pack("<I", 0)
+    return b"Exif\0\0II\x2a\x00" + struct.pack("<I", 8) + ifd0 + ifd1 + data
 
 
-def test_the_thumbnail_in_exif_is_a_picture_too(make, encode) -> None:
-    content = with_thumbnail(make, encode, encode(make(27, 160, 120), "JPEG"))
-    assert [(p.variant, p.luma.shape) for p in pictures(content)] == [
+def exif_with(thumbnail: bytes) -> bytes:
+    return exif_of((0x0201, 1, -1), (0x0202, 1, len(thumbnail)), data=thumbnail)
+
+
+def with_thumbnail(make, encode, thumbnail: bytes) -> bytes:
+    return encode(make(26), "JPEG", exif=exif_with(thumbnail))
+
+
+@pytest.mark.parametrize("format", ["JPEG", "PNG", "WEBP"])
+def test_the_thumbnail_in_exif_is_a_picture_too(make, encode, format: str) -> None:
+    exif = exif_with(encode(make(27, 160, 120), "JPEG"))
+    assert [(p.variant, p.luma.shape) for p in pictures(encode(make(26), format, exif=exif))] == [
         ("", (240, 320)),
         ("exif-thumbnail", (120, 160)),
     ]
 
 
-@pytest.mark.parametrize("cut", [10, 300, -1])
-def test_a_thumbnail_that_does_not_decode_shows_nothing(make, encode, cut: int) -> None:
-    content = with_thumbnail(make, encode, encode(make(27, 160, 120), "JPEG")[:cut])
+def test_the_thumbnail_of_a_later_image_is_a_picture_too(make, encode, mpo: bytes) -> None:
+    exif = segment(0xE1, exif_with(encode(make(27, 32, 24), "JPEG")))
+    found = pictures(with_segment(mpo, exif, image=1))
+    assert [(p.frame, p.variant) for p in found] == [(0, ""), (1, ""), (1, "exif-thumbnail")]
+
+
+def test_an_uncompressed_thumbnail_is_a_picture_too(make, encode) -> None:
+    shown = make(27, 40, 30)
+    size = ((0x0100, 1, 40), (0x0101, 1, 30))
+    form = ((0x0103, 1, 1), (0x0106, 1, 2))
+    strip = ((0x0115, 1, 3), (0x0116, 1, 30), (0x0117, 1, 3600))
+    start = 14 + 2 + 12 * 9 + 4  # where the depths are, and behind them the pixels
+    exif = exif_of(
+        *size,
+        (0x0102, 3, start),
+        *form,
+        (0x0111, 1, start + 12),
+        *strip,
+        data=struct.pack("<III", 8, 8, 8) + shown.tobytes(),
+    )
+    content = encode(make(26), "JPEG", exif=exif)
+    found = pictures(content)
+    assert [p.variant for p in found] == ["", "exif-thumbnail"]
+    np.testing.assert_array_equal(found[1].luma, np.asarray(shown.convert("L")))
+    jpeg_alone = DecodeLimits(formats=frozenset({"JPEG"}))
+    assert reason(content, jpeg_alone) is Reason.UNSUPPORTED_FORMAT
+
+
+def test_a_thumbnail_that_does_not_decode_shows_nothing(make, encode) -> None:
+    content = with_thumbnail(make, encode, b"\xff\xd8\xff" + bytes(300))
     assert [p.variant for p in pictures(content)] == [""]
+
+
+@pytest.mark.parametrize("cut", [300, -1])
+def test_a_thumbnail_that_ends_early(make, encode, cut: int) -> None:
+    content = with_thumbnail(make, encode, encode(make(27, 160, 120), "JPEG")[:cut])
+    assert reason(content) is Reason.TRUNCATED
+
+
+def test_a_thumbnail_beyond_a_limit(make, encode) -> None:
+    content = with_thumbnail(make, encode, encode(make(27, 400, 300), "JPEG"))
+    assert reason(content, DecodeLimits(max_pixels=320 * 240)) is Reason.TOO_MANY_PIXELS
 
 
 def test_luma_from_the_y_plane_is_that_of_the_rgb_picture(jpeg: bytes) -> None:

@@ -15,8 +15,8 @@ from ingestgate.fingerprints.limits import DecodeLimits
 from ingestgate.fingerprints.pdq import pdq
 from ingestgate.fingerprints.perceptual import perceptual_hashes
 from ingestgate.fingerprints.unscannable import Unscannable
-from ingestgate.fingerprints.views import ORIENTATIONS, Picture
-from tests.fingerprints.test_decoding import with_thumbnail
+from ingestgate.fingerprints.views import ORIENTATIONS, Picture, variant_of
+from tests.fingerprints.test_decoding import HDR, with_segment, with_thumbnail
 
 BOTH = frozenset({"pdq", "phash"})
 
@@ -195,6 +195,61 @@ def test_every_frame_that_shows_something_must_be_reliable(
     frames = [kinds[name] for name in names]
     content = encode(frames[0], "TIFF", save_all=True, append_images=frames[1:])
     assert fingerprint(content).low_quality == low
+
+
+def test_every_way_that_alpha_shows_a_picture_must_be_reliable(make, encode, fingerprint) -> None:
+    decoy = make(34).convert("RGBA")  # that shows only where alpha is dropped
+    decoy.putalpha(make(36).convert("L").point(lambda level: 20 + level // 10))
+    found = fingerprint(encode(decoy, "PNG"))
+    best = {view.view: view.quality for view in found.perceptual["pdq"]}
+    assert best["opaque/full"] >= 50 > best["full"]
+    assert found.low_quality == {"pdq"}
+
+
+def test_a_drawing_on_nothing_need_not_show_on_its_own_level(make, encode, fingerprint) -> None:
+    drawing = Image.new("L", (320, 240), 0).convert("RGBA")  # black on black shows nothing
+    drawing.putalpha(make(36).convert("L"))
+    assert not fingerprint(encode(drawing, "PNG")).low_quality
+
+
+@pytest.mark.parametrize("format", ["TIFF", "MPO", "PNG"])
+def test_what_shows_by_its_colours_alone_is_not_blank(make, encode, fingerprint, format) -> None:
+    red = make(35).convert("L").point(lambda level: 46 + level * 120 // 255)
+    rest = red.point(lambda level: round((100 - 0.299 * level) / 0.701))
+    coloured = Image.merge("RGB", (red, rest, rest))
+    low, high = coloured.convert("L").getextrema()
+    assert high - low < 16
+    options = {"save_all": True, "append_images": [coloured]}
+    if format == "MPO":
+        options["quality"] = 95
+    assert fingerprint(encode(make(34), format, **options)).low_quality >= {"pdq"}
+    assert "pdq" in fingerprint(encode(coloured, "JPEG", quality=95)).low_quality
+
+
+def test_a_photograph_of_16_bits_need_not_be_seen_clipped(make, encode, fingerprint) -> None:
+    levels = np.asarray(make(34).convert("L")).astype(np.uint16) * 257
+    levels[100:110, 200:210] = 0
+    found = fingerprint(encode(Image.fromarray(levels), "PNG"))
+    assert "clipped/full" in {view.view for view in found.perceptual["pdq"]}
+    assert not found.low_quality
+    levels[:, :160] = np.asarray(faint(make(35)))[:, :160]  # so that half is not white
+    found = fingerprint(encode(Image.fromarray(levels), "PNG"))
+    assert max(v.quality for v in found.perceptual["pdq"] if v.view.startswith("full")) >= 50
+    assert found.low_quality == {"pdq"}
+
+
+def test_a_gain_map_need_not_be_seen(make, encode, fingerprint) -> None:
+    content = encode(make(34), "MPO", save_all=True, append_images=[faint(make(35))])
+    assert fingerprint(with_segment(content, HDR)).low_quality == {"pdq"}
+    both = with_segment(with_segment(content, HDR), HDR, image=1)
+    found = fingerprint(both)
+    assert "gain-map/full" in {view.view for view in found.perceptual["pdq"]}
+    assert not found.low_quality
+
+
+def test_which_picture_a_view_is_of(make) -> None:
+    names = ("full", "trimmed/full", "inset-2/square-512", "on-black/full", "gain-map/trimmed/full")
+    assert [variant_of(name) for name in names] == ["", "", "", "on-black", "gain-map"]
 
 
 def test_plugins_are_found_and_used(make, encode, plugins) -> None:

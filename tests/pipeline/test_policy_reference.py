@@ -31,6 +31,6 @@ def test_the_example_is_a_policy(tmp_path: Path) -> None:
     path.write_text(EXAMPLE)
     policy = load_policy(str(path), Policy)
     assert policy.require_source
-    assert policy.limits == Limits(max_pixels=25_000_000, formats=("JPEG", "PNG", "WEBP"))
+    assert policy.limits == Limits(max_pixels=25_000_000, formats=("JPEG", "MPO", "PNG", "WEBP"))
     assert policy.lists["partner-a"].action is Action.OBSERVE
     assert policy.lists["partner-b"].thresholds == {"pdq": 24}
