@@ -13,7 +13,12 @@ from ingestgate.assets.perceptual_view import PerceptualView
 from ingestgate.assets.verdict import Reason
 from ingestgate.fingerprints.decoding import decode, quiet
 from ingestgate.fingerprints.limits import DecodeLimits
-from ingestgate.fingerprints.perceptual import PerceptualHash, perceptual_hashes
+from ingestgate.fingerprints.perceptual import (
+    BadViews,
+    PerceptualHash,
+    check_views,
+    perceptual_hashes,
+)
 from ingestgate.fingerprints.trimming import layers
 from ingestgate.fingerprints.unscannable import Unscannable
 from ingestgate.fingerprints.views import CLIPPED, NEED_NOT_BE_SEEN, Picture
@@ -92,10 +97,13 @@ class Fingerprinter:
             exact: Go the way through RGB, as the references do, and not the quick one.
 
         Raises:
-            Unscannable: They are no picture that can be decoded in full within the limits.
+            Unscannable: They are no picture that can be decoded in full within the limits, or a
+                hash raised or returned what it must not.
         """
-        with quiet():
-            return self._fingerprint(content, colour=exact or self._colour)
+        (outcome,) = self.fingerprint_many([content], exact=exact)
+        if isinstance(outcome, Unscannable):
+            raise outcome
+        return outcome
 
     def fingerprint_many(
         self, contents: Iterable[bytes], *, exact: bool = False
@@ -111,6 +119,8 @@ class Fingerprinter:
             return error
         except MemoryError:
             return Unscannable(Reason.OUT_OF_MEMORY, "it takes more memory than there is")
+        except BadViews:
+            return Unscannable(Reason.INTERNAL_ERROR, "a hash returned no valid views")
         except Exception as error:  # noqa: BLE001 - whatever a hash raises, the asset is held
             # The message may quote the asset, so the type alone is passed on.
             name = type(error).__name__.encode("ascii", "replace").decode()
@@ -159,7 +169,9 @@ class _Views:
         """
         seen = False
         for picture in shown:
-            for view in self._scheme.compute(picture):
+            views = self._scheme.compute(picture)
+            check_views(self._scheme, picture, views)
+            for view in views:
                 self.distinct.setdefault((view.quality, view.hashes), view)
                 least = self._scheme.min_quality
                 seen = seen or least is None or view.quality >= least

@@ -23,7 +23,7 @@ from ingestgate.assets.perceptual_view import PerceptualView
 from ingestgate.assets.verdict import REASONS, Reason, Verdict
 from ingestgate.fingerprints.fingerprinter import Fingerprint
 from ingestgate.fingerprints.limits import DecodeLimits
-from ingestgate.fingerprints.perceptual import PerceptualHash
+from ingestgate.fingerprints.perceptual import VIEW_NAME, PerceptualHash
 from ingestgate.fingerprints.unscannable import Unscannable
 
 NONCE_BYTES = 8
@@ -38,7 +38,7 @@ _REASON = struct.Struct("<BH")  # bytes of the reason, of the detail
 
 _FINGERPRINT, _UNSCANNABLE = b"F", b"U"
 _MEDIA_TYPE = re.compile(rb"[a-z]+/[a-z0-9.+-]+")
-_VIEW_NAME = re.compile(rb"[!-~]{1,64}")
+_VIEW_NAME = re.compile(VIEW_NAME.pattern.encode())
 _DETAIL = re.compile(rb"[\w ,.:;()/+-]{1,500}")
 _REASONS = {reason.value.encode(): reason for reason in REASONS[Verdict.UNSCANNABLE]}
 

@@ -11,6 +11,7 @@ from functools import lru_cache
 
 import numpy as np
 
+from ingestgate.assets.errors import UsageError
 from ingestgate.assets.ledger import LedgerRow, Sidecar
 from ingestgate.assets.media import kind_of, sniff
 from ingestgate.assets.perceptual_view import PerceptualView
@@ -117,6 +118,7 @@ class Judge:
         }
         perceptual = listed[SignalKind.PERCEPTUAL]
         names = perceptual | set(policy.perceptual)
+        _check_widths(names)
         wanted = listed[SignalKind.DIGEST] | set(policy.digests)
         self.further = tuple(sorted(wanted - set(DIGESTS)))
         self.needed = frozenset(perceptual)
@@ -369,6 +371,21 @@ class Judge:
             for (look, _), findings in zip(seen, found, strict=True):
                 look.findings += findings
         return looks
+
+
+def _check_widths(names: Iterable[str]) -> None:
+    """Refuses a hash and a signal type of one name that are not of one kind and width."""
+    signals, known = signal_types(), perceptual_hashes()
+    for name in sorted(names):
+        signal = signals.get(name)
+        if signal is None or name not in known:
+            continue
+        if signal.kind is not SignalKind.PERCEPTUAL or signal.bits != known[name].bits:
+            raise UsageError(
+                f"the perceptual hash {name!r} has {known[name].bits} bits, and the {signal.kind} "
+                f"signal type {name!r} has {signal.bits}: they cannot be compared. Repair or "
+                "uninstall the package of one of them"
+            )
 
 
 @lru_cache(maxsize=1)

@@ -259,6 +259,73 @@ def test_plugins_are_found_and_used(make, encode, plugins) -> None:
     assert not found.low_quality
 
 
+WRONG = {
+    "name": ["", "Mean", "mean\n", "mean/x", "m" * 33, None, 5],
+    "bits": [0, -8, 12, 8.0, "8", None, True, 1 << 20],
+    "default_threshold": [-1, 5, None, 0.5],
+    "margin": [-1, 9, None],
+    "min_quality": [-1, 101, "50"],
+    "orientations": [0, 2, 9, None],
+    "colour": [None, 1],
+    "compute": [None],
+}
+
+
+@pytest.mark.parametrize(("field", "value"), [(f, v) for f in WRONG for v in WRONG[f]])
+def test_a_plugin_that_is_no_hash_is_refused_by_name(
+    plugins, monkeypatch, field: str, value: object
+) -> None:
+    monkeypatch.setattr(MeanLevel, field, value)
+    plugins(other="MeanLevel")
+    with pytest.raises(UsageError, match=r"'other' of '.*:MeanLevel' is refused: its |whether"):
+        perceptual_hashes()
+
+
+def view(frame: object = 0, name: object = "full", quality: object = -1, hashes: object = b"x"):
+    return PerceptualView(frame, name, quality, hashes)
+
+
+@pytest.mark.parametrize(
+    "views",
+    [
+        [],
+        None,
+        [None],
+        [view(), view(hashes=b"")],
+        [view(hashes=b"xx")],
+        [view(hashes="x")],
+        [view(frame=1)],
+        [view(quality=101)],
+        [view(quality=None)],
+        [view(name="")],
+        [view(name="a b")],
+        [view(name="x" * 65)],
+        [view(name=b"full")],
+    ],
+)
+def test_a_plugin_whose_views_are_none_holds_the_asset(
+    make, encode, plugins, monkeypatch, views: object
+) -> None:
+    plugins(mean="MeanLevel")
+    fingerprinter = Fingerprinter(["mean"], DecodeLimits())
+    monkeypatch.setattr(MeanLevel, "compute", lambda self, picture: views)
+    (found,) = fingerprinter.fingerprint_many([encode(make(36), "PNG")])
+    assert isinstance(found, Unscannable)
+    assert found.reason is Reason.INTERNAL_ERROR
+
+
+def test_what_a_plugin_raises_stays_inside(make, encode, plugins, monkeypatch) -> None:
+    plugins(mean="MeanLevel")
+    fingerprinter = Fingerprinter(["mean"], DecodeLimits())
+
+    def compute(self: object, picture: Picture) -> None:
+        raise ValueError("secret")
+
+    monkeypatch.setattr(MeanLevel, "compute", compute)
+    with pytest.raises(Unscannable, match=r"^internal_error: a hash raised ValueError$"):
+        fingerprinter.fingerprint(encode(make(36), "PNG"))
+
+
 @pytest.mark.parametrize("plugin", ["Impostor", "Missing"])
 def test_bad_plugins_are_refused(plugins, plugin: str) -> None:
     plugins(other=plugin)

@@ -6,11 +6,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ingestgate.assets.errors import GateError
+from ingestgate.assets.errors import GateError, UsageError
 from ingestgate.assets.shard import Kind, Member, Sample
-from ingestgate.assets.verdict import Reason, Tier, Verdict
+from ingestgate.assets.verdict import Reason, SignalKind, Tier, Verdict
 from ingestgate.blocklists.listset import ListSet
+from ingestgate.blocklists.signals import SignalType, signal_types
 from ingestgate.fingerprints.fingerprinter import Fingerprinter
+from ingestgate.transforms import judging
 from ingestgate.transforms.judging import Judge
 from ingestgate.transforms.policy import Limits, Policy
 from ingestgate.transforms.settings import open_judge
@@ -267,3 +269,20 @@ def test_many_samples_are_judged_as_each_by_itself(lists: str, judge: Judge) -> 
     assert together == [row for each in given for row in judge.judge("shard", each)]
     in_process = open_judge(Policy(decoder="in_process"), lists)
     assert together == list(in_process.judge_all("shard", given))
+
+
+@pytest.mark.parametrize(
+    "signal",
+    [
+        SignalType("pdq", SignalKind.PERCEPTUAL, 16),
+        SignalType("pdq", SignalKind.DIGEST, 32),
+    ],
+)
+def test_a_signal_type_that_is_not_what_its_hash_is_refused(
+    lists: str, monkeypatch: pytest.MonkeyPatch, signal: SignalType
+) -> None:
+    opened = ListSet.open(lists, now=datetime.now(UTC))
+    signals = {**signal_types(), "pdq": signal}
+    monkeypatch.setattr(judging, "signal_types", lambda: signals)
+    with pytest.raises(UsageError, match=rf"'pdq' has 256 bits, and the {signal.kind} signal"):
+        Judge(Policy(), opened)
