@@ -58,7 +58,7 @@ def main() -> None:
             _load(Fingerprinter(names, _WARM_UP_LIMITS))
             gc.freeze()  # what is loaded by now stays: collections need not look at it
             _mute()
-            measures = confine(setup["spare_memory"])
+            measures = confine(limits.max_memory)
             self_test()  # again: what decodes is this process as it now is
         except GateError as error:
             send(channel, bytes(NONCE_BYTES), [json.dumps({"problem": str(error)}).encode()])

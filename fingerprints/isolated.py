@@ -8,7 +8,9 @@ process its life; the next picture meets a new one.
 """
 
 import json
+import math
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -38,6 +40,9 @@ from ingestgate.fingerprints.protocol import (
 )
 from ingestgate.fingerprints.unscannable import Unscannable
 
+if sys.platform == "linux":
+    import resource
+
 # The child finds modules where this process does; nothing else is handed on.
 _BOOT = (
     "import sys; sys.path[:] = sys.argv[1:]; from ingestgate.fingerprints.child import main; main()"
@@ -52,10 +57,10 @@ _KEEP_MEMORY = {"MALLOC_MMAP_THRESHOLD_": str(32 << 20), "MALLOC_TRIM_THRESHOLD_
 _START_SECONDS = 300.0
 _REPORT_BYTES = 1 << 16
 
-# Measured with Pillow 12.3 on frames of 40 million pixels: 4 (JPEG) to 32 (16 bits a pixel),
-# and with hashes of colour 24 to 51 (animated WebP).
-_MEMORY_PER_PIXEL = 64
-_SPARE_MEMORY = 512 << 20
+# Of processor time, what a turn may take beyond the seconds it may last: the kernel counts whole
+# seconds, and the clock is to come first.
+_SPARE_SECONDS = 1
+_OUT_OF_PROCESSOR_TIME = -getattr(signal, "SIGXCPU", 24)
 
 # A child is replaced after so many assets, or when it holds so much more than at its start.
 _ASSETS_PER_CHILD = 50_000
@@ -76,7 +81,7 @@ class IsolatedFingerprinter:
     Args:
         names: The perceptual hashes to compute.
         limits: What is decoded, and how much of it.
-        timeout_s: Seconds that one asset may take.
+        timeout_s: Seconds that one asset may take, by the clock and of processor time.
 
     Attributes:
         is_exact: As `Fingerprinter.is_exact`.
@@ -101,12 +106,13 @@ class IsolatedFingerprinter:
         setup = {
             "names": names,
             "limits": {**asdict(limits), "formats": sorted(limits.formats)},
-            "spare_memory": _SPARE_MEMORY + _MEMORY_PER_PIXEL * limits.max_pixels,
             "longest_request": frame_bytes(
                 1 + _BATCH_ASSETS, len(QUICK) + max(_BATCH_BYTES, limits.max_bytes)
             ),
         }
-        self._starter = _Starter(json.dumps(setup).encode())
+        self._starter = _Starter(
+            json.dumps(setup).encode(), max(1, math.ceil(timeout_s) + _SPARE_SECONDS)
+        )
         self._finalizer = weakref.finalize(self, self._starter.close)
 
     @property
@@ -161,7 +167,11 @@ class IsolatedFingerprinter:
         except TimeoutError:
             failure = Unscannable(Reason.TIMED_OUT, f"not done in {self._timeout:g} seconds")
         except (ProtocolError, OSError):
-            failure = Unscannable(Reason.DECODER_DIED, "the decoder crashed on it")
+            failure = (
+                Unscannable(Reason.TIMED_OUT, "not done in the processor time it may take")
+                if child.end() == _OUT_OF_PROCESSOR_TIME
+                else Unscannable(Reason.DECODER_DIED, "the decoder crashed on it")
+            )
         except BaseException:  # an interrupt: the answer is still to come
             self._starter.replace()
             raise
@@ -203,9 +213,12 @@ class _Child:
         process: subprocess.Popen[bytes],
         channel: socket.socket,
         measures: Mapping[str, str],
+        processor_s: int,
     ) -> None:
-        self.measures = measures
         self._process = process
+        self._status = psutil.Process(process.pid)
+        self._processor_s = processor_s
+        self.measures = {**measures, "processor": self._limit_processor()}
         self._channel = channel
         self._assets = 0
         self._next_look = _ASSETS_PER_LOOK
@@ -234,6 +247,7 @@ class _Child:
         deadline = time.monotonic() + timeout_s
         nonce = os.urandom(NONCE_BYTES)
         self._assets += len(contents)
+        self._limit_processor()
         send(self._channel, nonce, [way, *contents], deadline)
         longest = frame_bytes(len(contents), len(contents) * form.longest)
         received = receive(self._channel, longest, deadline)
@@ -250,14 +264,34 @@ class _Child:
         self._next_look += _ASSETS_PER_LOOK
         return self._resident() > self._memory + _GROWTH
 
-    def end(self) -> None:
+    def end(self) -> int:
+        """Ends it, if it has not ended; returns how it did, as `subprocess` has it."""
         self._channel.close()
         self._process.kill()
-        self._process.wait()
+        return self._process.wait()
+
+    def _limit_processor(self) -> str:
+        """Gives the process so much processor time beyond what it has had; says if it is so.
+
+        It cannot lift the limit, as it may not set any. For when this process, which looks at the
+        clock, is stopped or gone.
+        """
+        if sys.platform != "linux":
+            return f"not in force: {sys.platform} has none"
+        try:
+            times = self._status.cpu_times()
+            _, hard = resource.prlimit(self._process.pid, resource.RLIMIT_CPU)
+            soft = math.ceil(times.user + times.system) + self._processor_s
+            if hard != resource.RLIM_INFINITY:
+                soft = min(soft, hard)
+            resource.prlimit(self._process.pid, resource.RLIMIT_CPU, (soft, hard))
+        except (OSError, ValueError, psutil.Error) as error:
+            return f"not in force: {type(error).__name__}"
+        return f"in force: {self._processor_s} s a turn"
 
     def _resident(self) -> int:
         try:
-            return int(psutil.Process(self._process.pid).memory_info().rss)
+            return int(self._status.memory_info().rss)
         except psutil.Error:
             return 0  # gone: noticed when it is next asked
 
@@ -269,10 +303,10 @@ class _Starter:
     with the thread that started it, and the threads that judge come and go.
     """
 
-    def __init__(self, setup: bytes) -> None:
-        self._setup = setup
+    def __init__(self, setup: bytes, processor_s: int) -> None:
+        self._setup = (setup, processor_s)
         self._thread = ThreadPoolExecutor(1, "decoder-starter")
-        self._child: Future[_Child] = self._thread.submit(_start, setup)
+        self._child: Future[_Child] = self._thread.submit(_start, *self._setup)
 
     def child(self) -> _Child:
         child = self._started()
@@ -283,7 +317,7 @@ class _Starter:
 
     def replace(self) -> None:
         self._end()
-        self._child = self._thread.submit(_start, self._setup)
+        self._child = self._thread.submit(_start, *self._setup)
 
     def close(self) -> None:
         self._end()
@@ -302,7 +336,7 @@ class _Starter:
             return None
 
 
-def _start(setup: bytes) -> _Child:
+def _start(setup: bytes, processor_s: int) -> _Child:
     """Starts a child and waits until it is confined.
 
     Raises:
@@ -321,7 +355,7 @@ def _start(setup: bytes) -> _Child:
         received = receive(ours, _REPORT_BYTES, deadline)
         report = {} if received is None else json.loads(received[1][0])
         if "measures" in report:
-            return _Child(process, ours, report["measures"])
+            return _Child(process, ours, report["measures"], processor_s)
         problem = report.get("problem", "standard error says why")
     except TimeoutError:
         problem = f"not ready in {_START_SECONDS:g} seconds"

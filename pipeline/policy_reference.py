@@ -33,8 +33,6 @@ admitted nor sealed. `exact_checks_suffice` means: the asset is admitted if its 
 sources match nothing; what the latter costs for pictures of low quality, and how many there are, is
 in [operators.md](operators.md#pictures-of-low-quality).
 
-One limit is not in the policy: all frames of a picture together may have 500,000,000 pixels.
-
 ## Example
 """
 
@@ -127,7 +125,8 @@ def _type(field: Mapping[str, Any]) -> str:
     if field["type"] == "object":
         return f"mapping to {_type(field['additionalProperties'])}"
     if field["type"] == "integer":
-        return f"whole number, at least {field['minimum']}"
+        most = f", at most {field['maximum']}" if "maximum" in field else ""
+        return f"whole number, at least {field['minimum']}{most}"
     if field["type"] == "number":
         return f"number, more than {field['exclusiveMinimum']:g}"
     return "`true` or `false`"

@@ -15,7 +15,7 @@ from ingestgate.assets.verdict import Action, SignalKind
 from ingestgate.blocklists.listset import ListOverride
 from ingestgate.blocklists.signals import signal_types
 from ingestgate.blocklists.trust import Trust
-from ingestgate.fingerprints.limits import KNOWN_FORMATS, DecodeLimits
+from ingestgate.fingerprints.limits import KNOWN_FORMATS, MOST_PIXELS, DecodeLimits
 from ingestgate.fingerprints.perceptual import perceptual_hashes
 
 #: Column names; `*`, `?` and `[ab]` match as in a shell, case does not matter.
@@ -41,15 +41,21 @@ class _Section(BaseModel):
 class Limits(_Section):
     """What a picture may cost; beyond a limit it is unscannable."""
 
-    max_bytes: int = Field(_LIMITS.max_bytes, ge=1)
+    max_bytes: int = Field(_LIMITS.max_bytes, ge=1, le=1 << 30)
     """Largest encoded size, in bytes."""
-    max_pixels: int = Field(_LIMITS.max_pixels, ge=1)
-    """Largest frame, in pixels (width x height)."""
-    max_frames: int = Field(_LIMITS.max_frames, ge=1)
+    max_pixels: int = Field(_LIMITS.max_pixels, ge=1, le=MOST_PIXELS)
+    """Largest frame, in pixels (width x height). Raise `max_memory` with it."""
+    max_frames: int = Field(_LIMITS.max_frames, ge=1, le=10_000)
     """Most frames or pages."""
-    max_seconds: int = Field(120, ge=1)
-    """Longest time that decoding and fingerprinting may take, in seconds. Not in force with
-    `decoder: in_process`."""
+    max_total_pixels: int = Field(_LIMITS.max_total_pixels, ge=1, le=10_000_000_000)
+    """Most pixels of all frames together."""
+    max_seconds: int = Field(120, ge=1, le=3600)
+    """Longest time that decoding and fingerprinting may take, in seconds; also of processor time.
+    Not in force with `decoder: in_process`."""
+    max_memory: int = Field(_LIMITS.max_memory, ge=256 << 20, le=64 << 30)
+    """Most memory that the decoder may take for a picture, in bytes, beyond what it takes when it
+    is idle. Enough for any picture: 512 MiB, and 64 bytes for each of `max_pixels`. Not in force
+    with `decoder: in_process`."""
     formats: tuple[str, ...] = tuple(sorted(_LIMITS.formats))
     """Picture formats that are decoded at all, by Pillow's names. `MPO`, beside `JPEG`, is a JPEG
     of several images, as phones write them for HDR screens; `TIFF` also a thumbnail that is not
@@ -203,6 +209,8 @@ class Policy(_Section):
             max_bytes=limits.max_bytes,
             max_pixels=limits.max_pixels,
             max_frames=limits.max_frames,
+            max_total_pixels=limits.max_total_pixels,
+            max_memory=limits.max_memory,
             formats=frozenset(limits.formats),
         )
 

@@ -234,9 +234,25 @@ def test_an_unknown_hash_is_named() -> None:
 
 
 def test_every_measure_is_said(confined: IsolatedFingerprinter) -> None:
-    assert {"memory", "seccomp", "landlock", "opening a file"} <= set(confined.measures)
+    names = {"memory", "processor", "seccomp", "landlock", "opening a file"}
+    assert names <= set(confined.measures)
     said = tuple(confined.measures.values())
     assert all(s.startswith(("in force", "not in force: ", "refused", "possible")) for s in said)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="no prlimit")
+def test_limits_of_memory_and_processor_time_are_the_policys(
+    plugin: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_SPARE_SECONDS", -59)  # before the clock
+    limits = DecodeLimits(max_pixels=1_000_000, max_memory=256 << 20)
+    fingerprinter = IsolatedFingerprinter(["hostile"], limits, timeout_s=60)
+    assert fingerprinter.measures["memory"].startswith("in force: 256 MiB beyond ")
+    assert fingerprinter.measures["processor"] == "in force: 1 s a turn"
+    with pytest.raises(Unscannable, match="not done in the processor time it may take") as caught:
+        fingerprinter.fingerprint(asks("hang"))
+    assert caught.value.reason is Reason.TIMED_OUT
+    fingerprinter.close()
 
 
 def test_a_child_outlives_the_thread_that_asked_for_it(make, encode) -> None:

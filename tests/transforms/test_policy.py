@@ -2,7 +2,8 @@ import pytest
 from pydantic import ValidationError
 
 from ingestgate.blocklists.signals import signal_types
-from ingestgate.transforms.policy import Policy, matches_column
+from ingestgate.fingerprints.limits import MOST_PIXELS, DecodeLimits
+from ingestgate.transforms.policy import Limits, Policy, matches_column
 from ingestgate.transforms.settings import context_digest, policy_digest
 
 KEY = "ed25519:11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo="
@@ -75,3 +76,21 @@ def test_who_has_to_have_signed_decides_no_verdict() -> None:
     trusting = Policy.model_validate({"trust": {"keys": {"alice": KEY}}})
     assert context_digest(trusting, "00") == context_digest(Policy(), "00")
     assert policy_digest(trusting) != policy_digest(Policy())
+
+
+def test_what_a_picture_may_cost_has_bounds_and_reaches_the_decoder() -> None:
+    bounds = {name: field.metadata for name, field in Limits.model_fields.items()}
+    assert all(len(found) == 2 for name, found in bounds.items() if name != "formats")
+    given = {"max_bytes": 1, "max_pixels": 2, "max_frames": 3, "max_total_pixels": 4}
+    limits = Policy(limits=Limits(**given, max_memory=300 << 20)).decode_limits()
+    assert {name: getattr(limits, name) for name in given} == given
+    assert limits.max_memory == 300 << 20
+    assert Policy().decode_limits() == DecodeLimits()
+
+
+@pytest.mark.parametrize(
+    "fields", [{"max_pixels": MOST_PIXELS + 1}, {"max_memory": 1 << 20}, {"max_seconds": 10**6}]
+)
+def test_limits_that_are_none_are_refused(fields: dict[str, int]) -> None:
+    with pytest.raises(ValidationError, match=r"should be (less|greater) than or equal to"):
+        Limits(**fields)
