@@ -45,6 +45,7 @@ class Decoded:
         height: Likewise.
         frames: Frames taken so far; all of them once `pictures` is exhausted.
         is_quick: Whether any luma came the quick way so far.
+        has_icc_profile: Whether the first frame has an ICC profile, which is not applied.
     """
 
     def __init__(
@@ -60,6 +61,7 @@ class Decoded:
         with _refusing(media_type):
             self._image = _opened(self._stream, format)
             self._frame: Image.Image = self._image
+            self.has_icc_profile = bool(self._image.info.get("icc_profile"))
             self._starts = self._image_starts()
             self.width, self.height = self._image.size
             self._pixels_left = limits.max_total_pixels

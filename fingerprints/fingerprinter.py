@@ -50,6 +50,7 @@ class Fingerprint:
             16 levels) need not be seen, as there is nothing to see; but something must be, and
             so must all that is not blank. EXIF thumbnails and gain maps count for nothing here,
             nor does a deep picture clipped if seven eighths of it are white.
+        has_icc_profile: Whether the first frame has an ICC profile; it is not applied.
     """
 
     media_type: str
@@ -58,6 +59,7 @@ class Fingerprint:
     frames: int
     perceptual: Mapping[str, tuple[PerceptualView, ...]]
     low_quality: frozenset[str]
+    has_icc_profile: bool = False
 
 
 class Fingerprinter:
@@ -148,6 +150,7 @@ class Fingerprinter:
             decoded.frames,
             {name: tuple(views.distinct.values()) for name, views in found.items()},
             frozenset(name for name, views in found.items() if not views.reliable()),
+            decoded.has_icc_profile,
         )
 
 

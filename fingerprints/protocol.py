@@ -31,7 +31,7 @@ QUICK, EXACT = b"quick", b"exact"  #: how assets are to be fingerprinted
 
 _FRAME = struct.Struct("<8sQ")  # nonce, bytes of the payload
 _SIZE = struct.Struct("<Q")  # bytes of the item that follows
-_PICTURE = struct.Struct("<IIIB")  # width, height, frames, bytes of the media type
+_PICTURE = struct.Struct("<IIIBB")  # width, height, frames, has a profile, bytes of media type
 _HASH = struct.Struct("<BI")  # is of low quality, views
 _VIEW = struct.Struct("<IbB")  # frame, quality, bytes of the view's name
 _REASON = struct.Struct("<BH")  # bytes of the reason, of the detail
@@ -208,7 +208,13 @@ class AnswerForm:
         media_type = outcome.media_type.encode()
         parts = [
             _FINGERPRINT,
-            _PICTURE.pack(outcome.width, outcome.height, outcome.frames, len(media_type)),
+            _PICTURE.pack(
+                outcome.width,
+                outcome.height,
+                outcome.frames,
+                outcome.has_icc_profile,
+                len(media_type),
+            ),
             media_type,
         ]
         for name, size in self.hashes:
@@ -243,12 +249,14 @@ class AnswerForm:
         return outcome
 
     def _fingerprint(self, fields: "_Fields") -> Fingerprint:
-        width, height, frames, length = fields.unpack(_PICTURE)
+        width, height, frames, has_profile, length = fields.unpack(_PICTURE)
         media_type = fields.text(length, _MEDIA_TYPE)
         if not 0 < width * height <= self.limits.max_pixels:
             _refuse("its size in pixels is out of range")
         if not 0 < frames <= self.limits.max_frames:
             _refuse("its number of frames is out of range")
+        if has_profile not in (0, 1):
+            _refuse("a flag in it is none")
         perceptual: dict[str, tuple[PerceptualView, ...]] = {}
         low_quality = set()
         for name, size in self.hashes:
@@ -258,7 +266,9 @@ class AnswerForm:
             if low:
                 low_quality.add(name)
             perceptual[name] = tuple(_view(fields, frames, size) for _ in range(count))
-        return Fingerprint(media_type, width, height, frames, perceptual, frozenset(low_quality))
+        return Fingerprint(
+            media_type, width, height, frames, perceptual, frozenset(low_quality), has_profile == 1
+        )
 
 
 class _Fields:

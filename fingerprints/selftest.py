@@ -8,12 +8,17 @@ from PIL import Image
 from ingestgate.assets.errors import SelfTestError
 from ingestgate.fingerprints.digests import digests
 from ingestgate.fingerprints.fingerprinter import Fingerprinter
+from ingestgate.fingerprints.known_jpeg import known_jpeg
 from ingestgate.fingerprints.limits import DecodeLimits
 from ingestgate.fingerprints.unscannable import Unscannable
 
 _SHA1_OF_ABC = "a9993e364706816aba3e25717850c26c9cd0d89d"  # FIPS 180
 _PDQ = "389c1acaecb1f87838f18568c273d0e1c30b2f96370b6a15dd6eb88e3a9ed570"
 _PHASH = "c2073c383b757ab4"
+# Two bits apart: which way luma was had is seen.
+_QUICK_PDQ = "c72938d01b39ed16d8cfb934c746c6cf3b30373124f4d8e9a9d646cf07462cd0"
+_EXACT_PDQ = "c72938d01b39ed16d8cfb914e746c6cf3b30373124f4d8e9a9d646cf07462cd0"
+_JPEG_PHASH = "8a053179b54b975e"
 
 
 def _picture() -> bytes:
@@ -38,13 +43,28 @@ def self_test() -> None:
     """
     if digests(b"abc")["sha1"] != _SHA1_OF_ABC:
         raise SelfTestError("fingerprints: the digest of a known text is wrong")
+    fingerprinter = Fingerprinter(("pdq", "phash"), DecodeLimits())
+    _check(fingerprinter, "PNG", _picture(), _PDQ, _PHASH)
+    _check(fingerprinter, "JPEG", known_jpeg(), _QUICK_PDQ, _JPEG_PHASH)
+    _check(fingerprinter, "JPEG", known_jpeg(), _EXACT_PDQ, _JPEG_PHASH, exact=True)
+
+
+def _check(
+    fingerprinter: Fingerprinter,
+    format: str,
+    content: bytes,
+    pdq: str,
+    phash: str,
+    *,
+    exact: bool = False,
+) -> None:
     try:
-        found = Fingerprinter(("pdq", "phash"), DecodeLimits()).fingerprint(_picture())
+        found = fingerprinter.fingerprint(content, exact=exact)
     except Unscannable as error:
-        raise SelfTestError(f"fingerprints: a known picture is unscannable: {error}") from error
-    for name, width, expected in (("pdq", 32, _PDQ), ("phash", 8, _PHASH)):
+        raise SelfTestError(f"fingerprints: a known {format} is unscannable: {error}") from error
+    for name, width, expected in (("pdq", 32, pdq), ("phash", 8, phash)):
         if found.low_quality or found.perceptual[name][0].hashes[:width].hex() != expected:
             raise SelfTestError(
-                f"fingerprints: {name} of a known picture is wrong; reinstall ingestgate's pinned "
+                f"fingerprints: {name} of a known {format} is wrong; reinstall ingestgate's pinned "
                 "dependencies, and clear numba's cache"
             )

@@ -60,7 +60,8 @@ def fingerprint(
     """Print what the gate sees of files: media type, frames, digests and perceptual hashes.
 
     For comparing with a partner's figures. A file that the gate would hold is printed with the
-    reason; that is no error. PATH is a file, local or remote, a pattern or a folder.
+    reason, and so is a hash for which it would; that is no error. ICC profiles are not applied.
+    PATH is a file, local or remote, a pattern or a folder.
 
     Files are decoded as a run decodes them: in a process of its own that can reach nothing,
     unless the policy says otherwise.
@@ -119,6 +120,7 @@ def _files(path: str) -> list[str]:
 def _describe(
     fingerprinter: "_Fingerprinter", content: bytes, names: tuple[str, ...], *, exact: bool
 ) -> dict[str, Any]:
+    from ingestgate.assets.verdict import Reason
     from ingestgate.fingerprints.digests import digests
     from ingestgate.fingerprints.perceptual import perceptual_hashes
     from ingestgate.fingerprints.unscannable import Unscannable
@@ -134,6 +136,7 @@ def _describe(
         width = perceptual_hashes()[name].bits // 8
         perceptual[name] = {
             "reliable": name not in found.low_quality,
+            "reason": Reason.LOW_QUALITY.value if name in found.low_quality else None,
             "views": [
                 {
                     "frame": view.frame,
@@ -154,6 +157,7 @@ def _describe(
         "width": found.width,
         "height": found.height,
         "frames": found.frames,
+        "icc_profile": "ignored" if found.has_icc_profile else None,
         "perceptual": perceptual,
     }
 
@@ -170,6 +174,7 @@ def _print(file: str, described: dict[str, Any]) -> None:
     click.echo(
         f"  {described['media_type']}, {described['width']} x {described['height']} pixels, "
         f"{described['frames']} frame{'s' if described['frames'] != 1 else ''}"
+        f"{', ICC profile ignored' if described['icc_profile'] else ''}"
     )
     click.echo(f"  {'hash':<10}{'frame':>5}  {'view':<24}{'quality':>7}  upright")
     for name, entry in described["perceptual"].items():
@@ -178,4 +183,4 @@ def _print(file: str, described: dict[str, Any]) -> None:
             upright = view["hashes"]["upright"]
             click.echo(f"  {name:<10}{view['frame']:>5}  {view['view']:<24}{quality:>7}  {upright}")
         if not entry["reliable"]:
-            click.echo(f"  {name:<10}low quality, not to be relied on")
+            click.echo(f"  {name:<10}{entry['reason']}: held by a run whose lists need this hash")

@@ -69,6 +69,7 @@ def test_every_reason_arrives(reason: Reason) -> None:
         found(frames=6),
         found(media_type="image/p\nng"),
         found(media_type=""),
+        found(has_icc_profile=2),
         found(perceptual={"pdq": (), "phash": found().perceptual["phash"]}),
         one_view(frame=2),
         one_view(quality=101),

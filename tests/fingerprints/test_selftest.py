@@ -1,7 +1,11 @@
 import pytest
+from PIL import Image
 
 from ingestgate.assets.errors import SelfTestError
-from ingestgate.fingerprints import selftest
+from ingestgate.fingerprints import decoding, selftest
+from ingestgate.fingerprints.decoding import decode
+from ingestgate.fingerprints.known_jpeg import known_jpeg
+from ingestgate.fingerprints.limits import DecodeLimits
 from ingestgate.fingerprints.selftest import self_test
 
 
@@ -10,12 +14,40 @@ def test_this_installation_passes() -> None:
 
 
 @pytest.mark.parametrize(
-    ("constant", "says"), [("_PDQ", "pdq"), ("_PHASH", "phash"), ("_SHA1_OF_ABC", "digest")]
+    ("constant", "says"),
+    [
+        ("_PDQ", "pdq of a known PNG"),
+        ("_PHASH", "phash of a known PNG"),
+        ("_QUICK_PDQ", "pdq of a known JPEG"),
+        ("_EXACT_PDQ", "pdq of a known JPEG"),
+        ("_JPEG_PHASH", "phash of a known JPEG"),
+        ("_SHA1_OF_ABC", "digest"),
+    ],
 )
 def test_a_deviation_is_named(monkeypatch, constant: str, says: str) -> None:
     monkeypatch.setattr(selftest, constant, "00")
     with pytest.raises(SelfTestError, match=says):
         self_test()
+
+
+def test_a_deviation_of_the_quick_way_is_named(monkeypatch) -> None:
+    real = decoding.Decoded._shown
+
+    def shown(self: decoding.Decoded):
+        for variant, picture in real(self):
+            mirrored = picture.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+            yield variant, mirrored if self.is_quick else picture
+
+    monkeypatch.setattr(decoding.Decoded, "_shown", shown)
+    with pytest.raises(SelfTestError, match="of a known JPEG is wrong"):
+        self_test()
+
+
+def test_the_known_jpeg_goes_both_ways() -> None:
+    for colour in (False, True):
+        decoded = decode(known_jpeg(), DecodeLimits(), colour=colour)
+        assert list(decoded.pictures())
+        assert decoded.is_quick is not colour
 
 
 def test_an_undecodable_picture_is_a_failure(monkeypatch) -> None:

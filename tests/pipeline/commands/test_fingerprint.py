@@ -7,8 +7,10 @@ import imagehash
 import numpy as np
 import pytest
 from click.testing import CliRunner, Result
-from PIL import Image
+from PIL import Image, ImageCms
 
+from ingestgate.fingerprints import fingerprinter
+from ingestgate.fingerprints.pdq import Pdq
 from ingestgate.pipeline.cli import cli
 from ingestgate.pipeline.exit_codes import ExitCode
 
@@ -42,7 +44,7 @@ def test_json_of_a_picture(picture: Path) -> None:
     )
     assert set(found["perceptual"]) == {"pdq", "phash"}
     pdq, phash = found["perceptual"]["pdq"], found["perceptual"]["phash"]
-    assert pdq["reliable"]
+    assert (pdq["reliable"], pdq["reason"], found["icc_profile"]) == (True, None, None)
     assert pdq["views"][0]["quality"] == 100
     assert {view["view"] for view in pdq["views"]} == {"full", "thumbnail-512", "square-512"}
     assert len(pdq["views"][0]["hashes"]) == 8
@@ -57,6 +59,35 @@ def test_digests_that_are_asked_for_stand_beside_the_usual(picture: Path) -> Non
     unknown = invoke(picture, "--digest", "crc32")
     assert unknown.exit_code == ExitCode.USAGE
     assert "no digest 'crc32'; known are md5, sha1, sha256, sha512" in unknown.output
+
+
+def test_low_quality_and_an_ignored_profile_are_said(tmp_path: Path) -> None:
+    path = tmp_path / "flat.png"
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    Image.new("RGB", (300, 200), "navy").save(path, icc_profile=profile)
+    (found,) = lines(invoke(path, "--json"))
+    assert found["icc_profile"] == "ignored"
+    said = found["perceptual"]["pdq"]
+    assert (said["reliable"], said["reason"]) == (False, "low_quality")
+    printed = invoke(path).output
+    assert "ICC profile ignored" in printed
+    assert "pdq       low_quality: held" in printed
+
+
+def test_a_hash_that_raises_in_this_process_is_told_with_its_reason(
+    picture: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def compute(self: Pdq, given: object) -> None:
+        raise ValueError("secret")
+
+    (tmp_path / "policy.yaml").write_text("decoder: in_process\n")
+    monkeypatch.setattr(fingerprinter, "_compile", lambda scheme: None)
+    monkeypatch.setattr(Pdq, "compute", compute)
+    (found,) = lines(invoke(picture, "--policy", tmp_path / "policy.yaml", "--json"))
+    assert found["unscannable"] == {
+        "reason": "internal_error",
+        "detail": "a hash raised ValueError",
+    }
 
 
 def test_the_hashes_are_those_asked_for(picture: Path) -> None:
@@ -107,11 +138,6 @@ def test_the_table_for_people(picture: Path) -> None:
     assert "image/png, 600 x 480 pixels, 1 frame\n" in output
     assert "thumbnail-512" in output
     assert str(imagehash.phash(Image.open(picture))) in output
-
-
-def test_low_quality_is_said(tmp_path: Path) -> None:
-    Image.new("L", (100, 100), 7).save(tmp_path / "flat.png")
-    assert "pdq       low quality" in invoke(tmp_path / "flat.png").output
 
 
 def test_the_decoder_is_the_gates(picture: Path, monkeypatch: pytest.MonkeyPatch) -> None:
