@@ -203,9 +203,9 @@ class ImageHash(NamedTuple):
 # The thresholds are those of `blocklists.signals`, where they are accounted for.
 FAMILY = (
     ImageHash("phash", 64, 6, phash, 4),
-    ImageHash("phash16", 256, 24, phash16, 12),
-    ImageHash("dhash", 64, 4, dhash, 4),
-    ImageHash("ahash", 64, 2, ahash, 4),
+    ImageHash("phash16", 256, 24, phash16, 24),
+    ImageHash("dhash", 64, 4, dhash, 6),
+    ImageHash("ahash", 64, 2, ahash, 6),
     ImageHash("whash", 64, 2, whash, 16),
     ImageHash("colorhash", 64, 0, colorhash, 0, orientations=1, colour=True),
 )

@@ -226,7 +226,7 @@ class Pdq:
     min_quality: int | None = 50  # likewise
     orientations = len(ORIENTATIONS)
     colour = False
-    margin = 8
+    margin = 16
 
     def compute(self, picture: Picture) -> list[PerceptualView]:
         luma = picture.luma if picture.colour is None else float_luma(picture.colour)
