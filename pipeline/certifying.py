@@ -18,7 +18,12 @@ from ingestgate.assets import storage
 from ingestgate.assets.containers.pending_folder import listing_sha256
 from ingestgate.assets.envelope import Envelope
 from ingestgate.assets.errors import EvidenceError, UsageError
-from ingestgate.assets.receipts import Receipt, read_failures, read_receipt
+from ingestgate.assets.receipts import (
+    Receipt,
+    every_receipt,
+    read_failures,
+    require_their_ledgers,
+)
 from ingestgate.assets.verdict import Reason, Verdict
 from ingestgate.pipeline.audit_events import log_certificate
 from ingestgate.pipeline.contexts import ContextRecord, read_context
@@ -113,7 +118,9 @@ def certify(
             f"{len(failures)} shards failed, {min(failures)} among them; mend or remove them and "
             "run again before the output is certified"
         )
-    receipts = _receipts(request.evidence)
+    receipts = every_receipt(request.evidence)
+    if not receipts:
+        raise EvidenceError(f"{request.evidence}: no receipt of any shard; nothing to certify")
     subjects = _subjects(request, receipts, show)
     made, listings = _statement(request, receipts, subjects, now, show)
     there = current_certificate(request.output)
@@ -155,24 +162,6 @@ def _restated(made: Certificate, there: Certificate) -> Certificate:
         evidence["manifests_digest"] = earlier.evidence.manifests_digest  # type: ignore[assignment]
     update["evidence"] = made.predicate.evidence.model_copy(update=evidence)  # type: ignore[assignment]
     return made.model_copy(update={"predicate": made.predicate.model_copy(update=update)})
-
-
-def _receipts(evidence: str) -> dict[str, Receipt]:
-    """Returns every receipt, by shard."""
-    folder = storage.join(evidence, "receipts")
-    entries = storage.walk(folder) if storage.match_directories(folder) else []
-    found = {}
-    for entry in entries:
-        name = entry.path[len(folder.rstrip("/")) + 1 :].removesuffix(".json")
-        receipt = read_receipt(evidence, name)
-        if receipt is None or receipt.shard != name:
-            raise EvidenceError(
-                f"{entry.path}: not a whole receipt; run again, which commits its shard anew"
-            )
-        found[name] = receipt
-    if not found:
-        raise EvidenceError(f"{folder}: no receipt of any shard; there is nothing to certify")
-    return found
 
 
 def _subjects(
@@ -301,6 +290,7 @@ def _statement(
             for one in subjects[receipt.shard]:
                 annotations = one.annotations.model_copy(update={"screening": screening.id})
                 final.append(one.model_copy(update={"annotations": annotations}))
+    require_their_ledgers(request.evidence, receipts)
     total = sum((Counter(receipt.tallies) for receipt in receipts.values()), Counter[str]())
     there = current_certificate(request.output)
     dataset = request.dataset

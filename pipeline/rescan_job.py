@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from ingestgate.assets import storage
 from ingestgate.assets.errors import EvidenceError, GateError, LedgerError, UsageError
-from ingestgate.assets.receipts import read_receipt
+from ingestgate.assets.receipts import Receipt
 from ingestgate.assets.verdict import SignalKind, Verdict
 from ingestgate.blocklists.listset import ListSet
 from ingestgate.blocklists.signals import signal_types
@@ -20,6 +20,7 @@ from ingestgate.pipeline.audit_events import end_rescan, require_log
 from ingestgate.pipeline.contexts import ContextRecord, read_context
 from ingestgate.pipeline.lock import run_lock
 from ingestgate.pipeline.recall_notices import RecallNotice, write_recall
+from ingestgate.pipeline.rescan_parts import Ledger, whole_ledger
 from ingestgate.pipeline.rescan_records import (
     RescanRecord,
     read_rescans,
@@ -87,10 +88,8 @@ def _rescan(
     request: RescanRequest, evidence: str, lists: ListSet, poll: Callable[[], None]
 ) -> dict[str, Any]:
     started = datetime.now(UTC)
-    root = storage.join(evidence, "ledger")
-    parts = storage.walk(root) if storage.match_directories(root) else []
-    if not parts:
-        raise LedgerError(root, "there is none; give the --evidence of a run")
+    ledger = whole_ledger(evidence)
+    parts = ledger.parts
     contexts = _contexts(evidence, request.policy)
     quarantine = _quarantine(request, evidence)
     if quarantine is not None:
@@ -128,7 +127,7 @@ def _rescan(
             raise LedgerError(path, found.get("problem", "was not looked at; rescan again"))
         results.append(found)
     _check(results, contexts, request, lists, evidence)
-    report = _conclude(request, evidence, quarantine, lists, contexts, results, started)
+    report = _conclude(request, evidence, quarantine, lists, contexts, ledger, results, started)
     storage.delete(storage.join(evidence, "rescanning"))
     return report
 
@@ -276,6 +275,7 @@ def _conclude(
     quarantine: str | None,
     lists: ListSet,
     contexts: Mapping[str, ContextRecord],
+    ledger: Ledger,
     results: Sequence[Mapping[str, Any]],
     started: datetime,
 ) -> dict[str, Any]:
@@ -334,7 +334,8 @@ def _conclude(
     name = f"{started.strftime('%Y%m%dT%H%M%SZ')}-{lists.digest[:12]}"
     used = [{"id": i.id, "version": i.version, "digest": i.digest} for i in lists.infos]
     output = request.output or _output(evidence)
-    recalled, paths = _recalled(evidence, sure, near), []
+    dry = quarantine is None  # of a dry run, nothing was admitted
+    recalled, paths = _recalled(ledger.receipts, sure, near, dry=dry), []
     if lines or any(near.values()):
         text = "".join(json.dumps(line, sort_keys=True) + "\n" for line in lines)
         text += "".join(
@@ -398,6 +399,7 @@ def _conclude(
         "withdrawn": len(withdrawn),
         "put_up_for_review": put_up,
         "shards": len(shards),
+        "left_out": list(ledger.left_out),
         "recalled": [entry["name"] for entry in recalled],
         "notices": paths,
     }
@@ -428,13 +430,27 @@ def _reported(evidence: str, folder: str) -> dict[str, Any]:
 
 
 def _recalled(
-    evidence: str, sure: Mapping[str, set[str]], near: Mapping[str, set[str]]
+    receipts: Mapping[str, Receipt],
+    sure: Mapping[str, set[str]],
+    near: Mapping[str, set[str]],
+    *,
+    dry: bool,
 ) -> list[dict[str, Any]]:
-    """Returns the admitted files of shards in which something was found."""
-    recalled = []
+    """Returns the admitted files of shards in which something was found.
+
+    Raises:
+        EvidenceError: Something was, and what was admitted of its shard is not on record.
+    """
+    recalled: list[dict[str, Any]] = []
     for shard in sorted({name for found in (sure, near) for name, ids in found.items() if ids}):
-        receipt = read_receipt(evidence, shard)
-        for entry in receipt.outputs if receipt else ():
+        if dry:
+            continue
+        if shard not in receipts:
+            raise EvidenceError(
+                f"{shard}: something in it matches, and no receipt says what was admitted of it; "
+                "run again, which judges it by the newer lists, and rescan then"
+            )
+        for entry in receipts[shard].outputs:
             recalled.append(
                 {
                     "name": entry["name"],

@@ -1,5 +1,6 @@
 import hashlib
 import json
+import shutil
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -323,3 +324,54 @@ def test_a_rescan_under_another_policy_covers_nothing(
     assert refused.exit_code == 5
     assert "was judged by other rules" in refused.output
     assert job.report()["shards"]["finished_before"] == 0
+
+
+def test_a_ledger_that_was_never_committed_vouches_for_nothing(
+    old_job: Callable[[str], Job], tmp_path: Path
+) -> None:
+    job = old_job(write_webdataset(tmp_path / "landing"))
+    job.report()
+    key = str(tmp_path / "key")
+    generate_signing_key(key)
+    compiled(tmp_path, 2, new(pdq=None))
+    # A run with the newer list that judged everything and could commit nothing of it.
+    failed = job.elsewhere("failed")
+    failed.report()
+    for name in ("ledger", "contexts"):
+        shutil.copytree(failed.evidence / name, job.evidence / name, dirs_exist_ok=True)
+    assert "its ledger is not the one that was committed" in rescan(job, code=5)["error"]
+    assert not (job.evidence / "rescans").exists()
+    # Nor does one that an earlier rescan took for it.
+    found = rescan(failed)
+    shutil.copytree(failed.evidence / "rescans", job.evidence / "rescans")
+    assert found["matched"] == 0
+    refused = job.invoke("certify", *job.folders, "--lists", job.lists, "--key", key)
+    assert refused.exit_code == 5
+    assert "00000.tar: its ledger is not the one that was committed" in refused.output
+
+
+def test_a_match_in_a_shard_without_a_receipt_is_refused(
+    old_job: Callable[[str], Job], tmp_path: Path
+) -> None:
+    job = old_job(write_webdataset(tmp_path / "landing"))
+    job.report()
+    compiled(tmp_path, 2, new(pdq=None))
+    receipt = job.evidence / "receipts" / "00000.tar.json"
+    whole = receipt.read_bytes()
+    receipt.write_bytes(whole[:-3])
+    assert "00000.tar.json: not a whole receipt" in rescan(job, code=5)["error"]
+    receipt.unlink()
+    assert "00000.tar: something in it matches, and no receipt" in rescan(job, code=5)["error"]
+    for name in ("rescans", "recalls", "rescan-findings"):
+        assert not (job.evidence / name).exists()
+    receipt.write_bytes(whole)
+    shutil.rmtree(job.evidence / "ledger" / "00000.tar.parts")
+    assert "part-00000.parquet: is missing" in rescan(job, code=1)["error"]
+
+
+def test_matches_of_a_dry_run_recall_nothing(old_job: Callable[[str], Job], tmp_path: Path) -> None:
+    job = old_job(write_webdataset(tmp_path / "landing"))
+    job.report("--dry-run")
+    compiled(tmp_path, 2, new(pdq=None))
+    found = rescan(job)
+    assert (found["matched"], found["recalled"]) == (1, [])
