@@ -73,7 +73,9 @@ class PartResult:
         rows: How many rows it has.
         verdicts: How many of each verdict.
         hits: What was found.
-        unclear: Admitted assets whose quality has to be looked at again, as a list now needs it.
+        unclear: Admitted assets that have to be judged again without any match: a list now needs a
+            hash that low quality may have kept them from, or lists URLs on a host whose URLs could
+            not be read further.
         missing: Signal types that a list needs and the part does not hold.
         withdrawn: Quarantined assets that no entry of a list that is there matches any more.
     """
@@ -211,7 +213,7 @@ def _rescan_batch(batch: pa.RecordBatch, wanted: RescanLists, result: PartResult
     for name in wanted.of_kind(SignalKind.PERCEPTUAL):
         noter.note_all(_match_views(batch, wanted, name, result))
         if name in wanted.newly_needed:
-            _note_quality(batch, name, result)
+            _note_quality(batch, name, noter)
     if _reads_provenance(wanted):
         _match_provenance(batch, wanted, noter)
 
@@ -275,6 +277,12 @@ class _Noter:
             self._result.hits.append(hit)
         else:
             self._result.hits[place] = hit
+
+    def note_unclear(self, rows: Integers) -> None:
+        """Notes which of some rows, admitted before, have to be judged again."""
+        for row in np.unique(rows).tolist():
+            if self._batch["verdict"][row].as_py() == Verdict.ADMITTED:
+                self._result.unclear.append(self._batch["asset_id"][row].as_py())
 
 
 def _match_recorded(
@@ -449,7 +457,7 @@ def _every_pair(hashes: Words, queries: Words, threshold: int, found: Integers) 
     return count
 
 
-def _note_quality(batch: pa.RecordBatch, name: str, result: PartResult) -> None:
+def _note_quality(batch: pa.RecordBatch, name: str, noter: _Noter) -> None:
     """Notes admitted assets with a view too flat, or nearly, for a hash that is now needed."""
     least = perceptual_hashes()[name].min_quality
     if least is None or f"{name}_views" not in batch.schema.names:
@@ -457,9 +465,7 @@ def _note_quality(batch: pa.RecordBatch, name: str, result: PartResult) -> None:
     views = batch[f"{name}_views"]
     quality = pc.struct_field(pc.list_flatten(views), "quality").to_numpy()
     rows = np.unique(pc.list_parent_indices(views).to_numpy()[quality < least + QUALITY_MARGIN])
-    admitted = pc.equal(batch["verdict"], Verdict.ADMITTED.value).to_numpy(zero_copy_only=False)
-    for row in rows[admitted[rows]].tolist():
-        result.unclear.append(batch["asset_id"][row].as_py())
+    noter.note_unclear(rows)
 
 
 def _match_provenance(batch: pa.RecordBatch, wanted: RescanLists, noter: _Noter) -> None:
@@ -481,7 +487,8 @@ def _match_provenance(batch: pa.RecordBatch, wanted: RescanLists, noter: _Noter)
         values, rows = items.take(pa.array(places)), parents[places]
         hits: dict[int, list[Any]] = {}
         if is_source:
-            hits = wanted.matcher.match_sources(values, column).hits
+            hits, bad = wanted.matcher.match_sources(values, column)
+            noter.note_unclear(rows[bad])
         for place, findings in hits.items():
             for one in findings:
                 noter.note(
