@@ -13,7 +13,9 @@ from ingestgate.assets.errors import LedgerError
 from ingestgate.blocklists.additions import added_since
 from ingestgate.blocklists.listset import ListSet
 from ingestgate.blocklists.matching import Matcher
+from ingestgate.blocklists.selftest import self_test as lists_self_test
 from ingestgate.transforms.policy import Policy
+from ingestgate.transforms.rescan_canaries import check_rescan
 from ingestgate.transforms.rescanning import RescanLists, as_json, rescan_part
 
 
@@ -78,8 +80,10 @@ class RescanPart(beam.DoFn):
         self._settings = settings
 
     def setup(self) -> None:
-        """Opens the lists once per process."""
+        """Opens the lists once per process, and has it shown that what they hold is found."""
+        lists_self_test()
         self._wanted = open_rescan(self._settings)
+        check_rescan(self._wanted)
 
     def process(self, element: tuple[int, str]) -> Iterator[int]:
         """Looks at one part, unless that was done."""

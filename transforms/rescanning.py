@@ -125,6 +125,11 @@ def rescan_part(path: str, wanted: RescanLists) -> PartResult:
         content = storage.read_bytes(path)
     except StorageError as error:
         raise LedgerError(path, f"is missing or cannot be read ({error})") from error
+    return rescan_bytes(path, content, wanted)
+
+
+def rescan_bytes(path: str, content: bytes, wanted: RescanLists) -> PartResult:
+    """Holds the bytes of one ledger part against lists; raises as `rescan_part`."""
     header, file = open_part(path, io.BytesIO(content))
     result = PartResult(header, hashlib.sha256(content).hexdigest())
     columns = _columns(wanted, file.schema_arrow.names)

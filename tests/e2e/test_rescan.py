@@ -11,8 +11,11 @@ from click.testing import Result
 
 from ingestgate.assets.signing_keys import generate_signing_key
 from ingestgate.blocklists.compiling import compile_list
+from ingestgate.blocklists.matching import Matcher
 from ingestgate.fingerprints.fingerprinter import Fingerprinter
 from ingestgate.fingerprints.limits import DecodeLimits
+from ingestgate.quarantine.keys import generate_identity
+from ingestgate.transforms import rescanning
 from tests.e2e.conftest import WRITERS, Job, content, write_webdataset
 
 MakeJob = Callable[..., Job]
@@ -80,6 +83,19 @@ def old_job(job: MakeJob, tmp_path: Path) -> Callable[[str], Job]:
         return made
 
     return make
+
+
+@pytest.fixture(scope="module")
+def judged_by_old(tmp_path_factory: pytest.TempPathFactory) -> Job:
+    """A job judged by the first version of the list, of which there is a second by now."""
+    root = tmp_path_factory.mktemp("old")
+    recipient = generate_identity(str(root / "identity.txt"))
+    lists = compiled(root, 1, OLD)
+    pattern = write_webdataset(root / "landing")
+    job = Job(root / "job", [pattern], lists, str(root / "identity.txt"), recipient)
+    job.report()
+    compiled(root, 2, new(host="listed.example"))
+    return job
 
 
 @pytest.mark.parametrize("since", [(), ("--since", "1")], ids=["whole", "since"])
@@ -375,3 +391,26 @@ def test_matches_of_a_dry_run_recall_nothing(old_job: Callable[[str], Job], tmp_
     compiled(tmp_path, 2, new(pdq=None))
     found = rescan(job)
     assert (found["matched"], found["recalled"]) == (1, [])
+
+
+@pytest.mark.parametrize("since", [(), ("--since", "1")], ids=["whole", "since"])
+@pytest.mark.parametrize("broken", ["_look_up", "_search_all", "_match_provenance"])
+def test_a_rescan_that_misses_a_canary_concludes_nothing(
+    judged_by_old: Job,
+    monkeypatch: pytest.MonkeyPatch,
+    broken: str,
+    since: tuple[str, ...],
+) -> None:
+    monkeypatch.setattr(rescanning, broken, lambda *arguments: iter(()))
+    found = rescan(judged_by_old, *since, code=4)
+    assert "canary was not caught" in found["error"]
+    for name in ("rescans", "recalls", "rescan-findings"):
+        assert not (judged_by_old.evidence / name).exists()
+
+
+def test_a_rescan_whose_self_test_fails_concludes_nothing(
+    judged_by_old: Job, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Matcher, "match_digest", lambda *arguments, **more: [])
+    assert "self-test of md5" in rescan(judged_by_old, code=4)["error"]
+    assert not (judged_by_old.evidence / "rescans").exists()

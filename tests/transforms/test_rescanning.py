@@ -10,6 +10,7 @@ from ingestgate.assets.ledger import LedgerRow, PartHeader, Sidecar
 from ingestgate.assets.perceptual_view import PerceptualView
 from ingestgate.assets.verdict import Reason, Verdict
 from ingestgate.blocklists.additions import added_since, only
+from ingestgate.blocklists.canaries import PICTURE
 from ingestgate.blocklists.compiling import compile_list
 from ingestgate.blocklists.listset import ListSet
 from ingestgate.blocklists.matching import Matcher
@@ -146,7 +147,10 @@ def test_additions_are_what_an_older_version_lacks(tmp_path: Path) -> None:
     folder = str(tmp_path / "lists")
     added = added_since(lists.lists[0], f"{folder}/p-2", f"{folder}/p-1")
     kept = {bytes(value) for value in added.values["pdq"].values}
-    assert kept == set(values[-2:])
+    assert kept == {*values[-2:], bytes.fromhex(PICTURE["pdq"])}
+    assert {bytes(added.values["pdq"].values[row]).hex() for row in added.canaries["pdq"]} == {
+        PICTURE["pdq"]
+    }
     assert set(added.values) == {"pdq"}
     assert not only(lists.lists[0], set()).values
 
