@@ -4,7 +4,7 @@ import hashlib
 import json
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -15,6 +15,7 @@ from ingestgate.assets.errors import EvidenceError, GateError, LedgerError, Usag
 from ingestgate.assets.receipts import Receipt
 from ingestgate.assets.verdict import SignalKind, Verdict
 from ingestgate.blocklists.listset import ListSet
+from ingestgate.blocklists.remembered import remember
 from ingestgate.blocklists.signals import signal_types
 from ingestgate.pipeline.audit_events import end_rescan, require_log
 from ingestgate.pipeline.contexts import ContextRecord, read_context
@@ -27,6 +28,7 @@ from ingestgate.pipeline.rescan_records import (
     shard_ledger_digest,
     write_rescan,
 )
+from ingestgate.pipeline.rescan_since import WHOLE, Since, compared_versions
 from ingestgate.pipeline.runners import run_job
 from ingestgate.pipeline.statements import current_certificate, digest_of
 from ingestgate.transforms.policy import Policy
@@ -46,7 +48,8 @@ class RescanRequest:
     Attributes:
         lists: Folder of compiled lists.
         policy: The policy that the ledgers were judged by.
-        since: By list id, the version to look at the additions since; ``""`` stands for all lists.
+        since: From which version on lists are looked at.
+        list_state: File that remembers which lists were seen, or None.
         key: Signs recall notices, or None.
         workers: Local worker processes.
         output: Root of the admitted shards; None: as the evidence's report says.
@@ -57,7 +60,8 @@ class RescanRequest:
 
     lists: str
     policy: Policy
-    since: Mapping[str, int] = field(default_factory=dict)
+    since: Since = WHOLE
+    list_state: str | None = None
     key: Ed25519PrivateKey | None = None
     workers: int = 1
     output: str | None = None
@@ -99,7 +103,7 @@ def _rescan(
         lists=storage.absolute(request.lists),
         lists_digest=lists.digest,
         work="",
-        since=_versions(request, lists),
+        since=compared_versions(request.since, request.lists, lists, request.policy),
         newly_needed=_newly_needed(request.policy, lists, contexts.values()),
         withdrawals=request.withdrawals,
     )
@@ -119,6 +123,8 @@ def _rescan(
         )
 
     run_job(build, request.beam_options, workers=request.workers, poll=poll)
+    if request.list_state is not None:
+        remember(request.list_state, lists.infos)
     results = []
     for number, path in numbered:
         found = json.loads(storage.read_bytes(result_path(work, number)))
@@ -157,47 +163,6 @@ def _same_override(record: ContextRecord, policy: Policy, list_id: str) -> bool:
     """Whether the policy said of a list then what it says now."""
     then = record.policy.get("lists", {}).get(list_id)
     return bool(then == policy.model_dump(mode="json")["lists"].get(list_id))
-
-
-def _versions(request: RescanRequest, lists: ListSet) -> dict[str, tuple[str, str]]:
-    """Returns, by list id, the folders of the newer and of the older version to compare."""
-    chosen = {}
-    known = {info.id for info in lists.infos}
-    if unknown := sorted(set(request.since) - known - {""}):
-        raise UsageError(f"--since: there is no list {unknown[0]}")
-    for info in lists.infos:
-        since = request.since.get(info.id, request.since.get(""))
-        if since is None:
-            continue
-        if since >= info.version:
-            raise UsageError(f"--since {info.id}={since}: the list is of version {info.version}")
-        older = next((o for o in lists.superseded if (o.id, o.version) == (info.id, since)), None)
-        if older is None:
-            raise UsageError(
-                f"--since {info.id}={since}: that version does not lie in {request.lists}; put it "
-                "there, or leave --since out to look for the whole list"
-            )
-        override = request.policy.lists.get(info.id)
-        changed = {n for n, t in info.thresholds.items() if older.thresholds.get(n) != t}
-        changed -= set(override.thresholds) if override else set()
-        acts = override.action if override else None
-        if changed & set(older.counts) or (acts is None and older.action != info.action):
-            raise UsageError(
-                f"--since {info.id}={since}: thresholds or action have changed since, so that "
-                "older entries may match anew; leave --since out for this list"
-            )
-        directories = _directories(request.lists)
-        chosen[info.id] = (directories[info.id, info.version], directories[info.id, since])
-    return chosen
-
-
-def _directories(folder: str) -> dict[tuple[str, int], str]:
-    found = {}
-    for entry in storage.walk(storage.absolute(folder)):
-        if storage.basename(entry.path) == "list.json":
-            content = json.loads(storage.read_bytes(entry.path))
-            found[content["id"], int(content["version"])] = storage.parent(entry.path)
-    return found
 
 
 def _newly_needed(policy: Policy, lists: ListSet, contexts: Any) -> frozenset[str]:
@@ -244,7 +209,7 @@ def _check(
                 "rules that are not on record; run again, which judges it anew"
             )
         for info in lists.infos:
-            since = request.since.get(info.id, request.since.get(""))
+            since = request.since.version(info)
             if since is None:
                 continue
             shard = found["shard"]
@@ -362,8 +327,8 @@ def _conclude(
     record = RescanRecord(
         id=name,
         lists=[
-            {**one, "since": request.since.get(str(one["id"]), request.since.get(""))}
-            for one in used
+            {**one, "since": request.since.version(info)}
+            for one, info in zip(used, lists.infos, strict=True)
         ],
         lists_digest=lists.digest,
         rows=rows,

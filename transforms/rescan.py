@@ -28,7 +28,8 @@ class RescanSettings:
         lists: Folder of compiled lists.
         lists_digest: Of the set that the driver verified.
         work: Folder for what was found in each part.
-        since: By list id, the folders (newer, older) of versions between which to look.
+        since: By list id, the folders (newer, older) of versions between which to look; None: of a
+            list that has not changed, which is not looked for.
         newly_needed: See `RescanLists`.
         withdrawals: Also note what only withdrawn entries had matched.
     """
@@ -37,7 +38,7 @@ class RescanSettings:
     lists: str
     lists_digest: str
     work: str
-    since: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    since: Mapping[str, tuple[str, str] | None] = field(default_factory=dict)
     newly_needed: frozenset[str] = frozenset()
     withdrawals: bool = False
 
@@ -56,10 +57,12 @@ def open_rescan(settings: RescanSettings) -> RescanLists:
         expected_digest=settings.lists_digest,
         trust=settings.policy.trust.opened(),
     )
-    chosen = [
-        added_since(one, *settings.since[one.info.id]) if one.info.id in settings.since else one
-        for one in lists.lists
-    ]
+    chosen = []
+    for one in lists.lists:
+        if one.info.id not in settings.since:
+            chosen.append(one)
+        elif (versions := settings.since[one.info.id]) is not None:
+            chosen.append(added_since(one, *versions))
     return RescanLists(
         Matcher(chosen),
         settings.policy,

@@ -31,18 +31,18 @@ def md5_of(data: bytes) -> str:
     return hashlib.md5(data, usedforsecurity=False).hexdigest()
 
 
-def compiled(root: Path, version: int, entries: dict[str, list[tuple[str, str]]]) -> str:
-    """Compiles a version of the partner's list: per signal type, entry ids and values."""
-    work = root / f"partner-{version}"
+def compiled(
+    root: Path, version: int, entries: dict[str, list[tuple[str, str]]], id: str = "partner"
+) -> str:
+    """Compiles a version of a partner's list: per signal type, entry ids and values."""
+    work = root / f"{id}-{version}"
     work.mkdir(parents=True)
     sources = []
     for name, values in entries.items():
         lines = [f"{value},{entry},A1\n" for entry, value in values]
         (work / name).write_text("value,entry_id,category\n" + "".join(lines))
         sources.append((name, str(work / name)))
-    compile_list(
-        id="partner", version=version, sources=sources, to=str(root / "lists"), issued=ISSUED
-    )
+    compile_list(id=id, version=version, sources=sources, to=str(root / "lists"), issued=ISSUED)
     return str(root / "lists")
 
 
@@ -414,3 +414,37 @@ def test_a_rescan_whose_self_test_fails_concludes_nothing(
     monkeypatch.setattr(Matcher, "match_digest", lambda *arguments, **more: [])
     assert "self-test of md5" in rescan(judged_by_old, code=4)["error"]
     assert not (judged_by_old.evidence / "rescans").exists()
+
+
+def test_since_a_version_passes_over_lists_that_have_not_come_as_far(
+    old_job: Callable[[str], Job], tmp_path: Path
+) -> None:
+    job = old_job(write_webdataset(tmp_path / "landing"))
+    compiled(tmp_path, 3, OLD)
+    compiled(tmp_path, 1, {"md5": [("o", "ab" * 16)]}, "other")
+    job.report()
+    nothing = rescan(job, "--since", "3", code=2)
+    assert "no list is of a later version" in nothing["error"]
+    compiled(tmp_path, 4, new(pdq=None))
+    assert rescan(job, "--since", "3")["matched"] == 1
+    # Named, it is a mistake; and a list that the ledger was not held against is not unchanged.
+    named = rescan(job, "--since", "3", "--since", "other=1", code=2)
+    assert "--since other=1: the list is of version 1" in named["error"]
+    compiled(tmp_path, 1, {"md5": [("m", md5_of(content(2)))]}, "third")
+    assert "--since third=1: 00000.tar was not held" in rescan(job, "--since", "3", code=2)["error"]
+
+
+def test_lists_that_went_back_or_are_gone_are_refused(
+    old_job: Callable[[str], Job], tmp_path: Path
+) -> None:
+    job = old_job(write_webdataset(tmp_path / "landing"))
+    compiled(tmp_path, 1, {"md5": [("o", "ab" * 16)]}, "other")
+    job.report()
+    compiled(tmp_path, 2, {**OLD, "sha1": [("s", "ab" * 20)]})
+    state = ("--list-state", str(tmp_path / "seen.json"))
+    assert rescan(job, *state)["matched"] == 0
+    (tmp_path / "lists" / "partner-2").rename(tmp_path / "newer")
+    assert "older than version 2" in rescan(job, *state, code=3)["error"]
+    (tmp_path / "newer").rename(tmp_path / "lists" / "partner-2")
+    (tmp_path / "lists" / "other-1").rename(tmp_path / "gone")
+    assert "list other was there before, and is gone" in rescan(job, *state, code=3)["error"]
