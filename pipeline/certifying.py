@@ -99,7 +99,8 @@ def certify(
 ) -> Certified:
     """Makes the certificate of an output and signs it, or signs the one that is there.
 
-    A certificate that says the same, but for when, gains signatures; any other is superseded.
+    A certificate that says the same, but for when, gains signatures; any other is superseded. So
+    its time is renewed by a rescan, with newer lists or the same, and by nothing else.
 
     Args:
         request: What is to be certified.
@@ -266,17 +267,10 @@ def _statement(
     groups: dict[tuple[str, str], list[Receipt]] = defaultdict(list)
     chosen: dict[str, RescanRecord] = {}
     for shard, receipt in sorted(receipts.items()):
-        rescan = ""
-        if receipt.context != request.context:
-            covering = (r for r in rescans if r.covers(shard, ledgers[shard], request.context))
-            record = next(covering, None)
-            if record is None:
-                raise EvidenceError(
-                    f"{shard}: was judged by other rules than those in force, and no rescan with "
-                    "the lists in force found it clean; run with it in the input, or rescan"
-                )
-            rescan, chosen[record.id] = record.id, record
-        groups[receipt.context, rescan].append(receipt)
+        newest = _newest_rescan(rescans, receipt, ledgers[shard], request.context)
+        if newest is not None:
+            chosen[newest.id] = newest
+        groups[receipt.context, newest.id if newest else ""].append(receipt)
     screenings, final = [], []
     for (context, rescan), group in sorted(groups.items()):
         rules = read_context(request.evidence, context)
@@ -314,6 +308,28 @@ def _statement(
         ),
     )
     return Certificate.of(final, predicate), listings
+
+
+def _newest_rescan(
+    rescans: Sequence[RescanRecord], receipt: Receipt, ledger: str, context: str
+) -> RescanRecord | None:
+    """Returns the newest rescan of a shard by the rules in force; None if those judged it.
+
+    Also of one that they judged: a rescan is how it is known anew that nothing in it is listed.
+    """
+    of_it = (r for r in rescans if r.is_of(receipt.shard, ledger, context))
+    newest = next(of_it, None)
+    if newest is not None and not newest.covers(receipt.shard, ledger, context):
+        raise EvidenceError(
+            f"{receipt.shard}: the last rescan with the lists in force found something in it; run "
+            "with --recall, which judges it anew"
+        )
+    if newest is None and receipt.context != context:
+        raise EvidenceError(
+            f"{receipt.shard}: was judged by other rules than those in force, and no rescan with "
+            "the lists in force found it clean; run with it in the input, or rescan"
+        )
+    return newest
 
 
 def _screening(

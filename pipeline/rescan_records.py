@@ -52,8 +52,12 @@ class RescanRecord:
         The lists alone do not tell: a policy may have made one of them only observe.
         """
         found = self.shards.get(shard, {})
-        said = (found.get("ledger"), found.get("matched"), found.get("context"))
-        return said == (ledger_digest, 0, context)
+        return self.is_of(shard, ledger_digest, context) and found.get("matched") == 0
+
+    def is_of(self, shard: str, ledger_digest: str, context: str) -> bool:
+        """Whether it held a shard, its ledger being this one, against these rules."""
+        found = self.shards.get(shard, {})
+        return (found.get("ledger"), found.get("context")) == (ledger_digest, context)
 
 
 def shard_ledger_digest(parts: Mapping[str, str]) -> str:
