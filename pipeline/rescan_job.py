@@ -23,7 +23,10 @@ from ingestgate.pipeline.lock import run_lock
 from ingestgate.pipeline.recall_notices import RecallNotice, write_recall
 from ingestgate.pipeline.rescan_parts import Ledger, whole_ledger
 from ingestgate.pipeline.rescan_records import (
+    NEWLY_MATCHED,
     RescanRecord,
+    findings_path,
+    found_before,
     read_rescans,
     shard_ledger_digest,
     write_rescan,
@@ -296,6 +299,8 @@ def _conclude(
     again = sum(len(names) for names in near.values())
     tallies["unscannable_matched"] = sum(len(names) for names in held.values())
     tallies["to_judge_again"] = again
+    every = {(shard, asset) for found in (sure, near) for shard in found for asset in found[shard]}
+    tallies[NEWLY_MATCHED] = len(every - found_before(evidence)) if every else 0
     name = f"{started.strftime('%Y%m%dT%H%M%SZ')}-{lists.digest[:12]}"
     used = [{"id": i.id, "version": i.version, "digest": i.digest} for i in lists.infos]
     output = request.output or _output(evidence)
@@ -308,7 +313,7 @@ def _conclude(
             for shard, names in sorted(near.items())
             for asset in sorted(names)
         )
-        path = storage.join(evidence, "rescan-findings", f"{name}.jsonl")
+        path = findings_path(evidence, name)
         storage.write_bytes(path, text.encode(), private=True)
     if recalled:
         certificate = current_certificate(output)
@@ -327,7 +332,12 @@ def _conclude(
     record = RescanRecord(
         id=name,
         lists=[
-            {**one, "since": request.since.version(info)}
+            {
+                **one,
+                "issued": info.issued.isoformat(),
+                "signal_types": sorted(info.counts),
+                "since": request.since.version(info),
+            }
             for one, info in zip(used, lists.infos, strict=True)
         ],
         lists_digest=lists.digest,

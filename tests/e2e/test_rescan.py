@@ -448,3 +448,33 @@ def test_lists_that_went_back_or_are_gone_are_refused(
     (tmp_path / "newer").rename(tmp_path / "lists" / "partner-2")
     (tmp_path / "lists" / "other-1").rename(tmp_path / "gone")
     assert "list other was there before, and is gone" in rescan(job, *state, code=3)["error"]
+
+
+def test_a_year_of_rescans(old_job: Callable[[str], Job], tmp_path: Path) -> None:
+    job = old_job(write_webdataset(tmp_path / "landing"))
+    job.report()
+    rescan(job)  # with the same list, as a certificate is renewed
+    compiled(tmp_path, 2, new(pdq=None))
+    first = rescan(job)
+    compiled(tmp_path, 3, new(md5=1, pdq=8))
+    again = rescan(job)
+    assert [first["matched"], again["matched"] + again["to_judge_again"]] == [1, 2]
+
+    def figures(year: int) -> dict[str, Any]:
+        result = job.invoke(
+            *("report", "transparency", "--year", str(year), "--evidence", str(job.evidence)),
+            *("--to", str(tmp_path / "published"), "--json"),
+        )
+        assert result.exit_code == 0, result.output
+        found: dict[str, Any] = json.loads(result.stdout)
+        return found
+
+    now = datetime.now(UTC)
+    found = figures(now.year)["rescans"]
+    assert (found["count"], found["matched"]) == (3, 2)
+    found = figures(ISSUED.year)
+    assert found["hours_from_list_update_to_run"]["count"] == 1
+    spread = found["hours_from_list_update_to_rescan"]
+    assert spread["count"] == 2
+    assert spread["longest"] == pytest.approx((now - ISSUED).total_seconds() / 3600, abs=1)
+    assert found["hours_from_list_update_to_use"]["count"] == 3
