@@ -10,7 +10,7 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
@@ -359,9 +359,15 @@ def _screening(
     )
 
 
-def _uses(lists: Sequence[Mapping[str, object]]) -> tuple[ListUse, ...]:
+def _uses(lists: Sequence[Mapping[str, Any]]) -> tuple[ListUse, ...]:
     uses = (
-        ListUse.model_validate({k: one[k] for k in ("id", "version", "digest")}) for one in lists
+        ListUse(
+            id=str(one["id"]),
+            version=one["version"],
+            digest=str(one["digest"]),
+            signal_types=tuple(one.get("signal_types", ())),
+        )
+        for one in lists
     )
     return tuple(sorted(uses, key=lambda use: use.id))
 

@@ -178,7 +178,11 @@ def _newly_needed(policy: Policy, lists: ListSet, contexts: Any) -> frozenset[st
     counts = {(i.id, i.digest): set(i.counts) for i in (*lists.infos, *lists.superseded)}
     had_by_all = [
         set().union(
-            *(counts.get((u["id"], u["digest"]), set()) | set(u["canaries"]) for u in record.lists)
+            *(
+                counts.get((u["id"], u["digest"]), set())
+                | set(u.get("signal_types", u["canaries"]))
+                for u in record.lists
+            )
         )
         for record in contexts
     ]

@@ -97,6 +97,22 @@ def test_what_a_run_admitted_verifies(job: MakeJob, tmp_path: Path, key: str, fo
     assert json.loads(verify(gate, "--json").stdout)["certificate"] == digest
 
 
+def test_a_canary_that_nothing_was_shown_by_is_not_said_to_be_caught(
+    job: MakeJob, tmp_path: Path, key: str
+) -> None:
+    gate = job(WRITERS["webdataset"](tmp_path / "landing"))
+    policy = tmp_path / "policy.yaml"
+    policy.write_text("url_columns: []\n")
+    gate.report("--certificate-key", key, "--policy", str(policy))
+    (screening,) = certificate(gate)["predicate"]["screenings"]
+    assert screening["canaries"] == {"partner": ["md5", "pdq"]}
+    assert screening["judgedWith"][0]["signalTypes"] == ["domain", "md5", "pdq"]
+    # A run that has nothing to judge takes none of it back.
+    gate.report("--policy", str(policy))
+    (record,) = (gate.evidence / "contexts").glob("*.json")
+    assert json.loads(record.read_text())["lists"][0]["canaries"] == ["md5", "pdq"]
+
+
 def test_another_implementation_verifies_it(gate: Job, key: str) -> None:
     fields = json.loads((gate.output / "_ingestgate/certificate.dsse.json").read_text())
     public = read_signing_key(key).public_key()
