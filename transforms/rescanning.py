@@ -26,11 +26,12 @@ from ingestgate.assets import storage
 from ingestgate.assets.errors import LedgerError, StorageError
 from ingestgate.assets.ledger import PartHeader, open_part
 from ingestgate.assets.verdict import Action, SignalKind, Verdict
-from ingestgate.blocklists import chunking, hamming
+from ingestgate.blocklists import chunking, hamming, spreading
 from ingestgate.blocklists.chunking import Words
 from ingestgate.blocklists.columns import decode_hex
 from ingestgate.blocklists.matching import Matcher, OpenList
 from ingestgate.blocklists.signals import signal_type
+from ingestgate.blocklists.spreading import SpreadIndex
 from ingestgate.blocklists.tables import as_keys
 from ingestgate.fingerprints.perceptual import QUALITY_MARGIN, perceptual_hashes
 from ingestgate.transforms.policy import Policy, matches_column
@@ -426,15 +427,33 @@ def _search_all(
             bits = tuple(index.layout.reshape(-1, 3)[:, 0].tolist())
             # As judging: within the threshold every pair, beyond it what is met on the way.
             plan = chunking.radii(bits, len(table), threshold)
+        few = None
+        if plan is not None and len(table) < hamming.INDEXED_FROM:  # what came to a list
+            few = _spread(id(table), table, bits, plan)
         found = []
         for start in range(0, len(words), _QUERIES):
             part = words[start : start + _QUERIES]
-            if index is None or plan is None:
+            if few is not None:
+                pairs = spreading.find_spread(few, part, threshold + margin)
+            elif index is None or plan is None:
                 pairs = _scan_pairs(hamming.as_words(table), part, threshold + margin)
             else:
                 pairs = hamming.find_pairs(table, index, part, threshold + margin, plan)
             found.append(pairs + np.array([0, 0, start]))
         yield one, np.concatenate(found) if found else np.zeros((0, 3), np.int64)
+
+
+_spreads: dict[int, tuple[npt.NDArray[np.uint8], SpreadIndex | None]] = {}
+
+
+def _spread(
+    key: int, values: npt.NDArray[np.uint8], bits: tuple[int, ...], radii: tuple[int, ...]
+) -> SpreadIndex | None:
+    """Returns the index of few hashes, made once per table; None if it would become too large."""
+    kept = _spreads.get(key)
+    if kept is None or kept[0] is not values:
+        kept = _spreads[key] = (values, spreading.spread(values, bits, radii))
+    return kept[1]
 
 
 def _scan_pairs(hashes: Words, queries: Words, threshold: int) -> Integers:

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 
 from ingestgate.assets.errors import SelfTestError
-from ingestgate.blocklists import hamming, screening
+from ingestgate.blocklists import hamming, screening, spreading
 from ingestgate.blocklists.additions import only
 from ingestgate.blocklists.canaries import canary_id
 from ingestgate.blocklists.compiling import compile_list
@@ -78,6 +78,16 @@ def test_what_came_to_a_list_is_looked_for_with_its_canaries(lists: ListSet) -> 
     blind = replace(some, values={"pdq": blank}, indexes={})
     with pytest.raises(SelfTestError, match="pdq canary was not caught by content"):
         check_rescan(RescanLists(Matcher([blind]), Policy()))
+
+
+def test_a_search_among_what_came_to_a_list_that_misses(
+    lists: ListSet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ids = set(lists.lists[2].entries.column(0).to_pylist()) - {canary_id("pdq")}
+    some = only(lists.lists[2], [min(ids)])
+    monkeypatch.setattr(spreading, "find_spread", no_pairs)
+    with pytest.raises(SelfTestError, match="its pdq canary was not caught by content"):
+        check_rescan(RescanLists(Matcher([some]), Policy()))
 
 
 def test_a_policy_that_names_no_columns(lists: ListSet) -> None:
