@@ -14,6 +14,7 @@ gives the same rows; times and the judging's context lie in the file's own metad
 """
 
 import hashlib
+import io
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -280,17 +281,28 @@ def write_part(root: str, header: PartHeader, table: pa.Table) -> str:
     Raises:
         StorageError: The part could not be written; nothing is there under its name.
     """
-    metadata = {_META_KEY: json.dumps({"version": LEDGER_VERSION, **asdict(header)}).encode()}
     path = part_path(root, header.shard, header.number)
     with storage.write_atomic(path, private=True) as sink:
-        pq.write_table(
-            table.replace_schema_metadata(metadata),
-            sink,
-            compression="zstd",
-            version="2.6",
-            write_page_checksum=True,
-        )
+        _write(header, table, sink)
     return path
+
+
+def part_bytes(header: PartHeader, table: pa.Table) -> bytes:
+    """Returns one part as `write_part` writes it."""
+    sink = io.BytesIO()
+    _write(header, table, sink)
+    return sink.getvalue()
+
+
+def _write(header: PartHeader, table: pa.Table, sink: BinaryIO) -> None:
+    metadata = {_META_KEY: json.dumps({"version": LEDGER_VERSION, **asdict(header)}).encode()}
+    pq.write_table(
+        table.replace_schema_metadata(metadata),
+        sink,
+        compression="zstd",
+        version="2.6",
+        write_page_checksum=True,
+    )
 
 
 def read_header(path: str) -> PartHeader | None:

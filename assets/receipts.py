@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from ingestgate.assets import ledger, storage
-from ingestgate.assets.errors import LedgerError, StorageError
+from ingestgate.assets.errors import EvidenceError, LedgerError, StorageError
 from ingestgate.assets.purges import is_as_judged
 from ingestgate.assets.shard import Shard
 
@@ -129,6 +129,47 @@ def _problem(raw: bytes) -> str:
         return "it failed; the note that says why is damaged"
 
 
+def every_receipt(evidence: str) -> dict[str, Receipt]:
+    """Returns every receipt there is, by shard.
+
+    Raises:
+        EvidenceError: One is damaged, so that nothing tells what was admitted of its shard.
+    """
+    folder = storage.join(evidence, "receipts")
+    entries = storage.walk(folder) if storage.match_directories(folder) else []
+    names = [entry.path[len(folder.rstrip("/")) + 1 :].removesuffix(".json") for entry in entries]
+    with ThreadPoolExecutor(_THREADS) as pool:
+        receipts = list(pool.map(lambda name: read_receipt(evidence, name), names))
+    found = {}
+    for entry, name, receipt in zip(entries, names, receipts, strict=True):
+        if receipt is None or receipt.shard != name:
+            raise EvidenceError(
+                f"{entry.path}: not a whole receipt; run again, which commits its shard anew"
+            )
+        found[name] = receipt
+    return found
+
+
+def require_their_ledgers(evidence: str, receipts: Mapping[str, Receipt]) -> None:
+    """Refuses receipts whose shards' ledgers are not the ones that were committed.
+
+    A run that judged a shard anew and could not commit it leaves another ledger, which tells
+    nothing of what is in the output.
+
+    Raises:
+        EvidenceError: One is not; names its shard.
+        LedgerError: A part is missing or damaged.
+    """
+    with ThreadPoolExecutor(_THREADS) as pool:
+        committed = pool.map(lambda one: _is_its_ledger(one, evidence), receipts.values())
+        for shard, is_its in zip(receipts, committed, strict=True):
+            if not is_its:
+                raise EvidenceError(
+                    f"{shard}: its ledger is not the one that was committed, says its receipt; "
+                    "run again, which judges and commits it anew"
+                )
+
+
 def read_receipts(evidence: str, shards: Sequence[Shard]) -> dict[str, Receipt]:
     """Returns the receipts there are of some shards, by whatever rules they were judged."""
     with ThreadPoolExecutor(_THREADS) as pool:
@@ -169,20 +210,29 @@ def is_finished(
 
 
 def _has_its_ledger(receipt: Receipt, evidence: str) -> bool:
+    try:
+        return _is_its_ledger(receipt, evidence)
+    except LedgerError:
+        return False
+
+
+def _is_its_ledger(receipt: Receipt, evidence: str) -> bool:
     """Whether the ledger is the one that was committed, by its parts' headers.
 
     It is not where a run that was killed has begun to judge by other rules, or anew.
+
+    Raises:
+        LedgerError: A part is missing or damaged.
     """
     root = storage.join(evidence, "ledger")
     judged = (receipt.shard, receipt.identity, receipt.context, receipt.ranges)
     for number in range(receipt.ranges):
-        try:
-            header = ledger.read_header(ledger.part_path(root, receipt.shard, number))
-        except LedgerError:
-            return False
-        if header is None or (header.shard, header.identity, header.context, header.total) != (
-            judged
-        ):
+        path = ledger.part_path(root, receipt.shard, number)
+        header = ledger.read_header(path)
+        if header is None:
+            raise LedgerError(path, "is missing; run again, which judges its shard anew")
+        said = (header.shard, header.identity, header.context, header.total)
+        if said != judged or header.number != number:
             return False
     return True
 

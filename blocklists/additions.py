@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 
 from ingestgate.assets.verdict import SignalKind
 from ingestgate.blocklists import hamming
+from ingestgate.blocklists.canaries import canary_rows
 from ingestgate.blocklists.changes import compare, open_version
 from ingestgate.blocklists.matching import OpenList
 from ingestgate.blocklists.signals import signal_type
@@ -35,7 +36,7 @@ def added_since(one: OpenList, directory: str, older: str) -> OpenList:
 
 
 def only(one: OpenList, ids: Collection[str]) -> OpenList:
-    """Returns a list with only some of its entries, and without its canaries.
+    """Returns a list with only some of its entries, and the canaries of their signal types.
 
     Screens and the hosts of listed URLs stay as they are: they let more through than needed.
     """
@@ -45,12 +46,15 @@ def only(one: OpenList, ids: Collection[str]) -> OpenList:
     values, indexes = {}, {}
     for name, table in one.values.items():
         mask = chosen[table.entries]
-        mask[list(one.canaries.get(name, ()))] = False
+        own = list(one.canaries.get(name, ()))
+        mask[own] = False
         if not mask.any():
             continue
+        mask[own] = True
         kept = SortedValues(np.ascontiguousarray(table.values[mask]), table.entries[mask])
         values[name] = kept
         signal = signal_type(name)
         if signal.kind is SignalKind.PERCEPTUAL and len(mask) >= hamming.INDEXED_FROM:
             indexes[name] = hamming.build_index(kept.values, one.info.thresholds[name])
-    return replace(one, values=values, indexes=indexes, canaries={})
+    canaries = canary_rows(one.info.canaries, values, names)
+    return replace(one, values=values, indexes=indexes, canaries=canaries)

@@ -10,7 +10,7 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
@@ -18,7 +18,12 @@ from ingestgate.assets import storage
 from ingestgate.assets.containers.pending_folder import listing_sha256
 from ingestgate.assets.envelope import Envelope
 from ingestgate.assets.errors import EvidenceError, UsageError
-from ingestgate.assets.receipts import Receipt, read_failures, read_receipt
+from ingestgate.assets.receipts import (
+    Receipt,
+    every_receipt,
+    read_failures,
+    require_their_ledgers,
+)
 from ingestgate.assets.verdict import Reason, Verdict
 from ingestgate.pipeline.audit_events import log_certificate
 from ingestgate.pipeline.contexts import ContextRecord, read_context
@@ -94,7 +99,8 @@ def certify(
 ) -> Certified:
     """Makes the certificate of an output and signs it, or signs the one that is there.
 
-    A certificate that says the same, but for when, gains signatures; any other is superseded.
+    A certificate that says the same, but for when, gains signatures; any other is superseded. So
+    its time is renewed by a rescan, with newer lists or the same, and by nothing else.
 
     Args:
         request: What is to be certified.
@@ -113,7 +119,9 @@ def certify(
             f"{len(failures)} shards failed, {min(failures)} among them; mend or remove them and "
             "run again before the output is certified"
         )
-    receipts = _receipts(request.evidence)
+    receipts = every_receipt(request.evidence)
+    if not receipts:
+        raise EvidenceError(f"{request.evidence}: no receipt of any shard; nothing to certify")
     subjects = _subjects(request, receipts, show)
     made, listings = _statement(request, receipts, subjects, now, show)
     there = current_certificate(request.output)
@@ -155,24 +163,6 @@ def _restated(made: Certificate, there: Certificate) -> Certificate:
         evidence["manifests_digest"] = earlier.evidence.manifests_digest  # type: ignore[assignment]
     update["evidence"] = made.predicate.evidence.model_copy(update=evidence)  # type: ignore[assignment]
     return made.model_copy(update={"predicate": made.predicate.model_copy(update=update)})
-
-
-def _receipts(evidence: str) -> dict[str, Receipt]:
-    """Returns every receipt, by shard."""
-    folder = storage.join(evidence, "receipts")
-    entries = storage.walk(folder) if storage.match_directories(folder) else []
-    found = {}
-    for entry in entries:
-        name = entry.path[len(folder.rstrip("/")) + 1 :].removesuffix(".json")
-        receipt = read_receipt(evidence, name)
-        if receipt is None or receipt.shard != name:
-            raise EvidenceError(
-                f"{entry.path}: not a whole receipt; run again, which commits its shard anew"
-            )
-        found[name] = receipt
-    if not found:
-        raise EvidenceError(f"{folder}: no receipt of any shard; there is nothing to certify")
-    return found
 
 
 def _subjects(
@@ -277,17 +267,10 @@ def _statement(
     groups: dict[tuple[str, str], list[Receipt]] = defaultdict(list)
     chosen: dict[str, RescanRecord] = {}
     for shard, receipt in sorted(receipts.items()):
-        rescan = ""
-        if receipt.context != request.context:
-            covering = (r for r in rescans if r.covers(shard, ledgers[shard], request.context))
-            record = next(covering, None)
-            if record is None:
-                raise EvidenceError(
-                    f"{shard}: was judged by other rules than those in force, and no rescan with "
-                    "the lists in force found it clean; run with it in the input, or rescan"
-                )
-            rescan, chosen[record.id] = record.id, record
-        groups[receipt.context, rescan].append(receipt)
+        newest = _newest_rescan(rescans, receipt, ledgers[shard], request.context)
+        if newest is not None:
+            chosen[newest.id] = newest
+        groups[receipt.context, newest.id if newest else ""].append(receipt)
     screenings, final = [], []
     for (context, rescan), group in sorted(groups.items()):
         rules = read_context(request.evidence, context)
@@ -301,6 +284,7 @@ def _statement(
             for one in subjects[receipt.shard]:
                 annotations = one.annotations.model_copy(update={"screening": screening.id})
                 final.append(one.model_copy(update={"annotations": annotations}))
+    require_their_ledgers(request.evidence, receipts)
     total = sum((Counter(receipt.tallies) for receipt in receipts.values()), Counter[str]())
     there = current_certificate(request.output)
     dataset = request.dataset
@@ -324,6 +308,28 @@ def _statement(
         ),
     )
     return Certificate.of(final, predicate), listings
+
+
+def _newest_rescan(
+    rescans: Sequence[RescanRecord], receipt: Receipt, ledger: str, context: str
+) -> RescanRecord | None:
+    """Returns the newest rescan of a shard by the rules in force; None if those judged it.
+
+    Also of one that they judged: a rescan is how it is known anew that nothing in it is listed.
+    """
+    of_it = (r for r in rescans if r.is_of(receipt.shard, ledger, context))
+    newest = next(of_it, None)
+    if newest is not None and not newest.covers(receipt.shard, ledger, context):
+        raise EvidenceError(
+            f"{receipt.shard}: the last rescan with the lists in force found something in it; run "
+            "with --recall, which judges it anew"
+        )
+    if newest is None and receipt.context != context:
+        raise EvidenceError(
+            f"{receipt.shard}: was judged by other rules than those in force, and no rescan with "
+            "the lists in force found it clean; run with it in the input, or rescan"
+        )
+    return newest
 
 
 def _screening(
@@ -353,9 +359,15 @@ def _screening(
     )
 
 
-def _uses(lists: Sequence[Mapping[str, object]]) -> tuple[ListUse, ...]:
+def _uses(lists: Sequence[Mapping[str, Any]]) -> tuple[ListUse, ...]:
     uses = (
-        ListUse.model_validate({k: one[k] for k in ("id", "version", "digest")}) for one in lists
+        ListUse(
+            id=str(one["id"]),
+            version=one["version"],
+            digest=str(one["digest"]),
+            signal_types=tuple(one.get("signal_types", ())),
+        )
+        for one in lists
     )
     return tuple(sorted(uses, key=lambda use: use.id))
 

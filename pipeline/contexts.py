@@ -14,6 +14,7 @@ from typing import Any
 from ingestgate.assets import storage
 from ingestgate.assets.errors import EvidenceError, StorageError
 from ingestgate.blocklists.listset import ListSet
+from ingestgate.transforms.canaries import not_looked_for
 from ingestgate.transforms.policy import ListTrust
 from ingestgate.transforms.settings import JUDGING_VERSION, RunSettings
 
@@ -28,7 +29,8 @@ class ContextRecord:
         context: The digest.
         judging_version: Version of the judging.
         policy: The policy, without whose signatures lists need, which decides no verdict.
-        lists: ``{id, version, digest, partner, issued, expires, canaries}`` of each list used.
+        lists: ``{id, version, digest, partner, issued, expires, signal_types, canaries}`` of each
+            list used; ``canaries`` are the signal types whose canary every judge had to catch.
         exceptions: Expired lists that were used by exception so far.
     """
 
@@ -100,7 +102,8 @@ def record_context(settings: RunSettings, lists: ListSet) -> None:
                 "partner": info.partner,
                 "issued": info.issued.isoformat(),
                 "expires": None if info.expires is None else info.expires.isoformat(),
-                "canaries": sorted(info.canaries),
+                "signal_types": sorted(info.counts),
+                "canaries": sorted(info.canaries.keys() - not_looked_for(settings.policy)),
             }
             for info in lists.infos
         ],

@@ -10,6 +10,8 @@ from typing import Any, Final
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from ingestgate.assets.verdict import SignalKind
+from ingestgate.blocklists.signals import signal_types
 from ingestgate.pipeline.statements import (
     FOLDER,
     PREDICATE_TYPE,
@@ -33,6 +35,11 @@ CONFORMS_TO: Final = (
     "http://mlcommons.org/croissant/1.1",
     "http://mlcommons.org/croissant/RAI/1.0",
 )
+_KINDS: Final = {
+    SignalKind.DIGEST: "cryptographic digests",
+    SignalKind.PERCEPTUAL: "perceptual hashes",
+    SignalKind.SOURCE: "sources",
+}
 _MEDIA_TYPES = {
     ".tar": "application/x-tar",
     ".tar.gz": "application/gzip",
@@ -102,12 +109,29 @@ def _lists(screening: Screening) -> list[tuple[str, int]]:
 def _protocol(screening: Screening) -> str:
     lists = ", ".join(f"{name} version {version}" for name, version in _lists(screening))
     return (
-        f"{screening.shards} shards: source and content of every asset were checked against lists "
-        f"that child-safety partners supply ({lists}), by cryptographic digests, perceptual hashes "
-        "and source URLs, before it was admitted; what matched was sealed away, what could not be "
+        f"{screening.shards} shards: every asset was checked against lists that child-safety "
+        f"partners supply ({lists}), {_means(screening)}, before it was admitted; what matched was "
+        "sealed away, what could not be "
         f"checked was held. From {screening.screened_from.isoformat()} to "
         f"{screening.screened_until.isoformat()}."
     )
+
+
+def _means(screening: Screening) -> str:
+    """Returns, in words, by what assets were held against the lists: what these hold, no more."""
+    rescanned = screening.rescanned_with.lists if screening.rescanned_with else ()
+    names = {name for use in (*screening.judged_with, *rescanned) for name in use.signal_types}
+    # An older certificate tells only whose canaries were caught.
+    names = names or {name for several in screening.canaries.values() for name in several}
+    of_kind: dict[str, list[str]] = {}
+    for name in sorted(names):
+        signal = signal_types().get(name)
+        if signal is not None:  # else of a plug-in that is not here
+            of_kind.setdefault(_KINDS[signal.kind], []).append(name)
+    said = [f"{kind} ({', '.join(of_kind[kind])})" for kind in _KINDS.values() if kind in of_kind]
+    if not said:
+        return "by what these hold"
+    return "by " + " and ".join([", ".join(said[:-1]), said[-1]] if len(said) > 1 else said)
 
 
 def _removed(certificate: Certificate) -> str:
@@ -154,6 +178,6 @@ def data_statement(certificate: Certificate, digest: str, name: str) -> str:
         name=name.replace("`", "'"),
         digest=digest,
         predicate=certificate.predicate,
-        lists=[(one, _lists(one)) for one in certificate.predicate.screenings],
+        screenings=[(one, _lists(one), _means(one)) for one in certificate.predicate.screenings],
         subjects=len(certificate.subject),
     )

@@ -4,7 +4,7 @@ import hashlib
 import json
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -12,20 +12,26 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from ingestgate.assets import storage
 from ingestgate.assets.errors import EvidenceError, GateError, LedgerError, UsageError
-from ingestgate.assets.receipts import read_receipt
+from ingestgate.assets.receipts import Receipt
 from ingestgate.assets.verdict import SignalKind, Verdict
 from ingestgate.blocklists.listset import ListSet
+from ingestgate.blocklists.remembered import remember
 from ingestgate.blocklists.signals import signal_types
 from ingestgate.pipeline.audit_events import end_rescan, require_log
 from ingestgate.pipeline.contexts import ContextRecord, read_context
 from ingestgate.pipeline.lock import run_lock
 from ingestgate.pipeline.recall_notices import RecallNotice, write_recall
+from ingestgate.pipeline.rescan_parts import Ledger, whole_ledger
 from ingestgate.pipeline.rescan_records import (
+    NEWLY_MATCHED,
     RescanRecord,
+    findings_path,
+    found_before,
     read_rescans,
     shard_ledger_digest,
     write_rescan,
 )
+from ingestgate.pipeline.rescan_since import WHOLE, Since, compared_versions
 from ingestgate.pipeline.runners import run_job
 from ingestgate.pipeline.statements import current_certificate, digest_of
 from ingestgate.transforms.policy import Policy
@@ -45,7 +51,8 @@ class RescanRequest:
     Attributes:
         lists: Folder of compiled lists.
         policy: The policy that the ledgers were judged by.
-        since: By list id, the version to look at the additions since; ``""`` stands for all lists.
+        since: From which version on lists are looked at.
+        list_state: File that remembers which lists were seen, or None.
         key: Signs recall notices, or None.
         workers: Local worker processes.
         output: Root of the admitted shards; None: as the evidence's report says.
@@ -56,7 +63,8 @@ class RescanRequest:
 
     lists: str
     policy: Policy
-    since: Mapping[str, int] = field(default_factory=dict)
+    since: Since = WHOLE
+    list_state: str | None = None
     key: Ed25519PrivateKey | None = None
     workers: int = 1
     output: str | None = None
@@ -87,10 +95,8 @@ def _rescan(
     request: RescanRequest, evidence: str, lists: ListSet, poll: Callable[[], None]
 ) -> dict[str, Any]:
     started = datetime.now(UTC)
-    root = storage.join(evidence, "ledger")
-    parts = storage.walk(root) if storage.match_directories(root) else []
-    if not parts:
-        raise LedgerError(root, "there is none; give the --evidence of a run")
+    ledger = whole_ledger(evidence)
+    parts = ledger.parts
     contexts = _contexts(evidence, request.policy)
     quarantine = _quarantine(request, evidence)
     if quarantine is not None:
@@ -100,7 +106,7 @@ def _rescan(
         lists=storage.absolute(request.lists),
         lists_digest=lists.digest,
         work="",
-        since=_versions(request, lists),
+        since=compared_versions(request.since, request.lists, lists, request.policy),
         newly_needed=_newly_needed(request.policy, lists, contexts.values()),
         withdrawals=request.withdrawals,
     )
@@ -120,6 +126,8 @@ def _rescan(
         )
 
     run_job(build, request.beam_options, workers=request.workers, poll=poll)
+    if request.list_state is not None:
+        remember(request.list_state, lists.infos)
     results = []
     for number, path in numbered:
         found = json.loads(storage.read_bytes(result_path(work, number)))
@@ -128,7 +136,7 @@ def _rescan(
             raise LedgerError(path, found.get("problem", "was not looked at; rescan again"))
         results.append(found)
     _check(results, contexts, request, lists, evidence)
-    report = _conclude(request, evidence, quarantine, lists, contexts, results, started)
+    report = _conclude(request, evidence, quarantine, lists, contexts, ledger, results, started)
     storage.delete(storage.join(evidence, "rescanning"))
     return report
 
@@ -160,47 +168,6 @@ def _same_override(record: ContextRecord, policy: Policy, list_id: str) -> bool:
     return bool(then == policy.model_dump(mode="json")["lists"].get(list_id))
 
 
-def _versions(request: RescanRequest, lists: ListSet) -> dict[str, tuple[str, str]]:
-    """Returns, by list id, the folders of the newer and of the older version to compare."""
-    chosen = {}
-    known = {info.id for info in lists.infos}
-    if unknown := sorted(set(request.since) - known - {""}):
-        raise UsageError(f"--since: there is no list {unknown[0]}")
-    for info in lists.infos:
-        since = request.since.get(info.id, request.since.get(""))
-        if since is None:
-            continue
-        if since >= info.version:
-            raise UsageError(f"--since {info.id}={since}: the list is of version {info.version}")
-        older = next((o for o in lists.superseded if (o.id, o.version) == (info.id, since)), None)
-        if older is None:
-            raise UsageError(
-                f"--since {info.id}={since}: that version does not lie in {request.lists}; put it "
-                "there, or leave --since out to look for the whole list"
-            )
-        override = request.policy.lists.get(info.id)
-        changed = {n for n, t in info.thresholds.items() if older.thresholds.get(n) != t}
-        changed -= set(override.thresholds) if override else set()
-        acts = override.action if override else None
-        if changed & set(older.counts) or (acts is None and older.action != info.action):
-            raise UsageError(
-                f"--since {info.id}={since}: thresholds or action have changed since, so that "
-                "older entries may match anew; leave --since out for this list"
-            )
-        directories = _directories(request.lists)
-        chosen[info.id] = (directories[info.id, info.version], directories[info.id, since])
-    return chosen
-
-
-def _directories(folder: str) -> dict[tuple[str, int], str]:
-    found = {}
-    for entry in storage.walk(storage.absolute(folder)):
-        if storage.basename(entry.path) == "list.json":
-            content = json.loads(storage.read_bytes(entry.path))
-            found[content["id"], int(content["version"])] = storage.parent(entry.path)
-    return found
-
-
 def _newly_needed(policy: Policy, lists: ListSet, contexts: Any) -> frozenset[str]:
     """Returns the hashes that some earlier judging may have had no need of, where that decides."""
     needed = {
@@ -211,7 +178,11 @@ def _newly_needed(policy: Policy, lists: ListSet, contexts: Any) -> frozenset[st
     counts = {(i.id, i.digest): set(i.counts) for i in (*lists.infos, *lists.superseded)}
     had_by_all = [
         set().union(
-            *(counts.get((u["id"], u["digest"]), set()) | set(u["canaries"]) for u in record.lists)
+            *(
+                counts.get((u["id"], u["digest"]), set())
+                | set(u.get("signal_types", u["canaries"]))
+                for u in record.lists
+            )
         )
         for record in contexts
     ]
@@ -245,7 +216,7 @@ def _check(
                 "rules that are not on record; run again, which judges it anew"
             )
         for info in lists.infos:
-            since = request.since.get(info.id, request.since.get(""))
+            since = request.since.version(info)
             if since is None:
                 continue
             shard = found["shard"]
@@ -276,6 +247,7 @@ def _conclude(
     quarantine: str | None,
     lists: ListSet,
     contexts: Mapping[str, ContextRecord],
+    ledger: Ledger,
     results: Sequence[Mapping[str, Any]],
     started: datetime,
 ) -> dict[str, Any]:
@@ -331,10 +303,13 @@ def _conclude(
     again = sum(len(names) for names in near.values())
     tallies["unscannable_matched"] = sum(len(names) for names in held.values())
     tallies["to_judge_again"] = again
+    every = {(shard, asset) for found in (sure, near) for shard in found for asset in found[shard]}
+    tallies[NEWLY_MATCHED] = len(every - found_before(evidence)) if every else 0
     name = f"{started.strftime('%Y%m%dT%H%M%SZ')}-{lists.digest[:12]}"
     used = [{"id": i.id, "version": i.version, "digest": i.digest} for i in lists.infos]
     output = request.output or _output(evidence)
-    recalled, paths = _recalled(evidence, sure, near), []
+    dry = quarantine is None  # of a dry run, nothing was admitted
+    recalled, paths = _recalled(ledger.receipts, sure, near, dry=dry), []
     if lines or any(near.values()):
         text = "".join(json.dumps(line, sort_keys=True) + "\n" for line in lines)
         text += "".join(
@@ -342,7 +317,7 @@ def _conclude(
             for shard, names in sorted(near.items())
             for asset in sorted(names)
         )
-        path = storage.join(evidence, "rescan-findings", f"{name}.jsonl")
+        path = findings_path(evidence, name)
         storage.write_bytes(path, text.encode(), private=True)
     if recalled:
         certificate = current_certificate(output)
@@ -361,8 +336,13 @@ def _conclude(
     record = RescanRecord(
         id=name,
         lists=[
-            {**one, "since": request.since.get(str(one["id"]), request.since.get(""))}
-            for one in used
+            {
+                **one,
+                "issued": info.issued.isoformat(),
+                "signal_types": sorted(info.counts),
+                "since": request.since.version(info),
+            }
+            for one, info in zip(used, lists.infos, strict=True)
         ],
         lists_digest=lists.digest,
         rows=rows,
@@ -398,6 +378,7 @@ def _conclude(
         "withdrawn": len(withdrawn),
         "put_up_for_review": put_up,
         "shards": len(shards),
+        "left_out": list(ledger.left_out),
         "recalled": [entry["name"] for entry in recalled],
         "notices": paths,
     }
@@ -428,13 +409,27 @@ def _reported(evidence: str, folder: str) -> dict[str, Any]:
 
 
 def _recalled(
-    evidence: str, sure: Mapping[str, set[str]], near: Mapping[str, set[str]]
+    receipts: Mapping[str, Receipt],
+    sure: Mapping[str, set[str]],
+    near: Mapping[str, set[str]],
+    *,
+    dry: bool,
 ) -> list[dict[str, Any]]:
-    """Returns the admitted files of shards in which something was found."""
-    recalled = []
+    """Returns the admitted files of shards in which something was found.
+
+    Raises:
+        EvidenceError: Something was, and what was admitted of its shard is not on record.
+    """
+    recalled: list[dict[str, Any]] = []
     for shard in sorted({name for found in (sure, near) for name, ids in found.items() if ids}):
-        receipt = read_receipt(evidence, shard)
-        for entry in receipt.outputs if receipt else ():
+        if dry:
+            continue
+        if shard not in receipts:
+            raise EvidenceError(
+                f"{shard}: something in it matches, and no receipt says what was admitted of it; "
+                "run again, which judges it by the newer lists, and rescan then"
+            )
+        for entry in receipts[shard].outputs:
             recalled.append(
                 {
                     "name": entry["name"],

@@ -15,8 +15,11 @@ from ingestgate.assets import storage
 from ingestgate.assets.containers.pending_folder import listing_sha256
 from ingestgate.assets.errors import EvidenceError, StorageError
 from ingestgate.assets.ledger import part_path
+from ingestgate.assets.verdict import Verdict
 
 RESCAN_VERSION = 1
+#: In a record's tallies: assets that matched and that no earlier rescan had matched.
+NEWLY_MATCHED = "newly_matched"
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +36,7 @@ class RescanRecord:
             looked at, how many of its admitted assets matched or have to be judged again, how many
             unscannable ones matched, and the digest of the rules that it was held against.
         started_at, ended_at: RFC 3339 UTC times.
-        tallies: Counts for reports, such as ``tier:near``.
+        tallies: Counts for reports, `NEWLY_MATCHED` among them.
     """
 
     id: str
@@ -46,14 +49,23 @@ class RescanRecord:
     ended_at: str
     tallies: Mapping[str, int]
 
+    @property
+    def newly_matched(self) -> int:
+        """How many of those matched no earlier rescan had matched."""
+        return self.tallies.get(NEWLY_MATCHED, self.matched)
+
     def covers(self, shard: str, ledger_digest: str, context: str) -> bool:
         """Whether nothing was found in a shard, its ledger being this one, by these rules.
 
         The lists alone do not tell: a policy may have made one of them only observe.
         """
         found = self.shards.get(shard, {})
-        said = (found.get("ledger"), found.get("matched"), found.get("context"))
-        return said == (ledger_digest, 0, context)
+        return self.is_of(shard, ledger_digest, context) and found.get("matched") == 0
+
+    def is_of(self, shard: str, ledger_digest: str, context: str) -> bool:
+        """Whether it held a shard, its ledger being this one, against these rules."""
+        found = self.shards.get(shard, {})
+        return (found.get("ledger"), found.get("context")) == (ledger_digest, context)
 
 
 def shard_ledger_digest(parts: Mapping[str, str]) -> str:
@@ -83,6 +95,37 @@ def hash_shard_ledger(evidence: str, shard: str, ranges: int) -> str:
 def rescan_path(evidence: str, id: str) -> str:
     """Returns where the record of a rescan lies."""
     return storage.join(evidence, "rescans", f"{id}.json")
+
+
+def findings_path(evidence: str, id: str) -> str:
+    """Returns where it lies what a rescan found, by asset, as JSONL; confidential."""
+    return storage.join(evidence, "rescan-findings", f"{id}.jsonl")
+
+
+def found_before(evidence: str) -> set[tuple[str, str]]:
+    """Returns shard and id of the admitted assets that rescans on record have matched so far.
+
+    Raises:
+        EvidenceError: A record or findings are damaged.
+    """
+    found: set[tuple[str, str]] = set()
+    for record in read_rescans(evidence):
+        path = findings_path(evidence, record.id)
+        if not record.matched or not storage.exists(path):
+            continue  # nothing, or removed: who removes them has them counted anew
+        try:
+            lines = [json.loads(line) for line in storage.read_bytes(path).splitlines()]
+            found |= {(one["shard"], one["asset_id"]) for one in lines if _is_match(one)}
+        except (ValueError, TypeError, KeyError):
+            raise EvidenceError(f"{path}: not the findings of a rescan; remove it") from None
+    return found
+
+
+def _is_match(finding: Mapping[str, Any]) -> bool:
+    """Whether findings say that an admitted asset matched, or has to be judged again."""
+    if "judge_again" in finding:
+        return True
+    return bool(finding["quarantines"] and finding["verdict"] == Verdict.ADMITTED)
 
 
 def write_rescan(evidence: str, record: RescanRecord) -> None:

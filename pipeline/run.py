@@ -20,11 +20,12 @@ from ingestgate.assets.receipts import read_failures, receipt_path
 from ingestgate.assets.shard import Shard
 from ingestgate.assets.signing_keys import read_signing_key
 from ingestgate.blocklists.listset import ListSet
-from ingestgate.blocklists.remembered import check_remembered, remember
+from ingestgate.blocklists.remembered import remember
 from ingestgate.pipeline import summary
 from ingestgate.pipeline.certifying import CertifyRequest, certify
 from ingestgate.pipeline.contexts import record_context
 from ingestgate.pipeline.exit_codes import ExitCode, exit_code
+from ingestgate.pipeline.list_opening import open_lists
 from ingestgate.pipeline.lock import output_lock, run_lock
 from ingestgate.pipeline.plan import Plan, make_plan, still_to_do
 from ingestgate.pipeline.policy_file import load_policy
@@ -91,14 +92,7 @@ def run(request: RunRequest, display: ProgressDisplay) -> dict[str, Any]:
     started = time.monotonic()
     started_at = datetime.now(UTC)
     policy = load_policy(request.policy_file, Policy) if request.policy_file else Policy()
-    lists = ListSet.open(
-        request.lists,
-        now=datetime.now(UTC),
-        overrides=policy.list_overrides(),
-        trust=policy.trust.opened(),
-    )
-    if request.list_state is not None:
-        check_remembered(request.list_state, lists.infos, policy.trust.max_change)
+    lists = open_lists(request.lists, policy, datetime.now(UTC), request.list_state)
     recipients = read_recipients(request.recipients) if _seals(request) else ()
     keys = [read_signing_key(path) for path in request.certificate_keys]
     if keys and request.dry_run:

@@ -52,11 +52,15 @@ class _Part(BaseModel):
 
 
 class ListUse(_Part):
-    """One version of a list; `digest` is the SHA-256 of its ``list.json``."""
+    """One version of a list; `digest` is the SHA-256 of its ``list.json``.
+
+    `signal_types` are what it holds; older records do not say.
+    """
 
     id: str
     version: Annotated[int, Field(gt=0)]
     digest: Sha256
+    signal_types: tuple[str, ...] = ()
 
 
 class Rescan(_Part):
@@ -88,7 +92,8 @@ class Screening(_Part):
         judged_with: The lists that the bytes were judged with.
         rescanned_with: The newest check by fingerprints since, if there was one.
         canaries: By list id, the signal types whose canary each judging process had to catch,
-            and did: a run that misses one admits nothing.
+            and did: a run that misses one admits nothing. What the policy has nothing looked for
+            by is not among them.
         isolation: What confined the decoder, by each process's word, one entry for each kind.
         exceptions, suppressions: What was let by although a rule stood against it.
         software: Versions of the program that committed shards of this group.

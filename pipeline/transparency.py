@@ -2,9 +2,10 @@
 
 Runs count through their kept reports, each only by what no earlier one has counted, so a run that
 was resumed counts once; dry runs do not count. An asset that was judged again under newer lists was
-screened twice, and counts twice. Nothing that identifies an asset is in the result: no identifier,
-name, URL, hash or entry. Small numbers could point at single events; they are given as they are,
-and whoever publishes them decides whether to round.
+screened twice, and counts twice; one that several rescans match, before its shard is judged anew,
+was matched once. Nothing that identifies an asset is in the result: no identifier, name, URL, hash
+or entry. Small numbers could point at single events; they are given as they are, and whoever
+publishes them decides whether to round.
 """
 
 import json
@@ -12,7 +13,7 @@ import statistics
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
@@ -24,6 +25,13 @@ from ingestgate.quarantine.audit import read_log
 from ingestgate.quarantine.decisions import APPROVED, DECIDED, Decision, decisions_of
 
 TRANSPARENCY_VERSION = 1
+
+
+class _Gate(NamedTuple):
+    """What one evidence folder has on record."""
+
+    runs: Sequence[Mapping[str, Any]]
+    rescans: Sequence[RescanRecord]
 
 
 def transparency(year: int, evidence: Sequence[str], quarantines: Sequence[str]) -> dict[str, Any]:
@@ -41,10 +49,11 @@ def transparency(year: int, evidence: Sequence[str], quarantines: Sequence[str])
     for folders in (evidence, quarantines):
         if len({storage.absolute(folder) for folder in folders}) < len(folders):
             raise UsageError("a folder is named twice, and would be counted twice")
-    every = [report for folder in evidence for report in _reports(folder)]
+    gates = [_Gate(_reports(folder), read_rescans(folder)) for folder in evidence]
+    every = [report for gate in gates for report in gate.runs]
     runs = [one for one in every if _year(one["ended_at"]) == year and not one["dry_run"]]
-    every_rescan = [record for folder in evidence for record in read_rescans(folder)]
-    rescans = [record for record in every_rescan if _year(record.ended_at) == year]
+    rescans = [r for gate in gates for r in gate.rescans if _year(r.ended_at) == year]
+    hours = _update_hours(year, gates)
     tallies = [run["since_last_report"] for run in runs]
     counts = _sum(one["counts"] for one in tallies)
     held = {reason.value for reason in REASONS[Verdict.UNSCANNABLE]}
@@ -73,9 +82,11 @@ def transparency(year: int, evidence: Sequence[str], quarantines: Sequence[str])
         "rescans": {
             "count": len(rescans),
             "assets_held_against_newer_lists": sum(record.rows for record in rescans),
-            "matched": sum(record.matched for record in rescans),
+            "matched": sum(record.newly_matched for record in rescans),
         },
-        "hours_from_list_update_to_use": _spread(_update_hours(year, every, every_rescan)),
+        "hours_from_list_update_to_use": _spread(hours["use"]),
+        "hours_from_list_update_to_run": _spread(hours["run"]),
+        "hours_from_list_update_to_rescan": _spread(hours["rescan"]),
         "list_age_in_days_at_runs": _spread(_ages(runs)),
         "exceptions_for_expired_lists": len(_exceptions(runs)),
         "decisions": _decisions(year, quarantines),
@@ -142,31 +153,45 @@ def _by_partner(runs: Sequence[Mapping[str, Any]], *, observing: bool) -> Counte
     return total
 
 
-def _update_hours(
-    year: int, runs: Sequence[Mapping[str, Any]], rescans: Sequence[RescanRecord]
-) -> list[float]:
-    """Returns, for each list version issued in a year, the hours until assets were held to it."""
+def _update_hours(year: int, gates: Sequence[_Gate]) -> dict[str, list[float]]:
+    """Returns, for each list version issued in a year, the hours until assets were held to it.
+
+    By a run, by a rescan, and by whichever was first. A rescan with what a run had judged by
+    before is no update.
+    """
     issued: dict[tuple[str, int], datetime] = {}
-    used: dict[tuple[str, int], datetime] = {}
+    used: dict[str, dict[tuple[str, int], datetime]] = {"use": {}, "run": {}, "rescan": {}}
 
-    def use(name: str, version: int, at: datetime) -> None:
-        used[name, version] = min(at, used.get((name, version), at))
+    def use(how: str, key: tuple[str, int], at: datetime) -> None:
+        for first in (used[how], used["use"]):
+            first[key] = min(at, first.get(key, at))
 
-    for run in runs:
-        for one in run["lists"]:
-            issued[one["id"], one["version"]] = _utc(one["issued"])
-            if not run["dry_run"] and run["status"] == "done":
-                use(one["id"], one["version"], _utc(run["ended_at"]))
-    for record in rescans:
-        for one in record.lists:
-            if "issued" in one:
-                issued[one["id"], one["version"]] = _utc(one["issued"])
-            use(one["id"], one["version"], _utc(record.ended_at))
-    return [
-        (at - issued[key]).total_seconds() / 3600
-        for key, at in used.items()
-        if key in issued and issued[key].year == year
-    ]
+    for gate in gates:
+        judged: dict[tuple[str, int], datetime] = {}
+        for run in gate.runs:
+            ended = _utc(run["ended_at"])
+            for one in run["lists"]:
+                key = (one["id"], one["version"])
+                issued[key] = _utc(one["issued"])
+                if not run["dry_run"] and run["status"] == "done":
+                    judged[key] = min(ended, judged.get(key, ended))
+                    use("run", key, ended)
+        for record in gate.rescans:
+            ended = _utc(record.ended_at)
+            for one in record.lists:
+                key = (one["id"], one["version"])
+                if "issued" in one:
+                    issued[key] = _utc(one["issued"])
+                if key not in judged or ended < judged[key]:
+                    use("rescan", key, ended)
+    return {
+        how: [
+            (at - issued[key]).total_seconds() / 3600
+            for key, at in first.items()
+            if key in issued and issued[key].year == year
+        ]
+        for how, first in used.items()
+    }
 
 
 def _ages(runs: Sequence[Mapping[str, Any]]) -> list[float]:

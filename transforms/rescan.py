@@ -13,7 +13,9 @@ from ingestgate.assets.errors import LedgerError
 from ingestgate.blocklists.additions import added_since
 from ingestgate.blocklists.listset import ListSet
 from ingestgate.blocklists.matching import Matcher
+from ingestgate.blocklists.selftest import self_test as lists_self_test
 from ingestgate.transforms.policy import Policy
+from ingestgate.transforms.rescan_canaries import check_rescan
 from ingestgate.transforms.rescanning import RescanLists, as_json, rescan_part
 
 
@@ -26,7 +28,8 @@ class RescanSettings:
         lists: Folder of compiled lists.
         lists_digest: Of the set that the driver verified.
         work: Folder for what was found in each part.
-        since: By list id, the folders (newer, older) of versions between which to look.
+        since: By list id, the folders (newer, older) of versions between which to look; None: of a
+            list that has not changed, which is not looked for.
         newly_needed: See `RescanLists`.
         withdrawals: Also note what only withdrawn entries had matched.
     """
@@ -35,7 +38,7 @@ class RescanSettings:
     lists: str
     lists_digest: str
     work: str
-    since: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    since: Mapping[str, tuple[str, str] | None] = field(default_factory=dict)
     newly_needed: frozenset[str] = frozenset()
     withdrawals: bool = False
 
@@ -54,10 +57,12 @@ def open_rescan(settings: RescanSettings) -> RescanLists:
         expected_digest=settings.lists_digest,
         trust=settings.policy.trust.opened(),
     )
-    chosen = [
-        added_since(one, *settings.since[one.info.id]) if one.info.id in settings.since else one
-        for one in lists.lists
-    ]
+    chosen = []
+    for one in lists.lists:
+        if one.info.id not in settings.since:
+            chosen.append(one)
+        elif (versions := settings.since[one.info.id]) is not None:
+            chosen.append(added_since(one, *versions))
     return RescanLists(
         Matcher(chosen),
         settings.policy,
@@ -78,8 +83,10 @@ class RescanPart(beam.DoFn):
         self._settings = settings
 
     def setup(self) -> None:
-        """Opens the lists once per process."""
+        """Opens the lists once per process, and has it shown that what they hold is found."""
+        lists_self_test()
         self._wanted = open_rescan(self._settings)
+        check_rescan(self._wanted)
 
     def process(self, element: tuple[int, str]) -> Iterator[int]:
         """Looks at one part, unless that was done."""

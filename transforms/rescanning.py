@@ -26,11 +26,12 @@ from ingestgate.assets import storage
 from ingestgate.assets.errors import LedgerError, StorageError
 from ingestgate.assets.ledger import PartHeader, open_part
 from ingestgate.assets.verdict import Action, SignalKind, Verdict
-from ingestgate.blocklists import chunking, hamming
+from ingestgate.blocklists import chunking, hamming, spreading
 from ingestgate.blocklists.chunking import Words
 from ingestgate.blocklists.columns import decode_hex
 from ingestgate.blocklists.matching import Matcher, OpenList
 from ingestgate.blocklists.signals import signal_type
+from ingestgate.blocklists.spreading import SpreadIndex
 from ingestgate.blocklists.tables import as_keys
 from ingestgate.fingerprints.perceptual import QUALITY_MARGIN, perceptual_hashes
 from ingestgate.transforms.policy import Policy, matches_column
@@ -73,7 +74,9 @@ class PartResult:
         rows: How many rows it has.
         verdicts: How many of each verdict.
         hits: What was found.
-        unclear: Admitted assets whose quality has to be looked at again, as a list now needs it.
+        unclear: Admitted assets that have to be judged again without any match: a list now needs a
+            hash that low quality may have kept them from, or lists URLs on a host whose URLs could
+            not be read further.
         missing: Signal types that a list needs and the part does not hold.
         withdrawn: Quarantined assets that no entry of a list that is there matches any more.
     """
@@ -123,6 +126,11 @@ def rescan_part(path: str, wanted: RescanLists) -> PartResult:
         content = storage.read_bytes(path)
     except StorageError as error:
         raise LedgerError(path, f"is missing or cannot be read ({error})") from error
+    return rescan_bytes(path, content, wanted)
+
+
+def rescan_bytes(path: str, content: bytes, wanted: RescanLists) -> PartResult:
+    """Holds the bytes of one ledger part against lists; raises as `rescan_part`."""
     header, file = open_part(path, io.BytesIO(content))
     result = PartResult(header, hashlib.sha256(content).hexdigest())
     columns = _columns(wanted, file.schema_arrow.names)
@@ -211,7 +219,7 @@ def _rescan_batch(batch: pa.RecordBatch, wanted: RescanLists, result: PartResult
     for name in wanted.of_kind(SignalKind.PERCEPTUAL):
         noter.note_all(_match_views(batch, wanted, name, result))
         if name in wanted.newly_needed:
-            _note_quality(batch, name, result)
+            _note_quality(batch, name, noter)
     if _reads_provenance(wanted):
         _match_provenance(batch, wanted, noter)
 
@@ -275,6 +283,12 @@ class _Noter:
             self._result.hits.append(hit)
         else:
             self._result.hits[place] = hit
+
+    def note_unclear(self, rows: Integers) -> None:
+        """Notes which of some rows, admitted before, have to be judged again."""
+        for row in np.unique(rows).tolist():
+            if self._batch["verdict"][row].as_py() == Verdict.ADMITTED:
+                self._result.unclear.append(self._batch["asset_id"][row].as_py())
 
 
 def _match_recorded(
@@ -413,15 +427,33 @@ def _search_all(
             bits = tuple(index.layout.reshape(-1, 3)[:, 0].tolist())
             # As judging: within the threshold every pair, beyond it what is met on the way.
             plan = chunking.radii(bits, len(table), threshold)
+        few = None
+        if plan is not None and len(table) < hamming.INDEXED_FROM:  # what came to a list
+            few = _spread(id(table), table, bits, plan)
         found = []
         for start in range(0, len(words), _QUERIES):
             part = words[start : start + _QUERIES]
-            if index is None or plan is None:
+            if few is not None:
+                pairs = spreading.find_spread(few, part, threshold + margin)
+            elif index is None or plan is None:
                 pairs = _scan_pairs(hamming.as_words(table), part, threshold + margin)
             else:
                 pairs = hamming.find_pairs(table, index, part, threshold + margin, plan)
             found.append(pairs + np.array([0, 0, start]))
         yield one, np.concatenate(found) if found else np.zeros((0, 3), np.int64)
+
+
+_spreads: dict[int, tuple[npt.NDArray[np.uint8], SpreadIndex | None]] = {}
+
+
+def _spread(
+    key: int, values: npt.NDArray[np.uint8], bits: tuple[int, ...], radii: tuple[int, ...]
+) -> SpreadIndex | None:
+    """Returns the index of few hashes, made once per table; None if it would become too large."""
+    kept = _spreads.get(key)
+    if kept is None or kept[0] is not values:
+        kept = _spreads[key] = (values, spreading.spread(values, bits, radii))
+    return kept[1]
 
 
 def _scan_pairs(hashes: Words, queries: Words, threshold: int) -> Integers:
@@ -449,7 +481,7 @@ def _every_pair(hashes: Words, queries: Words, threshold: int, found: Integers) 
     return count
 
 
-def _note_quality(batch: pa.RecordBatch, name: str, result: PartResult) -> None:
+def _note_quality(batch: pa.RecordBatch, name: str, noter: _Noter) -> None:
     """Notes admitted assets with a view too flat, or nearly, for a hash that is now needed."""
     least = perceptual_hashes()[name].min_quality
     if least is None or f"{name}_views" not in batch.schema.names:
@@ -457,9 +489,7 @@ def _note_quality(batch: pa.RecordBatch, name: str, result: PartResult) -> None:
     views = batch[f"{name}_views"]
     quality = pc.struct_field(pc.list_flatten(views), "quality").to_numpy()
     rows = np.unique(pc.list_parent_indices(views).to_numpy()[quality < least + QUALITY_MARGIN])
-    admitted = pc.equal(batch["verdict"], Verdict.ADMITTED.value).to_numpy(zero_copy_only=False)
-    for row in rows[admitted[rows]].tolist():
-        result.unclear.append(batch["asset_id"][row].as_py())
+    noter.note_unclear(rows)
 
 
 def _match_provenance(batch: pa.RecordBatch, wanted: RescanLists, noter: _Noter) -> None:
@@ -481,7 +511,8 @@ def _match_provenance(batch: pa.RecordBatch, wanted: RescanLists, noter: _Noter)
         values, rows = items.take(pa.array(places)), parents[places]
         hits: dict[int, list[Any]] = {}
         if is_source:
-            hits = wanted.matcher.match_sources(values, column).hits
+            hits, bad = wanted.matcher.match_sources(values, column)
+            noter.note_unclear(rows[bad])
         for place, findings in hits.items():
             for one in findings:
                 noter.note(

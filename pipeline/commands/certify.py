@@ -59,10 +59,10 @@ def certify(ctx: click.Context, /, **options: Any) -> None:
 
     from ingestgate.assets import storage
     from ingestgate.assets.signing_keys import read_signing_key
-    from ingestgate.blocklists.listset import ListSet
     from ingestgate.pipeline.certifying import CertifyRequest
     from ingestgate.pipeline.certifying import certify as make
     from ingestgate.pipeline.hash_progress import HashProgress
+    from ingestgate.pipeline.list_opening import open_lists
     from ingestgate.pipeline.lock import run_lock
     from ingestgate.pipeline.policy_file import load_policy
     from ingestgate.transforms.policy import Policy
@@ -73,12 +73,7 @@ def certify(ctx: click.Context, /, **options: Any) -> None:
     file = options["policy_file"]
     policy = load_policy(file, Policy) if file else Policy()
     now = datetime.now(UTC)
-    lists = ListSet.open(
-        options["lists"],
-        now=now,
-        overrides=policy.list_overrides(),
-        trust=policy.trust.opened(),
-    )
+    lists = open_lists(options["lists"], policy, now)
     keys = [read_signing_key(path) for path in options["key_files"]]
     quarantine = options["quarantine"]
     request = CertifyRequest(

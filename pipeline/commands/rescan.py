@@ -20,7 +20,13 @@ from ingestgate.pipeline.exit_codes import ExitCode
     "--since",
     metavar="[ID=]VERSION",
     help="Only look for what came to a list (or all) since that version, which has to lie in "
-    "--lists as well. Default: for everything.",
+    "--lists as well; a list that has not come as far has not changed. Default: for everything.",
+)
+@click.option(
+    "--list-state",
+    type=click.Path(),
+    metavar="FILE",
+    help="Remember there which lists were seen, and refuse older, missing or much changed ones.",
 )
 @click.option(
     "--policy",
@@ -85,27 +91,25 @@ def rescan(ctx: click.Context, /, **options: Any) -> None:
         --evidence evidence --lists lists --recipient recipients.txt
     """  # noqa: D301 - \b is click's own
     from ingestgate.assets.signing_keys import read_signing_key
-    from ingestgate.blocklists.listset import ListSet
     from ingestgate.pipeline.consumers import consumers_of
+    from ingestgate.pipeline.list_opening import open_lists
     from ingestgate.pipeline.policy_file import load_policy
     from ingestgate.pipeline.rescan_job import RescanRequest
     from ingestgate.pipeline.rescan_job import rescan as rescan_ledger
+    from ingestgate.pipeline.rescan_since import parse_since
     from ingestgate.transforms.policy import Policy
 
     as_json = options["as_json"]
     ctx.find_root().obj = "json" if as_json else None
     file, key = options["policy_file"], options["key_file"]
     policy = load_policy(file, Policy) if file else Policy()
-    lists = ListSet.open(
-        options["lists"],
-        now=datetime.now(UTC),
-        overrides=policy.list_overrides(),
-        trust=policy.trust.opened(),
-    )
+    since, state = parse_since(options["since"]), options["list_state"]
+    lists = open_lists(options["lists"], policy, datetime.now(UTC), state)
     request = RescanRequest(
         lists=options["lists"],
         policy=policy,
-        since=_since(options["since"]),
+        since=since,
+        list_state=state,
         key=read_signing_key(key) if key else None,
         workers=options["workers"],
         output=options["output"],
@@ -126,16 +130,6 @@ def rescan(ctx: click.Context, /, **options: Any) -> None:
     else:
         _show(reports, used, seconds)
     ctx.exit(int(ExitCode.DONE_WITH_MATCHES if recalled and options["exit_on_match"] else 0))
-
-
-def _since(values: tuple[str, ...]) -> dict[str, int]:
-    found = {}
-    for value in values:
-        name, _, version = value.rpartition("=")
-        if not version.isascii() or not version.isdigit() or int(version) < 1:
-            raise click.BadParameter(f"{value!r} is not [ID=]VERSION", param_hint="--since")
-        found[name] = int(version)
-    return found
 
 
 def _show(reports: list[dict[str, Any]], used: list[dict[str, Any]], seconds: float) -> None:

@@ -18,6 +18,8 @@ from ingestgate.assets.errors import EvidenceError
 from ingestgate.assets.signing_keys import generate_signing_key, key_id, read_signing_key
 from ingestgate.blocklists.compiling import compile_list
 from ingestgate.blocklists.listset import ListSet
+from ingestgate.pipeline.certifying import CertifyRequest
+from ingestgate.pipeline.certifying import certify as make
 from ingestgate.pipeline.recall_notices import RecallNotice, write_recall
 from ingestgate.pipeline.rescan_records import RescanRecord, hash_shard_ledger, write_rescan
 from ingestgate.pipeline.statements import PAYLOAD_TYPE, digest_of
@@ -93,6 +95,22 @@ def test_what_a_run_admitted_verifies(job: MakeJob, tmp_path: Path, key: str, fo
     digest = said["certificate"]
     gate.report("--certificate-key", key)
     assert json.loads(verify(gate, "--json").stdout)["certificate"] == digest
+
+
+def test_a_canary_that_nothing_was_shown_by_is_not_said_to_be_caught(
+    job: MakeJob, tmp_path: Path, key: str
+) -> None:
+    gate = job(WRITERS["webdataset"](tmp_path / "landing"))
+    policy = tmp_path / "policy.yaml"
+    policy.write_text("url_columns: []\n")
+    gate.report("--certificate-key", key, "--policy", str(policy))
+    (screening,) = certificate(gate)["predicate"]["screenings"]
+    assert screening["canaries"] == {"partner": ["md5", "pdq"]}
+    assert screening["judgedWith"][0]["signalTypes"] == ["domain", "md5", "pdq"]
+    # A run that has nothing to judge takes none of it back.
+    gate.report("--policy", str(policy))
+    (record,) = (gate.evidence / "contexts").glob("*.json")
+    assert json.loads(record.read_text())["lists"][0]["canaries"] == ["md5", "pdq"]
 
 
 def test_another_implementation_verifies_it(gate: Job, key: str) -> None:
@@ -237,6 +255,36 @@ def test_an_old_certificate(gate: Job, key: str) -> None:
     assert verify(gate).exit_code == 0
     refused(gate, "more than 30 days ago", extra=("--max-age", "30"))
     refused(gate, "more than 0.5 days ago", extra=("--max-age", "0.5"))
+
+
+def test_a_rescan_with_the_same_lists_renews_a_certificate(gate: Job, key: str) -> None:
+    now, lists = datetime.now(UTC), ListSet.open(gate.lists, now=datetime.now(UTC))
+    folders = (str(gate.output), str(gate.evidence), str(gate.quarantine))
+    request = CertifyRequest(*folders, context_digest(Policy(), lists.digest), lists.digest)
+    (gate.output / "_ingestgate/certificate.dsse.json").unlink()
+    before = make(request, [read_signing_key(key)], now - timedelta(days=31)).digest
+    # Nothing was looked at since: who signs again renews nothing.
+    assert "signed as well" in certify(gate, key, "--quarantine", str(gate.quarantine)).stdout
+    refused(gate, "more than 30 days ago", extra=("--max-age", "30"))
+    found = gate.invoke(
+        *("rescan", "--evidence", str(gate.evidence), "--lists", gate.lists),
+        *("--workers", "1", "--json"),
+    )
+    assert found.exit_code == 0, found.output
+    assert certify(gate, key, "--quarantine", str(gate.quarantine)).exit_code == 0
+    assert verify(gate, "--max-age", "30").exit_code == 0
+    predicate = certificate(gate)["predicate"]
+    assert predicate["supersedes"] == before
+    (screening,) = predicate["screenings"]
+    assert screening["rescannedWith"]["id"] == json.loads(found.stdout)["rescans"][0]["id"]
+    assert "signed as well" in certify(gate, key, "--quarantine", str(gate.quarantine)).stdout
+
+
+def test_what_the_last_rescan_found_something_in_is_not_certified(gate: Job, key: str) -> None:
+    rescan(gate, matched=1)
+    result = certify(gate, key)
+    assert result.exit_code == 5
+    assert "00000.tar: the last rescan with the lists in force found something" in result.stderr
 
 
 def test_a_certificate_of_tomorrow(gate: Job, key: str) -> None:

@@ -68,6 +68,9 @@ def test_croissant_has_the_digest_of_each_shard(gate: Job, tmp_path: Path) -> No
     (activity,) = card["prov:wasGeneratedBy"]
     assert activity["prov:used"][0]["prov:label"] == "list partner, version 3"
     statement = (tmp_path / "card/data-statement.md").read_text()
+    means = "by cryptographic digests (md5), perceptual hashes (pdq) and sources (domain)"
+    assert means in card["rai:dataPreprocessingProtocol"][0]
+    assert means in statement
     assert "| quarantined | 3 |" in statement
     assert "list `partner`, version 3" in statement
     assert LISTED_MD5 not in statement + json.dumps(card)

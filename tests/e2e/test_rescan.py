@@ -1,5 +1,6 @@
 import hashlib
 import json
+import shutil
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -10,8 +11,11 @@ from click.testing import Result
 
 from ingestgate.assets.signing_keys import generate_signing_key
 from ingestgate.blocklists.compiling import compile_list
+from ingestgate.blocklists.matching import Matcher
 from ingestgate.fingerprints.fingerprinter import Fingerprinter
 from ingestgate.fingerprints.limits import DecodeLimits
+from ingestgate.quarantine.keys import generate_identity
+from ingestgate.transforms import rescanning
 from tests.e2e.conftest import WRITERS, Job, content, write_webdataset
 
 MakeJob = Callable[..., Job]
@@ -27,18 +31,18 @@ def md5_of(data: bytes) -> str:
     return hashlib.md5(data, usedforsecurity=False).hexdigest()
 
 
-def compiled(root: Path, version: int, entries: dict[str, list[tuple[str, str]]]) -> str:
-    """Compiles a version of the partner's list: per signal type, entry ids and values."""
-    work = root / f"partner-{version}"
+def compiled(
+    root: Path, version: int, entries: dict[str, list[tuple[str, str]]], id: str = "partner"
+) -> str:
+    """Compiles a version of a partner's list: per signal type, entry ids and values."""
+    work = root / f"{id}-{version}"
     work.mkdir(parents=True)
     sources = []
     for name, values in entries.items():
         lines = [f"{value},{entry},A1\n" for entry, value in values]
         (work / name).write_text("value,entry_id,category\n" + "".join(lines))
         sources.append((name, str(work / name)))
-    compile_list(
-        id="partner", version=version, sources=sources, to=str(root / "lists"), issued=ISSUED
-    )
+    compile_list(id=id, version=version, sources=sources, to=str(root / "lists"), issued=ISSUED)
     return str(root / "lists")
 
 
@@ -79,6 +83,19 @@ def old_job(job: MakeJob, tmp_path: Path) -> Callable[[str], Job]:
         return made
 
     return make
+
+
+@pytest.fixture(scope="module")
+def judged_by_old(tmp_path_factory: pytest.TempPathFactory) -> Job:
+    """A job judged by the first version of the list, of which there is a second by now."""
+    root = tmp_path_factory.mktemp("old")
+    recipient = generate_identity(str(root / "identity.txt"))
+    lists = compiled(root, 1, OLD)
+    pattern = write_webdataset(root / "landing")
+    job = Job(root / "job", [pattern], lists, str(root / "identity.txt"), recipient)
+    job.report()
+    compiled(root, 2, new(host="listed.example"))
+    return job
 
 
 @pytest.mark.parametrize("since", [(), ("--since", "1")], ids=["whole", "since"])
@@ -323,3 +340,141 @@ def test_a_rescan_under_another_policy_covers_nothing(
     assert refused.exit_code == 5
     assert "was judged by other rules" in refused.output
     assert job.report()["shards"]["finished_before"] == 0
+
+
+def test_a_ledger_that_was_never_committed_vouches_for_nothing(
+    old_job: Callable[[str], Job], tmp_path: Path
+) -> None:
+    job = old_job(write_webdataset(tmp_path / "landing"))
+    job.report()
+    key = str(tmp_path / "key")
+    generate_signing_key(key)
+    compiled(tmp_path, 2, new(pdq=None))
+    # A run with the newer list that judged everything and could commit nothing of it.
+    failed = job.elsewhere("failed")
+    failed.report()
+    for name in ("ledger", "contexts"):
+        shutil.copytree(failed.evidence / name, job.evidence / name, dirs_exist_ok=True)
+    assert "its ledger is not the one that was committed" in rescan(job, code=5)["error"]
+    assert not (job.evidence / "rescans").exists()
+    # Nor does one that an earlier rescan took for it.
+    found = rescan(failed)
+    shutil.copytree(failed.evidence / "rescans", job.evidence / "rescans")
+    assert found["matched"] == 0
+    refused = job.invoke("certify", *job.folders, "--lists", job.lists, "--key", key)
+    assert refused.exit_code == 5
+    assert "00000.tar: its ledger is not the one that was committed" in refused.output
+
+
+def test_a_match_in_a_shard_without_a_receipt_is_refused(
+    old_job: Callable[[str], Job], tmp_path: Path
+) -> None:
+    job = old_job(write_webdataset(tmp_path / "landing"))
+    job.report()
+    compiled(tmp_path, 2, new(pdq=None))
+    receipt = job.evidence / "receipts" / "00000.tar.json"
+    whole = receipt.read_bytes()
+    receipt.write_bytes(whole[:-3])
+    assert "00000.tar.json: not a whole receipt" in rescan(job, code=5)["error"]
+    receipt.unlink()
+    assert "00000.tar: something in it matches, and no receipt" in rescan(job, code=5)["error"]
+    for name in ("rescans", "recalls", "rescan-findings"):
+        assert not (job.evidence / name).exists()
+    receipt.write_bytes(whole)
+    shutil.rmtree(job.evidence / "ledger" / "00000.tar.parts")
+    assert "part-00000.parquet: is missing" in rescan(job, code=1)["error"]
+
+
+def test_matches_of_a_dry_run_recall_nothing(old_job: Callable[[str], Job], tmp_path: Path) -> None:
+    job = old_job(write_webdataset(tmp_path / "landing"))
+    job.report("--dry-run")
+    compiled(tmp_path, 2, new(pdq=None))
+    found = rescan(job)
+    assert (found["matched"], found["recalled"]) == (1, [])
+
+
+@pytest.mark.parametrize("since", [(), ("--since", "1")], ids=["whole", "since"])
+@pytest.mark.parametrize("broken", ["_look_up", "_search_all", "_match_provenance"])
+def test_a_rescan_that_misses_a_canary_concludes_nothing(
+    judged_by_old: Job,
+    monkeypatch: pytest.MonkeyPatch,
+    broken: str,
+    since: tuple[str, ...],
+) -> None:
+    monkeypatch.setattr(rescanning, broken, lambda *arguments: iter(()))
+    found = rescan(judged_by_old, *since, code=4)
+    assert "canary was not caught" in found["error"]
+    for name in ("rescans", "recalls", "rescan-findings"):
+        assert not (judged_by_old.evidence / name).exists()
+
+
+def test_a_rescan_whose_self_test_fails_concludes_nothing(
+    judged_by_old: Job, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Matcher, "match_digest", lambda *arguments, **more: [])
+    assert "self-test of md5" in rescan(judged_by_old, code=4)["error"]
+    assert not (judged_by_old.evidence / "rescans").exists()
+
+
+def test_since_a_version_passes_over_lists_that_have_not_come_as_far(
+    old_job: Callable[[str], Job], tmp_path: Path
+) -> None:
+    job = old_job(write_webdataset(tmp_path / "landing"))
+    compiled(tmp_path, 3, OLD)
+    compiled(tmp_path, 1, {"md5": [("o", "ab" * 16)]}, "other")
+    job.report()
+    nothing = rescan(job, "--since", "3", code=2)
+    assert "no list is of a later version" in nothing["error"]
+    compiled(tmp_path, 4, new(pdq=None))
+    assert rescan(job, "--since", "3")["matched"] == 1
+    # Named, it is a mistake; and a list that the ledger was not held against is not unchanged.
+    named = rescan(job, "--since", "3", "--since", "other=1", code=2)
+    assert "--since other=1: the list is of version 1" in named["error"]
+    compiled(tmp_path, 1, {"md5": [("m", md5_of(content(2)))]}, "third")
+    assert "--since third=1: 00000.tar was not held" in rescan(job, "--since", "3", code=2)["error"]
+
+
+def test_lists_that_went_back_or_are_gone_are_refused(
+    old_job: Callable[[str], Job], tmp_path: Path
+) -> None:
+    job = old_job(write_webdataset(tmp_path / "landing"))
+    compiled(tmp_path, 1, {"md5": [("o", "ab" * 16)]}, "other")
+    job.report()
+    compiled(tmp_path, 2, {**OLD, "sha1": [("s", "ab" * 20)]})
+    state = ("--list-state", str(tmp_path / "seen.json"))
+    assert rescan(job, *state)["matched"] == 0
+    (tmp_path / "lists" / "partner-2").rename(tmp_path / "newer")
+    assert "older than version 2" in rescan(job, *state, code=3)["error"]
+    (tmp_path / "newer").rename(tmp_path / "lists" / "partner-2")
+    (tmp_path / "lists" / "other-1").rename(tmp_path / "gone")
+    assert "list other was there before, and is gone" in rescan(job, *state, code=3)["error"]
+
+
+def test_a_year_of_rescans(old_job: Callable[[str], Job], tmp_path: Path) -> None:
+    job = old_job(write_webdataset(tmp_path / "landing"))
+    job.report()
+    rescan(job)  # with the same list, as a certificate is renewed
+    compiled(tmp_path, 2, new(pdq=None))
+    first = rescan(job)
+    compiled(tmp_path, 3, new(md5=1, pdq=8))
+    again = rescan(job)
+    assert [first["matched"], again["matched"] + again["to_judge_again"]] == [1, 2]
+
+    def figures(year: int) -> dict[str, Any]:
+        result = job.invoke(
+            *("report", "transparency", "--year", str(year), "--evidence", str(job.evidence)),
+            *("--to", str(tmp_path / "published"), "--json"),
+        )
+        assert result.exit_code == 0, result.output
+        found: dict[str, Any] = json.loads(result.stdout)
+        return found
+
+    now = datetime.now(UTC)
+    found = figures(now.year)["rescans"]
+    assert (found["count"], found["matched"]) == (3, 2)
+    found = figures(ISSUED.year)
+    assert found["hours_from_list_update_to_run"]["count"] == 1
+    spread = found["hours_from_list_update_to_rescan"]
+    assert spread["count"] == 2
+    assert spread["longest"] == pytest.approx((now - ISSUED).total_seconds() / 3600, abs=1)
+    assert found["hours_from_list_update_to_use"]["count"] == 3

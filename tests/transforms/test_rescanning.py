@@ -10,6 +10,7 @@ from ingestgate.assets.ledger import LedgerRow, PartHeader, Sidecar
 from ingestgate.assets.perceptual_view import PerceptualView
 from ingestgate.assets.verdict import Reason, Verdict
 from ingestgate.blocklists.additions import added_since, only
+from ingestgate.blocklists.canaries import PICTURE
 from ingestgate.blocklists.compiling import compile_list
 from ingestgate.blocklists.listset import ListSet
 from ingestgate.blocklists.matching import Matcher
@@ -146,7 +147,10 @@ def test_additions_are_what_an_older_version_lacks(tmp_path: Path) -> None:
     folder = str(tmp_path / "lists")
     added = added_since(lists.lists[0], f"{folder}/p-2", f"{folder}/p-1")
     kept = {bytes(value) for value in added.values["pdq"].values}
-    assert kept == set(values[-2:])
+    assert kept == {*values[-2:], bytes.fromhex(PICTURE["pdq"])}
+    assert {bytes(added.values["pdq"].values[row]).hex() for row in added.canaries["pdq"]} == {
+        PICTURE["pdq"]
+    }
     assert set(added.values) == {"pdq"}
     assert not only(lists.lists[0], set()).values
 
@@ -159,3 +163,32 @@ def test_a_changed_byte_is_a_damaged_part(tmp_path: Path) -> None:
     path.write_bytes(data)
     with pytest.raises(LedgerError, match="part-00000"):
         rescan_part(str(path), RescanLists(Matcher(lists.lists), Policy()))
+
+
+def test_urls_that_cannot_be_read_on_a_host_that_is_listed_now_are_judged_again(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "url").write_text("value,entry_id\nhttps://pages.example/listed,u\n")
+    compile_list(
+        id="p",
+        version=1,
+        sources=[("url", str(tmp_path / "url"))],
+        to=str(tmp_path / "lists"),
+        issued=datetime(2026, 1, 1, tzinfo=UTC),
+    )
+    lists = ListSet.open(str(tmp_path / "lists"), now=NOW)
+    wrapped = "%" + "25" * 20 + "2flisted"
+    sources = {
+        0: f"https://pages.example/{wrapped}",
+        1: f"https://elsewhere.example/{wrapped}",
+        2: "https://pages.example/other",
+        3: f"https://pages.example/{wrapped}",
+        4: "https://pages.example/%2flisted",
+    }
+    rows = [
+        row(n, [], Verdict.UNSCANNABLE if n == 3 else Verdict.ADMITTED, provenance={"url": url})
+        for n, url in sources.items()
+    ]
+    found = rescan_part(write(tmp_path, rows), RescanLists(Matcher(lists.lists), Policy()))
+    assert [int(asset, 16) for asset in found.unclear] == [0]
+    assert [int(hit.asset_id, 16) for hit in found.hits] == [4]

@@ -1,0 +1,66 @@
+from datetime import UTC, datetime
+
+import pytest
+
+from ingestgate.pipeline.croissant import croissant, data_statement
+from ingestgate.pipeline.statements import (
+    Annotations,
+    Certificate,
+    Evidence,
+    ListUse,
+    Predicate,
+    Screening,
+    Subject,
+)
+
+NOW, ZEROS = datetime(2026, 1, 1, tzinfo=UTC), "0" * 64
+
+
+def certificate(signal_types: tuple[str, ...], canaries: tuple[str, ...] = ()) -> Certificate:
+    screening = Screening(
+        id="s",
+        context_digest=ZEROS,
+        policy_digest=ZEROS,
+        judging_version=1,
+        judged_with=(ListUse(id="p", version=1, digest=ZEROS, signal_types=signal_types),),
+        canaries={"p": canaries},
+        isolation=(),
+        software=(),
+        shards=1,
+        screened_from=NOW,
+        screened_until=NOW,
+    )
+    predicate = Predicate(
+        issued_at=NOW,
+        dataset="d",
+        screenings=(screening,),
+        counts={"admitted": 1},
+        reasons={},
+        evidence=Evidence(ledger_digest=ZEROS, receipts_digest=ZEROS),
+    )
+    annotations = Annotations(size=1, screening="s")
+    return Certificate.of(
+        [Subject(name="a.tar", digest={"sha256": ZEROS}, annotations=annotations)], predicate
+    )
+
+
+@pytest.mark.parametrize(
+    ("signal_types", "canaries", "means"),
+    [
+        (("md5",), (), "by cryptographic digests (md5)"),
+        (("domain", "url"), (), "by sources (domain, url)"),
+        (("pdq", "sha1"), ("md5",), "by cryptographic digests (sha1) and perceptual hashes (pdq)"),
+        ((), ("md5",), "by cryptographic digests (md5)"),
+        (("elsewhere",), (), "by what these hold"),
+    ],
+)
+def test_claims_no_more_than_what_the_lists_hold(
+    signal_types: tuple[str, ...], canaries: tuple[str, ...], means: str
+) -> None:
+    made = certificate(signal_types, canaries)
+    (protocol,) = croissant(made, "digest", "photos")["rai:dataPreprocessingProtocol"]
+    statement = data_statement(made, "digest", "photos")
+    for text in (protocol, statement):
+        assert f", {means}, " in text
+        for kind in ("cryptographic digests", "perceptual hashes", "sources"):
+            assert (kind in text) == (kind in means)
