@@ -22,6 +22,11 @@ MANIFEST = "list.json"
 FORMAT_VERSION = "1.1"
 LIST_ID = r"[A-Za-z0-9](?:[A-Za-z0-9._\-]{0,62}[A-Za-z0-9])?"
 DomainScope = Literal["subdomains", "exact"]
+#: Why a list without expiry is neither signed nor believed where keys are named.
+UNEXPIRING = (
+    "states no expiry, so that nobody would notice if newer versions were held back; compile it "
+    "as a higher version with --expires, and have that signed"
+)
 Sha256 = Annotated[str, Field(pattern=r"\A[0-9a-f]{64}\z")]
 
 
@@ -57,7 +62,8 @@ class ListInfo(BaseModel):
         id: Name of the list, the same in all its versions.
         version: Positive; a higher one replaces a lower one.
         partner: Who supplies it, or "".
-        issued, expires: UTC; a list without expiry stays until it is replaced.
+        issued, expires: UTC; a list without expiry is not signed, and not used where the policy
+            names keys.
         counts: Number of values per signal type, canaries among them.
         entries: Number of distinct (entry id, category) pairs.
         thresholds: Per perceptual signal type, the largest Hamming distance that matches.

@@ -41,7 +41,8 @@ FEEDBACK = "feedback"
 FEEDBACK_SCHEMA = pa.schema([pa.field("feedback", pa.large_string(), nullable=False)])
 WORDS_SCHEMA = pa.schema([pa.field("value", pa.uint32(), nullable=False)])
 SCREEN_BUCKET = 8  # entries
-_DAMAGED = "is damaged; copy the list again from where it was compiled, or compile it again"
+_AGAIN = "copy the list again from where it was compiled, or compile it again"
+_DAMAGED = f"is damaged; {_AGAIN}"
 
 
 def file_name(table: str) -> str:
@@ -164,7 +165,9 @@ class TableFiles:
         schema = values_schema(width, with_entry=entries > 0)
         (batch,) = self._batches(table, schema, 1)
         if count is not None and batch.num_rows != count:
-            raise self._refuse(table, f"holds {batch.num_rows} values, list.json says {count}")
+            raise self._refuse(
+                table, f"holds {batch.num_rows} values, list.json says {count}; {_AGAIN}"
+            )
         values = self._fixed_width(table, batch.column(0), width)
         rows = _unsigned(batch.column(1)) if entries else np.empty(0, np.uint32)
         if self._verify:
@@ -196,7 +199,9 @@ class TableFiles:
     def _rows(self, table: str, schema: pa.Schema, count: int) -> pa.RecordBatch:
         (batch,) = self._batches(table, schema, 1)
         if batch.num_rows != count:
-            raise self._refuse(table, f"holds {batch.num_rows} rows, list.json says {count}")
+            raise self._refuse(
+                table, f"holds {batch.num_rows} rows, list.json says {count}; {_AGAIN}"
+            )
         return batch
 
     def index(self, signal: str, width: int) -> HammingIndex:
@@ -236,9 +241,13 @@ class TableFiles:
         try:
             reader = pa.ipc.open_file(buffer)
             if not reader.schema.equals(schema):
-                raise self._refuse(table, "has other columns or widths than its signal type")
+                raise self._refuse(
+                    table,
+                    "has other columns or widths than its signal type; ask the partner for values "
+                    "of that type, and compile the list again",
+                )
             if reader.num_record_batches != count:
-                raise self._refuse(table, "has another number of record batches")
+                raise self._refuse(table, f"has another number of record batches; {_AGAIN}")
             batches = [reader.get_batch(number) for number in range(count)]
             for batch in batches:
                 batch.validate(full=self._verify)
@@ -262,7 +271,10 @@ class TableFiles:
                 with pa.memory_map(path) as mapped:
                     buffer = mapped.read_buffer()
         except OSError as error:
-            raise self._refuse(table, f"cannot be read ({type(error).__name__})") from error
+            raise self._refuse(
+                table,
+                f"cannot be read ({type(error).__name__}); check its permissions, or copy it again",
+            ) from error
         if buffer.size != stated.size:
             raise self._refuse(
                 table, f"has {buffer.size} bytes, list.json says {stated.size}; {_DAMAGED}"
