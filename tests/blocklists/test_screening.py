@@ -90,9 +90,9 @@ def judged(lists: ListSet, texts: list[str | None]) -> tuple[dict[int, Any], lis
     for row, text in enumerate(texts):
         try:
             found = lists.match_source(text or "", "url")
-        except BadSource:
+        except BadSource as error:
             bad.append(row)
-            continue
+            found = list(error.findings)
         if found:
             hits[row] = found
     return hits, bad
