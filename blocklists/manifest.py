@@ -160,7 +160,7 @@ def read_manifest(path: str, content: bytes) -> ListInfo:
     """
     try:
         fields = json.loads(content)
-    except ValueError:
+    except (ValueError, RecursionError):
         raise ListError(f"{path}: not JSON; compile the list again") from None
     version = fields.get("format") if isinstance(fields, dict) else None
     if not isinstance(version, str) or not re.fullmatch(r"[0-9]+\.[0-9]+", version):
@@ -170,9 +170,10 @@ def read_manifest(path: str, content: bytes) -> ListInfo:
             f"{path}: compiled form {version}, this program reads {FORMAT_VERSION}; compile the "
             "list again with this version, or install the one it was compiled with"
         )
-    for name in fields.get("counts", ()):
+    counts = fields.get("counts")
+    for name in counts if isinstance(counts, dict) else ():
         try:
-            signal_type(str(name))
+            signal_type(name)
         except UsageError as error:
             raise ListError(f"{path}: {error}; install the plug-in it came from") from None
     try:

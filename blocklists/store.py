@@ -302,8 +302,8 @@ def stored_entries(store: str, partner: str) -> Iterator[tuple[SignalType, Itera
     with storage.open_read(path) as source, _explaining(path):
         metadata = _open(path, source).metadata.metadata or {}
     try:
-        names = json.loads(metadata[_COUNTS_KEY])
-    except (KeyError, ValueError):
+        names = list(json.loads(metadata[_COUNTS_KEY]))
+    except (KeyError, ValueError, TypeError, RecursionError):
         raise ListError(f"{path}: damaged; remove it and import the files again") from None
     if not names:
         raise ListError(f"{path}: the partner withdrew every entry; there is no list to compile")

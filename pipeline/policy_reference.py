@@ -129,7 +129,7 @@ def _type(field: Mapping[str, Any]) -> str:
     if field["type"] == "integer":
         return f"whole number, at least {field['minimum']}"
     if field["type"] == "number":
-        return f"number, more than {field['exclusiveMinimum']:g}"
+        return f"number between {field['exclusiveMinimum']:g} and {field['exclusiveMaximum']:g}"
     return "`true` or `false`"
 
 

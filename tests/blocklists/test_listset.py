@@ -241,6 +241,9 @@ def test_screen_of_another_size(tmp_path: Path, compiled: Compile, opened: Open)
         ({"counts": {}}, "the list is empty"),
         ({"counts": {"md5": 0}}, "counts.md5: Input should be greater than 0"),
         ({"counts": {"unheard": 1}}, "no signal type 'unheard'.*install the plug-in"),
+        ({"counts": 5}, "counts: Input should be an object"),
+        ({"counts": None}, "counts: Input should be an object"),
+        ({"counts": ["md5"]}, "counts: Input should be an object"),
         ({"entries": 0}, "entries: Input should be greater than 0"),
         ({"id": "../x"}, "id: String should match"),
         ({"version": 0}, "version: Input should be greater than 0"),
@@ -260,7 +263,7 @@ def test_manifest_is_refused(
     refused(opened, reason)
 
 
-@pytest.mark.parametrize("content", [b"", b"{", b"[]", b"\xff", b'"text"', b"{}"])
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b"\xff", b'"text"', b"{}", b"[" * 100_000])
 def test_not_a_manifest(directory: Path, opened: Open, content: bytes) -> None:
     (directory / "list.json").write_bytes(content)
     refused(opened, "list.json: not ")
