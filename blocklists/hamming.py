@@ -15,6 +15,7 @@ from numba.extending import intrinsic
 
 from ingestgate.blocklists import chunking
 from ingestgate.blocklists.chunking import SHARED, HammingIndex, Unsigned, Words
+from ingestgate.blocklists.spilling import GrowingArray
 
 INDEXED_FROM = chunking.FEWEST  # hashes
 _START_CAPACITY = 256
@@ -327,7 +328,7 @@ def build_index(
     words = as_words(hashes)
     rows = np.empty(size, np.uint32)
     layout = []
-    parts: list[tuple[Unsigned, ...]] = []
+    parts = tuple(GrowingArray(np.uint32) for _ in HammingIndex._fields[1:])
     start = 0
     for chunk in bits or chunking.chunk_bits(width, size, threshold):
         ends = np.zeros(1 << chunk, np.uint32)
@@ -338,9 +339,10 @@ def build_index(
         shared = np.empty(sharing, np.uint32)
         _link(rows, ends, occupied, ranks, heads, shared)
         layout += [chunk, buckets, sharing]
-        parts.append((occupied.view(np.uint32), ranks, heads, shared))
+        for part, made in zip(parts, (occupied.view(np.uint32), ranks, heads, shared), strict=True):
+            part.extend(made)
         start += chunk
-    return HammingIndex(np.array(layout, np.uint32), *map(np.concatenate, zip(*parts, strict=True)))
+    return HammingIndex(np.array(layout, np.uint32), *(part.finished() for part in parts))
 
 
 def search_index(

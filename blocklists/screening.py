@@ -326,11 +326,10 @@ def fingerprints(name: str, expressions: Sequence[bytes]) -> Fingerprints:
 
 
 def build_screen(fingerprints: Fingerprints) -> Screen:
-    """Returns the hash table of fingerprints; the same ones give the same table."""
-    distinct = np.unique(fingerprints)
-    bits = max(1, int(-(-len(distinct) // _FILL) - 1).bit_length())
+    """Returns the hash table of fingerprints, which are distinct and ascending."""
+    bits = max(1, int(-(-len(fingerprints) // _FILL) - 1).bit_length())
     table = np.zeros(SCREEN_BUCKET << bits, np.uint32)
-    _fill(distinct, table, 64 - bits)
+    _fill(fingerprints, table, 64 - bits)
     return table
 
 

@@ -7,8 +7,9 @@ import numpy as np
 
 from ingestgate.assets.errors import SelfTestError
 from ingestgate.assets.verdict import SignalKind
+from ingestgate.blocklists.building import build
 from ingestgate.blocklists.chunking import HammingIndex
-from ingestgate.blocklists.compiling import build, describe
+from ingestgate.blocklists.compiling import describe
 from ingestgate.blocklists.entries import Entry
 from ingestgate.blocklists.listset import ListSet
 from ingestgate.blocklists.matching import OpenList

@@ -15,8 +15,10 @@
 """
 
 import hashlib
-from collections.abc import Sequence
+import io
+from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any, BinaryIO
 
 import numpy as np
 import numpy.typing as npt
@@ -41,6 +43,7 @@ FEEDBACK = "feedback"
 FEEDBACK_SCHEMA = pa.schema([pa.field("feedback", pa.large_string(), nullable=False)])
 WORDS_SCHEMA = pa.schema([pa.field("value", pa.uint32(), nullable=False)])
 SCREEN_BUCKET = 8  # entries
+_PIECE = 1 << 20  # bytes written at a time
 _AGAIN = "copy the list again from where it was compiled, or compile it again"
 _DAMAGED = f"is damaged; {_AGAIN}"
 
@@ -110,13 +113,32 @@ def as_keys(values: npt.NDArray[np.uint8]) -> npt.NDArray[np.bytes_]:
     return np.ascontiguousarray(values).view(f"S{values.shape[1]}").reshape(-1)
 
 
-def to_ipc(batches: Sequence[pa.RecordBatch]) -> pa.Buffer:
-    """Returns record batches as an uncompressed Arrow IPC file."""
-    sink = pa.BufferOutputStream()
-    with pa.ipc.new_file(sink, batches[0].schema) as writer:
+def write_ipc(sink: BinaryIO, schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> ListFile:
+    """Writes record batches as an uncompressed Arrow IPC file; returns its digest and size."""
+    hashed = _HashedSink(sink)
+    with pa.ipc.new_file(hashed, schema) as writer:
         for batch in batches:
             writer.write_batch(batch)
-    return sink.getvalue()
+    return ListFile(sha256=hashed.digest.hexdigest(), size=hashed.size)
+
+
+class _HashedSink(io.RawIOBase):
+    def __init__(self, sink: BinaryIO) -> None:
+        super().__init__()
+        self._sink = sink
+        self.digest = hashlib.sha256()
+        self.size = 0
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, content: Any) -> int:
+        self.digest.update(content)
+        size = len(content)
+        for start in range(0, size, _PIECE):
+            self._sink.write(memoryview(content)[start : start + _PIECE])
+        self.size += size
+        return size
 
 
 def sorted_batch(values: SortedValues, *, with_entry: bool = True) -> pa.RecordBatch:
@@ -297,16 +319,3 @@ class TableFiles:
 def _unsigned(column: pa.Array) -> npt.NDArray[np.uint32]:
     # Not `to_numpy`, which imports pandas: a quarter of a second in every worker.
     return np.frombuffer(column.buffers()[1], np.uint32, len(column), 4 * column.offset)
-
-
-def write_tables(directory: str, files: dict[str, pa.Buffer]) -> None:
-    """Writes tables as private files, by table name."""
-    for table, buffer in sorted(files.items()):
-        path = storage.join(directory, file_name(table))
-        with storage.write_atomic(path, private=True) as sink:
-            sink.write(buffer)
-
-
-def describe(content: pa.Buffer) -> ListFile:
-    """Returns digest and size of a file's content."""
-    return ListFile(sha256=hashlib.sha256(content).hexdigest(), size=content.size)

@@ -15,6 +15,7 @@ from ingestgate.blocklists import hamming, tables
 from ingestgate.blocklists.listset import ListOverride, ListSet
 from ingestgate.blocklists.manifest import ListInfo
 from ingestgate.blocklists.tables import SortedValues
+from tests.blocklists.conftest import to_ipc
 
 Open = Callable[..., ListSet]
 Compile = Callable[..., ListInfo]
@@ -45,7 +46,7 @@ def table(values: list[bytes], entries: list[int]) -> bytes:
     width = len(values[0])
     array = np.frombuffer(b"".join(values), np.uint8).reshape(-1, width)
     batch = tables.sorted_batch(SortedValues(array, np.array(entries, np.uint32)))
-    return bytes(tables.to_ipc([batch]))
+    return to_ipc([batch])
 
 
 def refused(opened: Open, reason: str, **options: Any) -> None:
@@ -173,14 +174,14 @@ def test_nulls(directory: Path, opened: Open) -> None:
     batch = pa.RecordBatch.from_arrays(
         [values, pa.array([0, 1], pa.uint32())], schema=tables.values_schema(16)
     )
-    restate(directory, "md5.arrow", bytes(tables.to_ipc([batch])))
+    restate(directory, "md5.arrow", to_ipc([batch]))
     refused(opened, "md5.arrow is damaged", verify=False)
 
 
 def test_several_batches(directory: Path, opened: Open) -> None:
     array = np.zeros((1, 16), np.uint8)
     batch = tables.sorted_batch(SortedValues(array, np.zeros(1, np.uint32)))
-    restate(directory, "md5.arrow", bytes(tables.to_ipc([batch, batch])))
+    restate(directory, "md5.arrow", to_ipc([batch, batch]))
     refused(opened, "another number of record batches", verify=False)
 
 
@@ -191,7 +192,7 @@ def test_index_of_another_size(
     compiled(phash="01" * 8)
     assert sorted(opened().lists[0].indexes["phash"].heads.tolist()) == [0] * 4 + [1] * 4
     batch = pa.RecordBatch.from_arrays([pa.array([0], pa.uint32())], schema=tables.WORDS_SCHEMA)
-    broken = bytes(tables.to_ipc([batch] * 5))
+    broken = to_ipc([batch] * 5)
     restate(tmp_path / "lists" / "partner-1", "phash.chunks.arrow", broken)
     refused(opened, "phash.chunks.arrow has not the size its list needs", verify=False)
 
@@ -228,7 +229,7 @@ def test_screen_of_another_size(tmp_path: Path, compiled: Compile, opened: Open)
     batch = pa.RecordBatch.from_arrays(
         [pa.array([0] * 24, pa.uint32())], schema=tables.WORDS_SCHEMA
     )
-    broken = bytes(tables.to_ipc([batch]))
+    broken = to_ipc([batch])
     restate(tmp_path / "lists" / "partner-1", "domain.screen.arrow", broken)
     refused(opened, "domain.screen.arrow has not the size of a screen", verify=False)
 
