@@ -154,6 +154,52 @@ def _link(
 
 
 @njit(cache=True, nogil=True)
+def _holds(
+    hashes: Words,
+    start: int,
+    bits: int,
+    occupied: Words,
+    ranks: Unsigned,
+    heads: Unsigned,
+    shared: Unsigned,
+) -> bool:
+    """Whether a chunk's buckets hold every row once, each in its own bucket, in order."""
+    rank = 0
+    place = 0
+    rows = 0
+    for bucket in range(1 << bits):
+        if not bucket & 63 and np.int64(ranks[bucket >> 6]) != rank:
+            return False
+        if not (occupied[bucket >> 6] >> np.uint64(bucket & 63)) & np.uint64(1):
+            continue
+        if rank == heads.shape[0]:
+            return False
+        head = np.int64(heads[rank])
+        rank += 1
+        last = head < SHARED
+        if not last and head - SHARED != place:
+            return False
+        before = np.int64(-1)
+        while True:
+            row = head
+            if head >= SHARED:
+                if place == shared.shape[0]:
+                    return False
+                row = np.int64(shared[place]) & (SHARED - 1)
+                last = np.int64(shared[place]) >= SHARED
+                place += 1
+            if not before < row < hashes.shape[0]:
+                return False
+            if np.int64(_chunk(hashes, row, start, bits)) != bucket:
+                return False
+            before = row
+            rows += 1
+            if last:
+                break
+    return bool(rank == heads.shape[0] and place == shared.shape[0] and rows == hashes.shape[0])
+
+
+@njit(cache=True, nogil=True)
 def _distance(
     hashes: Words, row: np.uint64, queries: Words, query: int, chunk: int, chunks: Integers
 ) -> int:
@@ -343,6 +389,32 @@ def build_index(
             part.extend(made)
         start += chunk
     return HammingIndex(np.array(layout, np.uint32), *(part.finished() for part in parts))
+
+
+def is_index_of(index: HammingIndex, hashes: npt.NDArray[np.uint8]) -> bool:
+    """Whether an index, whose arrays have the lengths its layout says, finds just these hashes.
+
+    Args:
+        index: The index.
+        hashes: uint8, shape (n, width).
+    """
+    words = as_words(hashes)
+    occupied = index.occupied.view(np.uint64)
+    for array in (occupied, *index[2:]):
+        array.flags.writeable = False
+    start = word = head = shared = 0
+    for bits, buckets, sharing in index.layout.reshape(-1, 3).tolist():
+        after = word + (1 << bits) // 64
+        parts = (
+            occupied[word:after],
+            index.ranks[word:after],
+            index.heads[head : head + buckets],
+            index.shared[shared : shared + sharing],
+        )
+        if not _holds(words, start, bits, *parts):
+            return False
+        start, word, head, shared = start + bits, after, head + buckets, shared + sharing
+    return True
 
 
 def search_index(

@@ -249,12 +249,15 @@ def _open_list(found: _Found, *, verify: bool) -> OpenList:
         if name not in info.thresholds:
             raise ListError(f"{directory}: no threshold for {name}; compile the list again")
         if tables.file_name(tables.index_name(name)) in info.files:
-            indexes[name] = files.index(name, signal.width)
+            indexes[name] = files.index(name, values[name])
     url_hosts = None
     if "url" in info.counts:
         url_hosts = files.sorted_values(tables.URL_HOSTS, signal_type("url").width, None, 0)
     entries, feedback = files.entries(info.entries), files.feedback(info.entries)
     canaries = canary_rows(info.canaries, values, entries.column(0))
-    wanted = [table for name in info.counts for table in tables.SCREENS.get(name, ())]
-    screens = {table: screen for table in wanted if (screen := files.screen(table)) is not None}
+    screens = {}
+    for table in (table for name in info.counts for table in tables.SCREENS.get(name, ())):
+        listed = url_hosts if table == tables.URL_HOSTS else values[table]
+        if listed is not None and (screen := files.screen(table, listed)) is not None:
+            screens[table] = screen
     return OpenList(info, values, indexes, url_hosts, entries, feedback, canaries, screens)

@@ -226,12 +226,12 @@ class TableFiles:
             )
         return batch
 
-    def index(self, signal: str, width: int) -> HammingIndex:
+    def index(self, signal: str, values: SortedValues) -> HammingIndex:
         """Returns the multi-index of a perceptual signal.
 
         Args:
             signal: Its name.
-            width: Bytes of one hash.
+            values: Its hashes.
 
         Raises:
             ListError: The file is not what it must be.
@@ -239,12 +239,23 @@ class TableFiles:
         table = index_name(signal)
         batches = self._batches(table, WORDS_SCHEMA, len(HammingIndex._fields))
         index = HammingIndex(*(_unsigned(batch.column(0)) for batch in batches))
-        if tuple(len(array) for array in index) != index_lengths(index.layout, width):
+        lengths = index_lengths(index.layout, values.values.shape[1], len(values.values))
+        if tuple(len(array) for array in index) != lengths:
             raise self._refuse(table, "has not the size its list needs; compile it again")
+        if self._verify:
+            # numba takes half a second to import: only lists that have an index need it.
+            from ingestgate.blocklists import hamming
+
+            if not hamming.is_index_of(index, values.values):
+                raise self._refuse(table, f"does not fit {file_name(signal)}; {_AGAIN}")
         return index
 
-    def screen(self, table: str) -> npt.NDArray[np.uint32] | None:
+    def screen(self, table: str, values: SortedValues) -> npt.NDArray[np.uint32] | None:
         """Returns the screen of a table of sources; None where the list has none.
+
+        Args:
+            table: Its name.
+            values: What the table holds.
 
         Raises:
             ListError: The file is not what it must be.
@@ -256,7 +267,10 @@ class TableFiles:
         buckets, rest = divmod(batch.num_rows, SCREEN_BUCKET)
         if rest or buckets < 2 or buckets & (buckets - 1):
             raise self._refuse(name, "has not the size of a screen; compile the list again")
-        return _unsigned(batch.column(0))
+        screen = _unsigned(batch.column(0))
+        if self._verify and not _may_be_screen_of(screen, values):
+            raise self._refuse(name, f"does not fit {file_name(table)}; {_AGAIN}")
+        return screen
 
     def _batches(self, table: str, schema: pa.Schema, count: int) -> list[pa.RecordBatch]:
         buffer = self._open(table)
@@ -314,6 +328,15 @@ class TableFiles:
 
     def _refuse(self, table: str, problem: str) -> ListError:
         return ListError(f"{storage.join(self._directory, file_name(table))} {problem}")
+
+
+def _may_be_screen_of(screen: npt.NDArray[np.uint32], values: SortedValues) -> bool:
+    """Whether a screen holds as many expressions as a table, and has the room that it needs."""
+    keys = values.keys
+    distinct = int(np.count_nonzero(keys[1:] != keys[:-1])) + 1
+    held = int(np.count_nonzero(screen))
+    # Of a million expressions or more, two may happen to have one fingerprint.
+    return distinct - (distinct >> 20) <= held <= min(distinct, len(screen) // 2)
 
 
 def _unsigned(column: pa.Array) -> npt.NDArray[np.uint32]:

@@ -209,7 +209,7 @@ def test_large_thresholds_fall_back_to_the_scan() -> None:
 @pytest.mark.parametrize("size", [0, 1, 7])
 def test_index_has_the_stated_lengths(size: int) -> None:
     index = build_index(np.zeros((size, 32), np.uint8), 31)
-    assert tuple(len(array) for array in index) == index_lengths(index.layout, 32)
+    assert tuple(len(array) for array in index) == index_lengths(index.layout, 32, size)
     chunks = len(index.layout) // 3
     assert len(index.heads) == (chunks if size else 0)
     assert len(index.shared) == (chunks * size if size > 1 else 0)

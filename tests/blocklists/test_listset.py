@@ -224,6 +224,80 @@ def test_lists_of_form_1_0_find_the_same(
     )
 
 
+def words(*arrays: Any) -> bytes:
+    batches = [
+        pa.RecordBatch.from_arrays([pa.array(array, pa.uint32())], schema=tables.WORDS_SCHEMA)
+        for array in arrays
+    ]
+    return to_ipc(batches)
+
+
+@pytest.mark.parametrize(
+    ("part", "place", "value"),
+    [
+        ("heads", 0, 3),  # beyond the hashes
+        ("heads", 0, hamming.SHARED | 1),
+        ("heads", -1, 0),  # another hash's
+        ("shared", 0, 1),  # twice the same
+        ("shared", 1, 1),  # without an end
+        ("ranks", 0, 1),
+        ("occupied", 0, 1 << 31),
+    ],
+)
+def test_index_that_does_not_fit_its_hashes(
+    tmp_path: Path,
+    compiled: Compile,
+    opened: Open,
+    monkeypatch: pytest.MonkeyPatch,
+    part: str,
+    place: int,
+    value: int,
+) -> None:
+    """Hashes that no search would find any more, or reads beyond the end."""
+    monkeypatch.setattr(hamming, "INDEXED_FROM", 1)
+    compiled(phash=f"{'01' * 8}\n{'01' * 7}02")
+    index = opened().lists[0].indexes["phash"]
+    assert len(index.shared) == 6  # in three of four chunks, the list's own two are the same
+    changed = getattr(index, part).copy()
+    changed[place] = value
+    content = words(*index._replace(**{part: changed}))
+    restate(tmp_path / "lists" / "partner-1", "phash.chunks.arrow", content)
+    refused(opened, "phash.chunks.arrow does not fit phash.arrow; copy the list again")
+
+
+def test_index_of_another_number_of_hashes(
+    tmp_path: Path, compiled: Compile, opened: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hamming, "INDEXED_FROM", 1)
+    compiled(phash=f"{'01' * 8}\n{'02' * 8}")
+    other = hamming.build_index(np.eye(9, 8, dtype=np.uint8), 4)
+    restate(tmp_path / "lists" / "partner-1", "phash.chunks.arrow", words(*other))
+    refused(opened, "phash.chunks.arrow has not the size its list needs", verify=False)
+
+
+@pytest.mark.parametrize("table", ["domain", "url", "url.hosts"])
+def test_screen_that_holds_the_canary_alone(
+    tmp_path: Path, compiled: Compile, opened: Open, table: str
+) -> None:
+    """The canary would be caught, and nothing else."""
+    compiled(domain="bad.com", url="http://page.example/a")
+    screen = opened().lists[0].screens[table].copy()
+    taken = np.flatnonzero(screen)
+    assert len(taken) == 2
+    screen[taken[0]] = 0
+    restate(tmp_path / "lists" / "partner-1", f"{table}.screen.arrow", words(screen))
+    refused(opened, f"{table}.screen.arrow does not fit {table}.arrow; copy the list again")
+
+
+def test_screen_without_an_empty_place(tmp_path: Path, compiled: Compile, opened: Open) -> None:
+    compiled(domain="bad.com")
+    path = tmp_path / "lists" / "partner-1"
+    restate(path, "domain.screen.arrow", words(np.arange(1, 17)))
+    refused(opened, "domain.screen.arrow does not fit domain.arrow")
+    column = pa.array(["http://fine.com/"])
+    assert opened(verify=False).match_sources(column, "url").hits == {}
+
+
 def test_screen_of_another_size(tmp_path: Path, compiled: Compile, opened: Open) -> None:
     compiled(domain="bad.com")
     batch = pa.RecordBatch.from_arrays(

@@ -132,6 +132,8 @@ def remove_canary(directory: Path, name: str) -> None:
     digest = hashlib.sha256(content).hexdigest()
     fields["files"][path.name] = {"sha256": digest, "size": len(content)}
     fields["counts"][name] = len(rows)
+    if fields["files"].pop(f"{name}.screen.arrow", None):  # which would not fit any more
+        (directory / f"{name}.screen.arrow").unlink()
     (directory / "list.json").write_text(json.dumps(fields))
 
 
