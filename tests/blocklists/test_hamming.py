@@ -1,9 +1,12 @@
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ingestgate.blocklists import hamming, matching
 from ingestgate.blocklists.chunking import chunk_bits, index_lengths, radii
 from ingestgate.blocklists.hamming import (
     Neighbours,
@@ -14,6 +17,10 @@ from ingestgate.blocklists.hamming import (
     search_index,
     search_index_each,
 )
+from ingestgate.blocklists.listset import ListOverride
+from ingestgate.fingerprints.fingerprinter import Fingerprinter
+from ingestgate.fingerprints.limits import DecodeLimits
+from tests.pictures import jpeg
 
 Hashes = npt.NDArray[np.uint8]
 
@@ -148,6 +155,43 @@ def test_several_assets_at_once_find_what_each_finds(
     assert [as_rows(near) for near in found] == [
         brute_force(hashes, group, threshold) for group in groups
     ]
+
+
+def of_pictures(count: int) -> Hashes:
+    """PDQ of pictures in every orientation: their bits are balanced, and hang together."""
+    fingerprinter = Fingerprinter(["pdq"], DecodeLimits())
+    found = [fingerprinter.fingerprint(jpeg(seed)).perceptual["pdq"][0] for seed in range(count)]
+    return np.frombuffer(b"".join(view.hashes for view in found), np.uint8).reshape(-1, 32)
+
+
+def test_lists_of_skewed_and_of_real_hashes_are_searched_exactly_at_every_radius(
+    compiled: Any, opened: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hamming, "INDEXED_FROM", 200)
+    rng = np.random.default_rng(11)
+    real = of_pictures(8)
+    near = [flipped(real[rng.integers(len(real))], rng.permutation(256)[:n]) for n in range(60)]
+    listed = np.concatenate([real, skewed(rng, 400), np.array(near)])
+    lines = [f"{one.tobytes().hex()},{row},\n" for row, one in enumerate(listed)]
+    compiled(pdq="value,entry_id,category\n" + "".join(lines))
+    queries = np.concatenate(
+        [real[::9], listed[100:104], skewed(rng, 2), [flipped(real[3], rng.permutation(256)[:20])]]
+    )
+    bits = np.unpackbits(listed, axis=1), np.unpackbits(queries, axis=1)
+    distances = (bits[0][:, None] != bits[1][None]).sum(axis=2)
+    views = [str(number) for number in range(len(queries))]
+    lists = opened(verify=False)
+    assert radii(tuple(lists.lists[0].indexes["pdq"].layout[::3].tolist()), 0, 31) is not None
+    monkeypatch.setattr(matching, "MAX_FINDINGS", len(listed))
+    for threshold in range(41):
+        override = ListOverride(thresholds={"pdq": threshold})
+        searched = opened(verify=False, overrides={"partner": override})
+        found = searched.match_perceptual("pdq", queries, views)
+        assert {(int(one.entry_id), one.distance, int(one.view)) for one in found} == {
+            (row, int(distances[row].min()), int(distances[row].argmin()))
+            for row in np.flatnonzero(distances.min(axis=1) <= threshold).tolist()
+        }
+        assert len(found) >= len(real[::9])
 
 
 def test_more_queries_than_one_pass_takes() -> None:
