@@ -119,7 +119,7 @@ def _compile(name: str, radius: int, version: int, source: str, to: str) -> tupl
         while not done.wait(0.02):
             own[0] = max(own[0], _own())
 
-    watcher = threading.Thread(target=watch)
+    watcher = threading.Thread(target=watch, daemon=True)
     watcher.start()
     compile_list(
         id=f"{name}-{radius}",

@@ -19,6 +19,7 @@ from ingestgate.blocklists.spilling import GrowingArray
 
 INDEXED_FROM = chunking.FEWEST  # hashes
 _START_CAPACITY = 256
+_BUCKETS = 1 << 24  # of an index that is built, filled at a time
 _PASS = 32768  # buckets looked at in one pass: what it notes of them stays in the cache
 
 Integers = npt.NDArray[np.int64]
@@ -95,15 +96,18 @@ def _chunk(hashes: Words, row: int, start: int, bits: int) -> Any:
 
 @njit(cache=True, nogil=True)
 def _fill(
-    hashes: Words, start: int, bits: int, rows: Unsigned, ends: Unsigned, occupied: Words
+    hashes: Words, start: int, bits: int, low: int, rows: Unsigned, ends: Unsigned, occupied: Words
 ) -> tuple[int, int]:
     """Sorts rows by their chunk, stably; returns how many buckets are occupied, and rows share.
 
-    Leaves in ``ends``, which comes zeroed, where each bucket ends in ``rows``.
+    Only rows in the buckets from ``low`` on, as many as ``ends`` has. Leaves there, which comes
+    zeroed, where each bucket ends in ``rows``.
     """
     size = hashes.shape[0]
     for row in range(size):
-        ends[_chunk(hashes, row, start, bits)] += np.uint32(1)
+        at = np.int64(_chunk(hashes, row, start, bits)) - low
+        if 0 <= at < ends.shape[0]:
+            ends[at] += np.uint32(1)
     begin = np.uint32(0)
     buckets = 0
     shared = 0
@@ -117,9 +121,10 @@ def _fill(
             if held > 1:
                 shared += held
     for row in range(size):
-        value = _chunk(hashes, row, start, bits)
-        rows[ends[value]] = row
-        ends[value] += np.uint32(1)
+        at = np.int64(_chunk(hashes, row, start, bits)) - low
+        if 0 <= at < ends.shape[0]:
+            rows[ends[at]] = row
+            ends[at] += np.uint32(1)
     return buckets, shared
 
 
@@ -131,20 +136,23 @@ def _link(
     ranks: Unsigned,
     heads: Unsigned,
     shared: Unsigned,
+    buckets_before: int,
+    shared_before: int,
 ) -> None:
+    """Makes what an index holds of buckets that `_fill` has filled."""
     begin = np.uint32(0)
     rank = 0
     place = 0
     for bucket in range(ends.shape[0]):
         if not bucket & 63:
-            ranks[bucket >> 6] = rank
+            ranks[bucket >> 6] = buckets_before + rank
         end = ends[bucket]
         if end == begin:
             continue
         if end - begin == 1:
             heads[rank] = rows[begin]
         else:
-            heads[rank] = place | SHARED
+            heads[rank] = (shared_before + place) | SHARED
             for at in range(begin, end):
                 shared[place] = rows[at]
                 place += 1
@@ -377,16 +385,20 @@ def build_index(
     parts = tuple(GrowingArray(np.uint32) for _ in HammingIndex._fields[1:])
     start = 0
     for chunk in bits or chunking.chunk_bits(width, size, threshold):
-        ends = np.zeros(1 << chunk, np.uint32)
-        occupied = np.zeros(len(ends) // 64, np.uint64)
-        buckets, sharing = _fill(words, start, chunk, rows, ends, occupied)
-        ranks = np.empty(len(occupied), np.uint32)
-        heads = np.empty(buckets, np.uint32)
-        shared = np.empty(sharing, np.uint32)
-        _link(rows, ends, occupied, ranks, heads, shared)
+        buckets = sharing = 0
+        for low in range(0, 1 << chunk, _BUCKETS):
+            ends = np.zeros(min(1 << chunk, _BUCKETS), np.uint32)
+            occupied = np.zeros(len(ends) // 64, np.uint64)
+            taken, together = _fill(words, start, chunk, low, rows, ends, occupied)
+            ranks = np.empty(len(occupied), np.uint32)
+            heads = np.empty(taken, np.uint32)
+            shared = np.empty(together, np.uint32)
+            _link(rows, ends, occupied, ranks, heads, shared, buckets, sharing)
+            buckets, sharing = buckets + taken, sharing + together
+            made = (occupied.view(np.uint32), ranks, heads, shared)
+            for part, piece in zip(parts, made, strict=True):
+                part.extend(piece)
         layout += [chunk, buckets, sharing]
-        for part, made in zip(parts, (occupied.view(np.uint32), ranks, heads, shared), strict=True):
-            part.extend(made)
         start += chunk
     return HammingIndex(np.array(layout, np.uint32), *(part.finished() for part in parts))
 

@@ -278,3 +278,15 @@ def test_with_a_margin_rows_beyond_the_threshold_are_met_on_the_way() -> None:
     assert [met[distance] for distance in (29, 30, 31, 40)] == [tries, tries, tries, 0]
     assert min(met[distance] for distance in range(32, 36)) >= tries
     assert min(met[distance] for distance in range(36, 40)) >= 0.97 * tries
+
+
+def test_an_index_is_the_same_however_many_buckets_are_filled_at_a_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    hashes = skewed(np.random.default_rng(8), 2000)
+    bits = [16, 13, 15, 20, *[16] * 12]
+    at_once = build_index(hashes, 31, bits)
+    assert hamming.is_index_of(at_once, hashes)
+    monkeypatch.setattr(hamming, "_BUCKETS", 1 << 14)
+    for made, same in zip(build_index(hashes, 31, bits), at_once, strict=True):
+        assert np.array_equal(made, same)
