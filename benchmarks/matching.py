@@ -34,7 +34,7 @@ import numpy as np
 import numpy.typing as npt
 import psutil
 
-from ingestgate.blocklists import chunking, hamming
+from ingestgate.blocklists import chunking, hamming, indexing
 from ingestgate.blocklists.compiling import compile_list
 from ingestgate.blocklists.listset import ListSet
 from ingestgate.blocklists.signals import signal_type
@@ -142,7 +142,7 @@ def opened(directory: str, name: str, asked: Hashes, radius: int) -> dict[str, f
 
 def _open(directory: str, name: str, asked: Hashes, radius: int) -> dict[str, float]:
     warm = np.zeros((1, asked.shape[1]), np.uint8)  # compiles, or loads what is compiled
-    hamming.search_index(warm, hamming.build_index(warm, radius), hamming.as_words(warm), radius)
+    hamming.search_index(warm, indexing.build_index(warm, radius), hamming.as_words(warm), radius)
     before = _own()
     times = []
     for _ in range(5):

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ingestgate.assets.verdict import SignalKind
-from ingestgate.blocklists import hamming
+from ingestgate.blocklists import hamming, indexing
 from ingestgate.blocklists.changes import compare, open_version
 from ingestgate.blocklists.matching import OpenList
 from ingestgate.blocklists.signals import signal_type
@@ -52,5 +52,5 @@ def only(one: OpenList, ids: Collection[str]) -> OpenList:
         values[name] = kept
         signal = signal_type(name)
         if signal.kind is SignalKind.PERCEPTUAL and len(mask) >= hamming.INDEXED_FROM:
-            indexes[name] = hamming.build_index(kept.values, one.info.thresholds[name])
+            indexes[name] = indexing.build_index(kept.values, one.info.thresholds[name])
     return replace(one, values=values, indexes=indexes, canaries={})

@@ -192,10 +192,10 @@ def _tables(
         yield name, batch.schema, [batch]
         if signal_type(name).kind is SignalKind.PERCEPTUAL:
             # numba takes half a second to import: only lists of perceptual hashes need it.
-            from ingestgate.blocklists import hamming
+            from ingestgate.blocklists import hamming, indexing
 
             if len(values.values) >= hamming.INDEXED_FROM:
-                index = hamming.build_index(values.values, thresholds[name])
+                index = indexing.build_index(values.values, thresholds[name])
                 yield tables.index_name(name), tables.WORDS_SCHEMA, map(_words, index)
     for table, screen in content.screens.items():
         yield tables.screen_name(table), tables.WORDS_SCHEMA, [_words(screen)]

@@ -40,10 +40,10 @@ def self_test() -> None:
         content, id="self-test", version=1, issued=datetime(2000, 1, 1, tzinfo=UTC), thresholds={}
     )
     # numba takes half a second to import, which is not for everybody who imports this module.
-    from ingestgate.blocklists import hamming
+    from ingestgate.blocklists import indexing
 
     indexes = {
-        name: hamming.build_index(content.values[name].values, info.thresholds[name])
+        name: indexing.build_index(content.values[name].values, info.thresholds[name])
         for name in near
     }
     ways: tuple[dict[str, HammingIndex], ...] = ({}, indexes)

@@ -244,9 +244,9 @@ class TableFiles:
             raise self._refuse(table, "has not the size its list needs; compile it again")
         if self._verify:
             # numba takes half a second to import: only lists that have an index need it.
-            from ingestgate.blocklists import hamming
+            from ingestgate.blocklists import indexing
 
-            if not hamming.is_index_of(index, values.values):
+            if not indexing.is_index_of(index, values.values):
                 raise self._refuse(table, f"does not fit {file_name(signal)}; {_AGAIN}")
         return index
 

@@ -6,17 +6,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ingestgate.blocklists import hamming, matching
+from ingestgate.blocklists import hamming, indexing, matching
 from ingestgate.blocklists.chunking import chunk_bits, index_lengths, radii
 from ingestgate.blocklists.hamming import (
     Neighbours,
     as_words,
-    build_index,
     find_pairs,
     scan,
     search_index,
     search_index_each,
 )
+from ingestgate.blocklists.indexing import build_index
 from ingestgate.blocklists.listset import ListOverride
 from ingestgate.fingerprints.fingerprinter import Fingerprinter
 from ingestgate.fingerprints.limits import DecodeLimits
@@ -286,7 +286,7 @@ def test_an_index_is_the_same_however_many_buckets_are_filled_at_a_time(
     hashes = skewed(np.random.default_rng(8), 2000)
     bits = [16, 13, 15, 20, *[16] * 12]
     at_once = build_index(hashes, 31, bits)
-    assert hamming.is_index_of(at_once, hashes)
-    monkeypatch.setattr(hamming, "_BUCKETS", 1 << 14)
+    assert indexing.is_index_of(at_once, hashes)
+    monkeypatch.setattr(indexing, "_BUCKETS", 1 << 14)
     for made, same in zip(build_index(hashes, 31, bits), at_once, strict=True):
         assert np.array_equal(made, same)

@@ -11,7 +11,7 @@ import pytest
 
 from ingestgate.assets.errors import ListError, UsageError
 from ingestgate.assets.verdict import Action
-from ingestgate.blocklists import hamming, tables
+from ingestgate.blocklists import hamming, indexing, tables
 from ingestgate.blocklists.listset import ListOverride, ListSet
 from ingestgate.blocklists.manifest import ListInfo
 from ingestgate.blocklists.tables import SortedValues
@@ -270,7 +270,7 @@ def test_index_of_another_number_of_hashes(
 ) -> None:
     monkeypatch.setattr(hamming, "INDEXED_FROM", 1)
     compiled(phash=f"{'01' * 8}\n{'02' * 8}")
-    other = hamming.build_index(np.eye(9, 8, dtype=np.uint8), 4)
+    other = indexing.build_index(np.eye(9, 8, dtype=np.uint8), 4)
     restate(tmp_path / "lists" / "partner-1", "phash.chunks.arrow", words(*other))
     refused(opened, "phash.chunks.arrow has not the size its list needs", verify=False)
 
