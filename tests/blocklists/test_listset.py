@@ -1,5 +1,6 @@
 import hashlib
 import json
+import re
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -54,6 +55,8 @@ def refused(opened: Open, reason: str, **options: Any) -> None:
         opened(**options)
     assert VALUE not in str(caught.value)
     assert "a.example" not in str(caught.value)
+    # Every refusal says what to do.
+    assert re.search("compile|copy|remove|put|get|install|check|start", str(caught.value))
 
 
 def test_opens_what_was_compiled(directory: Path, opened: Open) -> None:
