@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ingestgate.assets.verdict import SignalKind
-from ingestgate.blocklists import hamming
+from ingestgate.blocklists import hamming, indexing
 from ingestgate.blocklists.canaries import canary_rows
 from ingestgate.blocklists.changes import compare, open_version
 from ingestgate.blocklists.matching import OpenList
@@ -55,6 +55,6 @@ def only(one: OpenList, ids: Collection[str]) -> OpenList:
         values[name] = kept
         signal = signal_type(name)
         if signal.kind is SignalKind.PERCEPTUAL and len(mask) >= hamming.INDEXED_FROM:
-            indexes[name] = hamming.build_index(kept.values, one.info.thresholds[name])
+            indexes[name] = indexing.build_index(kept.values, one.info.thresholds[name])
     canaries = canary_rows(one.info.canaries, values, names)
     return replace(one, values=values, indexes=indexes, canaries=canaries)

@@ -3,9 +3,10 @@
 By entry id, never by value: an entry has changed if its values, category or feedback have.
 """
 
+import bisect
 import re
-from collections.abc import Mapping
-from typing import NamedTuple
+from collections.abc import Callable, Iterator, Mapping, Sequence, Sized
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -15,7 +16,9 @@ import pyarrow.compute as pc
 from ingestgate.assets import storage
 from ingestgate.blocklists.manifest import MANIFEST, ListChanges, ListInfo, read_manifest
 from ingestgate.blocklists.signals import signal_type
-from ingestgate.blocklists.tables import SortedValues, TableFiles
+from ingestgate.blocklists.tables import SortedValues, TableFiles, as_keys
+
+_PART = 1 << 18  # rows compared at a time, of either version
 
 
 class Compared(NamedTuple):
@@ -41,12 +44,11 @@ class Version(NamedTuple):
     entries: pa.RecordBatch
     feedback: pa.Array | None
 
-    def described(self) -> pa.Array:
-        """Returns each row of the entry table as one text."""
-        said = pa.scalar("", pa.large_string()) if self.feedback is None else self.feedback
-        return pc.binary_join_element_wise(
-            *self.entries.columns, said, pa.scalar("\0", pa.large_string())
-        )
+    def described(self, part: slice) -> pa.Array:
+        """Returns rows of the entry table as one text each."""
+        said = pa.scalar("", pa.large_string()) if self.feedback is None else self.feedback[part]
+        columns = (column[part] for column in self.entries.columns)
+        return pc.binary_join_element_wise(*columns, said, pa.scalar("\0", pa.large_string()))
 
 
 def open_version(directory: str) -> Version:
@@ -83,75 +85,172 @@ def version_before(to: str, info: ListInfo) -> str | None:
 
 def changes_since(before: Version, after: Version) -> ListChanges:
     """Returns the numbers that a version's ``list.json`` states."""
-    compared = compare(before, after)
+    compared = _Comparison(before, after)
     return ListChanges(
         since=before.info.version,
-        added=len(compared.added),
-        removed=len(compared.removed),
-        changed=len(compared.changed),
+        added=int(compared.added.sum()),
+        removed=int(compared.removed.sum()),
+        changed=int(compared.changed.sum()),
     )
 
 
 def compare(before: Version, after: Version) -> Compared:
     """Compares two versions; takes seconds for millions of entries."""
-    numbers, names = _numbered([before.entries.column(0), after.entries.column(0)])
-    present = [_marked(each, len(names)) for each in numbers]
-    touched = np.zeros(len(names), bool)
+    compared = _Comparison(before, after)
+    masks = (compared.added, compared.removed, compared.changed)
+    return Compared(before.info, after.info, *compared.names(masks))
 
-    rows, texts = _numbered([before.described(), after.described()])
-    there = [_marked(each, len(texts)) for each in rows]
-    for each, number in zip(rows, numbers, strict=True):
-        touched[number[(there[0] != there[1])[each]]] = True
 
-    for name in {*before.values, *after.values}:
-        keys = [
-            _with_ids(name, version.values.get(name), number)
-            for version, number in zip((before, after), numbers, strict=True)
+class _Ids(NamedTuple):
+    """The distinct entry ids of corresponding parts of two entry tables.
+
+    Attributes:
+        parts: The rows of either table.
+        names: The ids in ascending order.
+    """
+
+    parts: tuple[slice, slice]
+    names: pa.Array
+
+
+class _Comparison:
+    """What has changed, as masks over the distinct entry ids of two versions, ascending.
+
+    Both versions are gone through side by side, in parts: both are sorted, entries by their ids
+    and values by themselves.
+    """
+
+    def __init__(self, before: Version, after: Version) -> None:
+        self._versions = (before, after)
+        self._numbers = tuple(
+            np.empty(version.entries.num_rows, np.uint32) for version in self._versions
+        )
+        self._compare_entries()
+        for name in {*before.values, *after.values}:
+            self._compare_values(name)
+        self.added = self._present[1] & ~self._present[0] & ~self._canaries
+        self.removed = self._present[0] & ~self._present[1] & ~self._canaries
+        self.changed = self._touched & self._present[0] & self._present[1] & ~self._canaries
+
+    def names(self, masks: Sequence[npt.NDArray[np.bool_]]) -> Iterator[list[str]]:
+        """Returns the ids in masks."""
+        found: list[list[str]] = [[] for _ in masks]
+        start = 0
+        for ids in self._ids():
+            for names, mask in zip(found, masks, strict=True):
+                part = mask[start : start + len(ids.names)]
+                names += ids.names.filter(pa.array(part)).to_pylist()
+            start += len(ids.names)
+        return iter(found)
+
+    def _ids(self) -> Iterator[_Ids]:
+        columns = tuple(version.entries.column(0) for version in self._versions)
+        for parts in _parts(columns, _first_from):
+            texts = [column[part] for column, part in zip(columns, parts, strict=True)]
+            names = pc.unique(pa.concat_arrays(texts))
+            yield _Ids(parts, names.take(pc.sort_indices(names)))
+
+    def _compare_entries(self) -> None:
+        before, after = self._versions
+        canaries = pa.array(
+            {
+                name
+                for info in (before.info, after.info)
+                for ids in info.canaries.values()
+                for name in ids
+            },
+            pa.large_string(),
+        )
+        masks: list[list[npt.NDArray[np.bool_]]] = [[], [], [], []]
+        start = 0
+        for ids in self._ids():
+            touched = np.zeros(len(ids.names), bool)
+            present = [touched.copy(), touched.copy()]
+            texts = [
+                version.described(part)
+                for version, part in zip(self._versions, ids.parts, strict=True)
+            ]
+            for place, part in enumerate(ids.parts):
+                column = self._versions[place].entries.column(0)[part]
+                numbers = pc.index_in(column, ids.names).to_numpy()
+                self._numbers[place][part] = numbers + start
+                present[place][numbers] = True
+                there = pc.is_in(texts[place], texts[1 - place]).to_numpy(zero_copy_only=False)
+                touched[numbers[~there]] = True
+            canary = pc.is_in(ids.names, canaries).to_numpy(zero_copy_only=False)
+            for mask, made in zip(masks, (*present, touched, canary), strict=True):
+                mask.append(made)
+            start += len(ids.names)
+        first, second, self._touched, self._canaries = (np.concatenate(mask) for mask in masks)
+        self._present = (first, second)
+
+    def _compare_values(self, name: str) -> None:
+        width = signal_type(name).width
+        empty = SortedValues(np.empty((0, width), np.uint8), np.empty(0, np.uint32))
+        both = [version.values.get(name, empty) for version in self._versions]
+        for parts in _parts([table.keys for table in both], _first_key_from):
+            ids = [
+                numbers[table.entries[part]]
+                for numbers, table, part in zip(self._numbers, both, parts, strict=True)
+            ]
+            keys = [
+                _with_ids(table.values[part], own)
+                for table, part, own in zip(both, parts, ids, strict=True)
+            ]
+            for own, those, others in ((ids[0], *keys), (ids[1], *keys[::-1])):
+                self._touched[own[~np.isin(those, others)]] = True
+
+
+Column = TypeVar("Column", bound=Sized)
+
+
+def _parts(
+    columns: Sequence[Column], first_from: Callable[[Column, Any, bool], int]
+) -> Iterator[tuple[slice, slice]]:
+    """Cuts two sorted columns into corresponding parts: what is equal lies in one.
+
+    Args:
+        columns: The two columns.
+        first_from: Returns the place of the first value that is not below a row's, or, if told,
+            of the first that is above it.
+    """
+    left, right = columns
+    places = [0, 0]
+    while places != [len(left), len(right)]:
+        ends = [
+            column[place + _PART]  # type: ignore[index]
+            for column, place in zip(columns, places, strict=True)
+            if place + _PART < len(column)
         ]
-        for those, others in (keys, keys[::-1]):
-            lone = those[~np.isin(those, others)]
-            width = signal_type(name).width
-            tail = np.frombuffer(lone.tobytes(), np.uint8).reshape(-1, width + 4)[:, width:]
-            touched[np.ascontiguousarray(tail).view(">u4").reshape(-1)] = True
-
-    canaries = {
-        name for info in (before.info, after.info) for ids in info.canaries.values() for name in ids
-    }
-
-    def named(mask: npt.NDArray[np.bool_]) -> list[str]:
-        return sorted(set(names.filter(pa.array(mask)).to_pylist()) - canaries)
-
-    return Compared(
-        before.info,
-        after.info,
-        added=named(present[1] & ~present[0]),
-        removed=named(present[0] & ~present[1]),
-        changed=named(touched & present[0] & present[1]),
-    )
+        following = [len(left), len(right)]
+        if ends:
+            cut = min(ends, key=_comparable)
+            following = [first_from(column, cut, False) for column in columns]
+            if following == places:  # more of one value than a part has room for
+                following = [first_from(column, cut, True) for column in columns]
+        yield slice(places[0], following[0]), slice(places[1], following[1])
+        places = following
 
 
-def _numbered(columns: list[pa.Array]) -> tuple[list[npt.NDArray[np.int64]], pa.Array]:
-    """Numbers the distinct texts of columns; returns each column's numbers, and the texts."""
-    encoded = pa.concat_arrays(columns).dictionary_encode()
-    indices = encoded.indices.to_numpy().astype(np.int64)
-    return np.split(indices, [len(columns[0])]), encoded.dictionary
+def _comparable(value: Any) -> Any:
+    return value.as_py() if isinstance(value, pa.Scalar) else value
 
 
-def _marked(numbers: npt.NDArray[np.int64], count: int) -> npt.NDArray[np.bool_]:
-    mask = np.zeros(count, bool)
-    mask[numbers] = True
-    return mask
+def _first_from(column: pa.Array, value: pa.Scalar, above: bool) -> int:
+    find = bisect.bisect_right if above else bisect.bisect_left
+    return find(column, value.as_py(), key=lambda row: row.as_py())
+
+
+def _first_key_from(keys: npt.NDArray[np.bytes_], value: np.bytes_, above: bool) -> int:
+    return int(np.searchsorted(keys, value, "right" if above else "left"))
 
 
 def _with_ids(
-    name: str, table: SortedValues | None, numbers: npt.NDArray[np.int64]
+    values: npt.NDArray[np.uint8], numbers: npt.NDArray[np.uint32]
 ) -> npt.NDArray[np.bytes_]:
     """Returns values with the number of their entry's id behind them, as fixed-width strings."""
-    width = signal_type(name).width
-    count = 0 if table is None else len(table.values)
-    joined = np.empty((count, width + 4), np.uint8)
-    if table is not None:
-        joined[:, :width] = table.values
-        ids = numbers[table.entries].astype(">u4")
-        joined[:, width:] = ids.view(np.uint8).reshape(-1, 4)
-    return joined.view(f"S{width + 4}").reshape(-1)
+    width = values.shape[1]
+    joined = np.empty((len(values), width + 4), np.uint8)
+    joined[:, :width] = values
+    joined[:, width:] = numbers.astype(">u4").view(np.uint8).reshape(-1, 4)
+    return as_keys(joined)

@@ -60,17 +60,20 @@ SHARED = 1 << 31
 MAX_HASHES = SHARED - 1
 
 
-def index_lengths(layout: Unsigned, width: int) -> tuple[int, ...] | None:
+def index_lengths(layout: Unsigned, width: int, count: int) -> tuple[int, ...] | None:
     """Returns the lengths of an index's arrays; None if its layout cannot be one.
 
     Args:
         layout: See `HammingIndex`.
         width: Bytes of a hash.
+        count: Hashes.
     """
     if not len(layout) or len(layout) % 3:
         return None
     bits, buckets, shared = layout.astype(np.int64).reshape(-1, 3).T
     if bits.min() < MIN_CHUNK_BITS or bits.max() > MAX_CHUNK_BITS or bits.sum() != 8 * width:
+        return None
+    if (buckets + shared < count).any() or (buckets + shared - shared // 2 > count).any():
         return None
     words = int((1 << bits).sum()) // 64
     return len(layout), 2 * words, words, int(buckets.sum()), int(shared.sum())

@@ -18,10 +18,12 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
 from ingestgate.assets import storage
 from ingestgate.assets.errors import ListError, UsageError
+from ingestgate.blocklists.locking import alone
 from ingestgate.blocklists.manifest import utc_seconds
 
 CHECKPOINT = "checkpoint.json"
 PAGES = "pages"
+MAX_PAGES = 100_000  # of a window
 _CHUNK = 1 << 20
 
 
@@ -124,15 +126,22 @@ def fetch(exchange: Exchange, folder: str, *, now: datetime) -> Fetched:
         now: The end of a window that is opened; with a time zone.
 
     Raises:
-        ListError: A page is not one, or the checkpoint is damaged. The checkpoint is as it was.
+        ListError: A page is not one, pages have no end, the checkpoint is damaged, or another
+            fetch is under way. The checkpoint is as it was.
         ExchangeError: The exchange does not answer as it should.
         UsageError: The folder belongs to another exchange.
         StorageError: Reading or writing failed.
     """
+    with alone(folder, "fetch"):
+        return _fetch(exchange, folder, now)
+
+
+def _fetch(exchange: Exchange, folder: str, now: datetime) -> Fetched:
     path = storage.join(folder, CHECKPOINT)
     checkpoint = _read(path, exchange.name)
     resumed = checkpoint.window is not None
     window = checkpoint.window or Window(until=utc_seconds(now, "now"))
+    named: set[str] = set()
     while True:
         try:
             page = exchange.page(checkpoint.since, window)
@@ -141,6 +150,7 @@ def fetch(exchange: Exchange, folder: str, *, now: datetime) -> Fetched:
                 raise ListError(f"{exchange.name}: it does not know the page it named") from None
             # What the pages so far say stays true; they are fetched again with the others.
             resumed, window = False, Window(until=utc_seconds(now, "now"))
+            named.clear()
             continue
         if page is None:
             if not window.pages:
@@ -148,15 +158,25 @@ def fetch(exchange: Exchange, folder: str, *, now: datetime) -> Fetched:
             _write(path, checkpoint.model_copy(update={"since": window.state, "window": None}))
             return Fetched(storage.join(folder, PAGES, window.folder), window.pages)
         number = window.pages + 1
+        if number > MAX_PAGES:
+            raise ListError(
+                f"{exchange.name}: more than {MAX_PAGES:,} pages in one window; ask the partner"
+            )
         pages = storage.join(folder, PAGES, window.folder)
         stored = storage.join(pages, f"page-{number:06}{page.suffix}")
         with storage.write_atomic(stored, private=True) as sink:
             for part in page.content:
                 sink.write(part)
+        if page.next in named:
+            raise ListError(
+                f"{exchange.name}: names a page again that it named before, so that a fetch would "
+                "never end; ask the partner"
+            )
         if page.next is None:
             done = checkpoint.model_copy(update={"since": page.state, "window": None})
             _write(path, done)
             return Fetched(pages, number)
+        named.add(page.next)
         update = {"pages": number, "next": page.next, "state": page.state}
         window = window.model_copy(update=update)
         checkpoint = checkpoint.model_copy(update={"window": window})

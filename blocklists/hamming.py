@@ -38,7 +38,7 @@ class Neighbours(NamedTuple):
 
 
 @intrinsic
-def _ones(typing_context: Any, word: Any) -> Any:
+def popcount(typing_context: Any, word: Any) -> Any:
     """Number of ones in a uint64, as one machine instruction; an int64, to be added up."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
@@ -48,7 +48,7 @@ def _ones(typing_context: Any, word: Any) -> Any:
 
 
 @njit(cache=True, nogil=True)
-def _keep(found: Integers, count: int, row: int, distance: int, query: int) -> int:
+def note_pair(found: Integers, count: int, row: int, distance: int, query: int) -> int:
     """Notes a pair if there is room; returns how many there are now."""
     if count < found.shape[0]:
         found[count, 0] = row
@@ -69,20 +69,20 @@ def _scan(hashes: Words, queries: Words, threshold: int, found: Integers) -> int
         for query in range(queries.shape[0]):
             distance = 0
             for word in range(lead):
-                distance += _ones(hashes[row, word] ^ queries[query, word])
+                distance += popcount(hashes[row, word] ^ queries[query, word])
             if distance < best:
                 for word in range(lead, words):
-                    distance += _ones(hashes[row, word] ^ queries[query, word])
+                    distance += popcount(hashes[row, word] ^ queries[query, word])
                 if distance < best:
                     best = distance
                     nearest = query
         if nearest >= 0:
-            count = _keep(found, count, row, best, nearest)
+            count = note_pair(found, count, row, best, nearest)
     return count
 
 
 @njit(cache=True, nogil=True, inline="always")
-def _chunk(hashes: Words, row: int, start: int, bits: int) -> Any:
+def chunk_value(hashes: Words, row: int, start: int, bits: int) -> Any:
     """Bits ``start`` to ``start + bits`` of a hash, a uint64."""
     place = start >> 6
     shift = start & 63
@@ -90,66 +90,6 @@ def _chunk(hashes: Words, row: int, start: int, bits: int) -> Any:
     if shift + bits > 64:
         value |= hashes[row, place + 1] << np.uint64(64 - shift)
     return value & np.uint64((1 << bits) - 1)
-
-
-@njit(cache=True, nogil=True)
-def _fill(
-    hashes: Words, start: int, bits: int, rows: Unsigned, ends: Unsigned, occupied: Words
-) -> tuple[int, int]:
-    """Sorts rows by their chunk, stably; returns how many buckets are occupied, and rows share.
-
-    Leaves in ``ends``, which comes zeroed, where each bucket ends in ``rows``.
-    """
-    size = hashes.shape[0]
-    for row in range(size):
-        ends[_chunk(hashes, row, start, bits)] += np.uint32(1)
-    begin = np.uint32(0)
-    buckets = 0
-    shared = 0
-    for bucket in range(ends.shape[0]):
-        held = ends[bucket]
-        ends[bucket] = begin
-        begin += held
-        if held:
-            occupied[bucket >> 6] |= np.uint64(1) << np.uint64(bucket & 63)
-            buckets += 1
-            if held > 1:
-                shared += held
-    for row in range(size):
-        value = _chunk(hashes, row, start, bits)
-        rows[ends[value]] = row
-        ends[value] += np.uint32(1)
-    return buckets, shared
-
-
-@njit(cache=True, nogil=True)
-def _link(
-    rows: Unsigned,
-    ends: Unsigned,
-    occupied: Words,
-    ranks: Unsigned,
-    heads: Unsigned,
-    shared: Unsigned,
-) -> None:
-    begin = np.uint32(0)
-    rank = 0
-    place = 0
-    for bucket in range(ends.shape[0]):
-        if not bucket & 63:
-            ranks[bucket >> 6] = rank
-        end = ends[bucket]
-        if end == begin:
-            continue
-        if end - begin == 1:
-            heads[rank] = rows[begin]
-        else:
-            heads[rank] = place | SHARED
-            for at in range(begin, end):
-                shared[place] = rows[at]
-                place += 1
-            shared[place - 1] |= np.uint32(SHARED)
-        rank += 1
-        begin = end
 
 
 @njit(cache=True, nogil=True)
@@ -161,11 +101,11 @@ def _distance(
     distance = 0
     for word in range(hashes.shape[1]):
         different[0, word] = hashes[row, np.uint64(word)] ^ queries[query, word]
-        distance += _ones(different[0, word])
+        distance += popcount(different[0, word])
     start = 0
     for before in range(chunk):
         bits = chunks[before, 0]
-        if _ones(_chunk(different, 0, start, bits)) <= chunks[before, 1]:
+        if popcount(chunk_value(different, 0, start, bits)) <= chunks[before, 1]:
             return -1
         start += bits
     return distance
@@ -227,7 +167,7 @@ def _search(
         for begin in range(0, queries.shape[0] if chunks[chunk, 1] >= 0 else 0, block):
             size = min(block, queries.shape[0] - begin)
             for number in range(size):
-                values[number] = _chunk(queries, begin + number, start, bits)
+                values[number] = chunk_value(queries, begin + number, start, bits)
             order = np.argsort(values[:size], kind="mergesort")
             groups = 0
             hit = np.uint64(0)
@@ -249,7 +189,7 @@ def _search(
                     bucket = np.uint64(buckets[place])
                     at = first_word + (bucket >> np.uint64(6))
                     below = (np.uint64(1) << (bucket & np.uint64(63))) - np.uint64(1)
-                    rank = np.uint64(ranks[at]) + np.uint64(_ones(occupied[at] & below))
+                    rank = np.uint64(ranks[at]) + np.uint64(popcount(occupied[at] & below))
                     head = heads[first_head + rank]
                     rows[alone] = head
                     several[many] = head & np.uint32(SHARED - 1)
@@ -264,12 +204,12 @@ def _search(
                     next_lead = queries[query, second]
                     for place in range(ends[2, group], ends[2, group + 1]):
                         row = np.uint64(rows[place])
-                        distance = _ones(hashes[row, 0] ^ lead)
-                        distance += _ones((hashes[row, second] ^ next_lead) & two_words)
+                        distance = popcount(hashes[row, 0] ^ lead)
+                        distance += popcount((hashes[row, second] ^ next_lead) & two_words)
                         if distance <= threshold:
                             distance = _distance(hashes, row, queries, query, chunk, chunks)
                             if 0 <= distance <= threshold:
-                                count = _keep(found, count, row, distance, query)
+                                count = note_pair(found, count, row, distance, query)
                     for place in range(ends[3, group], ends[3, group + 1]):
                         at = first_shared + np.uint64(several[place])
                         last = False
@@ -277,12 +217,12 @@ def _search(
                             row = np.uint64(shared[at]) & np.uint64(SHARED - 1)
                             last = shared[at] >= np.uint32(SHARED)
                             at += np.uint64(1)
-                            distance = _ones(hashes[row, 0] ^ lead)
-                            distance += _ones((hashes[row, second] ^ next_lead) & two_words)
+                            distance = popcount(hashes[row, 0] ^ lead)
+                            distance += popcount((hashes[row, second] ^ next_lead) & two_words)
                             if distance <= threshold:
                                 distance = _distance(hashes, row, queries, query, chunk, chunks)
                                 if 0 <= distance <= threshold:
-                                    count = _keep(found, count, row, distance, query)
+                                    count = note_pair(found, count, row, distance, query)
         start += bits
         first_word += np.uint64((1 << bits) >> 6)
         first_head += np.uint64(chunks[chunk, 4])
@@ -311,36 +251,6 @@ def scan(hashes: Words, queries: Words, threshold: int) -> Neighbours:
         found = np.empty((count, 3), np.int64)
         _scan(hashes, queries, threshold, found)
     return Neighbours(*found[:count].T)
-
-
-def build_index(
-    hashes: npt.NDArray[np.uint8], threshold: int, bits: Sequence[int] | None = None
-) -> HammingIndex:
-    """Builds the multi-index of hashes.
-
-    Args:
-        hashes: uint8, shape (n, width); n at most `chunking.MAX_HASHES`.
-        threshold: The largest distance that is to be fast; any other works too.
-        bits: Of each chunk, where not what suits number, width and threshold best.
-    """
-    size, width = hashes.shape
-    words = as_words(hashes)
-    rows = np.empty(size, np.uint32)
-    layout = []
-    parts: list[tuple[Unsigned, ...]] = []
-    start = 0
-    for chunk in bits or chunking.chunk_bits(width, size, threshold):
-        ends = np.zeros(1 << chunk, np.uint32)
-        occupied = np.zeros(len(ends) // 64, np.uint64)
-        buckets, sharing = _fill(words, start, chunk, rows, ends, occupied)
-        ranks = np.empty(len(occupied), np.uint32)
-        heads = np.empty(buckets, np.uint32)
-        shared = np.empty(sharing, np.uint32)
-        _link(rows, ends, occupied, ranks, heads, shared)
-        layout += [chunk, buckets, sharing]
-        parts.append((occupied.view(np.uint32), ranks, heads, shared))
-        start += chunk
-    return HammingIndex(np.array(layout, np.uint32), *map(np.concatenate, zip(*parts, strict=True)))
 
 
 def search_index(

@@ -121,7 +121,7 @@ def _remarks(one: OpenList) -> Iterator[Problem]:
         yield Problem(
             info.name,
             "expiry",
-            "has no expiry, so nothing notices that updates have stopped",
+            "has no expiry, so nothing notices that updates have stopped, and nobody can sign it",
             False,
         )
     if lacking := sorted(info.listed.keys() - info.canaries.keys()):

@@ -18,7 +18,13 @@ from ingestgate.assets.verdict import Action, SignalKind
 from ingestgate.blocklists import tables
 from ingestgate.blocklists.canaries import canary_rows
 from ingestgate.blocklists.exemptions import Exemption, exemption_in_force
-from ingestgate.blocklists.manifest import MANIFEST, ListInfo, check_threshold, read_manifest
+from ingestgate.blocklists.manifest import (
+    MANIFEST,
+    UNEXPIRING,
+    ListInfo,
+    check_threshold,
+    read_manifest,
+)
 from ingestgate.blocklists.matching import Matcher, OpenList
 from ingestgate.blocklists.signals import signal_type
 from ingestgate.blocklists.trust import ANYBODY, SIDE_FILES, Trust
@@ -85,7 +91,8 @@ class ListSet(Matcher):
             verify: Hash every file and check its order. Workers leave it out, and say with
                 ``expected_digest`` which lists they were to find.
             expected_digest: `digest` of the set that was verified before.
-            trust: Whose signatures lists need; without keys, nobody's.
+            trust: Whose signatures lists need; without keys, nobody's. With keys, each list has
+                to state when it expires, too.
 
         Raises:
             ListError: A list is refused; the message says which, why, and what to do.
@@ -188,7 +195,11 @@ def _check_time(one: _Found, now: datetime, trust: Trust) -> Exemption | None:
             f"{one.directory}: {info.name} is issued in the future ({info.issued.isoformat()}); "
             "check this machine's clock and the date given when compiling"
         )
-    if info.expires is None or now <= info.expires:
+    if info.expires is None:
+        if trust.keys:
+            raise ListError(f"{one.directory}: {info.name} {UNEXPIRING}")
+        return None
+    if now <= info.expires:
         return None
     if exemption := exemption_in_force(one.directory, info, now, trust):
         return exemption
@@ -238,12 +249,15 @@ def _open_list(found: _Found, *, verify: bool) -> OpenList:
         if name not in info.thresholds:
             raise ListError(f"{directory}: no threshold for {name}; compile the list again")
         if tables.file_name(tables.index_name(name)) in info.files:
-            indexes[name] = files.index(name, signal.width)
+            indexes[name] = files.index(name, values[name])
     url_hosts = None
     if "url" in info.counts:
         url_hosts = files.sorted_values(tables.URL_HOSTS, signal_type("url").width, None, 0)
     entries, feedback = files.entries(info.entries), files.feedback(info.entries)
     canaries = canary_rows(info.canaries, values, entries.column(0))
-    wanted = [table for name in info.counts for table in tables.SCREENS.get(name, ())]
-    screens = {table: screen for table in wanted if (screen := files.screen(table)) is not None}
+    screens = {}
+    for table in (table for name in info.counts for table in tables.SCREENS.get(name, ())):
+        listed = url_hosts if table == tables.URL_HOSTS else values[table]
+        if listed is not None and (screen := files.screen(table, listed)) is not None:
+            screens[table] = screen
     return OpenList(info, values, indexes, url_hosts, entries, feedback, canaries, screens)

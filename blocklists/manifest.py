@@ -22,6 +22,11 @@ MANIFEST = "list.json"
 FORMAT_VERSION = "1.1"
 LIST_ID = r"[A-Za-z0-9](?:[A-Za-z0-9._\-]{0,62}[A-Za-z0-9])?"
 DomainScope = Literal["subdomains", "exact"]
+#: Why a list without expiry is neither signed nor believed where keys are named.
+UNEXPIRING = (
+    "states no expiry, so that nobody would notice if newer versions were held back; compile it "
+    "as a higher version with --expires, and have that signed"
+)
 Sha256 = Annotated[str, Field(pattern=r"\A[0-9a-f]{64}\z")]
 
 
@@ -57,7 +62,8 @@ class ListInfo(BaseModel):
         id: Name of the list, the same in all its versions.
         version: Positive; a higher one replaces a lower one.
         partner: Who supplies it, or "".
-        issued, expires: UTC; a list without expiry stays until it is replaced.
+        issued, expires: UTC; a list without expiry is not signed, and not used where the policy
+            names keys.
         counts: Number of values per signal type, canaries among them.
         entries: Number of distinct (entry id, category) pairs.
         thresholds: Per perceptual signal type, the largest Hamming distance that matches.
@@ -154,7 +160,7 @@ def read_manifest(path: str, content: bytes) -> ListInfo:
     """
     try:
         fields = json.loads(content)
-    except ValueError:
+    except (ValueError, RecursionError):
         raise ListError(f"{path}: not JSON; compile the list again") from None
     version = fields.get("format") if isinstance(fields, dict) else None
     if not isinstance(version, str) or not re.fullmatch(r"[0-9]+\.[0-9]+", version):
@@ -164,9 +170,10 @@ def read_manifest(path: str, content: bytes) -> ListInfo:
             f"{path}: compiled form {version}, this program reads {FORMAT_VERSION}; compile the "
             "list again with this version, or install the one it was compiled with"
         )
-    for name in fields.get("counts", ()):
+    counts = fields.get("counts")
+    for name in counts if isinstance(counts, dict) else ():
         try:
-            signal_type(str(name))
+            signal_type(name)
         except UsageError as error:
             raise ListError(f"{path}: {error}; install the plug-in it came from") from None
     try:

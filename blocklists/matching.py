@@ -29,6 +29,7 @@ from ingestgate.blocklists.sources import (
     hashed_expressions,
     is_absent,
     parse_source,
+    readable_part,
     url_digests,
 )
 from ingestgate.blocklists.tables import SCREENS, SortedValues, as_keys
@@ -107,6 +108,8 @@ class DigestMatches(NamedTuple):
 
 class SourceMatches(NamedTuple):
     """Rows of a column of sources that are listed, and rows that cannot be parsed.
+
+    A row can be both: its host is listed, and its path is nothing that could be decoded.
 
     Attributes:
         hits: Row index to its findings, ascending.
@@ -248,15 +251,17 @@ class Matcher:
             view: Where it came from, for the findings.
 
         Raises:
-            BadSource: It cannot be parsed.
+            BadSource: It cannot be parsed; carries the findings of what could be.
         """
         if is_absent(url):
             return []
         source = parse_source(url)
         by_url, bad = self._match_urls([source], view)
+        findings = self._match_hosts([source.host], view).get(0, []) + by_url.get(0, [])
         if bad:
+            bad[0].findings = tuple(findings)
             raise bad[0]
-        return self._match_hosts([source.host], view).get(0, []) + by_url.get(0, [])
+        return findings
 
     def match_sources(self, column: pa.Array | pa.ChunkedArray, view: str) -> SourceMatches:
         """Returns the findings of a column of sources; row by row what `match_source` returns.
@@ -324,7 +329,7 @@ class Matcher:
         for number, findings in by_url.items():
             found[rows[number]] = found.get(rows[number], []) + findings
         bad += [rows[number] for number in unreadable]
-        hits = {row: found[row] for row in sorted(found.keys() - set(bad))}
+        hits = {row: found[row] for row in sorted(found)}
         return SourceMatches(hits, np.array(sorted(bad), np.int64))
 
     def _find(
@@ -387,10 +392,11 @@ class Matcher:
             owners: list[int] = []
             for number in asked if name in self.signal_types else ():
                 try:
-                    digests += (own := list(digests_of(sources[number])))
+                    own = list(digests_of(sources[number]))
                 except BadSource as error:
                     bad[number] = error
-                    continue
+                    own = list(digests_of(readable_part(sources[number])))
+                digests += own
                 owners += [number] * len(own)
             for query, findings in self._find(signal_type(name), _keys(digests), [view]).items():
                 found.setdefault(owners[query], []).extend(findings)

@@ -133,7 +133,9 @@ def _flag(
         bucket = fingerprints[number] >> shift
         found = False
         full = True
-        while full:
+        left = buckets  # a table without an empty place, which no list may have, ends too
+        while full and left:
+            left -= np.uint64(1)
             first = bucket * np.uint64(SCREEN_BUCKET)
             for place in range(SCREEN_BUCKET):
                 entry = table[first + np.uint64(place)]
@@ -141,7 +143,7 @@ def _flag(
                 found |= ((entry ^ tag) <= _KINDS) & ((kind == 0) | (kind == wanted))
             full = table[first + np.uint64(SCREEN_BUCKET - 1)] != 0
             bucket = (bucket + np.uint64(1)) & (buckets - np.uint64(1))
-        if found:
+        if found or full:
             flags[owners[number]] = True
 
 
@@ -326,11 +328,10 @@ def fingerprints(name: str, expressions: Sequence[bytes]) -> Fingerprints:
 
 
 def build_screen(fingerprints: Fingerprints) -> Screen:
-    """Returns the hash table of fingerprints; the same ones give the same table."""
-    distinct = np.unique(fingerprints)
-    bits = max(1, int(-(-len(distinct) // _FILL) - 1).bit_length())
+    """Returns the hash table of fingerprints, which are distinct and ascending."""
+    bits = max(1, int(-(-len(fingerprints) // _FILL) - 1).bit_length())
     table = np.zeros(SCREEN_BUCKET << bits, np.uint32)
-    _fill(distinct, table, 64 - bits)
+    _fill(fingerprints, table, 64 - bits)
     return table
 
 

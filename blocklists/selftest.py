@@ -7,8 +7,9 @@ import numpy as np
 
 from ingestgate.assets.errors import SelfTestError
 from ingestgate.assets.verdict import SignalKind
+from ingestgate.blocklists.building import build
 from ingestgate.blocklists.chunking import HammingIndex
-from ingestgate.blocklists.compiling import build, describe
+from ingestgate.blocklists.compiling import describe
 from ingestgate.blocklists.entries import Entry
 from ingestgate.blocklists.listset import ListSet
 from ingestgate.blocklists.matching import OpenList
@@ -39,10 +40,10 @@ def self_test() -> None:
         content, id="self-test", version=1, issued=datetime(2000, 1, 1, tzinfo=UTC), thresholds={}
     )
     # numba takes half a second to import, which is not for everybody who imports this module.
-    from ingestgate.blocklists import hamming
+    from ingestgate.blocklists import indexing
 
     indexes = {
-        name: hamming.build_index(content.values[name].values, info.thresholds[name])
+        name: indexing.build_index(content.values[name].values, info.thresholds[name])
         for name in near
     }
     ways: tuple[dict[str, HammingIndex], ...] = ({}, indexes)

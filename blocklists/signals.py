@@ -24,7 +24,9 @@ class SignalType(NamedTuple):
         name: ``md5``, ``pdq``, ``domain``, ...; as on the command line and in findings.
         kind: Its family, which decides how it is matched.
         width: Bytes of one stored value; sources are stored as SHA-256 of an expression, and
-            ``expression`` is what a partner lists hashed already.
+            ``expression`` is what a partner lists hashed already. Perceptual hashes have a
+            multiple of 8; zeros behind shorter ones, in lists and in what is computed, change no
+            distance.
         threshold: Largest Hamming distance, in bits, that is a match unless a list or the
             policy says otherwise; 0 for digests and sources, which match exactly.
     """
@@ -98,7 +100,8 @@ def signal_types() -> Mapping[str, SignalType]:
         ):
             raise UsageError(
                 f"plug-in {point.value}: not a perceptual SignalType whose width is a multiple of "
-                "8 bytes and whose threshold is at most half its bits; correct or uninstall it"
+                "8 bytes (put zeros behind shorter hashes) and whose threshold is at most half its "
+                "bits; correct or uninstall it"
             )
         if signal.name in found:
             raise UsageError(

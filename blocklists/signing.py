@@ -9,7 +9,7 @@ from ingestgate.assets import storage
 from ingestgate.assets.envelope import Envelope
 from ingestgate.assets.errors import ListError, UsageError
 from ingestgate.blocklists.listset import ListSet
-from ingestgate.blocklists.manifest import MANIFEST, ListInfo
+from ingestgate.blocklists.manifest import MANIFEST, UNEXPIRING, ListInfo
 from ingestgate.blocklists.trust import LIST_TYPE, SIGNATURES
 
 
@@ -27,7 +27,7 @@ def sign_list(directory: str, key: Ed25519PrivateKey, *, now: datetime) -> tuple
         What the list says of itself, and how many signatures it has now.
 
     Raises:
-        ListError: A run would refuse the list.
+        ListError: A run would refuse the list, or it states no expiry.
         UsageError: It is not the directory of a list.
         StorageError: Reading or writing failed.
     """
@@ -35,6 +35,8 @@ def sign_list(directory: str, key: Ed25519PrivateKey, *, now: datetime) -> tuple
     if not storage.exists(manifest):
         raise UsageError(f"{directory}: wants the directory of one list, where its {MANIFEST} lies")
     (info,) = ListSet.open(directory, now=now).infos
+    if info.expires is None:
+        raise ListError(f"{directory}: {info.name} {UNEXPIRING}")
     path = storage.join(directory, SIGNATURES)
     statement = storage.read_bytes(manifest)
     if hashlib.sha256(statement).hexdigest() != info.digest:

@@ -44,6 +44,7 @@ import can_ada
 import idna
 
 from ingestgate.assets.errors import GateError
+from ingestgate.assets.verdict import Finding
 
 MAX_DECODINGS = 16  # layers of percent-encoding; each costs a pass over the URL
 _SUFFIX_LABELS = 5  # of the longest host suffix that is not the host itself
@@ -76,7 +77,13 @@ class _Url(NamedTuple):
 
 
 class BadSource(GateError):  # noqa: N818  named like the verdict's reason
-    """A source that cannot be parsed; says why, never what it was."""
+    """A source that cannot be parsed; says why, never what it was.
+
+    Attributes:
+        findings: Of what could be parsed of it, its host say, where it was matched.
+    """
+
+    findings: tuple[Finding, ...] = ()
 
 
 class Source(NamedTuple):
@@ -273,6 +280,16 @@ def url_expression(source: Source) -> bytes:
     """
     query = _decoded(source.query)
     return source.host.encode() + _canonical_path(source.path) + (b"?" + query if query else b"")
+
+
+def readable_part(source: Source) -> Source:
+    """Returns what can be matched of a source that is percent-encoded beyond reason."""
+    path_alone = source._replace(query="")
+    try:
+        url_expression(path_alone)
+    except BadSource:
+        return source._replace(path="/", query="")
+    return path_alone
 
 
 def url_digests(source: Source) -> Iterator[bytes]:

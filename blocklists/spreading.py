@@ -77,7 +77,7 @@ def _spread(
     starts = np.zeros((1 << bits) + 1, np.uint32)
     rows = np.empty(hashes.shape[0] * len(flips), np.uint16)
     for row in range(hashes.shape[0]):
-        value = hamming._chunk(hashes, row, first, bits)
+        value = hamming.chunk_value(hashes, row, first, bits)
         for flip in flips:
             starts[value ^ np.uint64(flip)] += np.uint32(1)
     end = np.uint32(0)
@@ -86,7 +86,7 @@ def _spread(
         starts[bucket] = end
     # From the end of each bucket to its beginning, which is what is left in `starts`.
     for row in range(hashes.shape[0] - 1, -1, -1):
-        value = hamming._chunk(hashes, row, first, bits)
+        value = hamming.chunk_value(hashes, row, first, bits)
         for flip in flips:
             bucket = value ^ np.uint64(flip)
             starts[bucket] -= np.uint32(1)
@@ -137,7 +137,7 @@ def _find(
             held = 0
             query = base
             while query < min(base + _QUERIES, queries.shape[0]):
-                bucket = begin + hamming._chunk(queries, query, first, bits)
+                bucket = begin + hamming.chunk_value(queries, query, first, bits)
                 start = np.int64(starts[bucket])
                 size = np.int64(starts[bucket + one]) - start
                 if held + size + _AT_ONCE > len(noted):
@@ -152,14 +152,14 @@ def _find(
             for place in range(held):
                 row = np.uint64(noted[place] & np.uint32(MAX_HASHES - 1))
                 asked = np.uint64(base) + np.uint64(noted[place] >> np.uint32(16))
-                distance = hamming._ones(hashes[row, zero] ^ queries[asked, zero])
-                distance += hamming._ones(
+                distance = hamming.popcount(hashes[row, zero] ^ queries[asked, zero])
+                distance += hamming.popcount(
                     (hashes[row, second] ^ queries[asked, second]) & two_words
                 )
                 if distance <= threshold:
                     for word in range(2, words):
-                        distance += hamming._ones(hashes[row, word] ^ queries[asked, word])
+                        distance += hamming.popcount(hashes[row, word] ^ queries[asked, word])
                     if distance <= threshold:
-                        count = hamming._keep(found, count, row, distance, asked)
+                        count = hamming.note_pair(found, count, row, distance, asked)
             base = query
     return count

@@ -25,6 +25,7 @@ from ingestgate.assets import storage
 from ingestgate.assets.errors import ListError, UsageError
 from ingestgate.blocklists.entries import Entry
 from ingestgate.blocklists.formats.reading import Listed
+from ingestgate.blocklists.locking import alone
 from ingestgate.blocklists.manifest import LIST_ID
 from ingestgate.blocklists.signals import SignalType, signal_type
 
@@ -101,14 +102,16 @@ def apply(
         snapshot: The files are all there is: what they lack is removed.
 
     Raises:
-        ListError: A file is refused, or the store damaged; nothing has changed then.
+        ListError: A file is refused, the store damaged, or another import under way; nothing has
+            changed then.
         UsageError: The partner's name cannot be a folder's.
         StorageError: Reading or writing failed.
     """
     path = _path(store, partner)
     tally = _Tally()
-    before = _mark(path)
     with ExitStack() as stack:
+        stack.enter_context(alone(storage.parent(path), "import"))
+        before = _mark(path)
         runs = _sorted_runs(_rows(files), stack)
         rows = heapq.merge(_stored(path), *runs, key=attrgetter("entry_id"))
         with storage.PendingFile(path, private=True) as pending:
@@ -117,7 +120,7 @@ def apply(
                 raise ListError(
                     f"{path}: the files hold no entry, and would remove everything there is"
                 )
-            if _mark(path) != before:
+            if _mark(path) != before:  # where there are no locks
                 raise ListError(f"{path}: another import changed it meanwhile; import again")
             pending.publish()
     return tally.changes()
@@ -302,8 +305,8 @@ def stored_entries(store: str, partner: str) -> Iterator[tuple[SignalType, Itera
     with storage.open_read(path) as source, _explaining(path):
         metadata = _open(path, source).metadata.metadata or {}
     try:
-        names = json.loads(metadata[_COUNTS_KEY])
-    except (KeyError, ValueError):
+        names = list(json.loads(metadata[_COUNTS_KEY]))
+    except (KeyError, ValueError, TypeError, RecursionError):
         raise ListError(f"{path}: damaged; remove it and import the files again") from None
     if not names:
         raise ListError(f"{path}: the partner withdrew every entry; there is no list to compile")

@@ -15,8 +15,10 @@
 """
 
 import hashlib
-from collections.abc import Sequence
+import io
+from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any, BinaryIO
 
 import numpy as np
 import numpy.typing as npt
@@ -41,7 +43,9 @@ FEEDBACK = "feedback"
 FEEDBACK_SCHEMA = pa.schema([pa.field("feedback", pa.large_string(), nullable=False)])
 WORDS_SCHEMA = pa.schema([pa.field("value", pa.uint32(), nullable=False)])
 SCREEN_BUCKET = 8  # entries
-_DAMAGED = "is damaged; copy the list again from where it was compiled, or compile it again"
+_PIECE = 1 << 20  # bytes written at a time
+_AGAIN = "copy the list again from where it was compiled, or compile it again"
+_DAMAGED = f"is damaged; {_AGAIN}"
 
 
 def file_name(table: str) -> str:
@@ -109,13 +113,32 @@ def as_keys(values: npt.NDArray[np.uint8]) -> npt.NDArray[np.bytes_]:
     return np.ascontiguousarray(values).view(f"S{values.shape[1]}").reshape(-1)
 
 
-def to_ipc(batches: Sequence[pa.RecordBatch]) -> pa.Buffer:
-    """Returns record batches as an uncompressed Arrow IPC file."""
-    sink = pa.BufferOutputStream()
-    with pa.ipc.new_file(sink, batches[0].schema) as writer:
+def write_ipc(sink: BinaryIO, schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> ListFile:
+    """Writes record batches as an uncompressed Arrow IPC file; returns its digest and size."""
+    hashed = _HashedSink(sink)
+    with pa.ipc.new_file(hashed, schema) as writer:
         for batch in batches:
             writer.write_batch(batch)
-    return sink.getvalue()
+    return ListFile(sha256=hashed.digest.hexdigest(), size=hashed.size)
+
+
+class _HashedSink(io.RawIOBase):
+    def __init__(self, sink: BinaryIO) -> None:
+        super().__init__()
+        self._sink = sink
+        self.digest = hashlib.sha256()
+        self.size = 0
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, content: Any) -> int:
+        self.digest.update(content)
+        size = len(content)
+        for start in range(0, size, _PIECE):
+            self._sink.write(memoryview(content)[start : start + _PIECE])
+        self.size += size
+        return size
 
 
 def sorted_batch(values: SortedValues, *, with_entry: bool = True) -> pa.RecordBatch:
@@ -164,7 +187,9 @@ class TableFiles:
         schema = values_schema(width, with_entry=entries > 0)
         (batch,) = self._batches(table, schema, 1)
         if count is not None and batch.num_rows != count:
-            raise self._refuse(table, f"holds {batch.num_rows} values, list.json says {count}")
+            raise self._refuse(
+                table, f"holds {batch.num_rows} values, list.json says {count}; {_AGAIN}"
+            )
         values = self._fixed_width(table, batch.column(0), width)
         rows = _unsigned(batch.column(1)) if entries else np.empty(0, np.uint32)
         if self._verify:
@@ -196,15 +221,17 @@ class TableFiles:
     def _rows(self, table: str, schema: pa.Schema, count: int) -> pa.RecordBatch:
         (batch,) = self._batches(table, schema, 1)
         if batch.num_rows != count:
-            raise self._refuse(table, f"holds {batch.num_rows} rows, list.json says {count}")
+            raise self._refuse(
+                table, f"holds {batch.num_rows} rows, list.json says {count}; {_AGAIN}"
+            )
         return batch
 
-    def index(self, signal: str, width: int) -> HammingIndex:
+    def index(self, signal: str, values: SortedValues) -> HammingIndex:
         """Returns the multi-index of a perceptual signal.
 
         Args:
             signal: Its name.
-            width: Bytes of one hash.
+            values: Its hashes.
 
         Raises:
             ListError: The file is not what it must be.
@@ -212,12 +239,23 @@ class TableFiles:
         table = index_name(signal)
         batches = self._batches(table, WORDS_SCHEMA, len(HammingIndex._fields))
         index = HammingIndex(*(_unsigned(batch.column(0)) for batch in batches))
-        if tuple(len(array) for array in index) != index_lengths(index.layout, width):
+        lengths = index_lengths(index.layout, values.values.shape[1], len(values.values))
+        if tuple(len(array) for array in index) != lengths:
             raise self._refuse(table, "has not the size its list needs; compile it again")
+        if self._verify:
+            # numba takes half a second to import: only lists that have an index need it.
+            from ingestgate.blocklists import indexing
+
+            if not indexing.is_index_of(index, values.values):
+                raise self._refuse(table, f"does not fit {file_name(signal)}; {_AGAIN}")
         return index
 
-    def screen(self, table: str) -> npt.NDArray[np.uint32] | None:
+    def screen(self, table: str, values: SortedValues) -> npt.NDArray[np.uint32] | None:
         """Returns the screen of a table of sources; None where the list has none.
+
+        Args:
+            table: Its name.
+            values: What the table holds.
 
         Raises:
             ListError: The file is not what it must be.
@@ -229,16 +267,23 @@ class TableFiles:
         buckets, rest = divmod(batch.num_rows, SCREEN_BUCKET)
         if rest or buckets < 2 or buckets & (buckets - 1):
             raise self._refuse(name, "has not the size of a screen; compile the list again")
-        return _unsigned(batch.column(0))
+        screen = _unsigned(batch.column(0))
+        if self._verify and not _may_be_screen_of(screen, values):
+            raise self._refuse(name, f"does not fit {file_name(table)}; {_AGAIN}")
+        return screen
 
     def _batches(self, table: str, schema: pa.Schema, count: int) -> list[pa.RecordBatch]:
         buffer = self._open(table)
         try:
             reader = pa.ipc.open_file(buffer)
             if not reader.schema.equals(schema):
-                raise self._refuse(table, "has other columns or widths than its signal type")
+                raise self._refuse(
+                    table,
+                    "has other columns or widths than its signal type; ask the partner for values "
+                    "of that type, and compile the list again",
+                )
             if reader.num_record_batches != count:
-                raise self._refuse(table, "has another number of record batches")
+                raise self._refuse(table, f"has another number of record batches; {_AGAIN}")
             batches = [reader.get_batch(number) for number in range(count)]
             for batch in batches:
                 batch.validate(full=self._verify)
@@ -262,7 +307,10 @@ class TableFiles:
                 with pa.memory_map(path) as mapped:
                     buffer = mapped.read_buffer()
         except OSError as error:
-            raise self._refuse(table, f"cannot be read ({type(error).__name__})") from error
+            raise self._refuse(
+                table,
+                f"cannot be read ({type(error).__name__}); check its permissions, or copy it again",
+            ) from error
         if buffer.size != stated.size:
             raise self._refuse(
                 table, f"has {buffer.size} bytes, list.json says {stated.size}; {_DAMAGED}"
@@ -282,19 +330,15 @@ class TableFiles:
         return ListError(f"{storage.join(self._directory, file_name(table))} {problem}")
 
 
+def _may_be_screen_of(screen: npt.NDArray[np.uint32], values: SortedValues) -> bool:
+    """Whether a screen holds as many expressions as a table, and has the room that it needs."""
+    keys = values.keys
+    distinct = int(np.count_nonzero(keys[1:] != keys[:-1])) + 1
+    held = int(np.count_nonzero(screen))
+    # Of a million expressions or more, two may happen to have one fingerprint.
+    return distinct - (distinct >> 20) <= held <= min(distinct, len(screen) // 2)
+
+
 def _unsigned(column: pa.Array) -> npt.NDArray[np.uint32]:
     # Not `to_numpy`, which imports pandas: a quarter of a second in every worker.
     return np.frombuffer(column.buffers()[1], np.uint32, len(column), 4 * column.offset)
-
-
-def write_tables(directory: str, files: dict[str, pa.Buffer]) -> None:
-    """Writes tables as private files, by table name."""
-    for table, buffer in sorted(files.items()):
-        path = storage.join(directory, file_name(table))
-        with storage.write_atomic(path, private=True) as sink:
-            sink.write(buffer)
-
-
-def describe(content: pa.Buffer) -> ListFile:
-    """Returns digest and size of a file's content."""
-    return ListFile(sha256=hashlib.sha256(content).hexdigest(), size=content.size)

@@ -128,7 +128,7 @@ def _type(field: Mapping[str, Any]) -> str:
         most = f", at most {field['maximum']}" if "maximum" in field else ""
         return f"whole number, at least {field['minimum']}{most}"
     if field["type"] == "number":
-        return f"number, more than {field['exclusiveMinimum']:g}"
+        return f"number between {field['exclusiveMinimum']:g} and {field['exclusiveMaximum']:g}"
     return "`true` or `false`"
 
 

@@ -219,7 +219,8 @@ class Judge:
                 evidence.sources += 1
                 try:
                     evidence.findings += self.lists.match_source(value, column)
-                except BadSource:
+                except BadSource as bad:
+                    evidence.findings += bad.findings
                     evidence.hold(Reason.BAD_SOURCE)
             for signal, patterns in self.policy.digest_columns.items():
                 if _matches_column(column, patterns):

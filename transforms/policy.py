@@ -84,9 +84,9 @@ class ListTrust(_Section):
     there are any, unsigned lists are refused."""
     threshold: int = Field(1, ge=1)
     """How many of the keys have to have signed each list."""
-    max_change: float = Field(0.5, gt=0)
+    max_change: float = Field(0.5, gt=0, lt=1)
     """Largest share by which a list may shrink or grow between versions, where `--list-state`
-    remembers what was seen."""
+    remembers what was seen. A version that changes more is taken by `lists accept` alone."""
 
     @field_validator("keys")
     @classmethod

@@ -473,11 +473,11 @@ def _every_pair(hashes: Words, queries: Words, threshold: int, found: Integers) 
         for row in range(hashes.shape[0]):
             distance = 0
             for word in range(words):
-                distance += hamming._ones(hashes[row, word] ^ queries[query, word])
+                distance += hamming.popcount(hashes[row, word] ^ queries[query, word])
                 if distance > threshold:
                     break
             if distance <= threshold:
-                count = hamming._keep(found, count, row, distance, query)
+                count = hamming.note_pair(found, count, row, distance, query)
     return count
 
 

@@ -95,13 +95,15 @@ def _match_source(judge: "Judge", url: str) -> dict[str, Any]:
 
     if is_absent(url):
         return _answer(Verdict.UNSCANNABLE, Reason.NO_SOURCE, ())
+    otherwise = Verdict.ADMITTED, Reason.CLEAN
+    findings: Sequence[Finding]
     try:
         findings = judge.lists.match_source(url, "source")
-    except BadSource:
-        return _answer(Verdict.UNSCANNABLE, Reason.BAD_SOURCE, ())
+    except BadSource as bad:
+        otherwise, findings = (Verdict.UNSCANNABLE, Reason.BAD_SOURCE), bad.findings
     if any(finding.quarantines for finding in findings):
         return _answer(Verdict.QUARANTINED, Reason.MATCHED, findings)
-    return _answer(Verdict.ADMITTED, Reason.CLEAN, findings)
+    return _answer(*otherwise, findings)
 
 
 def _match_file(judge: "Judge", path: str) -> dict[str, Any]:

@@ -43,8 +43,8 @@ _STATE = "File that remembers which lists were seen."
 def sign(key_file: str, directories: tuple[str, ...]) -> None:
     """Vouch for compiled lists; DIR is the directory of one version.
 
-    Each list is verified first, and not signed if it would be refused. Several people sign one
-    after another. A list that is changed afterwards has to be signed again.
+    Each list is verified first, and not signed if it would be refused or states no expiry.
+    Several people sign one after another. A list that is changed afterwards has to be signed again.
 
     \b
     Example:
@@ -56,8 +56,7 @@ def sign(key_file: str, directories: tuple[str, ...]) -> None:
     key = read_signing_key(key_file)
     for directory in directories:
         info, count = sign_list(directory, key, now=datetime.now(UTC))
-        expiry = "" if info.expires else "; it has no expiry, so it can be played back for ever"
-        click.echo(f"{info.name}: signed, {count} signatures{expiry}")
+        click.echo(f"{info.name}: signed, {count} signatures")
 
 
 @click.command()

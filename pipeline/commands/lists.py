@@ -51,7 +51,7 @@ for _command in (
 @click.option(
     "--expires",
     type=click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"]),
-    help="From when on the list is refused (UTC).",
+    help="From when on the list is refused (UTC); without it, a list cannot be signed.",
 )
 @click.option(
     "--action",
@@ -133,6 +133,8 @@ def compile_(
     )
     entries = ", ".join(f"{count:,} {name}" for name, count in info.listed.items())
     click.echo(f"{info.id} version {info.version}: {entries}")
+    if info.expires is None:
+        click.echo("no expiry: it cannot be signed, nor used where a policy names trusted keys")
     if info.changes:
         since, added, removed, changed = info.changes.model_dump().values()
         click.echo(

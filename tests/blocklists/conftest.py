@@ -1,18 +1,28 @@
 """Synthetic lists: random values, reserved names."""
 
-from collections.abc import Callable
+import io
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 
+from ingestgate.blocklists import tables
 from ingestgate.blocklists.compiling import compile_list
 from ingestgate.blocklists.listset import ListSet
 from ingestgate.blocklists.manifest import ListInfo
 
 ISSUED = datetime(2025, 1, 1, tzinfo=UTC)
 Compile = Callable[..., ListInfo]
+
+
+def to_ipc(batches: Sequence[pa.RecordBatch]) -> bytes:
+    """Record batches as a list's file holds them."""
+    sink = io.BytesIO()
+    tables.write_ipc(sink, batches[0].schema, batches)
+    return sink.getvalue()
 
 
 @pytest.fixture

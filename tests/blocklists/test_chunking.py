@@ -69,7 +69,11 @@ def test_flips_are_all_values_with_few_ones() -> None:
 
 
 @pytest.mark.parametrize(
-    "layout", [[], [64], [64, 1], [0, 1, 0, 64, 1, 0], [40, 1, 0, 24, 1, 0], [16, 1, 0]]
+    "layout",
+    [
+        *([], [64], [64, 1], [0, 1, 0, 64, 1, 0], [40, 1, 0, 24, 1, 0], [16, 1, 0]),
+        *([16, 2, 0] * 4, [16, 4, 0] * 4, [16, 3, 2] * 4),  # of three hashes
+    ],
 )
 def test_what_is_no_layout(layout: list[int]) -> None:
-    assert index_lengths(np.array(layout, np.uint32), 8) is None
+    assert index_lengths(np.array(layout, np.uint32), 8, 3) is None

@@ -11,7 +11,8 @@ import pytest
 from ingestgate.assets.errors import ListError, UsageError
 from ingestgate.assets.verdict import Action
 from ingestgate.blocklists import hamming
-from ingestgate.blocklists.compiling import build, compile_list
+from ingestgate.blocklists.building import build
+from ingestgate.blocklists.compiling import compile_list
 from ingestgate.blocklists.entries import Entry
 from ingestgate.blocklists.signals import signal_type
 

@@ -12,10 +12,12 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
+from pydantic import JsonValue
 
 from ingestgate.assets.errors import ExchangeError, ListError, UsageError
+from ingestgate.blocklists import exchange as exchanges
 from ingestgate.blocklists import http_exchanges
-from ingestgate.blocklists.exchange import Fetched, FolderExchange, fetch
+from ingestgate.blocklists.exchange import Fetched, FolderExchange, Page, Window, fetch
 from ingestgate.blocklists.formats.ncmec import NAMESPACE
 from ingestgate.blocklists.http_exchanges import ATTEMPTS, NcmecExchange, StopNciiExchange
 from ingestgate.blocklists.importing import import_files
@@ -233,6 +235,43 @@ def test_page_the_server_has_forgotten_begins_the_window_anew(
     server.answers = [ncmec("/api/v2/entries", {}), (410, {}, b"")]
     with pytest.raises(ListError, match="does not know the page it named"):
         fetch(exchange, str(tmp_path), now=LATER + timedelta(days=1))
+
+
+class Pages:
+    """An exchange whose pages name the next one as told."""
+
+    name = "pages"
+
+    def __init__(self, following: Callable[[int], str | None]) -> None:
+        self._following = following
+
+    def page(self, since: JsonValue, window: Window) -> Page | None:
+        return Page((b"x",), ".txt", self._following(window.pages), None)
+
+
+def test_pages_that_lead_back_are_refused(tmp_path: Path) -> None:
+    circle = Pages(lambda number: f"page {number % 3}")
+    with pytest.raises(ListError, match="pages: names a page again that it named before"):
+        fetch(circle, str(tmp_path), now=NOW)
+    assert checkpoint(tmp_path)["window"]["pages"] == 3
+
+
+def test_a_window_has_an_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(exchanges, "MAX_PAGES", 4)
+    endless = Pages(str)
+    for _ in range(2):  # nor does it go on when run again
+        with pytest.raises(ListError, match="pages: more than 4 pages in one window"):
+            fetch(endless, str(tmp_path), now=NOW)
+    assert len(list((tmp_path / "pages").rglob("page-*"))) == 4
+
+
+def test_one_fetch_at_a_time(tmp_path: Path) -> None:
+    def meanwhile(number: int) -> None:
+        with pytest.raises(ListError, match="another fetch is under way there; wait"):
+            fetch(Pages(lambda number: None), str(tmp_path), now=NOW)
+
+    fetch(Pages(meanwhile), str(tmp_path), now=NOW)
+    assert checkpoint(tmp_path)["window"] is None
 
 
 def test_pages_without_end_are_refused(

@@ -1,19 +1,26 @@
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ingestgate.blocklists import hamming, indexing, matching
 from ingestgate.blocklists.chunking import chunk_bits, index_lengths, radii
 from ingestgate.blocklists.hamming import (
     Neighbours,
     as_words,
-    build_index,
     find_pairs,
     scan,
     search_index,
     search_index_each,
 )
+from ingestgate.blocklists.indexing import build_index
+from ingestgate.blocklists.listset import ListOverride
+from ingestgate.fingerprints.fingerprinter import Fingerprinter
+from ingestgate.fingerprints.limits import DecodeLimits
+from tests.pictures import jpeg
 
 Hashes = npt.NDArray[np.uint8]
 
@@ -150,6 +157,43 @@ def test_several_assets_at_once_find_what_each_finds(
     ]
 
 
+def of_pictures(count: int) -> Hashes:
+    """PDQ of pictures in every orientation: their bits are balanced, and hang together."""
+    fingerprinter = Fingerprinter(["pdq"], DecodeLimits())
+    found = [fingerprinter.fingerprint(jpeg(seed)).perceptual["pdq"][0] for seed in range(count)]
+    return np.frombuffer(b"".join(view.hashes for view in found), np.uint8).reshape(-1, 32)
+
+
+def test_lists_of_skewed_and_of_real_hashes_are_searched_exactly_at_every_radius(
+    compiled: Any, opened: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hamming, "INDEXED_FROM", 200)
+    rng = np.random.default_rng(11)
+    real = of_pictures(8)
+    near = [flipped(real[rng.integers(len(real))], rng.permutation(256)[:n]) for n in range(60)]
+    listed = np.concatenate([real, skewed(rng, 400), np.array(near)])
+    lines = [f"{one.tobytes().hex()},{row},\n" for row, one in enumerate(listed)]
+    compiled(pdq="value,entry_id,category\n" + "".join(lines))
+    queries = np.concatenate(
+        [real[::9], listed[100:104], skewed(rng, 2), [flipped(real[3], rng.permutation(256)[:20])]]
+    )
+    bits = np.unpackbits(listed, axis=1), np.unpackbits(queries, axis=1)
+    distances = (bits[0][:, None] != bits[1][None]).sum(axis=2)
+    views = [str(number) for number in range(len(queries))]
+    lists = opened(verify=False)
+    assert radii(tuple(lists.lists[0].indexes["pdq"].layout[::3].tolist()), 0, 31) is not None
+    monkeypatch.setattr(matching, "MAX_FINDINGS", len(listed))
+    for threshold in range(41):
+        override = ListOverride(thresholds={"pdq": threshold})
+        searched = opened(verify=False, overrides={"partner": override})
+        found = searched.match_perceptual("pdq", queries, views)
+        assert {(int(one.entry_id), one.distance, int(one.view)) for one in found} == {
+            (row, int(distances[row].min()), int(distances[row].argmin()))
+            for row in np.flatnonzero(distances.min(axis=1) <= threshold).tolist()
+        }
+        assert len(found) >= len(real[::9])
+
+
 def test_more_queries_than_one_pass_takes() -> None:
     rng = np.random.default_rng(6)
     hashes = rng.integers(0, 256, (500, 32), np.uint8)
@@ -209,7 +253,7 @@ def test_large_thresholds_fall_back_to_the_scan() -> None:
 @pytest.mark.parametrize("size", [0, 1, 7])
 def test_index_has_the_stated_lengths(size: int) -> None:
     index = build_index(np.zeros((size, 32), np.uint8), 31)
-    assert tuple(len(array) for array in index) == index_lengths(index.layout, 32)
+    assert tuple(len(array) for array in index) == index_lengths(index.layout, 32, size)
     chunks = len(index.layout) // 3
     assert len(index.heads) == (chunks if size else 0)
     assert len(index.shared) == (chunks * size if size > 1 else 0)
@@ -234,3 +278,15 @@ def test_with_a_margin_rows_beyond_the_threshold_are_met_on_the_way() -> None:
     assert [met[distance] for distance in (29, 30, 31, 40)] == [tries, tries, tries, 0]
     assert min(met[distance] for distance in range(32, 36)) >= tries
     assert min(met[distance] for distance in range(36, 40)) >= 0.97 * tries
+
+
+def test_an_index_is_the_same_however_many_buckets_are_filled_at_a_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    hashes = skewed(np.random.default_rng(8), 2000)
+    bits = [16, 13, 15, 20, *[16] * 12]
+    at_once = build_index(hashes, 31, bits)
+    assert indexing.is_index_of(at_once, hashes)
+    monkeypatch.setattr(indexing, "_BUCKETS", 1 << 14)
+    for made, same in zip(build_index(hashes, 31, bits), at_once, strict=True):
+        assert np.array_equal(made, same)

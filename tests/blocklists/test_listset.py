@@ -1,5 +1,6 @@
 import hashlib
 import json
+import re
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -11,10 +12,11 @@ import pytest
 
 from ingestgate.assets.errors import ListError, UsageError
 from ingestgate.assets.verdict import Action
-from ingestgate.blocklists import hamming, tables
+from ingestgate.blocklists import hamming, indexing, tables
 from ingestgate.blocklists.listset import ListOverride, ListSet
 from ingestgate.blocklists.manifest import ListInfo
 from ingestgate.blocklists.tables import SortedValues
+from tests.blocklists.conftest import to_ipc
 
 Open = Callable[..., ListSet]
 Compile = Callable[..., ListInfo]
@@ -45,7 +47,7 @@ def table(values: list[bytes], entries: list[int]) -> bytes:
     width = len(values[0])
     array = np.frombuffer(b"".join(values), np.uint8).reshape(-1, width)
     batch = tables.sorted_batch(SortedValues(array, np.array(entries, np.uint32)))
-    return bytes(tables.to_ipc([batch]))
+    return to_ipc([batch])
 
 
 def refused(opened: Open, reason: str, **options: Any) -> None:
@@ -53,6 +55,8 @@ def refused(opened: Open, reason: str, **options: Any) -> None:
         opened(**options)
     assert VALUE not in str(caught.value)
     assert "a.example" not in str(caught.value)
+    # Every refusal says what to do.
+    assert re.search("compile|copy|remove|put|get|install|check|start", str(caught.value))
 
 
 def test_opens_what_was_compiled(directory: Path, opened: Open) -> None:
@@ -173,14 +177,14 @@ def test_nulls(directory: Path, opened: Open) -> None:
     batch = pa.RecordBatch.from_arrays(
         [values, pa.array([0, 1], pa.uint32())], schema=tables.values_schema(16)
     )
-    restate(directory, "md5.arrow", bytes(tables.to_ipc([batch])))
+    restate(directory, "md5.arrow", to_ipc([batch]))
     refused(opened, "md5.arrow is damaged", verify=False)
 
 
 def test_several_batches(directory: Path, opened: Open) -> None:
     array = np.zeros((1, 16), np.uint8)
     batch = tables.sorted_batch(SortedValues(array, np.zeros(1, np.uint32)))
-    restate(directory, "md5.arrow", bytes(tables.to_ipc([batch, batch])))
+    restate(directory, "md5.arrow", to_ipc([batch, batch]))
     refused(opened, "another number of record batches", verify=False)
 
 
@@ -191,7 +195,7 @@ def test_index_of_another_size(
     compiled(phash="01" * 8)
     assert sorted(opened().lists[0].indexes["phash"].heads.tolist()) == [0] * 4 + [1] * 4
     batch = pa.RecordBatch.from_arrays([pa.array([0], pa.uint32())], schema=tables.WORDS_SCHEMA)
-    broken = bytes(tables.to_ipc([batch] * 5))
+    broken = to_ipc([batch] * 5)
     restate(tmp_path / "lists" / "partner-1", "phash.chunks.arrow", broken)
     refused(opened, "phash.chunks.arrow has not the size its list needs", verify=False)
 
@@ -223,12 +227,86 @@ def test_lists_of_form_1_0_find_the_same(
     )
 
 
+def words(*arrays: Any) -> bytes:
+    batches = [
+        pa.RecordBatch.from_arrays([pa.array(array, pa.uint32())], schema=tables.WORDS_SCHEMA)
+        for array in arrays
+    ]
+    return to_ipc(batches)
+
+
+@pytest.mark.parametrize(
+    ("part", "place", "value"),
+    [
+        ("heads", 0, 3),  # beyond the hashes
+        ("heads", 0, hamming.SHARED | 1),
+        ("heads", -1, 0),  # another hash's
+        ("shared", 0, 1),  # twice the same
+        ("shared", 1, 1),  # without an end
+        ("ranks", 0, 1),
+        ("occupied", 0, 1 << 31),
+    ],
+)
+def test_index_that_does_not_fit_its_hashes(
+    tmp_path: Path,
+    compiled: Compile,
+    opened: Open,
+    monkeypatch: pytest.MonkeyPatch,
+    part: str,
+    place: int,
+    value: int,
+) -> None:
+    """Hashes that no search would find any more, or reads beyond the end."""
+    monkeypatch.setattr(hamming, "INDEXED_FROM", 1)
+    compiled(phash=f"{'01' * 8}\n{'01' * 7}02")
+    index = opened().lists[0].indexes["phash"]
+    assert len(index.shared) == 6  # in three of four chunks, the list's own two are the same
+    changed = getattr(index, part).copy()
+    changed[place] = value
+    content = words(*index._replace(**{part: changed}))
+    restate(tmp_path / "lists" / "partner-1", "phash.chunks.arrow", content)
+    refused(opened, "phash.chunks.arrow does not fit phash.arrow; copy the list again")
+
+
+def test_index_of_another_number_of_hashes(
+    tmp_path: Path, compiled: Compile, opened: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hamming, "INDEXED_FROM", 1)
+    compiled(phash=f"{'01' * 8}\n{'02' * 8}")
+    other = indexing.build_index(np.eye(9, 8, dtype=np.uint8), 4)
+    restate(tmp_path / "lists" / "partner-1", "phash.chunks.arrow", words(*other))
+    refused(opened, "phash.chunks.arrow has not the size its list needs", verify=False)
+
+
+@pytest.mark.parametrize("table", ["domain", "url", "url.hosts"])
+def test_screen_that_holds_the_canary_alone(
+    tmp_path: Path, compiled: Compile, opened: Open, table: str
+) -> None:
+    """The canary would be caught, and nothing else."""
+    compiled(domain="bad.com", url="http://page.example/a")
+    screen = opened().lists[0].screens[table].copy()
+    taken = np.flatnonzero(screen)
+    assert len(taken) == 2
+    screen[taken[0]] = 0
+    restate(tmp_path / "lists" / "partner-1", f"{table}.screen.arrow", words(screen))
+    refused(opened, f"{table}.screen.arrow does not fit {table}.arrow; copy the list again")
+
+
+def test_screen_without_an_empty_place(tmp_path: Path, compiled: Compile, opened: Open) -> None:
+    compiled(domain="bad.com")
+    path = tmp_path / "lists" / "partner-1"
+    restate(path, "domain.screen.arrow", words(np.arange(1, 17)))
+    refused(opened, "domain.screen.arrow does not fit domain.arrow")
+    column = pa.array(["http://fine.com/"])
+    assert opened(verify=False).match_sources(column, "url").hits == {}
+
+
 def test_screen_of_another_size(tmp_path: Path, compiled: Compile, opened: Open) -> None:
     compiled(domain="bad.com")
     batch = pa.RecordBatch.from_arrays(
         [pa.array([0] * 24, pa.uint32())], schema=tables.WORDS_SCHEMA
     )
-    broken = bytes(tables.to_ipc([batch]))
+    broken = to_ipc([batch])
     restate(tmp_path / "lists" / "partner-1", "domain.screen.arrow", broken)
     refused(opened, "domain.screen.arrow has not the size of a screen", verify=False)
 
@@ -241,6 +319,9 @@ def test_screen_of_another_size(tmp_path: Path, compiled: Compile, opened: Open)
         ({"counts": {}}, "the list is empty"),
         ({"counts": {"md5": 0}}, "counts.md5: Input should be greater than 0"),
         ({"counts": {"unheard": 1}}, "no signal type 'unheard'.*install the plug-in"),
+        ({"counts": 5}, "counts: Input should be an object"),
+        ({"counts": None}, "counts: Input should be an object"),
+        ({"counts": ["md5"]}, "counts: Input should be an object"),
         ({"entries": 0}, "entries: Input should be greater than 0"),
         ({"id": "../x"}, "id: String should match"),
         ({"version": 0}, "version: Input should be greater than 0"),
@@ -260,7 +341,7 @@ def test_manifest_is_refused(
     refused(opened, reason)
 
 
-@pytest.mark.parametrize("content", [b"", b"{", b"[]", b"\xff", b'"text"', b"{}"])
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b"\xff", b'"text"', b"{}", b"[" * 100_000])
 def test_not_a_manifest(directory: Path, opened: Open, content: bytes) -> None:
     (directory / "list.json").write_bytes(content)
     refused(opened, "list.json: not ")

@@ -1,3 +1,4 @@
+import hashlib
 import random
 from collections.abc import Callable
 from typing import Any
@@ -249,9 +250,9 @@ def test_column_of_sources_equals_one_by_one(sources: ListSet, chunks: int) -> N
     for row, text in enumerate(texts):
         try:
             found = sources.match_source(text or "", "url")
-        except BadSource:
+        except BadSource as error:
             bad.append(row)
-            continue
+            found = list(error.findings)
         if found:
             hits[row] = found
     assert matches.hits == hits
@@ -259,6 +260,44 @@ def test_column_of_sources_equals_one_by_one(sources: ListSet, chunks: int) -> N
     assert matches.bad.tolist() == bad
     assert len(hits) == len(EVASIONS) + 1
     assert len(bad) == 6
+
+
+OVER_ENCODED = "%" + "25" * 40
+
+
+@pytest.mark.parametrize(
+    "text",
+    [OVER_ENCODED, f"p?{OVER_ENCODED}", f"{OVER_ENCODED}?a=b"],
+    ids=["path", "query", "path with query"],
+)
+@pytest.mark.parametrize("listed", ["domain", "url", "expression"])
+def test_a_listed_host_is_found_though_the_rest_cannot_be_decoded(
+    compiled: Any, opened: Open, listed: str, text: str
+) -> None:
+    values = {
+        "domain": "bad.com",
+        "url": "http://x.bad.com/",
+        "expression": hashlib.sha256(b"x.bad.com/").hexdigest(),
+    }
+    # A listed URL on the host, so that the path is looked at whatever the other list holds.
+    compiled("paths", url="http://x.bad.com/elsewhere\nhttp://y.bad.com/")
+    compiled("hosts", **{listed: values[listed]})
+    lists = opened()
+    url = f"http://x.bad.com/{text}"
+    matches = lists.match_sources(pa.array(["http://fine.com/", url, f"{url}z"]), "url")
+    assert matches.bad.tolist() == [1, 2]
+    assert [finding.list_id for finding in matches.hits[1]] == ["hosts"]
+    with pytest.raises(BadSource) as caught:
+        lists.match_source(url, "url")
+    assert list(caught.value.findings) == matches.hits[1]
+
+
+def test_a_listed_path_is_found_though_its_query_cannot_be_decoded(
+    compiled: Any, opened: Open
+) -> None:
+    compiled(url="http://bad.com/listed")
+    matches = opened().match_sources(pa.array([f"http://bad.com/listed?{OVER_ENCODED}"]), "url")
+    assert (list(matches.hits), matches.bad.tolist()) == ([0], [0])
 
 
 def test_what_is_no_text_is_bad(sources: ListSet) -> None:

@@ -90,9 +90,9 @@ def judged(lists: ListSet, texts: list[str | None]) -> tuple[dict[int, Any], lis
     for row, text in enumerate(texts):
         try:
             found = lists.match_source(text or "", "url")
-        except BadSource:
+        except BadSource as error:
             bad.append(row)
-            continue
+            found = list(error.findings)
         if found:
             hits[row] = found
     return hits, bad
@@ -217,10 +217,7 @@ def test_rows_keep_their_numbers_over_blocks_and_slices(listed: ListSet) -> None
 @pytest.mark.parametrize("count", [0, 1, 8, 9, 1000, 20_000])
 def test_screens_hold_what_was_put_in(count: int) -> None:
     expressions = [f"a{i}.com".encode() for i in range(count)]
-    table = screening.build_screen(screening.fingerprints(screening.DOMAIN, expressions[::-1]))
-    assert np.array_equal(
-        table, screening.build_screen(screening.fingerprints(screening.DOMAIN, expressions))
-    )
+    table = screening.build_screen(np.unique(screening.fingerprints(screening.DOMAIN, expressions)))
     assert np.count_nonzero(table) == count
     texts = as_texts(pa.array([f"http://a{i}.com/" for i in range(count + 2000)]))
     rows = screening.undecided(texts, [{screening.DOMAIN: table}])
@@ -231,7 +228,7 @@ def test_full_buckets_spill_into_the_next() -> None:
     last = np.uint64(3) << np.uint64(62)
     crowded = last + 4 * np.arange(1, 13, dtype=np.uint64)
     spread = 4 * np.arange(1, 5, dtype=np.uint64) + (np.uint64(1) << np.uint64(20))
-    table = screening.build_screen(np.concatenate([crowded, spread]))
+    table = screening.build_screen(np.concatenate([spread, crowded]))
     assert len(table) == 32
     flags = np.zeros(18, np.bool_)
     asked = np.concatenate([crowded, spread, [last + np.uint64(400), np.uint64(400)]])

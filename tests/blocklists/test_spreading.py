@@ -56,7 +56,7 @@ def test_finds_beyond_the_threshold_what_the_multi_index_finds() -> None:
     radii = chunking.radii(bits, len(values), 31)
     index = spread(values, bits, radii or ())
     assert index is not None
-    pairs = hamming.find_pairs(values, hamming.build_index(values, 31), queries, 39, radii or ())
+    pairs = hamming.find_pairs(values, indexing.build_index(values, 31), queries, 39, radii or ())
     found = {tuple(pair) for pair in find_spread(index, queries, 39).tolist()}
     assert found == {tuple(pair) for pair in pairs.tolist()}
     assert max(distance for _, distance, _ in found) > 31

@@ -1,5 +1,6 @@
 import random
 from collections.abc import Iterable
+from contextlib import nullcontext
 from pathlib import Path
 
 import pyarrow as pa
@@ -122,6 +123,21 @@ def test_refused_file_changes_nothing(tmp_path: Path) -> None:
 
 
 def test_two_imports_at_once_do_not_lose_one(tmp_path: Path) -> None:
+    def meanwhile() -> Iterable[Listed]:
+        with pytest.raises(ListError, match="another import is under way there; wait"):
+            applied(tmp_path, [entry("1", A)])
+        apply(str(tmp_path), "other", [[entry("1", A)]])  # in another folder
+        yield entry("2", B)
+
+    applied(tmp_path, meanwhile())
+    assert content(tmp_path) == {("2", B, "")}
+
+
+def test_where_there_are_no_locks_an_import_in_between_is_not_lost(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stores, "alone", lambda *_: nullcontext())
+
     def meanwhile() -> Iterable[Listed]:
         applied(tmp_path, [entry("1", A)])
         yield entry("2", B)

@@ -110,7 +110,7 @@ def test_mix_and_match_of_versions(
     tmp_path: Path, directory: Path, compiled: Compile, opened: Open
 ) -> None:
     sign(directory, ALICE)
-    compiled("partner", 2, md5=OTHER)
+    compiled("partner", 2, md5=OTHER, expires=ISSUED + timedelta(days=30))
     newer = tmp_path / "lists" / "partner-2"
     shutil.copy(directory / SIGNATURES, newer / SIGNATURES)
     refused(opened, "signs another list.json")
@@ -153,6 +153,19 @@ def test_freeze(directory: Path, opened: Open) -> None:
     sign(directory, ALICE)
     with pytest.raises(ListError, match="expired"):
         opened(trust=ONE, now=ISSUED + timedelta(days=31))
+
+
+def test_a_list_without_expiry_is_neither_signed_nor_believed(
+    tmp_path: Path, compiled: Compile, opened: Open
+) -> None:
+    compiled(md5=VALUE)
+    directory = tmp_path / "lists" / "partner-1"
+    assert opened().infos[0].expires is None
+    with pytest.raises(ListError, match=r"states no expiry.*--expires"):
+        sign(directory, ALICE)
+    statement = (directory / "list.json").read_bytes()
+    Envelope(LIST_TYPE, statement).signed(ALICE).write(str(directory / SIGNATURES))
+    refused(opened, "list partner version 1 states no expiry")
 
 
 def test_a_list_that_is_not_intact_is_not_signed(directory: Path) -> None:

@@ -157,6 +157,7 @@ def lists(tmp_path_factory: pytest.TempPathFactory) -> str:
         sources=sources,
         to=str(root / "lists"),
         issued=datetime(2026, 1, 1, tzinfo=UTC),
+        expires=datetime(2100, 1, 1, tzinfo=UTC),
     )
     return str(root / "lists")
 

@@ -11,18 +11,22 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
+from ingestgate.assets.envelope import Envelope
 from ingestgate.assets.signing_keys import generate_signing_key, read_signing_key
 from ingestgate.blocklists.compiling import compile_list
 from ingestgate.blocklists.signing import sign_list
+from ingestgate.blocklists.trust import LIST_TYPE, SIGNATURES
 from tests.e2e.conftest import LISTED_MD5, WRITERS, Job
 
 ISSUED = datetime(2026, 1, 1, tzinfo=UTC)
+UNTIL = datetime(2100, 1, 1, tzinfo=UTC)
 Attack = Callable[[Path, Path], None]
 
 
 def publish(root: Path, version: int, count: int = 30, **fields: Any) -> Path:
     """Compiles and signs a version of a partner's list; the key is the partner's own."""
-    values = [LISTED_MD5, *(hashlib.md5(b"%d" % n).hexdigest() for n in range(count - 1))]
+    others = (hashlib.md5(b"%d of %d" % (n, version)).hexdigest() for n in range(count - 1))
+    values = [LISTED_MD5, *others]
     source = root.parent / "md5.txt"
     source.write_text("\n".join(values) + "\n")
     compile_list(
@@ -31,7 +35,7 @@ def publish(root: Path, version: int, count: int = 30, **fields: Any) -> Path:
         sources=[("md5", str(source))],
         to=str(root),
         issued=ISSUED,
-        **fields,
+        **{"expires": UNTIL, **fields},
     )
     directory = root / f"partner-{version}"
     sign_list(str(directory), read_signing_key(str(root.parent / "key.pem")), now=ISSUED)
@@ -50,9 +54,17 @@ def _truncated(lists: Path, _: Path) -> None:
     path.write_bytes(path.read_bytes()[:-8])
 
 
-def _restated(lists: Path, **fields: Any) -> None:
-    path = lists / "partner-2" / "list.json"
+def _restated(lists: Path, version: int = 2, **fields: Any) -> None:
+    path = lists / f"partner-{version}" / "list.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), **fields}, indent=1) + "\n")
+
+
+def _signed_as_it_is(lists: Path, version: int = 2) -> None:
+    """By a partner's own tool, which looks at nothing."""
+    directory = lists / f"partner-{version}"
+    envelope = Envelope(LIST_TYPE, (directory / "list.json").read_bytes())
+    key = read_signing_key(str(lists.parent / "key.pem"))
+    envelope.signed(key).write(str(directory / SIGNATURES))
 
 
 def _loosened(lists: Path, _: Path) -> None:
@@ -94,7 +106,14 @@ def _vanished(lists: Path, _: Path) -> None:
     other.write_text("f" * 31 + "e\n")
     for path in lists.iterdir():
         shutil.rmtree(path)
-    compile_list(id="other", version=1, sources=[("md5", str(other))], to=str(lists), issued=ISSUED)
+    compile_list(
+        id="other",
+        version=1,
+        sources=[("md5", str(other))],
+        to=str(lists),
+        issued=ISSUED,
+        expires=UNTIL,
+    )
     sign_list(str(lists / "other-1"), read_signing_key(str(lists.parent / "key.pem")), now=ISSUED)
 
 
@@ -111,12 +130,19 @@ def _frozen(lists: Path, _: Path) -> None:
     publish(lists, 3, expires=ISSUED + timedelta(days=3))
 
 
+def _frozen_for_good(lists: Path, _: Path) -> None:
+    """The version that the partner signed before there was a need to state an expiry."""
+    shutil.rmtree(lists / "partner-2")
+    publish(lists, 3)
+    _restated(lists, 3, expires=None)
+    _signed_as_it_is(lists, 3)
+
+
 def _from_the_future(lists: Path, _: Path) -> None:
     shutil.rmtree(lists / "partner-2")
-    directory = publish(lists, 3)
-    path = directory / "list.json"
-    fields = json.loads(path.read_text())
-    path.write_text(json.dumps({**fields, "issued": "2098-01-01T00:00:00Z"}, indent=1) + "\n")
+    publish(lists, 3)
+    _restated(lists, 3, issued="2098-01-01T00:00:00Z")
+    _signed_as_it_is(lists, 3)
 
 
 def _of_another_width(lists: Path, _: Path) -> None:
@@ -138,48 +164,57 @@ def _of_another_width(lists: Path, _: Path) -> None:
         "size": len(content),
     }
     _restated(lists, files=fields["files"])
-    (directory / "list.dsse.json").unlink()
+    _signed_as_it_is(lists)
 
 
 def _emptied(lists: Path, _: Path) -> None:
     _restated(lists, counts={})
-    (lists / "partner-2" / "list.dsse.json").unlink()
+    _signed_as_it_is(lists)
 
 
-ATTACKS: dict[str, tuple[Attack, str, bool]] = {
-    "flipped byte": (_flipped, "has not the SHA-256 that list.json says; .*copy", True),
-    "truncation": (_truncated, "list.json says .*copy", True),
-    "action changed": (_loosened, "signs another list.json .*copy the list again", True),
-    "expiry put off": (_prolonged, "signs another list.json .*copy the list again", True),
-    "signature removed": (_unsigned, "not signed.*lists sign", True),
-    "signed by another": (_signed_by_another, "signed by 0 of the 1 trusted keys", True),
-    "mix and match": (_mixed, "md5.arrow .*list.json says", True),
-    "older under a newer name": (_renamed, "version 1.*version 2", True),
-    "rollback": (_rolled_back, "version 1.*version 2", True),
-    "vanished": (_vanished, "partner.*", True),
-    "no list": (_none, "no compiled list there; compile one", True),
-    "shrunken": (_shrunken, "lists accept", True),
-    "freeze": (_frozen, "expired on .*get the partner's current list", True),
-    "issued in the future": (_from_the_future, "issued in the future.*clock", False),
-    "wrong width": (_of_another_width, "md5.arrow", False),
-    "empty": (_emptied, "the list is empty", False),
+ATTACKS: dict[str, tuple[Attack, str]] = {
+    "flipped byte": (_flipped, "has not the SHA-256 that list.json says; .*copy"),
+    "truncation": (_truncated, "md5.arrow has .* bytes, list.json says .*copy"),
+    "action changed": (_loosened, "signs another list.json .*copy the list again"),
+    "expiry put off": (_prolonged, "signs another list.json .*copy the list again"),
+    "signature removed": (_unsigned, "not signed.*lists sign"),
+    "signed by another": (_signed_by_another, "signed by 0 of the 1 trusted keys"),
+    "mix and match": (_mixed, "md5.arrow has not the SHA-256 that list.json says; .*copy"),
+    "older under a newer name": (
+        _renamed,
+        "version 1 is older than version 2, which was seen.*put the newer",
+    ),
+    "rollback": (_rolled_back, "version 1 is older than version 2, which was seen.*put the newer"),
+    "vanished": (_vanished, "list partner was there before, and is gone.*put it back"),
+    "no list": (_none, "no compiled list there; compile one"),
+    "shrunken": (
+        _shrunken,
+        "shrank from 30 values in version 2 to 9.*ask the partner.*lists accept",
+    ),
+    "freeze": (_frozen, "expired on .*get the partner's current list"),
+    "freeze without expiry": (_frozen_for_good, "states no expiry.*compile it.*--expires"),
+    "issued in the future": (_from_the_future, "issued in the future.*clock"),
+    "wrong width": (
+        _of_another_width,
+        "md5.arrow has other columns or widths than its signal type; ask the partner",
+    ),
+    "empty": (_emptied, "the list is empty; compile the list again"),
 }
 
 
 @pytest.mark.parametrize("name", list(ATTACKS))
 def test_an_attack_is_refused(job: Callable[..., Job], tmp_path: Path, name: str) -> None:
-    attack, said, signed = ATTACKS[name]
+    attack, said = ATTACKS[name]
     key = generate_signing_key(str(tmp_path / "key.pem"))
     lists = tmp_path / "own"
-    publish(lists, 1, count=29)
+    publish(lists, 1)
     publish(lists, 2)
     kept = tmp_path / "kept"
     kept.mkdir()
     shutil.move(lists / "partner-1", kept / "partner-1")
     gate = job(WRITERS["webdataset"](tmp_path / "landing"))
     gate.lists = str(lists)
-    # What a partner signs by mistake is refused too: then without keys.
-    trust = {"keys": {"partner": key}} if signed else {}
+    trust = {"keys": {"partner": key}}
     (tmp_path / "policy.yaml").write_text(json.dumps({"trust": trust}))
     extra = ("--policy", str(tmp_path / "policy.yaml"), "--list-state", str(tmp_path / "seen"))
     assert gate.report(*extra)["counts"]["quarantined"] == 1

@@ -46,7 +46,7 @@ def test_a_partners_files_become_a_signed_list_that_a_run_quarantines_by(
     assert done.exit_code == 0, done.output
     done = gate.invoke(
         *("lists", "compile", "--id", "sample", "--list-version", "1", "--store", "store"),
-        *("--partner", partner, "--to", "lists"),
+        *("--partner", partner, "--expires", "2100-01-01", "--to", "lists"),
     )
     assert done.exit_code == 0, done.output
     key = gate.invoke("keys", "signing", "--to", "key.pem").stdout.strip()

@@ -26,6 +26,7 @@ from ingestgate.transforms.canaries import check_canaries
 from ingestgate.transforms.judging import Judge
 from ingestgate.transforms.policy import Limits, Policy
 from ingestgate.transforms.settings import open_judge
+from tests.blocklists.conftest import to_ipc
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 VALUES = {
@@ -125,12 +126,14 @@ def remove_canary(directory: Path, name: str) -> None:
     rows = [values[i] for i in kept]
     array = np.frombuffer(b"".join(rows), np.uint8).reshape(len(rows), -1)
     table = SortedValues(array, np.array([entries[i] for i in kept], np.uint32))
-    content = bytes(tables.to_ipc([tables.sorted_batch(table)]))
+    content = to_ipc([tables.sorted_batch(table)])
     path.write_bytes(content)
     fields: dict[str, Any] = json.loads((directory / "list.json").read_text())
     digest = hashlib.sha256(content).hexdigest()
     fields["files"][path.name] = {"sha256": digest, "size": len(content)}
     fields["counts"][name] = len(rows)
+    if fields["files"].pop(f"{name}.screen.arrow", None):  # which would not fit any more
+        (directory / f"{name}.screen.arrow").unlink()
     (directory / "list.json").write_text(json.dumps(fields))
 
 

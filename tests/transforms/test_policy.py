@@ -24,6 +24,7 @@ KEY = "ed25519:11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo="
         ),
         ({"trust": {"threshold": 2}}, "more signatures than there are keys"),
         ({"trust": {"max_change": 0}}, "greater than 0"),
+        ({"trust": {"max_change": 1}}, "less than 1"),  # no list shrinks by more: never refused
         ({"limits": {"max_pixels": 0}}, "greater than or equal to 1"),
         ({"low_quality": "admit"}, "'hold' or 'exact_checks_suffice'"),
         (

@@ -10,9 +10,12 @@ import pytest
 from click.testing import CliRunner, Result
 from PIL import Image
 
+from ingestgate.assets.shard import Kind, Member, Sample
 from ingestgate.fingerprints.fingerprinter import Fingerprinter
 from ingestgate.fingerprints.limits import DecodeLimits
 from ingestgate.pipeline.cli import cli
+from ingestgate.transforms.policy import Policy
+from ingestgate.transforms.settings import open_judge
 from tests.pictures import encoded, jpeg, picture
 
 EXACT, NEAR, CLEAN = 1, 2, 3
@@ -131,6 +134,23 @@ def test_what_cannot_be_checked_is_not_clean(lists: str, tmp_path: Path) -> None
     ]
     (bad,) = matched(lists, "http://[::bad")
     assert (bad["verdict"], bad["reason"]) == ("unscannable", "bad_source")
+
+
+def test_a_listed_host_is_caught_though_its_path_cannot_be_decoded(
+    lists: str, tmp_path: Path
+) -> None:
+    (tmp_path / "urls").write_text("https://pages.listed.example/page\n")
+    command = ("lists", "compile", "--id", "q", "--list-version", "1", "--to", lists)
+    assert invoke(*command, f"url={tmp_path / 'urls'}").exit_code == 0
+    path = "%" + "25" * 40
+    url = f"http://pages.listed.example/{path}"
+    caught, held = matched(lists, url, f"http://some.example/{path}")
+    assert (caught["verdict"], caught["reason"]) == ("quarantined", "matched")
+    assert [found["entry_id"] for found in caught["findings"]] == ["entry-domain"]
+    assert (held["verdict"], held["reason"]) == ("unscannable", "bad_source")
+    member = Member("a.jpg", 0, jpeg(CLEAN), Kind.PICTURE)
+    (row,) = open_judge(Policy(), lists).judge("shard", Sample("key", (member,), {"url": url}))
+    assert (row.verdict, row.reason, row.tier) == ("quarantined", "matched", "source")
 
 
 def test_for_people_it_names_entries_and_never_values(lists: str, tmp_path: Path) -> None:

@@ -19,11 +19,14 @@ def lists(tmp_path: Path) -> str:
     return str(tmp_path / "lists")
 
 
-def compile_(tmp_path: Path, version: int, values: int = 2) -> str:
+def compile_(
+    tmp_path: Path, version: int, values: int = 2, expires: str | None = "2100-01-01"
+) -> str:
     (tmp_path / "md5.txt").write_text("".join(f"{n + 1:032x}\n" for n in range(values)))
     done = invoke(
         *("lists", "compile", "--id", "p", "--list-version", str(version)),
         *("--to", str(tmp_path / "lists"), f"md5={tmp_path}/md5.txt"),
+        *(("--expires", expires) if expires else ()),
     )
     assert done.exit_code == 0
     return str(tmp_path / "lists" / f"p-{version}")
@@ -41,7 +44,7 @@ def test_sign_and_verify(tmp_path: Path, lists: str) -> None:
     alice, alices = key(tmp_path, "alice")
     bob, bobs = key(tmp_path, "bob")
     signed = invoke("lists", "sign", "--key", alice, f"{lists}/p-1")
-    assert signed.stdout.startswith("list p version 1: signed, 1 signatures; it has no expiry")
+    assert signed.stdout.startswith("list p version 1: signed, 1 signatures\n")
     verified = invoke("lists", "verify", "--lists", lists, "--trust", f"alice={alices}")
     assert verified.stdout == "list p version 1: signed by alice\n"
     policy = tmp_path / "policy.yaml"
@@ -54,6 +57,15 @@ def test_sign_and_verify(tmp_path: Path, lists: str) -> None:
     assert invoke("lists", "sign", "--key", bob, f"{lists}/p-1").exit_code == 0
     (entry,) = json.loads(invoke(*arguments).stdout)["lists"]
     assert entry == {"id": "p", "version": 1, "signed_by": ["alice", "bob"]}
+
+
+def test_a_list_without_expiry_is_not_signed(tmp_path: Path) -> None:
+    directory = compile_(tmp_path, 1, expires=None)
+    signed = invoke("lists", "sign", "--key", key(tmp_path, "alice")[0], directory)
+    assert signed.exit_code == 3
+    assert "list p version 1 states no expiry" in signed.stderr
+    assert "--expires" in signed.stderr
+    assert not Path(directory, "list.dsse.json").exists()
 
 
 @pytest.mark.parametrize(
