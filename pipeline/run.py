@@ -35,6 +35,7 @@ from ingestgate.pipeline.runners import RunFailedError, run_job
 from ingestgate.quarantine.keys import read_recipients
 from ingestgate.quarantine.locking import quarantine_lock
 from ingestgate.quarantine.vault import Vault
+from ingestgate.transforms.earlier_matches import require_earlier_manifests
 from ingestgate.transforms.policy import Policy
 from ingestgate.transforms.settings import RunSettings, open_judge, release_judge
 
@@ -244,6 +245,7 @@ def _do_shards(
             for root in roots:
                 storage.sweep(root)
             storage.delete(storage.join(settings.notes, "failures"))
+            require_earlier_manifests(settings.quarantine, settings.evidence, plan.todo)
             if plan.todo and not settings.dry_run:
                 events.begin(plan.todo)
             if not request.resume:
