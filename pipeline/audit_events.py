@@ -1,4 +1,4 @@
-"""What certifying, purging and rescanning put in a quarantine's audit log.
+"""What certifying, purging, rescanning and recalling put in a quarantine's audit log.
 
 A machine's lines: chained, and signed only where the operator gave the command a key. Each is
 durable before what it announces, or, where that is many steps, at its begin and at its end; what
@@ -25,6 +25,7 @@ CERTIFIED: Final = "output.certified"
 PURGE_BEGUN: Final = "purge.begun"
 PURGED: Final = "landing.purged"
 RESCANNED: Final = "rescan.ended"
+RECALL_CLOSED: Final = "recall.closed"
 #: A line names at most so many shards or assets, so that none becomes too long to handle.
 _PER_LINE: Final = 500
 
@@ -69,6 +70,17 @@ def log_certificate(
             line.event == CERTIFIED and dict(line.fields) == fields for line in writer.lines
         ):
             writer.add(CERTIFIED, fields, keys[0])
+
+
+def log_closed_recall(
+    quarantine: str, said: Mapping[str, Any], key: Ed25519PrivateKey | None
+) -> None:
+    """Puts on record that a recall is about to be done with.
+
+    Raises:
+        EvidenceError, StorageError: It cannot be; the recall must stay open.
+    """
+    append_machine(quarantine, RECALL_CLOSED, said, key)
 
 
 def begin_purge(

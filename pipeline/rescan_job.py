@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import secrets
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -11,6 +12,7 @@ from typing import Any
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from ingestgate.assets import storage
+from ingestgate.assets.containers.discovery import shown
 from ingestgate.assets.errors import EvidenceError, GateError, LedgerError, UsageError
 from ingestgate.assets.receipts import read_receipt
 from ingestgate.assets.verdict import SignalKind, Verdict
@@ -331,7 +333,9 @@ def _conclude(
     again = sum(len(names) for names in near.values())
     tallies["unscannable_matched"] = sum(len(names) for names in held.values())
     tallies["to_judge_again"] = again
-    name = f"{started.strftime('%Y%m%dT%H%M%SZ')}-{lists.digest[:12]}"
+    # Two may begin in one second, and what was closed under a name must not close another.
+    unique = secrets.token_hex(4)
+    name = f"{started.strftime('%Y%m%dT%H%M%SZ')}-{lists.digest[:12]}-{unique}"
     used = [{"id": i.id, "version": i.version, "digest": i.digest} for i in lists.infos]
     output = request.output or _output(evidence)
     recalled, paths = _recalled(evidence, sure, near), []
@@ -348,7 +352,7 @@ def _conclude(
         certificate = current_certificate(output)
         matching = {line["list_id"] for line in lines}
         notice = RecallNotice(
-            dataset=storage.basename(output),
+            dataset=shown(output),
             made_at=started.isoformat(timespec="seconds"),
             lists=[one for one in used if one["id"] in matching] or used,
             shards=recalled,

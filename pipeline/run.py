@@ -29,7 +29,7 @@ from ingestgate.pipeline.lock import output_lock, run_lock
 from ingestgate.pipeline.plan import Plan, make_plan, still_to_do
 from ingestgate.pipeline.policy_file import load_policy
 from ingestgate.pipeline.progress import ProgressDisplay
-from ingestgate.pipeline.recalling import close_recalls, recalled_plan
+from ingestgate.pipeline.recalling import close_recalls, recalled_plan, recalled_shards, to_forget
 from ingestgate.pipeline.run_events import RunEvents
 from ingestgate.pipeline.runners import RunFailedError, run_job
 from ingestgate.quarantine.keys import read_recipients
@@ -106,22 +106,28 @@ def run(request: RunRequest, display: ProgressDisplay) -> dict[str, Any]:
         raise UsageError("a dry run admits nothing that could be certified; leave one of them out")
     settings = _settings(request, policy, lists, recipients)
     refuse_unfinished(settings.evidence)
-    plan = make_plan(request.inputs, request.format, settings, resume=request.resume)
+    plan = make_plan(
+        request.inputs,
+        request.format,
+        settings,
+        resume=request.resume,
+        again=recalled_shards(settings, lists),
+    )
     if request.recall:
-        plan = recalled_plan(plan, settings)
+        plan = recalled_plan(plan, settings, lists)
     if plan.todo:
         _show_that_it_catches(settings, request)
     if request.list_state is not None:
         remember(request.list_state, lists.infos)
     with run_lock(settings.evidence), tempfile.TemporaryDirectory(prefix="ingestgate-") as notes:
         if request.resume:
-            plan = still_to_do(plan, settings)
+            plan = still_to_do(plan, settings, recalled_shards(settings, lists))
         record_context(settings, lists)
         events = RunEvents(settings, lists, keys[0] if keys else None)
         error = _do(request, replace(settings, progress=notes), plan, display, events)
-        seconds = time.monotonic() - started
         if error is None and not settings.dry_run:
-            close_recalls(settings)
+            error = _close_recalls(settings, keys)
+        seconds = time.monotonic() - started
         report = _report(settings, plan, lists, error, started_at, seconds)
         report |= {"run": events.run, "manifests": [each._asdict() for each in events.sealed]}
         if keys and error is None:
@@ -130,6 +136,15 @@ def run(request: RunRequest, display: ProgressDisplay) -> dict[str, Any]:
             report |= _logged(events, report)
         summary.write_report(settings.evidence, report)
     return report
+
+
+def _close_recalls(settings: RunSettings, keys: Sequence[Ed25519PrivateKey]) -> GateError | None:
+    """Closes the recalls that are done with; returns why that could not be, if so."""
+    try:
+        close_recalls(settings, keys[0] if keys else None)
+    except GateError as error:
+        return error
+    return None
 
 
 def _logged(events: RunEvents, report: dict[str, Any]) -> dict[str, Any]:
@@ -248,8 +263,7 @@ def _do_shards(
             require_earlier_manifests(settings.quarantine, settings.evidence, plan.todo)
             if plan.todo and not settings.dry_run:
                 events.begin(plan.todo)
-            if not request.resume:
-                _forget(plan.todo, settings)
+            _forget(plan.todo if not request.resume else to_forget(plan, settings), settings)
             if plan.todo:
                 _judge_and_commit(request, settings, plan, display)
     except GateError as error:
