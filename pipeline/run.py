@@ -29,7 +29,13 @@ from ingestgate.pipeline.lock import output_lock, run_lock
 from ingestgate.pipeline.plan import Plan, make_plan, still_to_do
 from ingestgate.pipeline.policy_file import load_policy
 from ingestgate.pipeline.progress import ProgressDisplay
-from ingestgate.pipeline.recalling import close_recalls, recalled_plan, recalled_shards, to_forget
+from ingestgate.pipeline.recalling import (
+    close_recalls,
+    open_recalls,
+    recalled_plan,
+    recalled_shards,
+    to_forget,
+)
 from ingestgate.pipeline.run_events import RunEvents
 from ingestgate.pipeline.runners import RunFailedError, run_job
 from ingestgate.quarantine.keys import read_recipients
@@ -126,7 +132,7 @@ def run(request: RunRequest, display: ProgressDisplay) -> dict[str, Any]:
         events = RunEvents(settings, lists, keys[0] if keys else None)
         error = _do(request, replace(settings, progress=notes), plan, display, events)
         if error is None and not settings.dry_run:
-            error = _close_recalls(settings, keys)
+            error = _close_recalls(settings, keys, every=request.recall)
         seconds = time.monotonic() - started
         report = _report(settings, plan, lists, error, started_at, seconds)
         report |= {"run": events.run, "manifests": [each._asdict() for each in events.sealed]}
@@ -138,10 +144,17 @@ def run(request: RunRequest, display: ProgressDisplay) -> dict[str, Any]:
     return report
 
 
-def _close_recalls(settings: RunSettings, keys: Sequence[Ed25519PrivateKey]) -> GateError | None:
-    """Closes the recalls that are done with; returns why that could not be, if so."""
+def _close_recalls(
+    settings: RunSettings, keys: Sequence[Ed25519PrivateKey], *, every: bool
+) -> GateError | None:
+    """Closes the recalls that are done with, or insists on ``every``; returns why not, if so."""
     try:
         close_recalls(settings, keys[0] if keys else None)
+        if every and (left := open_recalls(settings.evidence)):
+            return RunFailedError(
+                f"recall {left[0].id} is still open ({len(left)} such): what it names was judged, "
+                "but not later than it, by the clocks of the machines; set them, and run again"
+            )
     except GateError as error:
         return error
     return None

@@ -53,13 +53,13 @@ def is_open(job: Job) -> bool:
     return bool(notices - {path.stem for path in (job.evidence / "recalls-closed").glob("*.json")})
 
 
-def recall(job: Job, id: str, *shards: str, evidence: str = "") -> None:
+def recall(job: Job, id: str, *shards: str, evidence: str = "", made_at: str = "") -> None:
     """A notice of shards by the lists in force, whatever is in them."""
     receipts = [json.loads((job.evidence / "receipts" / f"{s}.json").read_text()) for s in shards]
     info = ListSet.open(job.lists, now=LATER).infos[0]
     notice = RecallNotice(
         dataset=str(job.output),
-        made_at=datetime.now(UTC).isoformat(timespec="seconds"),
+        made_at=made_at or datetime.now(UTC).isoformat(timespec="seconds"),
         lists=[{"id": info.id, "version": info.version, "digest": info.digest}],
         shards=[{**out, "shard": r["shard"]} for r in receipts for out in r["outputs"]],
     )
@@ -135,6 +135,15 @@ def test_what_the_same_rules_have_judged_before_is_judged_anew(certified: Job) -
     assert certify(job, "--recall")["shards"]["done"] == 1
     assert part.stat().st_mtime_ns > before
     assert not is_open(job)
+
+
+def test_a_recall_that_stays_open_is_told(certified: Job) -> None:
+    job = certified
+    # Made by a machine whose clock is ahead.
+    recall(job, "r", "00000.tar", made_at="2999-01-01T00:00:00+00:00")
+    report = certify(job, "--recall", code=1)
+    assert "recall r is still open" in report["error"]
+    assert is_open(job)
 
 
 def test_two_rescans_in_one_second_are_two(certified: Job, monkeypatch: pytest.MonkeyPatch) -> None:

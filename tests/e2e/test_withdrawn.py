@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from ingestgate.pipeline.transparency import page, transparency
 from ingestgate.quarantine.audit import read_log
 from ingestgate.quarantine.decisions import PUT_UP
 from tests.e2e import conftest
@@ -70,6 +71,11 @@ def test_a_recall_of_its_shard_lets_nothing_out(
     assert report["reasons"]["matched_before"] == 1, "k07 and k08 lie in the other shard"
     assert up_for_review(job) == ["k01.jpg", "k07.jpg", "k08.jpg"]
     assert job.census()["exact"], job.results[-1].output
+    year = int(report["ended_at"][:4])
+    figures = transparency(year, [str(job.evidence)], [str(job.quarantine)])
+    assert figures["matched_before"] == 1
+    assert sum(figures["matched"]["by_tier"].values()) == figures["assets"]["quarantined"] == 5
+    assert 'matched by nothing in force</td><td class="n">1<' in page(figures)
 
 
 @pytest.mark.parametrize(
