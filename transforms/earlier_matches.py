@@ -1,11 +1,12 @@
 """What was quarantined before stays so, whatever the lists in force say, until people decide.
 
-A partner may withdraw an entry, a list may be left out, a policy may be loosened: none of that lets
-anything out by itself. Where a shard is judged anew, the quarantine's manifests say what of it was
-sealed before. The driver lists them once; only a shard that has some costs more than that.
+A partner may withdraw an entry, a list may be left out or have another threshold: none of that lets
+anything out by itself. Only a policy that says in as many words that a list is to observe lets go
+what that list alone has caught. Where a shard is judged anew, the quarantine's manifests say what
+of it was sealed before. The driver lists them once; only a shard that has some costs more.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,8 +14,9 @@ from ingestgate.assets import storage
 from ingestgate.assets.errors import EvidenceError
 from ingestgate.assets.receipts import read_receipts
 from ingestgate.assets.shard import Shard
-from ingestgate.assets.verdict import Finding, Reason, SignalKind
+from ingestgate.assets.verdict import Action, Finding, Reason, SignalKind
 from ingestgate.quarantine.manifest import manifest_name, read_manifest_file
+from ingestgate.transforms.policy import Policy
 
 _SUFFIX = ".jsonl"
 _DECLARED = "declared:"
@@ -84,13 +86,16 @@ class EarlierMatches:
 
     Args:
         rows: Rows of manifests, see `ManifestRow`.
+        observing: Ids of the lists that the policy says decide nothing.
     """
 
-    def __init__(self, rows: Iterable[Mapping[str, Any]] = ()) -> None:
+    def __init__(
+        self, rows: Iterable[Mapping[str, Any]] = (), observing: Collection[str] = ()
+    ) -> None:
         self._by_place: dict[str, list[_Earlier]] = {}
         self._by_bytes: dict[str, list[_Earlier]] = {}
         for row in rows:
-            one = _earlier(row)
+            one = _earlier(row, observing)
             if not one.findings:
                 continue
             self._by_place.setdefault(row["asset_id"], []).append(one)
@@ -127,20 +132,22 @@ class EarlierMatches:
                     yield int(one.number)
 
 
-def read_earlier(paths: Iterable[str]) -> EarlierMatches:
+def read_earlier(paths: Iterable[str], policy: Policy) -> EarlierMatches:
     """Returns what some manifests of one shard say of it.
 
     Raises:
         VaultError: One is damaged.
         StorageError: One cannot be read.
     """
-    return EarlierMatches(row for path in paths for row in read_manifest_file(path))
+    rows = (row for path in paths for row in read_manifest_file(path))
+    observing = {name for name, said in policy.lists.items() if said.action == Action.OBSERVE}
+    return EarlierMatches(rows, observing)
 
 
-def _earlier(row: Mapping[str, Any]) -> _Earlier:
+def _earlier(row: Mapping[str, Any], observing: Collection[str]) -> _Earlier:
     findings: tuple[Finding, ...] = ()
     if row["reason"] in (Reason.MATCHED, Reason.MATCHED_BEFORE):
         every = (Finding(**finding) for finding in row["findings"])
-        findings = tuple(finding for finding in every if finding.quarantines)
+        findings = tuple(f for f in every if f.quarantines and f.list_id not in observing)
     provenance = {} if row["sha256"] is not None else row["provenance"]
     return _Earlier(row["member"], row["sha256"], provenance, findings)

@@ -195,7 +195,8 @@ class JudgeRange(beam.DoFn):
         """Returns what of a shard was quarantined before; read once for its ranges in a row."""
         if task.earlier != self._earlier[0]:
             try:
-                self._earlier = (task.earlier, read_earlier(task.earlier))
+                found = read_earlier(task.earlier, self._settings.policy)
+                self._earlier = (task.earlier, found)
             except VaultError as error:
                 raise ShardError(
                     task.shard.name, f"what was sealed of it before cannot be told ({error})"

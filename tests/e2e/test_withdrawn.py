@@ -8,12 +8,13 @@ from pathlib import Path
 
 import pytest
 
+from ingestgate.blocklists.compiling import compile_list
 from ingestgate.pipeline.transparency import page, transparency
 from ingestgate.quarantine.audit import read_log
 from ingestgate.quarantine.decisions import PUT_UP
 from tests.e2e import conftest
 from tests.e2e.conftest import WRITERS, Job, content, write_webdataset
-from tests.e2e.test_rescan import OLD, compiled, md5_of, new, rescan
+from tests.e2e.test_rescan import ISSUED, OLD, compiled, md5_of, new, rescan
 
 MakeJob = Callable[..., Job]
 KEPT = ("quarantined", "matched_before")
@@ -117,19 +118,27 @@ def test_it_is_put_up_once_and_stays_so_under_later_lists(
     assert (job.quarantine / "audit" / "log.jsonl").read_bytes() == log
 
 
-def test_a_list_that_is_left_out_or_only_observes_lets_nothing_out(
+def test_a_list_that_is_left_out_lets_nothing_out(
     listed: Callable[[str], Job], tmp_path: Path
 ) -> None:
     job = listed(write_webdataset(tmp_path / "landing"))
-    before = admitted(job)
-    policy = tmp_path / "policy.yaml"
-    policy.write_text("lists: {partner: {action: observe}}\n")
-    job.report("--policy", str(policy))
+    before, whole = admitted(job), job.lists
+    (tmp_path / "md5").write_text("0123456789abcdef" * 2 + "\n")
+    to = str(tmp_path / "others")
+    compile_list(id="b", version=1, sources=[("md5", str(tmp_path / "md5"))], to=to, issued=ISSUED)
+    job.lists = to
+    job.report()
     assert admitted(job) == before
     assert outcomes(job)["k07.jpg"] == KEPT
     # In force again, it is an ordinary match.
+    job.lists = whole
     job.report()
     assert outcomes(job)["k07.jpg"] == ("quarantined", "matched")
+    # The only way is to say so.
+    policy = tmp_path / "policy.yaml"
+    policy.write_text("lists: {partner: {action: observe}}\n")
+    job.report("--policy", str(policy))
+    assert admitted(job) == before | {"k01", "k07", "k08"}
 
 
 def test_killed_anywhere_the_next_run_ends_in_the_same(

@@ -43,6 +43,8 @@ def test_bytes_that_matched_are_known_wherever_they_lie(view: str, kind: str, kn
 def test_companions_and_what_was_only_observed_are_not_kept() -> None:
     rows = [row(reason="companion_matched"), row(finding(action="observe"))]
     assert EarlierMatches(rows).findings_of(ID, BYTES, {}) == ()
+    assert EarlierMatches([row(finding())], {"p"}).findings_of(ID, BYTES, {}) == ()
+    assert EarlierMatches([row(finding())], {"q"}).findings_of(ID, BYTES, {}) != ()
 
 
 def test_of_several_manifests_the_newest_version_of_a_match_is_told() -> None:
