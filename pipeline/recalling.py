@@ -15,6 +15,7 @@ from typing import Any
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from ingestgate.assets import storage
+from ingestgate.assets.containers.discovery import shown
 from ingestgate.assets.errors import UsageError
 from ingestgate.assets.receipts import Receipt, finished_receipts, read_receipt
 from ingestgate.assets.shard import Shard
@@ -199,7 +200,7 @@ def close_recalls(settings: RunSettings, key: Ed25519PrivateKey | None) -> list[
         record = _closing(recall, settings.evidence)
         said = {
             "recall": recall.id,
-            "evidence": settings.evidence,
+            "evidence": shown(settings.evidence),
             "notice": hashlib.sha256(storage.read_bytes(recall.path)).hexdigest(),
             "lists": [dict(used) for used in recall.notice.lists],
             "shards": len(recall.shards),

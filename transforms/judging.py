@@ -202,6 +202,7 @@ class Judge:
         for member, known in zip(members, ids, strict=True):
             check = self._check(member, shared, looks)
             if not check.matches:
+                # Whatever lets go of a match by what people decided has to let go of these, too.
                 sha256 = check.digests.get("sha256")
                 before = earlier.findings_of(known, sha256, sample.provenance)
                 check = replace(check, before=before) if before else check
