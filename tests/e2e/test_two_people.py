@@ -70,6 +70,7 @@ def test_the_whole_way(folder: Path) -> None:
         ("release.approved", "ann"),
         ("manifest.listed", "rob"),
         ("asset.decided", "rob"),
+        ("manifest.listed", "rob"),
         ("destroy.requested", "rob"),
         ("destroy.begun", "ann"),
         ("destroy.done", "ann"),
