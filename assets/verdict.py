@@ -25,6 +25,7 @@ class Reason(StrEnum):
     CLEAN = "clean"  #: every required check ran and none matched
     # quarantined
     MATCHED = "matched"  #: the asset has a finding of its own
+    MATCHED_BEFORE = "matched_before"  #: it had one before, and nothing in force matches it now
     COMPANION_MATCHED = "companion_matched"  #: another asset of the same sample has one
     # unscannable
     EMPTY = "empty"  #: no bytes
@@ -53,7 +54,9 @@ class Reason(StrEnum):
 
 REASONS: dict[Verdict, frozenset[Reason]] = {
     Verdict.ADMITTED: frozenset({Reason.CLEAN}),
-    Verdict.QUARANTINED: frozenset({Reason.MATCHED, Reason.COMPANION_MATCHED}),
+    Verdict.QUARANTINED: frozenset(
+        {Reason.MATCHED, Reason.MATCHED_BEFORE, Reason.COMPANION_MATCHED}
+    ),
 }
 REASONS[Verdict.UNSCANNABLE] = frozenset(Reason) - frozenset().union(*REASONS.values())
 

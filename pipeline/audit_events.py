@@ -1,4 +1,4 @@
-"""What certifying, purging and rescanning put in a quarantine's audit log.
+"""What certifying, purging, rescanning and recalling put in a quarantine's audit log.
 
 A machine's lines: chained, and signed only where the operator gave the command a key. Each is
 durable before what it announces, or, where that is many steps, at its begin and at its end; what
@@ -18,13 +18,14 @@ from ingestgate.assets.purges import purge_path
 from ingestgate.assets.receipts import read_receipt
 from ingestgate.assets.signing_keys import public_line
 from ingestgate.quarantine.audit import head
-from ingestgate.quarantine.audit_writing import append_machine, audit_writer
+from ingestgate.quarantine.audit_writing import AuditWriter, append_machine, audit_writer
 from ingestgate.quarantine.decisions import PUT_UP, decisions_of
 
 CERTIFIED: Final = "output.certified"
 PURGE_BEGUN: Final = "purge.begun"
 PURGED: Final = "landing.purged"
 RESCANNED: Final = "rescan.ended"
+RECALL_CLOSED: Final = "recall.closed"
 #: A line names at most so many shards or assets, so that none becomes too long to handle.
 _PER_LINE: Final = 500
 
@@ -69,6 +70,17 @@ def log_certificate(
             line.event == CERTIFIED and dict(line.fields) == fields for line in writer.lines
         ):
             writer.add(CERTIFIED, fields, keys[0])
+
+
+def log_closed_recall(
+    quarantine: str, said: Mapping[str, Any], key: Ed25519PrivateKey | None
+) -> None:
+    """Puts on record that a recall is about to be done with.
+
+    Raises:
+        EvidenceError, StorageError: It cannot be; the recall must stay open.
+    """
+    append_machine(quarantine, RECALL_CLOSED, said, key)
 
 
 def begin_purge(
@@ -144,11 +156,27 @@ def end_rescan(
     """
     digests = sorted({hashlib.sha256(storage.read_bytes(path)).hexdigest() for path in notices})
     with audit_writer(quarantine) as writer:
-        before = decisions_of(writer.lines).put_up
-        new = sorted(set(withdrawn) - before)
-        for start in range(0, len(new), _PER_LINE):
-            assets = new[start : start + _PER_LINE]
-            writer.add(PUT_UP, {"rescan": rescan, "assets": assets}, key)
-        fields = {"rescan": rescan, **said, "notices": digests, "put_up_for_review": len(new)}
+        new = put_up_for_review(writer, withdrawn, key, rescan=rescan)
+        fields = {"rescan": rescan, **said, "notices": digests, "put_up_for_review": new}
         writer.add(RESCANNED, fields, key)
+    return new
+
+
+def put_up_for_review(
+    writer: AuditWriter, withdrawn: Iterable[str], key: Ed25519PrivateKey | None, **said: str
+) -> int:
+    """Appends that people have to decide about assets, for those that never were put up.
+
+    Args:
+        writer: The log's.
+        withdrawn: Ids of quarantined assets that no entry in force matches.
+        key: Signs the lines, or None.
+        said: What else the lines say, such as the run's id.
+
+    Returns:
+        How many assets were put up.
+    """
+    new = sorted(set(withdrawn) - decisions_of(writer.lines).put_up)
+    for start in range(0, len(new), _PER_LINE):
+        writer.add(PUT_UP, {**said, "assets": new[start : start + _PER_LINE]}, key)
     return len(new)

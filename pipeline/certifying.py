@@ -202,7 +202,11 @@ def _subjects(
                 Subject(
                     name=name,
                     digest={kind: str(out["sha256"])},
-                    annotations=Annotations(size=size, screening=receipt.context[:16]),
+                    annotations=Annotations(
+                        size=size,
+                        screening=receipt.context[:16],
+                        committed_at=datetime.fromisoformat(receipt.committed_at),
+                    ),
                 )
             )
     if sizes:

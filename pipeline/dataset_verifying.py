@@ -17,7 +17,7 @@ from ingestgate.assets import storage
 from ingestgate.assets.envelope import Envelope
 from ingestgate.assets.errors import EvidenceError, GateError, UsageError
 from ingestgate.pipeline.hashing import Meter, Show, folder_digest, hash_files
-from ingestgate.pipeline.recall_notices import read_notice
+from ingestgate.pipeline.recall_notices import RecallNotice, read_notice
 from ingestgate.pipeline.statements import (
     FOLDER,
     PAYLOAD_TYPE,
@@ -183,22 +183,37 @@ def _believed(found: Verification, demands: Demands, now: datetime) -> Certifica
 
 
 def _recalled(found: Verification, certificate: Certificate, recalls: Sequence[str]) -> None:
-    """Notes subjects that a notice names, and whether another certificate replaces this one."""
-    names: dict[str, list[str]] = {}
+    """Notes subjects that a notice names, and whether another certificate replaces this one.
+
+    A notice does not count for a file that this certificate says was judged anew since.
+    """
+    named: dict[str, list[Subject]] = {}
     for subject in certificate.subject:
-        names.setdefault(subject.value, []).append(subject.name)
+        named.setdefault(subject.value, []).append(subject)
     for path in _statements(found.directory, recalls):
         if _is_certificate(path):
             _superseded(found, path)
             continue
         notice = read_notice(path)
         for shard in notice.shards:
-            for name in names.get(str(shard["sha256"]), ()):
-                found.object(f"{name}: recalled by {path}; must not be trained on")
+            for subject in named.get(str(shard["sha256"]), ()):
+                if not _is_answered(notice, subject, certificate):
+                    found.object(f"{subject.name}: recalled by {path}; must not be trained on")
         if notice.certificate == found.digest:
             found.object(
                 f"{path}: recalls the certificate that lies here; get the one that follows"
             )
+
+
+def _is_answered(notice: RecallNotice, subject: Subject, certificate: Certificate) -> bool:
+    said = subject.annotations
+    uses = [
+        use.model_dump()
+        for screening in certificate.predicate.screenings
+        for use in screening.judged_with
+        if screening.id == said.screening
+    ]
+    return said.committed_at is not None and notice.is_answered_by(said.committed_at, uses)
 
 
 def _statements(directory: str, recalls: Sequence[str]) -> Iterator[str]:

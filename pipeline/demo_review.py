@@ -17,7 +17,7 @@ import shutil
 import subprocess
 import sys
 import tarfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -164,8 +164,16 @@ def walk(
     do(*decide, "--decision", "escalate", "--reason", "ask the partner why", found["exact"])
 
     do.tell("The recalled shard is judged anew: the picture is sealed, the rest certified again.")
+    say("   Nothing that was sealed is let out, whatever the newer list says of it.")
     do(*run, "--recall")
     do(*verify)
+    sealed = do.rows("--key", "rob.pem")
+    let_out = {(row["shard"], row["member"]) for row in sealed} & set(_admitted())
+    if let_out:
+        raise SelfTestError(f"{len(let_out)} of the sealed pictures lie in the output")
+    reasons = {row["reason"] for row in sealed if row["asset_id"] == found["exact"]}
+    if "matched_before" not in reasons:
+        raise SelfTestError("what only the withdrawn entry had matched is not kept sealed")
 
     do.tell("Destruction takes two as well: Rob asks, and cannot approve it himself; Ann does. The")
     say("   receipt has both names.")
@@ -192,15 +200,23 @@ def _compile(do: _Steps, version: int, partner: Path) -> None:
     do("lists", "compile", *about, "--to", "lists", *sources, quiet=True)
 
 
+def _admitted() -> Iterator[tuple[str, str]]:
+    """Yields shard and name of every member in the output, in order."""
+    for path in sorted(Path("admitted").rglob("*.tar")):
+        with tarfile.open(path) as tar:
+            for member in tar:
+                yield path.relative_to("admitted").as_posix(), member.name
+
+
 def _admitted_md5() -> str:
-    """Returns the MD5 of the first picture that was admitted."""
-    shard = min(Path("admitted").rglob("*.tar"))
-    with tarfile.open(shard) as tar:
-        for member in tar:
-            content = tar.extractfile(member)
-            if member.name.endswith((".jpg", ".png")) and content is not None:
-                return hashlib.md5(content.read(), usedforsecurity=False).hexdigest()
-    raise SelfTestError(f"{shard}: holds no picture")
+    """Returns the MD5 of a picture that was admitted from where one was sealed."""
+    for shard, name in _admitted():
+        if name.endswith((".jpg", ".png")):
+            with tarfile.open(Path("admitted") / shard) as tar:
+                content = tar.extractfile(name)
+                if content is not None:
+                    return hashlib.md5(content.read(), usedforsecurity=False).hexdigest()
+    raise SelfTestError("admitted: holds no picture")
 
 
 def _called_in(folder: Path) -> Call:

@@ -7,8 +7,9 @@ from apache_beam.typehints import KV
 
 from ingestgate.assets.shard import Shard
 from ingestgate.transforms.commit import CommitShard
+from ingestgate.transforms.earlier_matches import earlier_manifests
 from ingestgate.transforms.judge import CutShard, JudgeRange
-from ingestgate.transforms.records import RangeOutcome, RangeTask, ShardOutcome
+from ingestgate.transforms.records import RangeOutcome, RangeTask, ShardOutcome, ShardTask
 from ingestgate.transforms.settings import RunSettings
 
 
@@ -20,9 +21,11 @@ def build(pipeline: beam.Pipeline, shards: Sequence[Shard], settings: RunSetting
         shards: The shards to do.
         settings: The run's settings.
     """
+    earlier = earlier_manifests(settings.quarantine, shards)
+    tasks = [ShardTask(shard, earlier.get(shard.name, ())) for shard in shards]
     cut = (
         pipeline
-        | "Shards" >> beam.Create(list(shards)).with_output_types(Shard)
+        | "Shards" >> beam.Create(tasks).with_output_types(ShardTask)
         | "Cut" >> beam.ParDo(CutShard(settings)).with_outputs(CutShard.FAILED, main="tasks")
     )
     judged = (

@@ -21,17 +21,31 @@ class Plan:
         discovery: What the inputs resolve to.
         todo: Shards to judge and commit.
         finished: Shards with a current receipt, or found clean by a rescan with the lists in force.
+        again: Names of shards that are to do whatever was judged of them, for they are recalled.
     """
 
     discovery: Discovery
     todo: Sequence[Shard]
     finished: Sequence[Shard]
+    again: frozenset[str] = frozenset()
 
 
 def make_plan(
-    inputs: Sequence[str], format: str | None, settings: RunSettings, *, resume: bool
+    inputs: Sequence[str],
+    format: str | None,
+    settings: RunSettings,
+    *,
+    resume: bool,
+    again: frozenset[str] = frozenset(),
 ) -> Plan:
     """Lists the shards and drops what an earlier run has finished by the same rules.
+
+    Args:
+        inputs: Paths or patterns of the landing zone.
+        format: Container format of every input, or None: told from the input.
+        settings: The run's settings.
+        resume: Whether to drop anything.
+        again: Names of shards that are to do in any case.
 
     Raises:
         UsageError: The inputs and a folder of the run overlap.
@@ -65,19 +79,22 @@ def make_plan(
     if resume:
         rest = [shard for shard in discovery.shards if shard.name not in done]
         names |= {shard.name for shard in covered(rest, settings)}
+    names -= again
     todo = [shard for shard in discovery.shards if shard.name not in names]
     finished = [shard for shard in discovery.shards if shard.name in names]
-    return Plan(discovery, todo, finished)
+    return Plan(discovery, todo, finished, again)
 
 
-def still_to_do(plan: Plan, settings: RunSettings) -> Plan:
+def still_to_do(plan: Plan, settings: RunSettings, again: frozenset[str] = frozenset()) -> Plan:
     """Returns a plan without what another run has finished since it was made.
 
     A plan is made before the run holds its lock, so that a run that is refused leaves nothing.
+    ``again`` is as of `make_plan`, by now.
     """
     done = finished_receipts(settings.evidence, settings.output, plan.todo, settings.context)
-    if not done:
+    names = set(done) - again
+    if not names:
         return plan
-    todo = [shard for shard in plan.todo if shard.name not in done]
-    finished = [shard for shard in plan.todo if shard.name in done]
-    return Plan(plan.discovery, todo, sorted([*plan.finished, *finished]))
+    todo = [shard for shard in plan.todo if shard.name not in names]
+    finished = [shard for shard in plan.todo if shard.name in names]
+    return Plan(plan.discovery, todo, sorted([*plan.finished, *finished]), plan.again & again)

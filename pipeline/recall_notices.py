@@ -3,12 +3,17 @@
 ``recalls/<id>.dsse.json`` in the evidence and below ``_ingestgate/`` of the output. Who reads one
 believes it, signed or not: a false notice stops a training job until somebody looks, a notice that
 is not believed lets it read what was recalled.
+
+A notice is never taken back. It stops to count for a file once that was judged anew, later and with
+the lists that the recall is by or newer ones: `verify` learns that from the certificate, which is
+signed, so nobody lifts a recall who could not certify anything.
 """
 
 import base64
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from datetime import datetime
 from typing import Any, Final
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -27,7 +32,7 @@ class RecallNotice:
     """One recall.
 
     Attributes:
-        dataset: What is recalled from.
+        dataset: What is recalled from: where the output lies.
         made_at: RFC 3339 UTC time.
         lists: ``{id, version, digest}`` of the lists that newly match.
         shards: ``{name, sha256, assets}``: each admitted file, its digest as it was certified
@@ -40,6 +45,30 @@ class RecallNotice:
     lists: Sequence[Mapping[str, Any]]
     shards: Sequence[Mapping[str, Any]]
     certificate: str = ""
+
+    def lacking(self, lists: Iterable[Mapping[str, Any]]) -> list[str]:
+        """Returns the ids of its lists that are not among some in that version or a newer one.
+
+        Args:
+            lists: ``{id, version, digest}`` of each.
+        """
+        known = {str(one["id"]): (one["version"], one["digest"]) for one in lists}
+        return sorted(
+            str(one["id"])
+            for one in self.lists
+            if known.get(one["id"], (0, ""))[0] <= one["version"]
+            and known.get(one["id"]) != (one["version"], one["digest"])
+        )
+
+    def is_answered_by(self, committed_at: datetime, lists: Iterable[Mapping[str, Any]]) -> bool:
+        """Whether a judging is one that settles it: later, and by its lists or newer ones.
+
+        Args:
+            committed_at: When what was judged was let in.
+            lists: As of `lacking`, the lists it was judged with.
+        """
+        later = committed_at >= datetime.fromisoformat(self.made_at)
+        return later and bool(self.lists) and not self.lacking(lists)
 
 
 def recall_folders(output: str, evidence: str) -> tuple[str, str]:
@@ -77,8 +106,12 @@ def read_notice(path: str) -> RecallNotice:
         kind = (fields["payloadType"], content.pop("version"))
         known = {name: content[name] for name in ("dataset", "made_at", "lists", "shards")}
         notice = RecallNotice(**known, certificate=str(content.get("certificate") or ""))
-        whole = all(isinstance(shard["sha256"], str) for shard in notice.shards)
-    except (ValueError, KeyError, TypeError, AttributeError):
+        shards, lists = notice.shards, notice.lists
+        whole = all(isinstance(s["sha256"], str) and isinstance(s["name"], str) for s in shards)
+        whole &= all(isinstance(u["id"], str) and isinstance(u["version"], int) for u in lists)
+        whole &= all(isinstance(used["digest"], str) for used in lists)
+        whole &= datetime.fromisoformat(notice.made_at).tzinfo is not None
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise _unreadable(path) from None
     if kind != (RECALL_TYPE, RECALL_VERSION) or not whole:
         raise _unreadable(path)

@@ -1,41 +1,63 @@
 """Recalls from notice to end: which shards have to be judged anew, and when a notice is done with.
 
-A notice is open until every shard it names has been committed by newer rules. It is kept: in the
-evidence always, beside the output as long as copies of what it recalls can exist.
+A notice is open until every shard it names was committed after it, by the lists that it is by or
+newer ones. Then the evidence and the audit log say so. The notice itself stays where it is: copies
+of what it recalls can exist for ever.
 """
 
+import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from ingestgate.assets import storage
+from ingestgate.assets.containers.discovery import shown
 from ingestgate.assets.errors import UsageError
-from ingestgate.assets.receipts import read_receipt
+from ingestgate.assets.receipts import Receipt, finished_receipts, read_receipt
+from ingestgate.assets.shard import Shard
+from ingestgate.blocklists.listset import ListSet
+from ingestgate.pipeline.audit_events import log_closed_recall
+from ingestgate.pipeline.contexts import read_context
 from ingestgate.pipeline.plan import Plan
-from ingestgate.pipeline.recall_notices import RecallNotice, read_notice, recall_folders
+from ingestgate.pipeline.recall_notices import RecallNotice, read_notice
+from ingestgate.pipeline.run_events import describe_lists
 from ingestgate.transforms.settings import RunSettings
+
+_SUFFIX = ".dsse.json"
 
 
 @dataclass(frozen=True, slots=True)
-class OpenRecall:
-    """A notice that is not done with.
+class Recall:
+    """A notice on record.
 
     Attributes:
         id: Its name.
+        path: Where the evidence has it.
         notice: What it says.
+        closed_at: When it was done with; None: it is open.
     """
 
     id: str
+    path: str
     notice: RecallNotice
+    closed_at: datetime | None
 
     @property
     def shards(self) -> frozenset[str]:
         """Names of the shards it recalls."""
-        return frozenset(str(one.get("shard", one["name"])) for one in self.notice.shards)
+        return frozenset(_shard_of(one) for one in self.notice.shards)
 
 
-def open_recalls(evidence: str) -> list[OpenRecall]:
-    """Returns the notices in an evidence folder that are not closed, in order.
+def _shard_of(entry: Mapping[str, Any]) -> str:
+    return str(entry.get("shard", entry["name"]))
+
+
+def recalls(evidence: str) -> list[Recall]:
+    """Returns all notices in an evidence folder, in order.
 
     Raises:
         EvidenceError: One cannot be read.
@@ -44,11 +66,15 @@ def open_recalls(evidence: str) -> list[OpenRecall]:
     entries = storage.walk(folder) if storage.match_directories(folder) else []
     found = []
     for entry in entries:
-        name = storage.basename(entry.path).removesuffix(".dsse.json")
-        if name == storage.basename(entry.path) or storage.exists(closed_path(evidence, name)):
-            continue
-        found.append(OpenRecall(name, read_notice(entry.path)))
+        if entry.path.endswith(_SUFFIX):
+            id = storage.basename(entry.path).removesuffix(_SUFFIX)
+            found.append(Recall(id, entry.path, read_notice(entry.path), _closed_at(evidence, id)))
     return found
+
+
+def open_recalls(evidence: str) -> list[Recall]:
+    """Returns the notices that are not closed, in order; raises as `recalls` does."""
+    return [recall for recall in recalls(evidence) if recall.closed_at is None]
 
 
 def closed_path(evidence: str, id: str) -> str:
@@ -56,56 +82,157 @@ def closed_path(evidence: str, id: str) -> str:
     return storage.join(evidence, "recalls-closed", f"{id}.json")
 
 
-def recalled_plan(plan: Plan, settings: RunSettings) -> Plan:
+def _closed_at(evidence: str, id: str) -> datetime | None:
+    """Returns when a recall was closed; a record that is damaged closes nothing."""
+    path = closed_path(evidence, id)
+    if not storage.exists(path):
+        return None
+    try:
+        content = json.loads(storage.read_bytes(path))
+        closed_at = datetime.fromisoformat(content["closed_at"])
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return None
+    return closed_at if content.get("id") == id and closed_at.tzinfo is not None else None
+
+
+def recalled_shards(settings: RunSettings, lists: ListSet) -> frozenset[str]:
+    """Returns the names of the shards that a run by some lists has to judge anew.
+
+    Those that open notices name, unless that was done, and only by lists that can settle it: by
+    older ones a shard would be judged again and again.
+
+    Raises:
+        EvidenceError: A notice, or the record of some rules, is damaged.
+    """
+    in_force = describe_lists(lists)
+    return frozenset(
+        shard
+        for recall in open_recalls(settings.evidence)
+        if not recall.notice.lacking(in_force)
+        for shard in recall.shards
+        if not _is_settled(recall, shard, settings)
+    )
+
+
+def _is_settled(recall: Recall, shard: str, settings: RunSettings) -> bool:
+    """Whether a shard was committed since by lists that settle it, or nothing of it is left."""
+    receipt = read_receipt(settings.evidence, shard)
+    if receipt is None:
+        return not _is_there(recall, shard, settings.output)
+    rules = read_context(settings.evidence, receipt.context)
+    committed_at = datetime.fromisoformat(receipt.committed_at)
+    return rules is not None and recall.notice.is_answered_by(committed_at, rules.lists)
+
+
+def _is_there(recall: Recall, shard: str, output: str) -> bool:
+    paths = (
+        storage.join(output, str(one["name"]))
+        for one in recall.notice.shards
+        if _shard_of(one) == shard
+    )
+    return any(storage.exists(path) or bool(storage.match_directories(path)) for path in paths)
+
+
+def recalled_plan(plan: Plan, settings: RunSettings, lists: ListSet) -> Plan:
     """Restricts a plan to the shards that open notices name.
 
     Raises:
-        UsageError: There is no open notice, or a recalled shard is not in the input any more.
+        UsageError: There is no open notice, the lists are older than one's, or a recalled shard is
+            not in the input any more.
     """
-    recalls = open_recalls(settings.evidence)
-    if not recalls:
+    found = open_recalls(settings.evidence)
+    if not found:
         raise UsageError(f"{settings.evidence}: no open recall; 'ingestgate rescan' makes them")
-    names = frozenset().union(*(recall.shards for recall in recalls))
+    for recall in found:
+        if lacking := recall.notice.lacking(describe_lists(lists)):
+            wanted = max(u["version"] for u in recall.notice.lists if u["id"] == lacking[0])
+            raise UsageError(
+                f"recall {recall.id} is by version {wanted} of list {lacking[0]}, which the lists "
+                "in force do not have; give the lists that the rescan had, or newer ones"
+            )
     there = {shard.name for shard in plan.discovery.shards}
-    if gone := sorted(names - there):
+    gone = sorted(
+        shard
+        for recall in found
+        for shard in recall.shards - there
+        if not _is_settled(recall, shard, settings)
+    )
+    if gone:
         raise UsageError(
             f"{gone[0]}: recalled, but not in the input any more ({len(gone)} such shards); put it "
             "back into the landing zone, or remove it from the output with its receipt and ledger"
         )
+    names = frozenset().union(*(recall.shards for recall in found))
     todo = [shard for shard in plan.todo if shard.name in names]
     others = [shard for shard in plan.todo if shard.name not in names]
     keep = [s for s in others if read_receipt(settings.evidence, s.name) is not None]
-    return Plan(plan.discovery, todo, [*plan.finished, *keep])
+    return Plan(plan.discovery, todo, [*plan.finished, *keep], plan.again)
 
 
-def close_recalls(settings: RunSettings) -> list[str]:
-    """Closes the notices all of whose shards are committed by the rules in force.
+def to_forget(plan: Plan, settings: RunSettings) -> list[Shard]:
+    """Returns the shards to do that were recalled though the rules in force have judged them.
+
+    What was judged of them then must not stand for judging them anew.
+    """
+    again = [shard for shard in plan.todo if shard.name in plan.again]
+    done = finished_receipts(settings.evidence, settings.output, again, settings.context)
+    return [shard for shard in again if shard.name in done]
+
+
+def close_recalls(settings: RunSettings, key: Ed25519PrivateKey | None) -> list[str]:
+    """Closes the notices that are settled: by the audit log, and by a record in the evidence.
+
+    Args:
+        settings: The run's settings.
+        key: Signs the lines of the log, or None.
 
     Returns:
         Their ids.
+
+    Raises:
+        EvidenceError: A notice, the record of some rules or the log is damaged.
+        StorageError: It cannot be put on record; the notice stays open.
     """
     closed = []
     for recall in open_recalls(settings.evidence):
-        receipts = [read_receipt(settings.evidence, name) for name in sorted(recall.shards)]
-        if any(one is None or one.context != settings.context for one in receipts):
+        if not all(_is_settled(recall, shard, settings) for shard in recall.shards):
             continue
-        after = {str(o["name"]): str(o["sha256"]) for r in receipts if r for o in r.outputs}
-        before = {str(one["name"]): str(one["sha256"]) for one in recall.notice.shards}
-        content = {
-            "version": 1,
-            "id": recall.id,
-            "closed_at": datetime.now(UTC).isoformat(timespec="seconds"),
-            "context": settings.context,
-            "shards": [
-                {"name": name, "before": old, "after": after.get(name)}
-                for name, old in sorted(before.items())
-            ],
+        record = _closing(recall, settings.evidence)
+        said = {
+            "recall": recall.id,
+            "evidence": shown(settings.evidence),
+            "notice": hashlib.sha256(storage.read_bytes(recall.path)).hexdigest(),
+            "lists": [dict(used) for used in recall.notice.lists],
+            "shards": len(recall.shards),
+            "record": hashlib.sha256(record).hexdigest(),
         }
-        # A shard that was found clean is what it was: a notice of it would recall it for ever.
-        if any(after.get(name) == old for name, old in before.items()):
-            folder, _ = recall_folders(settings.output, settings.evidence)
-            storage.delete(storage.join(folder, f"{recall.id}.dsse.json"))
-        path = closed_path(settings.evidence, recall.id)
-        storage.write_bytes(path, json.dumps(content, indent=1).encode(), private=True)
+        log_closed_recall(settings.quarantine, said, key)
+        storage.write_bytes(closed_path(settings.evidence, recall.id), record, private=True)
         closed.append(recall.id)
     return closed
+
+
+def _closing(recall: Recall, evidence: str) -> bytes:
+    """Returns the record of a closed recall: what of each file was put in its place."""
+    receipts: dict[str, Receipt | None] = {
+        shard: read_receipt(evidence, shard) for shard in recall.shards
+    }
+    shards = []
+    for one in recall.notice.shards:
+        receipt = receipts[_shard_of(one)]
+        outputs = {str(o["name"]): str(o["sha256"]) for o in (receipt.outputs if receipt else ())}
+        shards.append(
+            {
+                "name": one["name"],
+                "before": one["sha256"],
+                "after": outputs.get(str(one["name"])),
+                "context": receipt.context if receipt else None,
+            }
+        )
+    content = {
+        "version": 1,
+        "id": recall.id,
+        "closed_at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "shards": shards,
+    }
+    return json.dumps(content, indent=1).encode()

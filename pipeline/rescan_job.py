@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import secrets
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from typing import Any
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from ingestgate.assets import storage
+from ingestgate.assets.containers.discovery import shown
 from ingestgate.assets.errors import EvidenceError, GateError, LedgerError, UsageError
 from ingestgate.assets.receipts import Receipt
 from ingestgate.assets.verdict import SignalKind, Verdict
@@ -305,7 +307,9 @@ def _conclude(
     tallies["to_judge_again"] = again
     every = {(shard, asset) for found in (sure, near) for shard in found for asset in found[shard]}
     tallies[NEWLY_MATCHED] = len(every - found_before(evidence)) if every else 0
-    name = f"{started.strftime('%Y%m%dT%H%M%SZ')}-{lists.digest[:12]}"
+    # Two may begin in one second, and what was closed under a name must not close another.
+    unique = secrets.token_hex(4)
+    name = f"{started.strftime('%Y%m%dT%H%M%SZ')}-{lists.digest[:12]}-{unique}"
     used = [{"id": i.id, "version": i.version, "digest": i.digest} for i in lists.infos]
     output = request.output or _output(evidence)
     dry = quarantine is None  # of a dry run, nothing was admitted
@@ -323,7 +327,7 @@ def _conclude(
         certificate = current_certificate(output)
         matching = {line["list_id"] for line in lines}
         notice = RecallNotice(
-            dataset=storage.basename(output),
+            dataset=shown(output),
             made_at=started.isoformat(timespec="seconds"),
             lists=[one for one in used if one["id"] in matching] or used,
             shards=recalled,

@@ -30,12 +30,19 @@ from ingestgate.pipeline.lock import output_lock, run_lock
 from ingestgate.pipeline.plan import Plan, make_plan, still_to_do
 from ingestgate.pipeline.policy_file import load_policy
 from ingestgate.pipeline.progress import ProgressDisplay
-from ingestgate.pipeline.recalling import close_recalls, recalled_plan
+from ingestgate.pipeline.recalling import (
+    close_recalls,
+    open_recalls,
+    recalled_plan,
+    recalled_shards,
+    to_forget,
+)
 from ingestgate.pipeline.run_events import RunEvents
 from ingestgate.pipeline.runners import RunFailedError, run_job
 from ingestgate.quarantine.keys import read_recipients
 from ingestgate.quarantine.locking import quarantine_lock
 from ingestgate.quarantine.vault import Vault
+from ingestgate.transforms.earlier_matches import require_earlier_manifests
 from ingestgate.transforms.policy import Policy
 from ingestgate.transforms.settings import RunSettings, open_judge, release_judge
 
@@ -99,22 +106,28 @@ def run(request: RunRequest, display: ProgressDisplay) -> dict[str, Any]:
         raise UsageError("a dry run admits nothing that could be certified; leave one of them out")
     settings = _settings(request, policy, lists, recipients)
     refuse_unfinished(settings.evidence)
-    plan = make_plan(request.inputs, request.format, settings, resume=request.resume)
+    plan = make_plan(
+        request.inputs,
+        request.format,
+        settings,
+        resume=request.resume,
+        again=recalled_shards(settings, lists),
+    )
     if request.recall:
-        plan = recalled_plan(plan, settings)
+        plan = recalled_plan(plan, settings, lists)
     if plan.todo:
         _show_that_it_catches(settings, request)
     if request.list_state is not None:
         remember(request.list_state, lists.infos)
     with run_lock(settings.evidence), tempfile.TemporaryDirectory(prefix="ingestgate-") as notes:
         if request.resume:
-            plan = still_to_do(plan, settings)
+            plan = still_to_do(plan, settings, recalled_shards(settings, lists))
         record_context(settings, lists)
         events = RunEvents(settings, lists, keys[0] if keys else None)
         error = _do(request, replace(settings, progress=notes), plan, display, events)
-        seconds = time.monotonic() - started
         if error is None and not settings.dry_run:
-            close_recalls(settings)
+            error = _close_recalls(settings, keys, every=request.recall)
+        seconds = time.monotonic() - started
         report = _report(settings, plan, lists, error, started_at, seconds)
         report |= {"run": events.run, "manifests": [each._asdict() for each in events.sealed]}
         if keys and error is None:
@@ -123,6 +136,22 @@ def run(request: RunRequest, display: ProgressDisplay) -> dict[str, Any]:
             report |= _logged(events, report)
         summary.write_report(settings.evidence, report)
     return report
+
+
+def _close_recalls(
+    settings: RunSettings, keys: Sequence[Ed25519PrivateKey], *, every: bool
+) -> GateError | None:
+    """Closes the recalls that are done with, or insists on ``every``; returns why not, if so."""
+    try:
+        close_recalls(settings, keys[0] if keys else None)
+        if every and (left := open_recalls(settings.evidence)):
+            return RunFailedError(
+                f"recall {left[0].id} is still open ({len(left)} such): what it names was judged, "
+                "but not later than it, by the clocks of the machines; set them, and run again"
+            )
+    except GateError as error:
+        return error
+    return None
 
 
 def _logged(events: RunEvents, report: dict[str, Any]) -> dict[str, Any]:
@@ -238,10 +267,10 @@ def _do_shards(
             for root in roots:
                 storage.sweep(root)
             storage.delete(storage.join(settings.notes, "failures"))
+            require_earlier_manifests(settings.quarantine, settings.evidence, plan.todo)
             if plan.todo and not settings.dry_run:
                 events.begin(plan.todo)
-            if not request.resume:
-                _forget(plan.todo, settings)
+            _forget(plan.todo if not request.resume else to_forget(plan, settings), settings)
             if plan.todo:
                 _judge_and_commit(request, settings, plan, display)
     except GateError as error:

@@ -14,12 +14,16 @@ from typing import Any, Final
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from ingestgate.assets import storage
 from ingestgate.assets.containers.discovery import shown
 from ingestgate.assets.receipts import Receipt, read_receipts
 from ingestgate.assets.shard import Shard
+from ingestgate.assets.verdict import Reason
 from ingestgate.blocklists.listset import ListSet
+from ingestgate.pipeline.audit_events import put_up_for_review
 from ingestgate.quarantine.audit import AuditLine
 from ingestgate.quarantine.audit_writing import audit_writer
+from ingestgate.quarantine.manifest import read_manifest_file
 from ingestgate.quarantine.sealed_manifests import SealedManifest, put_on_record
 from ingestgate.transforms.settings import RunSettings, policy_digest
 
@@ -83,12 +87,18 @@ class RunEvents:
     def seal(self, shards: Iterable[Shard]) -> None:
         """Puts the manifests on record that receipts name and the log does not.
 
+        What is in them though nothing in force matches it is put up for review.
+
         Raises:
-            EvidenceError, StorageError: As `begin` does; the run must not end well.
+            EvidenceError, StorageError, VaultError: As `begin` does, or a manifest is damaged; the
+                run must not end well.
         """
-        manifests = _manifests(read_receipts(self._settings.evidence, list(shards)).values())
+        receipts = read_receipts(self._settings.evidence, list(shards)).values()
+        kept = _matched_before(self._settings.quarantine, receipts)
         with audit_writer(self._settings.quarantine) as writer:
-            self.sealed += put_on_record(writer, manifests, self._key, run=self.run)
+            self.sealed += put_on_record(writer, _manifests(receipts), self._key, run=self.run)
+            if kept:
+                put_up_for_review(writer, kept, self._key, run=self.run)
             self._owes = _owes(writer.lines, shown(self._settings.evidence))
 
     def end(self, report: Mapping[str, Any], report_digest: str) -> None:
@@ -131,6 +141,17 @@ def describe_lists(lists: ListSet) -> list[dict[str, Any]]:
 
 def _manifests(receipts: Iterable[Receipt]) -> list[SealedManifest]:
     return [SealedManifest.of(r.manifest, r.manifest_digests) for r in receipts if r.manifest]
+
+
+def _matched_before(quarantine: str, receipts: Iterable[Receipt]) -> set[str]:
+    """Returns the assets that are quarantined only because they were so before."""
+    found: set[str] = set()
+    for receipt in receipts:
+        if receipt.tallies.get(f"reason:{Reason.MATCHED_BEFORE}"):
+            path = storage.join(quarantine, "manifest", f"{receipt.manifest}.jsonl")
+            rows = read_manifest_file(path)
+            found.update(r["asset_id"] for r in rows if r["reason"] == Reason.MATCHED_BEFORE)
+    return found
 
 
 def _owes(lines: Iterable[AuditLine], evidence: str) -> bool:

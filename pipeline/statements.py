@@ -142,10 +142,17 @@ class Evidence(_Part):
 
 
 class Annotations(_Part):
-    """What is said of a subject beside its digest."""
+    """What is said of a subject beside its digest.
+
+    Attributes:
+        size: Bytes.
+        screening: The group of rules that it was let in by.
+        committed_at: When it was let in; without it, no recall counts as answered.
+    """
 
     size: Count
     screening: str
+    committed_at: AwareDatetime | None = None
 
 
 class Subject(_Part):

@@ -79,6 +79,7 @@ def transparency(year: int, evidence: Sequence[str], quarantines: Sequence[str])
             Counter({k: v for k, v in _sum(t["reasons"] for t in tallies).items() if k in held})
         ),
         "companions_of_matches": _sum(t["reasons"] for t in tallies)[Reason.COMPANION_MATCHED],
+        "matched_before": _sum(t["reasons"] for t in tallies)[Reason.MATCHED_BEFORE],
         "rescans": {
             "count": len(rescans),
             "assets_held_against_newer_lists": sum(record.rows for record in rescans),

@@ -1,7 +1,7 @@
 """The judge step: ranges of shards in, ledger parts written, references out."""
 
 import itertools
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -11,12 +11,13 @@ import pyarrow as pa
 from ingestgate.assets import ledger, storage
 from ingestgate.assets.containers.container import RowContainer
 from ingestgate.assets.containers.registry import container
-from ingestgate.assets.errors import LedgerError, ShardError
+from ingestgate.assets.errors import LedgerError, ShardError, VaultError
 from ingestgate.assets.ledger import LedgerRow, PartHeader
 from ingestgate.assets.shard import Shard, WorkRange
+from ingestgate.transforms.earlier_matches import EarlierMatches, read_earlier
 from ingestgate.transforms.judging import Judge
 from ingestgate.transforms.progress import ProgressNotes
-from ingestgate.transforms.records import RangeOutcome, RangeTask
+from ingestgate.transforms.records import RangeOutcome, RangeTask, ShardTask
 from ingestgate.transforms.row_judging import judge_rows
 from ingestgate.transforms.settings import RunSettings, open_judge
 
@@ -25,9 +26,22 @@ _OVERHEAD = 768  # of a tar member: its header, and half a block of padding
 
 
 def judge_range(
-    shard: Shard, work: WorkRange, judge: Judge, settings: RunSettings, notes: ProgressNotes
+    shard: Shard,
+    work: WorkRange,
+    judge: Judge,
+    settings: RunSettings,
+    notes: ProgressNotes,
+    earlier: EarlierMatches,
 ) -> None:
     """Judges one range and writes its ledger part, unless a current one is there.
+
+    Args:
+        shard: The shard.
+        work: The range.
+        judge: The judge.
+        settings: The run's settings.
+        notes: Progress notes.
+        earlier: What of the shard was quarantined before.
 
     Raises:
         ShardError: The range cannot be read.
@@ -39,7 +53,7 @@ def judge_range(
     if _is_judged(path, shard, work, settings) or _is_taken_over(path, shard, work, settings):
         notes.add("judged_bytes", size)
         return
-    table = pa.concat_tables(_judge(shard, work, judge, settings, notes, size))
+    table = pa.concat_tables(_judge(shard, work, judge, settings, notes, earlier, size))
     reader = container(shard.format)
     header = PartHeader(
         shard=shard.name,
@@ -83,6 +97,7 @@ def _judge(
     judge: Judge,
     settings: RunSettings,
     notes: ProgressNotes,
+    earlier: EarlierMatches,
     size: int,
 ) -> Iterator[pa.Table]:
     """Yields the range's ledger rows in batches, so that Python objects never pile up."""
@@ -91,12 +106,12 @@ def _judge(
     if isinstance(reader, RowContainer):
         rows = reader.read_rows(shard, work)
         schema = ledger.ledger_schema(judge.hash_bytes, judge.further)
-        table = judge_rows(settings.policy, judge.lists, shard, work, rows, schema)
+        table = judge_rows(settings.policy, judge.lists, shard, work, rows, schema, earlier)
         _note(notes, table)
         yield table
     else:
         samples = reader.read(shard, work, settings.policy.read_options())
-        judged = judge.judge_all(shard.name, samples)
+        judged = judge.judge_all(shard.name, samples, earlier)
         done = 0
         for batch in _batches(judged):
             read = min(sum(map(_bytes_read, batch)), size - done)
@@ -133,15 +148,16 @@ def range_bytes(shard: Shard, work: WorkRange) -> int:
 
 
 class CutShard(beam.DoFn):
-    """`Shard` -> `RangeTask`; a shard that cannot be cut goes to the output ``failed``."""
+    """`ShardTask` -> `RangeTask`; a shard that cannot be cut goes to the output ``failed``."""
 
     FAILED = "failed"
 
     def __init__(self, settings: RunSettings) -> None:
         self._settings = settings
 
-    def process(self, shard: Shard) -> Iterator[Any]:
+    def process(self, task: ShardTask) -> Iterator[Any]:
         """Cuts one shard."""
+        shard = task.shard
         try:
             ranges = container(shard.format).cut(shard, self._settings.policy.read_options())
         except ShardError as error:
@@ -149,7 +165,7 @@ class CutShard(beam.DoFn):
             yield beam.pvalue.TaggedOutput(self.FAILED, failed)
             return
         for work in ranges:
-            yield RangeTask(shard, work)
+            yield RangeTask(shard, work, task.earlier)
 
 
 class JudgeRange(beam.DoFn):
@@ -163,12 +179,26 @@ class JudgeRange(beam.DoFn):
         settings = self._settings
         self._judge = open_judge(settings.policy, settings.lists, settings.lists_digest)
         self._notes = ProgressNotes(settings.progress)
+        self._earlier: tuple[Sequence[str], EarlierMatches] = ((), EarlierMatches())
 
     def process(self, task: RangeTask) -> Iterator[RangeOutcome]:
         """Judges one range."""
         problem = ""
         try:
-            judge_range(task.shard, task.work, self._judge, self._settings, self._notes)
+            earlier = self._read_earlier(task)
+            judge_range(task.shard, task.work, self._judge, self._settings, self._notes, earlier)
         except ShardError as error:
             problem = error.problem
         yield RangeOutcome(task.shard, task.work, problem)
+
+    def _read_earlier(self, task: RangeTask) -> EarlierMatches:
+        """Returns what of a shard was quarantined before; read once for its ranges in a row."""
+        if task.earlier != self._earlier[0]:
+            try:
+                found = read_earlier(task.earlier, self._settings.policy)
+                self._earlier = (task.earlier, found)
+            except VaultError as error:
+                raise ShardError(
+                    task.shard.name, f"what was sealed of it before cannot be told ({error})"
+                ) from error
+        return self._earlier[1]

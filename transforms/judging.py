@@ -6,7 +6,7 @@ them into Beam.
 
 import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
 import numpy as np
@@ -35,6 +35,7 @@ from ingestgate.fingerprints.limits import DecodeLimits
 from ingestgate.fingerprints.perceptual import QUALITY_MARGIN, perceptual_hashes
 from ingestgate.fingerprints.unscannable import Unscannable
 from ingestgate.fingerprints.views import NEED_NOT_BE_SEEN, ORIENTATIONS, variant_of
+from ingestgate.transforms.earlier_matches import EarlierMatches
 from ingestgate.transforms.policy import Policy, matches_column
 
 _log = logging.getLogger(__name__)
@@ -74,17 +75,36 @@ class _Look:
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """An asset's own verdict, before its companions are looked at."""
+    """An asset's own verdict, before its companions are looked at.
+
+    Attributes:
+        evidence: What the checks brought up.
+        digests: Of its bytes.
+        fingerprint: Of its picture, if it has one.
+        media_type: What its bytes are.
+        before: What it was quarantined for before, where nothing in force matches it now.
+    """
 
     evidence: Evidence
     digests: Mapping[str, str]
     fingerprint: Fingerprint | None
     media_type: str
+    before: Sequence[Finding] = ()
+
+    @property
+    def matches(self) -> bool:
+        """Whether something in force sends it to the quarantine."""
+        return any(finding.quarantines for finding in self.evidence.findings)
+
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        """What matches it, and what it is kept in the quarantine for."""
+        return (*self.evidence.findings, *self.before)
 
     @property
     def verdict(self) -> Verdict:
         """The verdict the evidence supports."""
-        if any(finding.quarantines for finding in self.evidence.findings):
+        if self.matches or any(finding.quarantines for finding in self.before):
             return Verdict.QUARANTINED
         return Verdict.ADMITTED if self.evidence.reason is None else Verdict.UNSCANNABLE
 
@@ -92,7 +112,7 @@ class Checked:
     def reason(self) -> Reason:
         """The reason that goes with `verdict`."""
         if self.verdict is Verdict.QUARANTINED:
-            return Reason.MATCHED
+            return Reason.MATCHED if self.matches else Reason.MATCHED_BEFORE
         return self.evidence.reason or Reason.CLEAN
 
 
@@ -155,20 +175,40 @@ class Judge:
         """
         return list(self.judge_all(shard, [sample]))
 
-    def judge_all(self, shard: str, samples: Iterable[Sample]) -> Iterator[LedgerRow]:
-        """Judges samples, in their order; cheaper than each by itself (see `judge`)."""
+    def judge_all(
+        self, shard: str, samples: Iterable[Sample], earlier: EarlierMatches | None = None
+    ) -> Iterator[LedgerRow]:
+        """Judges samples, in their order; cheaper than each by itself (see `judge`).
+
+        Args:
+            shard: The shard's name.
+            samples: The samples.
+            earlier: What of the shard was quarantined before, and stays so; None: nothing was.
+        """
+        earlier = earlier or EarlierMatches()
         for batch in _batches(samples):
             members = [member for sample in batch for member in accountable_members(sample)]
             looks = iter(self._look_at(members))
             for sample in batch:
-                yield from self._judge(shard, sample, looks)
+                yield from self._judge(shard, sample, looks, earlier)
 
-    def _judge(self, shard: str, sample: Sample, looks: Iterator[_Look]) -> list[LedgerRow]:
+    def _judge(
+        self, shard: str, sample: Sample, looks: Iterator[_Look], earlier: EarlierMatches
+    ) -> list[LedgerRow]:
         shared = self._check_provenance(sample.provenance)
         members = accountable_members(sample)
         sidecars, sidecar_findings = self._check_sidecars(sidecar_members(sample))
         shared.findings += sidecar_findings
-        checks = [self._check(member, shared, looks) for member in members]
+        ids = [asset_id(shard, each.name, each.field, each.discriminator) for each in members]
+        checks = []
+        for member, known in zip(members, ids, strict=True):
+            check = self._check(member, shared, looks)
+            if not check.matches:
+                # Whatever lets go of a match by what people decided has to let go of these, too.
+                sha256 = check.digests.get("sha256")
+                before = earlier.findings_of(known, sha256, sample.provenance)
+                check = replace(check, before=before) if before else check
+            checks.append(check)
         verdicts = {check.verdict for check in checks}
         rows = []
         for number, (member, check) in enumerate(zip(members, checks, strict=True)):
@@ -180,7 +220,7 @@ class Judge:
             picture = check.fingerprint
             rows.append(
                 LedgerRow(
-                    asset_id=asset_id(shard, member.name, member.field, member.discriminator),
+                    asset_id=ids[number],
                     shard=shard,
                     member=member.name,
                     field=member.field,
@@ -188,8 +228,8 @@ class Judge:
                     sample=sample.key,
                     verdict=verdict,
                     reason=reason,
-                    tier=tier(check.evidence.findings),
-                    findings=tuple(check.evidence.findings),
+                    tier=tier(check.findings),
+                    findings=check.findings,
                     size=None if member.content is None else len(member.content),
                     media_type=check.media_type,
                     width=picture.width if picture else None,

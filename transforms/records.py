@@ -14,11 +14,24 @@ from ingestgate.assets.shard import Shard, WorkRange
 from ingestgate.assets.verdict import Finding
 
 
+class ShardTask(NamedTuple):
+    """One shard, to be judged.
+
+    Attributes:
+        shard: The shard.
+        earlier: Paths of the manifests that say what of it was quarantined before.
+    """
+
+    shard: Shard
+    earlier: Sequence[str]
+
+
 class RangeTask(NamedTuple):
-    """One range of one shard, to be judged."""
+    """One range of one shard, to be judged; ``earlier`` as of its shard."""
 
     shard: Shard
     work: WorkRange
+    earlier: Sequence[str]
 
 
 class RangeOutcome(NamedTuple):
@@ -71,6 +84,7 @@ for _record in (
     Finding,
     Shard,
     WorkRange,
+    ShardTask,
     RangeTask,
     RangeOutcome,
     ShardOutcome,
@@ -86,5 +100,6 @@ __all__ = [
     "RangeTask",
     "Shard",
     "ShardOutcome",
+    "ShardTask",
     "WorkRange",
 ]

@@ -17,6 +17,7 @@ from ingestgate.assets.verdict import Finding, Reason, SignalKind, Verdict, tier
 from ingestgate.blocklists.columns import decode_hex, present_rows
 from ingestgate.blocklists.listset import ListSet
 from ingestgate.blocklists.signals import signal_types
+from ingestgate.transforms.earlier_matches import EarlierMatches
 from ingestgate.transforms.judging import recorded_columns
 from ingestgate.transforms.policy import Policy, matches_column
 
@@ -35,6 +36,7 @@ class _Checks:
 
     def __init__(self, rows: int) -> None:
         self.findings: dict[int, list[Finding]] = {}
+        self.kept: set[int] = set()
         self.held = np.zeros(rows, np.uint8)
         self.has_source = np.zeros(rows, bool)
         self.has_candidate = np.zeros(rows, bool)
@@ -57,6 +59,7 @@ def judge_rows(
     work: WorkRange,
     table: pa.Table,
     schema: pa.Schema,
+    earlier: EarlierMatches | None = None,
 ) -> pa.Table:
     """Judges the rows of one range.
 
@@ -67,6 +70,7 @@ def judge_rows(
         work: The range; ``first`` is the number of the table's row 0.
         table: The rows with every column.
         schema: The ledger's.
+        earlier: What of the shard was quarantined before, and stays so; None: nothing was.
 
     Returns:
         The ledger's rows, in the order of the table's.
@@ -84,7 +88,28 @@ def judge_rows(
         checks.hold(~checks.has_source, Reason.NO_SOURCE)
     checks.hold(~(checks.has_source | checks.has_candidate), Reason.NOTHING_TO_CHECK)
     recorded = {name: columns[name] for name in recorded_columns(columns, policy)}
-    return _ledger(shard, work, checks, _provenance(recorded, table.num_rows), schema)
+    provenance = _provenance(recorded, table.num_rows)
+    if earlier is not None:
+        _keep(earlier, shard, work, provenance, checks)
+    return _ledger(shard, work, checks, provenance, schema)
+
+
+def _keep(
+    earlier: EarlierMatches,
+    shard: Shard,
+    work: WorkRange,
+    provenance: pa.MapArray,
+    checks: _Checks,
+) -> None:
+    """Keeps in the quarantine what was in it and matches nothing any more."""
+    for number in sorted(set(earlier.numbers())):
+        row = number - work.first
+        if not 0 <= row < len(provenance) or tier(checks.findings.get(row, ())) is not None:
+            continue
+        known = asset_id(shard.name, str(number))
+        if before := earlier.findings_of(known, None, dict(provenance[row].as_py())):
+            checks.find(row, list(before))
+            checks.kept.add(row)
 
 
 _Column = tuple[pa.Array, npt.NDArray[np.int64] | None]
@@ -224,7 +249,8 @@ def _ledger(
     for row, findings in checks.findings.items():
         tiers[row] = tier(findings)
         if tiers[row] is not None:
-            verdict[row], reason[row] = Verdict.QUARANTINED.value, Reason.MATCHED.value
+            verdict[row] = Verdict.QUARANTINED.value
+            reason[row] = (Reason.MATCHED_BEFORE if row in checks.kept else Reason.MATCHED).value
     numbers = range(work.first, work.first + rows)
     members = [str(number) for number in numbers]
     known = {

@@ -147,5 +147,6 @@ def _show(reports: list[dict[str, Any]], used: list[dict[str, Any]], seconds: fl
         for path in report["notices"]:
             console.print(f"notice: {path}", markup=False)
     for one in used:
-        console.print(f"read by: {one['run']} ({one['shard']}, {one['time']})", markup=False)
+        what = ", ".join(one[name] for name in ("shard", "sha256", "time") if one[name])
+        console.print(f"read by: {one['run']} ({what})", markup=False)
     console.print(f"{seconds:.1f} s", markup=False)

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ingestgate.blocklists import chunking, hamming
+from ingestgate.blocklists import chunking, hamming, indexing
 from ingestgate.blocklists.spreading import find_spread, spread
 
 

@@ -1,6 +1,7 @@
 """The steps of `make demo-review`, through the command line, on the tests' own pictures."""
 
 import json
+import tarfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,7 +14,16 @@ from ingestgate.pipeline.cli import cli
 from ingestgate.pipeline.demo_review import Answer, Call, walk
 from ingestgate.quarantine.audit import read_log
 from ingestgate.quarantine.reviewers import registry
-from tests.e2e.conftest import LISTED_HOST, LISTED_MD5, listed_pdq, write_webdataset
+from tests.e2e.conftest import (
+    EXACT,
+    LISTED_HOST,
+    LISTED_MD5,
+    NEAR,
+    SAMPLES,
+    SOURCE,
+    listed_pdq,
+    write_webdataset,
+)
 
 
 @pytest.fixture
@@ -60,13 +70,15 @@ def test_the_whole_way(folder: Path) -> None:
         ("release.approved", "ann"),
         ("manifest.listed", "rob"),
         ("asset.decided", "rob"),
+        ("manifest.listed", "rob"),
         ("destroy.requested", "rob"),
         ("destroy.begun", "ann"),
         ("destroy.done", "ann"),
     ]
     machines = [event for number, event in enumerate(events) if not names[number]]
     run = ["run.begun", "manifests.sealed", "output.certified", "run.ended"]
-    assert machines == [*run, "assets.put_up_for_review", "rescan.ended", *run]
+    recall = [*run[:2], "recall.closed", *run[2:]]
+    assert machines == [*run, "assets.put_up_for_review", "rescan.ended", *recall]
     listed = call(
         ("quarantine", "list", "--quarantine", "vault", "--key", "rob.pem", "--json")
     ).said
@@ -74,6 +86,15 @@ def test_the_whole_way(folder: Path) -> None:
     states = {row["sample"]: row["state"] for row in rows}
     assert (states["k03"], states["k05"], states["k07"]) == ("escalate", "confirmed", "released")
     assert sorted(states)[0] == "k00", "what the newer list names is sealed"
+    assert {row["reason"] for row in rows if row["sample"] == "k03"} == {
+        "matched",
+        "matched_before",
+    }
+    names = []
+    for path in sorted((folder / "admitted").glob("*.tar")):
+        with tarfile.open(path) as tar:
+            names += [name.removesuffix(".jpg") for name in tar.getnames() if ".jpg" in name]
+    assert names == [f"k{n:02d}" for n in range(SAMPLES) if n not in (0, EXACT, NEAR, SOURCE)]
 
 
 def test_a_step_that_does_not_end_as_it_has_to_ends_the_walk(folder: Path) -> None:

@@ -10,7 +10,7 @@ from apache_beam.portability.api import beam_runner_api_pb2
 from ingestgate.assets.shard import Shard, WorkRange
 from ingestgate.pipeline.graph import build
 from ingestgate.transforms.policy import Policy
-from ingestgate.transforms.records import RangeOutcome, RangeTask, ShardOutcome
+from ingestgate.transforms.records import RangeOutcome, RangeTask, ShardOutcome, ShardTask
 from ingestgate.transforms.settings import RunSettings
 
 SETTINGS = RunSettings(
@@ -55,7 +55,8 @@ def test_no_step_falls_back_to_pickling(caplog: pytest.LogCaptureFixture) -> Non
     "record",
     [
         SHARD,
-        RangeTask(SHARD, WorkRange(0, 2, 0, 512, 3)),
+        ShardTask(SHARD, ("m.jsonl",)),
+        RangeTask(SHARD, WorkRange(0, 2, 0, 512, 3), ("m.jsonl",)),
         RangeOutcome(SHARD, WorkRange(1, 2, 512, 1024), "truncated"),
         ShardOutcome("a/0.tar", ""),
     ],

@@ -1,0 +1,238 @@
+"""What was quarantined stays so when its entry is withdrawn, whatever is run."""
+
+import json
+import shutil
+import tarfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from ingestgate.blocklists.compiling import compile_list
+from ingestgate.pipeline.transparency import page, transparency
+from ingestgate.quarantine.audit import read_log
+from ingestgate.quarantine.decisions import PUT_UP
+from tests.e2e import conftest
+from tests.e2e.conftest import WRITERS, Job, content, write_webdataset
+from tests.e2e.test_rescan import ISSUED, OLD, compiled, md5_of, new, rescan
+
+MakeJob = Callable[..., Job]
+KEPT = ("quarantined", "matched_before")
+
+
+def admitted(job: Job) -> set[str]:
+    """Names of the samples in the output's tar files."""
+    found = set()
+    for path in job.output.glob("*.tar"):
+        with tarfile.open(path) as tar:
+            found |= {name.split(".")[0] for name in tar.getnames()}
+    return found
+
+
+def up_for_review(job: Job) -> list[str]:
+    asked = ("quarantine", "list", "--quarantine", str(job.quarantine), "--up-for-review")
+    result = job.invoke(*asked, "--json")
+    assert result.exit_code == 0, result.output
+    return sorted({json.loads(line)["member"] for line in result.stdout.splitlines()})
+
+
+def outcomes(job: Job) -> dict[str, tuple[str, str]]:
+    return {row["member"]: (row["verdict"], row["reason"]) for row in job.ledger()}
+
+
+@pytest.fixture
+def listed(job: MakeJob, tmp_path: Path) -> Callable[[str], Job]:
+    """A run by version 1, which lists k01 by digest, k08 by hash, k07 by source."""
+
+    def make(pattern: str) -> Job:
+        made = job(pattern)
+        made.lists = compiled(tmp_path, 1, new(host="listed.example"))
+        assert made.report()["counts"]["quarantined"] == 3
+        return made
+
+    return make
+
+
+def listing(seed: int) -> dict[str, list[tuple[str, str]]]:
+    """Version 2: lists another one, and nothing of what version 1 did."""
+    return {**OLD, "md5": [*OLD["md5"], ("added", md5_of(content(seed)))]}
+
+
+def test_a_recall_of_its_shard_lets_nothing_out(
+    listed: Callable[[str], Job], tmp_path: Path
+) -> None:
+    job = listed(write_webdataset(tmp_path / "landing"))
+    before = admitted(job)
+    compiled(tmp_path, 2, listing(0))
+    assert rescan(job, "--withdrawn")["withdrawn"] == 3
+    report = job.report("--recall")
+    assert admitted(job) == before - {"k00"}
+    assert outcomes(job)["k00.jpg"] == ("quarantined", "matched")
+    assert outcomes(job)["k01.jpg"] == KEPT
+    assert report["reasons"]["matched_before"] == 1, "k07 and k08 lie in the other shard"
+    assert up_for_review(job) == ["k01.jpg", "k07.jpg", "k08.jpg"]
+    assert job.census()["exact"], job.results[-1].output
+    year = int(report["ended_at"][:4])
+    figures = transparency(year, [str(job.evidence)], [str(job.quarantine)])
+    assert figures["matched_before"] == 1
+    assert sum(figures["matched"]["by_tier"].values()) == figures["assets"]["quarantined"] == 5
+    assert 'matched by nothing in force</td><td class="n">1<' in page(figures)
+
+
+@pytest.mark.parametrize(
+    ("format", "resume"), [*((format, ()) for format in WRITERS), ("webdataset", ("--no-resume",))]
+)
+def test_neither_does_a_run(
+    listed: Callable[[str], Job], tmp_path: Path, format: str, resume: tuple[str, ...]
+) -> None:
+    job = listed(WRITERS[format](tmp_path / "landing"))
+    was = {name for name, (verdict, _) in outcomes(job).items() if verdict == "quarantined"}
+    compiled(tmp_path, 2, listing(0))
+    job.report(*resume)
+    found = outcomes(job)
+    assert {name for name, outcome in found.items() if outcome == KEPT} == was
+    assert [outcome for outcome in found.values() if outcome[0] == "quarantined"].count(KEPT) == 3
+    assert up_for_review(job) == sorted(was)
+    assert job.census()["exact"], job.results[-1].output
+    rows = [row for row in job.manifest() if row["reason"] == "matched_before"]
+    entries = {(f["entry_id"], f["list_version"]) for row in rows for f in row["findings"]}
+    assert entries == {("n-md5", 1), ("n-pdq", 1), ("n-domain", 1)}, "what it had matched"
+    assert {row["tier"] for row in rows} == {"exact", "near", "source"}
+
+
+def test_it_is_put_up_once_and_stays_so_under_later_lists(
+    listed: Callable[[str], Job], tmp_path: Path
+) -> None:
+    job = listed(write_webdataset(tmp_path / "landing"))
+    before = admitted(job)
+    for version, seed in ((2, 0), (3, 2)):
+        compiled(tmp_path, version, listing(seed))
+        job.report()
+        assert outcomes(job)["k01.jpg"] == KEPT
+    # What version 2 listed and version 3 does not is kept as well.
+    assert admitted(job) == before - {"k00", "k02"}
+    lines = [line for line in read_log(str(job.quarantine)) if line.event == PUT_UP]
+    assert [len(line.fields["assets"]) for line in lines] == [3, 1], "k01, k07, k08; then k00"
+    log = (job.quarantine / "audit" / "log.jsonl").read_bytes()
+    assert job.report()["shards"]["finished_before"] == 2
+    assert (job.quarantine / "audit" / "log.jsonl").read_bytes() == log
+
+
+def test_a_list_that_is_left_out_lets_nothing_out(
+    listed: Callable[[str], Job], tmp_path: Path
+) -> None:
+    job = listed(write_webdataset(tmp_path / "landing"))
+    before, whole = admitted(job), job.lists
+    (tmp_path / "md5").write_text("0123456789abcdef" * 2 + "\n")
+    to = str(tmp_path / "others")
+    compile_list(id="b", version=1, sources=[("md5", str(tmp_path / "md5"))], to=to, issued=ISSUED)
+    job.lists = to
+    job.report()
+    assert admitted(job) == before
+    assert outcomes(job)["k07.jpg"] == KEPT
+    # In force again, it is an ordinary match.
+    job.lists = whole
+    job.report()
+    assert outcomes(job)["k07.jpg"] == ("quarantined", "matched")
+    # The only way is to say so.
+    policy = tmp_path / "policy.yaml"
+    policy.write_text("lists: {partner: {action: observe}}\n")
+    job.report("--policy", str(policy))
+    assert admitted(job) == before | {"k01", "k07", "k08"}
+
+
+def test_killed_anywhere_the_next_run_ends_in_the_same(
+    listed: Callable[[str], Job], tmp_path: Path
+) -> None:
+    job = listed(write_webdataset(tmp_path / "landing"))
+    compiled(tmp_path, 2, listing(0))
+    killed = job.elsewhere("killed")
+    shutil.copytree(job.root, killed.root)
+    job.report()
+    killed.report()
+    # Killed before the receipt, which is the last thing a commit writes; and the ledger with it.
+    (killed.evidence / "receipts" / "00000.tar.json").unlink()
+    killed.report()
+    (killed.evidence / "receipts" / "00000.tar.json").unlink()
+    shutil.rmtree(killed.evidence / "ledger" / "00000.tar.parts")
+    killed.report()
+    assert killed.state() == job.state()
+
+
+def test_a_dry_run_says_the_same(listed: Callable[[str], Job], tmp_path: Path) -> None:
+    job = listed(write_webdataset(tmp_path / "landing"))
+    compiled(tmp_path, 2, listing(0))
+    tried = job.report("--dry-run")
+    assert tried["reasons"]["matched_before"] == 3
+    assert job.report()["counts"] == tried["counts"]
+    assert outcomes(job)["k01.jpg"] == KEPT, "what the dry run judged was taken over"
+
+
+def test_other_bytes_in_its_place_are_another_asset(
+    listed: Callable[[str], Job], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = listed(write_webdataset(tmp_path / "landing"))
+    shutil.rmtree(tmp_path / "landing")
+    monkeypatch.setattr(conftest, "content", lambda seed: content(seed + 20))
+    write_webdataset(tmp_path / "landing")
+    compiled(tmp_path, 2, listing(0))
+    report = job.report()
+    assert report["counts"]["quarantined"] == 0
+
+
+def test_rows_without_bytes_stay_while_they_say_the_same(job: MakeJob, tmp_path: Path) -> None:
+    (tmp_path / "landing").mkdir()
+    lines = [
+        "url,md5",
+        "https://a.example/1,",
+        "https://x.listed.example/2,",
+        "https://b.example/3,",
+    ]
+    lines.append(f"https://a.example/4,{md5_of(b'1')}")
+    path = tmp_path / "landing" / "rows.csv"
+    path.write_text("\n".join(lines) + "\n")
+    made = job(str(tmp_path / "landing" / "*.csv"))
+    entries = new(md5=None, pdq=None, host="listed.example")
+    made.lists = compiled(tmp_path, 1, {**entries, "md5": [*OLD["md5"], ("row", md5_of(b"1"))]})
+    made.report("--format", "url-manifest")
+    compiled(tmp_path, 2, OLD)
+    made.report("--format", "url-manifest")
+    assert [row["reason"] for row in made.ledger()] == [
+        *("clean", "matched_before", "clean", "matched_before")
+    ]
+    assert made.census()["exact"]
+    assert up_for_review(made) == ["1", "3"]
+    lines[2], lines[4] = lines[4], lines[2]  # in its place now lies another
+    path.write_text("\n".join(lines) + "\n")
+    made.report("--format", "url-manifest")
+    assert made.report("--format", "url-manifest")["counts"]["quarantined"] == 0
+
+
+def test_another_quarantine_is_refused_before_anything_is_judged(
+    listed: Callable[[str], Job], tmp_path: Path
+) -> None:
+    job = listed(write_webdataset(tmp_path / "landing"))
+    before = job.state()["output"]
+    compiled(tmp_path, 2, listing(0))
+    (job.quarantine / "manifest").rename(tmp_path / "elsewhere")
+    report = job.report(code=5)
+    assert "what was sealed of it is on record there, and the file is gone" in report["error"]
+    assert job.state()["output"] == before
+    (tmp_path / "elsewhere").rename(job.quarantine / "manifest")
+    job.report()
+    assert outcomes(job)["k01.jpg"] == KEPT
+
+
+def test_a_damaged_manifest_fails_its_shard_alone(
+    listed: Callable[[str], Job], tmp_path: Path
+) -> None:
+    job = listed(write_webdataset(tmp_path / "landing"))
+    before = (job.output / "00000.tar").read_bytes()
+    compiled(tmp_path, 2, listing(0))
+    path = next((job.quarantine / "manifest").glob("00000*.jsonl"))
+    path.write_bytes(path.read_bytes()[:-30])
+    report = job.report(code=1)
+    (failed,) = report["shards"]["failed"]
+    assert failed["shard"] == "00000.tar"
+    assert "what was sealed of it before cannot be told" in failed["problem"]
+    assert (job.output / "00000.tar").read_bytes() == before

@@ -1,0 +1,153 @@
+"""What was quarantined before stays so, whatever the lists in force say, until people decide.
+
+A partner may withdraw an entry, a list may be left out or have another threshold: none of that lets
+anything out by itself. Only a policy that says in as many words that a list is to observe lets go
+what that list alone has caught. Where a shard is judged anew, the quarantine's manifests say what
+of it was sealed before. The driver lists them once; only a shard that has some costs more.
+"""
+
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ingestgate.assets import storage
+from ingestgate.assets.errors import EvidenceError
+from ingestgate.assets.receipts import read_receipts
+from ingestgate.assets.shard import Shard
+from ingestgate.assets.verdict import Action, Finding, Reason, SignalKind
+from ingestgate.quarantine.manifest import manifest_name, read_manifest_file
+from ingestgate.transforms.policy import Policy
+
+_SUFFIX = ".jsonl"
+_DECLARED = "declared:"
+
+
+def earlier_manifests(quarantine: str, shards: Iterable[Shard]) -> dict[str, tuple[str, ...]]:
+    """Returns the paths of the manifests that a quarantine holds of some shards, by their names.
+
+    Raises:
+        StorageError: They cannot be listed.
+    """
+    folder = storage.join(quarantine, "manifest")
+    found: dict[str, list[str]] = {}
+    for entry in storage.walk(folder) if storage.match_directories(folder) else []:
+        if entry.path.endswith(_SUFFIX):
+            stem = storage.basename(entry.path).removesuffix(_SUFFIX)
+            found.setdefault(stem.rpartition("-")[0], []).append(entry.path)
+    named = ((shard.name, found.get(manifest_name(shard.name))) for shard in shards)
+    return {name: tuple(sorted(paths)) for name, paths in named if paths}
+
+
+def require_earlier_manifests(quarantine: str, evidence: str, shards: Sequence[Shard]) -> None:
+    """Refuses to judge shards anew where the record of what was sealed of them is elsewhere.
+
+    Raises:
+        EvidenceError: A receipt names a manifest that the quarantine does not hold.
+    """
+    for name, receipt in sorted(read_receipts(evidence, shards).items()):
+        path = storage.join(quarantine, "manifest", f"{receipt.manifest}{_SUFFIX}")
+        if receipt.manifest and not storage.exists(path):
+            raise EvidenceError(
+                f"{name}: {path}: what was sealed of it is on record there, and the file is gone; "
+                "give the quarantine of the earlier run, or put the manifest back"
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class _Earlier:
+    """An asset that had matches of its own."""
+
+    number: str
+    sha256: str | None
+    provenance: Mapping[str, str]
+    findings: tuple[Finding, ...]
+
+    @property
+    def is_of_bytes(self) -> bool:
+        """Whether its very bytes matched, wherever in the shard they lie by now."""
+        return self.sha256 is not None and any(
+            found.view == "content"
+            if found.kind == SignalKind.DIGEST
+            else found.kind == SignalKind.PERCEPTUAL and not found.view.startswith(_DECLARED)
+            for found in self.findings
+        )
+
+    def is_still(self, sha256: str | None, provenance: Mapping[str, str]) -> bool:
+        """Whether what lies in its place is the same, as far as can be told."""
+        if sha256 is not None or self.sha256 is not None:
+            return sha256 == self.sha256
+        columns = {found.view.removeprefix(_DECLARED) for found in self.findings}
+        said = {(self.provenance.get(name), provenance.get(name)) for name in columns}
+        return any(before == now or None in (before, now) for before, now in said)
+
+
+class EarlierMatches:
+    """What of one shard was quarantined for matches of its own.
+
+    Args:
+        rows: Rows of manifests, see `ManifestRow`.
+        observing: Ids of the lists that the policy says decide nothing.
+    """
+
+    def __init__(
+        self, rows: Iterable[Mapping[str, Any]] = (), observing: Collection[str] = ()
+    ) -> None:
+        self._by_place: dict[str, list[_Earlier]] = {}
+        self._by_bytes: dict[str, list[_Earlier]] = {}
+        for row in rows:
+            one = _earlier(row, observing)
+            if not one.findings:
+                continue
+            self._by_place.setdefault(row["asset_id"], []).append(one)
+            if one.sha256 is not None and one.is_of_bytes:
+                self._by_bytes.setdefault(one.sha256, []).append(one)
+
+    def findings_of(
+        self, asset_id: str, sha256: str | None, provenance: Mapping[str, str]
+    ) -> tuple[Finding, ...]:
+        """Returns what an asset had matched before; nothing, if it was not quarantined for it.
+
+        Args:
+            asset_id: The asset.
+            sha256: Digest of its bytes; None where the shard holds none.
+            provenance: What the input says of it. Of an asset without bytes, another source or
+                declared digest makes another asset.
+        """
+        found = [
+            one for one in self._by_place.get(asset_id, ()) if one.is_still(sha256, provenance)
+        ]
+        found += self._by_bytes.get(sha256 or "", ())
+        newest: dict[tuple[str, ...], Finding] = {}
+        for finding in (each for one in found for each in one.findings):
+            key = (finding.list_id, finding.entry_id, finding.signal_type, finding.view)
+            if key not in newest or newest[key].list_version < finding.list_version:
+                newest[key] = finding
+        return tuple(newest[key] for key in sorted(newest))
+
+    def numbers(self) -> Iterator[int]:
+        """Yields the numbers of rows without bytes that were quarantined, in no order."""
+        for several in self._by_place.values():
+            for one in several:
+                if one.sha256 is None and one.number.isascii() and one.number.isdecimal():
+                    yield int(one.number)
+
+
+def read_earlier(paths: Iterable[str], policy: Policy) -> EarlierMatches:
+    """Returns what some manifests of one shard say of it.
+
+    Raises:
+        VaultError: One is damaged.
+        StorageError: One cannot be read.
+    """
+    rows = (row for path in paths for row in read_manifest_file(path))
+    observing = {name for name, said in policy.lists.items() if said.action == Action.OBSERVE}
+    return EarlierMatches(rows, observing)
+
+
+def _earlier(row: Mapping[str, Any], observing: Collection[str]) -> _Earlier:
+    findings: tuple[Finding, ...] = ()
+    if row["reason"] in (Reason.MATCHED, Reason.MATCHED_BEFORE):
+        every = (Finding(**finding) for finding in row["findings"])
+        findings = tuple(f for f in every if f.quarantines and f.list_id not in observing)
+    provenance = {} if row["sha256"] is not None else row["provenance"]
+    return _Earlier(row["member"], row["sha256"], provenance, findings)
