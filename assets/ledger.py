@@ -29,7 +29,7 @@ from ingestgate.assets.perceptual_view import PerceptualView
 from ingestgate.assets.shard import Shard, WorkRange
 from ingestgate.assets.verdict import Action, Finding, Reason, Tier, Verdict
 
-LEDGER_VERSION = 2
+LEDGER_VERSION = 3
 _META_KEY = b"ingestgate.ledger"
 
 FINDING_TYPE = pa.struct(
@@ -45,6 +45,7 @@ FINDING_TYPE = pa.struct(
         pa.field("threshold", pa.int16(), nullable=False),
         pa.field("action", pa.string(), nullable=False),
         pa.field("feedback", pa.string(), nullable=False),
+        pa.field("suppression", pa.string(), nullable=False),
     ]
 )
 #: The digests that every ledger has; see `further_digests`.
@@ -231,7 +232,8 @@ def _sidecar(sidecar: Sidecar) -> dict[str, Any]:
 def tally(table: pa.Table) -> dict[str, int]:
     """Counts a part's rows: ``verdict:*``, ``reason:*``, ``tier:*``, ``list:*``, ``category:*``.
 
-    Categories are those of findings that sent their asset to the quarantine.
+    Categories are those of findings that sent their asset to the quarantine. What a suppression
+    let pass counts as ``suppression:*`` by its id and ``suppressed:*`` by the asset's verdict.
     """
     counts: dict[str, int] = {}
 
@@ -246,7 +248,11 @@ def tally(table: pa.Table) -> dict[str, int]:
             if item["values"] is not None:
                 counts[f"{column}:{item['values']}"] = item["counts"]
     hit = table.filter(pa.compute.greater(pa.compute.list_value_length(table["findings"]), 0))
-    for findings in hit.column("findings").to_pylist():
+    for row in hit.select(["verdict", "findings"]).to_pylist():
+        suppressed = {finding["suppression"] for finding in row["findings"]} - {""}
+        add("suppression", sorted(suppressed))
+        add("suppressed", [row["verdict"]] if suppressed else [])
+        findings = [finding for finding in row["findings"] if not finding["suppression"]]
         add("list", sorted({finding["list_id"] for finding in findings}))
         acted = (finding for finding in findings if finding["action"] != Action.OBSERVE)
         add("category", sorted({finding["category"] for finding in acted if finding["category"]}))

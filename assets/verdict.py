@@ -85,6 +85,10 @@ class SignalKind(StrEnum):
     SOURCE = "source"
 
 
+#: How the view of a finding begins that is on the bytes of an asset's sidecar, not on its own.
+SIDECAR_VIEW = "sidecar:"
+
+
 class Finding(NamedTuple):
     """One match of an asset against one list entry. Never holds the listed value itself.
 
@@ -101,6 +105,7 @@ class Finding(NamedTuple):
         threshold: The largest distance that counts as a match; 0 for digests and sources.
         action: What the list says a match does.
         feedback: What others made of the entry, as the partner passes it on, or "".
+        suppression: Id of the signed suppression by which it does not count, or "".
     """
 
     list_id: str
@@ -114,12 +119,13 @@ class Finding(NamedTuple):
     threshold: int
     action: str
     feedback: str = ""
+    suppression: str = ""
 
     @property
     def quarantines(self) -> bool:
         """Whether this finding alone sends its asset to the quarantine."""
         # Anything that is not exactly "observe" quarantines: an unknown action fails closed.
-        return self.action != Action.OBSERVE
+        return self.action != Action.OBSERVE and not self.suppression
 
 
 def tier(findings: Iterable[Finding]) -> Tier | None:

@@ -11,7 +11,7 @@ from typing import BinaryIO, NamedTuple
 from ingestgate.assets import storage
 from ingestgate.assets.errors import ListError
 from ingestgate.assets.verdict import SignalKind
-from ingestgate.blocklists.signals import SignalType, signal_type
+from ingestgate.blocklists.signals import SignalType, signal_type, signal_types
 from ingestgate.blocklists.sources import (
     BadSource,
     canonical_host,
@@ -97,6 +97,12 @@ def read_entries(signal_type_name: str, path: str, *, name: str | None = None) -
         raise ListError(
             f"{path}: holds no entry; if the partner withdrew everything, leave the file out"
         )
+
+
+def is_line_number(entry_id: str) -> bool:
+    """Whether an entry may be known by its line only, which another version gives to another."""
+    _, signal, line = (["", "", *entry_id.split(":")])[-3:]
+    return signal in signal_types() and line.isdecimal()
 
 
 def _rows(path: str, source: BinaryIO) -> Iterator[tuple[int, dict[str, str]]]:

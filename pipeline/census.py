@@ -28,7 +28,7 @@ from ingestgate.assets.errors import GateError
 from ingestgate.assets.purges import read_purge
 from ingestgate.assets.receipts import Receipt, read_receipt
 from ingestgate.assets.shard import Member, Sample, Shard, accountable_members, asset_id
-from ingestgate.assets.verdict import REASONS, Reason, Verdict
+from ingestgate.assets.verdict import REASONS, Action, Reason, Verdict
 from ingestgate.pipeline.statements import FOLDER
 from ingestgate.quarantine.audit import read_log
 from ingestgate.quarantine.holding import Holding
@@ -38,6 +38,7 @@ from ingestgate.quarantine.manifest_checking import check_manifest
 from ingestgate.quarantine.sealed_manifests import SealedManifest
 
 _PROBLEMS_KEPT = 100
+_COLUMNS = ["asset_id", "member", "field", "verdict", "reason", "sha256", "findings"]
 
 
 @dataclass(slots=True)
@@ -48,6 +49,7 @@ class Census:
         inputs: Assets in the landing zone, and those purged from it.
         counts: Assets by verdict, as the outputs show it.
         purged: How many of the quarantined are no longer in the landing zone, by receipt.
+        suppressed: How many of the admitted matched, and were let pass by a suppression.
         shards: Shards looked at.
         problems: What does not add up; the first hundred.
         problem_count: How many there are.
@@ -56,6 +58,7 @@ class Census:
     inputs: int = 0
     counts: Counter[str] = field(default_factory=Counter)
     purged: int = 0
+    suppressed: int = 0
     shards: int = 0
     problems: list[str] = field(default_factory=list)
     problem_count: int = 0
@@ -78,6 +81,7 @@ class Census:
             "inputs": self.inputs,
             "counts": {verdict.value: self.counts[verdict] for verdict in Verdict},
             "purged": self.purged,
+            "suppressed": self.suppressed,
             "shards": self.shards,
             "problems": self.problems,
             "problem_count": self.problem_count,
@@ -243,7 +247,17 @@ def _verdict(
     if Reason(row["reason"]) not in REASONS[Verdict(row["verdict"])]:
         census.object(f"{shard.name}: {member}: {row['verdict']} because {row['reason']}")
     census.counts[row["verdict"]] += 1
+    if row["verdict"] == Verdict.ADMITTED:
+        _count_suppressed(census, shard, row["findings"], member)
     return str(row["verdict"])
+
+
+def _count_suppressed(
+    census: Census, shard: Shard, findings: Sequence[dict[str, Any]], member: str
+) -> None:
+    census.suppressed += any(finding["suppression"] for finding in findings)
+    if any(f["action"] != Action.OBSERVE and not f["suppression"] for f in findings):
+        census.object(f"{shard.name}: {member}: admitted, though it matched")
 
 
 def _has_moved(
@@ -334,7 +348,7 @@ class _Rows:
         root = storage.join(evidence, "ledger")
         for number in range(receipt.ranges):
             _, table = ledger.read_part(ledger.part_path(root, shard.name, number))
-            table = table.select(["asset_id", "member", "field", "verdict", "reason", "sha256"])
+            table = table.select(_COLUMNS)
             for batch in table.to_batches(max_chunksize=4096):
                 yield from batch.to_pylist()
 

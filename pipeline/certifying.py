@@ -42,11 +42,13 @@ from ingestgate.pipeline.statements import (
     Rescan,
     Screening,
     Subject,
+    SuppressionUse,
     certificate_path,
     current_certificate,
     digest_of,
     kept_certificate_path,
 )
+from ingestgate.pipeline.summary import group as tallied
 from ingestgate.pipeline.summary import isolation
 from ingestgate.quarantine.audit import head, log_path
 
@@ -352,14 +354,36 @@ def _screening(
             id=rescan.id,
             lists=_uses(rescan.lists),
             ended_at=datetime.fromisoformat(rescan.ended_at),
+            suppressions=_suppressions(
+                rescan.suppressions,
+                [rescan.shards[receipt.shard].get("suppressions", {}) for receipt in group],
+            ),
         ),
         canaries={str(used["id"]): tuple(used["canaries"]) for used in record.lists},
         isolation=tuple(one["measures"] for one in isolation(total)),
         exceptions=tuple(ListException.model_validate(one) for one in record.exceptions),
+        suppressions=_suppressions(
+            record.suppressions, [tallied(receipt.tallies, "suppression") for receipt in group]
+        ),
         software=tuple(sorted({receipt.software for receipt in group})),
         shards=len(group),
         screened_from=times[0],
         screened_until=times[-1],
+    )
+
+
+def _suppressions(
+    known: Sequence[Mapping[str, Any]], used: Sequence[Mapping[str, int]]
+) -> tuple[SuppressionUse, ...]:
+    """Returns those of the suppressions in force that let an asset pass."""
+    assets = sum((Counter(one) for one in used), Counter[str]())
+    return tuple(
+        SuppressionUse(
+            **{name: one[name] for name in ("id", "digest", "made", "until", "signed_by")},
+            assets=assets[one["id"]],
+        )
+        for one in known
+        if assets[one["id"]]
     )
 
 

@@ -14,9 +14,10 @@ from typing import Any
 from ingestgate.assets import storage
 from ingestgate.assets.errors import EvidenceError, StorageError
 from ingestgate.blocklists.listset import ListSet
+from ingestgate.blocklists.suppressions import Suppressions, suppressions_digest
 from ingestgate.transforms.canaries import not_looked_for
 from ingestgate.transforms.policy import ListTrust
-from ingestgate.transforms.settings import JUDGING_VERSION, RunSettings
+from ingestgate.transforms.settings import JUDGING_VERSION, RunSettings, digest_of_rules
 
 CONTEXT_VERSION = 2
 
@@ -32,6 +33,7 @@ class ContextRecord:
         lists: ``{id, version, digest, partner, issued, expires, signal_types, canaries}`` of each
             list used; ``canaries`` are the signal types whose canary every judge had to catch.
         exceptions: Expired lists that were used by exception so far.
+        suppressions: Those in force, as `Suppression.described`.
     """
 
     context: str
@@ -39,6 +41,7 @@ class ContextRecord:
     policy: Mapping[str, Any]
     lists: Sequence[Mapping[str, Any]]
     exceptions: Sequence[Mapping[str, Any]]
+    suppressions: Sequence[Mapping[str, Any]] = ()
 
     @property
     def policy_digest(self) -> str:
@@ -53,8 +56,8 @@ class ContextRecord:
 
     def computed(self) -> str:
         """Returns the context digest that these rules have."""
-        text = f"{self.judging_version}\n{self.policy_digest}\n{self.lists_digest}\n"
-        return hashlib.sha256(text.encode()).hexdigest()
+        named = suppressions_digest((one["id"], one["digest"]) for one in self.suppressions)
+        return digest_of_rules(self.judging_version, self.policy_digest, self.lists_digest, named)
 
 
 def lists_digest(lists: Sequence[Mapping[str, Any]]) -> str:
@@ -69,7 +72,7 @@ def context_path(evidence: str, context: str) -> str:
     return storage.join(evidence, "contexts", f"{context}.json")
 
 
-def record_context(settings: RunSettings, lists: ListSet) -> None:
+def record_context(settings: RunSettings, lists: ListSet, suppressions: Suppressions) -> None:
     """Writes the record of a run's rules; adds to what is there of exceptions.
 
     Raises:
@@ -108,6 +111,7 @@ def record_context(settings: RunSettings, lists: ListSet) -> None:
             for info in lists.infos
         ],
         exceptions=_united(before.exceptions if before else (), exceptions),
+        suppressions=[one.described() for one in suppressions.in_force],
     )
     if record != before:
         content = json.dumps({"version": CONTEXT_VERSION, **asdict(record)}, indent=1)

@@ -59,6 +59,7 @@ def make_plan(
             settings.quarantine: "quarantine",
             settings.evidence: "evidence",
             settings.lists: "folder of lists",
+            **({settings.suppressions.path: "suppressions"} if settings.suppressions.path else {}),
         },
     )
     discovery = discover(inputs, format)

@@ -5,7 +5,7 @@ import json
 import secrets
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -19,6 +19,7 @@ from ingestgate.assets.verdict import SignalKind, Verdict
 from ingestgate.blocklists.listset import ListSet
 from ingestgate.blocklists.remembered import remember
 from ingestgate.blocklists.signals import signal_types
+from ingestgate.blocklists.suppressions import NO_SUPPRESSIONS, Suppressions
 from ingestgate.pipeline.audit_events import end_rescan, require_log
 from ingestgate.pipeline.contexts import ContextRecord, read_context
 from ingestgate.pipeline.lock import run_lock
@@ -60,6 +61,7 @@ class RescanRequest:
         output: Root of the admitted shards; None: as the evidence's report says.
         quarantine: Whose audit log has to say what was found; None: as the report says.
         withdrawals: Also look for quarantined assets that only withdrawn entries had matched.
+        suppressions: Those that were verified.
         beam_options: Arguments for Beam.
     """
 
@@ -72,6 +74,7 @@ class RescanRequest:
     output: str | None = None
     quarantine: str | None = None
     withdrawals: bool = False
+    suppressions: Suppressions = NO_SUPPRESSIONS
     beam_options: Sequence[str] = ()
 
 
@@ -111,10 +114,11 @@ def _rescan(
         since=compared_versions(request.since, request.lists, lists, request.policy),
         newly_needed=_newly_needed(request.policy, lists, contexts.values()),
         withdrawals=request.withdrawals,
+        suppressions=request.suppressions.source._replace(at=""),
     )
     key = hashlib.sha256(repr((settings, JUDGING_VERSION, parts)).encode()).hexdigest()[:16]
     work = storage.join(evidence, "rescanning", key)
-    job = RescanSettings(**{n: getattr(settings, n) for n in settings.__slots__} | {"work": work})
+    job = replace(settings, work=work, suppressions=request.suppressions.source)
     numbered = [(number, part.path) for number, part in enumerate(parts)]
 
     def build(pipeline: Any) -> None:
@@ -209,6 +213,8 @@ def _check(
             "`digests` in the policy naming what later lists may need"
         )
     read = read_rescans(evidence)
+    # By other suppressions something may have been let pass that counts now.
+    suppressed = request.suppressions.digest
     digests = _ledger_digests(results)
     for found in results:
         record = contexts.get(found["context"])
@@ -226,7 +232,11 @@ def _check(
             bases += [
                 r.lists
                 for r in read
-                if r.covers(shard, digests[shard], context_digest(request.policy, r.lists_digest))
+                if r.covers(
+                    shard,
+                    digests[shard],
+                    context_digest(request.policy, r.lists_digest, suppressed),
+                )
             ]
             versions = [u["version"] for base in bases for u in base if u["id"] == info.id]
             if max(versions, default=0) < since:
@@ -254,11 +264,13 @@ def _conclude(
     started: datetime,
 ) -> dict[str, Any]:
     """Writes findings, notice, audit log and record, in this order, and returns the report."""
-    now = context_digest(request.policy, lists.digest)
+    now = context_digest(request.policy, lists.digest, request.suppressions.digest)
     digests = _ledger_digests(results)
     sure: dict[str, set[str]] = defaultdict(set)
     near: dict[str, set[str]] = defaultdict(set)
     held: dict[str, set[str]] = defaultdict(set)
+    released: dict[str, set[str]] = defaultdict(set)
+    passed: dict[str, Counter[str]] = defaultdict(Counter)
     tallies: Counter[str] = Counter()
     lines = []
     for found in results:
@@ -289,6 +301,8 @@ def _conclude(
                 near[shard].add(hit.asset_id)
         if near_counts:
             near[shard].update(found["unclear"])
+            released[shard].update(found["released"])
+        passed[shard].update({name: len(ids) for name, ids in found["suppressed"].items()})
     for shard, names in near.items():
         names -= sure[shard]
     shards = {}
@@ -297,13 +311,18 @@ def _conclude(
         shards[shard] = {
             "ledger": digest,
             "matched": count,
-            "held": len(held[shard]),
+            "held": len(held[shard]) + len(released[shard]),
             "context": now,
+            "suppressions": dict(passed[shard]),
         }
     rows = sum(found["rows"] for found in results)
     matched = sum(len(names) for names in sure.values())
     again = sum(len(names) for names in near.values())
     tallies["unscannable_matched"] = sum(len(names) for names in held.values())
+    tallies["suppressed"] = sum(
+        len(set().union(*found["suppressed"].values())) for found in results
+    )
+    tallies["released"] = sum(len(names) for names in released.values())
     tallies["to_judge_again"] = again
     every = {(shard, asset) for found in (sure, near) for shard in found for asset in found[shard]}
     tallies[NEWLY_MATCHED] = len(every - found_before(evidence)) if every else 0
@@ -355,6 +374,7 @@ def _conclude(
         started_at=started.isoformat(timespec="seconds"),
         ended_at=datetime.now(UTC).isoformat(timespec="seconds"),
         tallies=dict(tallies),
+        suppressions=[one.described() for one in request.suppressions.in_force],
     )
     put_up = 0
     if quarantine is not None:
@@ -379,6 +399,9 @@ def _conclude(
         "matched": matched,
         "to_judge_again": again,
         "unscannable_matched": tallies["unscannable_matched"],
+        "suppressed": tallies["suppressed"],
+        "released": tallies["released"],
+        "suppressions_expired": [one.id for one in request.suppressions.expired],
         "withdrawn": len(withdrawn),
         "put_up_for_review": put_up,
         "shards": len(shards),

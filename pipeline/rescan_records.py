@@ -32,11 +32,14 @@ class RescanRecord:
         lists_digest: As `ListSet.digest`.
         rows: Ledger rows looked at.
         matched: Assets that matched now and were admitted before.
-        shards: By shard, ``{ledger, matched, held, context}``: `shard_ledger_digest` of what was
-            looked at, how many of its admitted assets matched or have to be judged again, how many
-            unscannable ones matched, and the digest of the rules that it was held against.
+        shards: By shard, ``{ledger, matched, held, context, suppressions}``: `shard_ledger_digest`
+            of what was looked at, how many of its admitted assets matched or have to be judged
+            again, how many unscannable ones matched or quarantined ones suppressions let pass by
+            now, the digest of the rules that it was held against, and by suppression how many
+            assets it let pass.
         started_at, ended_at: RFC 3339 UTC times.
         tallies: Counts for reports, `NEWLY_MATCHED` among them.
+        suppressions: Those in force, as `Suppression.described`.
     """
 
     id: str
@@ -48,6 +51,7 @@ class RescanRecord:
     started_at: str
     ended_at: str
     tallies: Mapping[str, int]
+    suppressions: Sequence[Mapping[str, Any]] = ()
 
     @property
     def newly_matched(self) -> int:

@@ -21,6 +21,7 @@ from ingestgate.assets.shard import Shard
 from ingestgate.assets.signing_keys import read_signing_key
 from ingestgate.blocklists.listset import ListSet
 from ingestgate.blocklists.remembered import remember
+from ingestgate.blocklists.suppressions import Suppressions
 from ingestgate.pipeline import summary
 from ingestgate.pipeline.certifying import CertifyRequest, certify
 from ingestgate.pipeline.contexts import record_context
@@ -64,6 +65,7 @@ class RunRequest:
         certificate_keys: Files of private keys that sign the certificate. Paths only: a key is
             read here, in the driver, and goes into no setting that workers get.
         recall: Do only the shards that open recall notices name, and close these.
+        suppressions: File or folder of signed suppressions, or None.
         beam_options: Arguments for Beam.
     """
 
@@ -81,6 +83,7 @@ class RunRequest:
     list_state: str | None = None
     certificate_keys: Sequence[str] = ()
     recall: bool = False
+    suppressions: str | None = None
     beam_options: Sequence[str] = ()
 
 
@@ -88,7 +91,8 @@ def run(request: RunRequest, display: ProgressDisplay) -> dict[str, Any]:
     """Does a run and writes its report.
 
     Everything that can be refused is refused before the first byte of an asset is read: the
-    policy, the lists, the recipients, the inputs. A failure after that is in the report.
+    policy, the lists, the suppressions, the recipients, the inputs. A failure after that is in
+    the report.
 
     Returns:
         The report; its ``exit_code`` is what the command ends with.
@@ -100,11 +104,14 @@ def run(request: RunRequest, display: ProgressDisplay) -> dict[str, Any]:
     started_at = datetime.now(UTC)
     policy = load_policy(request.policy_file, Policy) if request.policy_file else Policy()
     lists = open_lists(request.lists, policy, datetime.now(UTC), request.list_state)
+    suppressions = Suppressions.open(
+        request.suppressions, policy.trust.for_suppressions(), now=datetime.now(UTC)
+    )
     recipients = read_recipients(request.recipients) if _seals(request) else ()
     keys = [read_signing_key(path) for path in request.certificate_keys]
     if keys and request.dry_run:
         raise UsageError("a dry run admits nothing that could be certified; leave one of them out")
-    settings = _settings(request, policy, lists, recipients)
+    settings = _settings(request, policy, lists, suppressions, recipients)
     refuse_unfinished(settings.evidence)
     plan = make_plan(
         request.inputs,
@@ -122,13 +129,13 @@ def run(request: RunRequest, display: ProgressDisplay) -> dict[str, Any]:
     with run_lock(settings.evidence), tempfile.TemporaryDirectory(prefix="ingestgate-") as notes:
         if request.resume:
             plan = still_to_do(plan, settings, recalled_shards(settings, lists))
-        record_context(settings, lists)
-        events = RunEvents(settings, lists, keys[0] if keys else None)
+        record_context(settings, lists, suppressions)
+        events = RunEvents(settings, lists, suppressions, keys[0] if keys else None)
         error = _do(request, replace(settings, progress=notes), plan, display, events)
         if error is None and not settings.dry_run:
             error = _close_recalls(settings, keys, every=request.recall)
         seconds = time.monotonic() - started
-        report = _report(settings, plan, lists, error, started_at, seconds)
+        report = _report(settings, plan, lists, suppressions, error, started_at, seconds)
         report |= {"run": events.run, "manifests": [each._asdict() for each in events.sealed]}
         if keys and error is None:
             report |= _certify(settings, keys)
@@ -170,7 +177,7 @@ def _failed(error: GateError) -> dict[str, Any]:
 
 def _show_that_it_catches(settings: RunSettings, request: RunRequest) -> None:
     """Opens a judge as every worker will."""
-    open_judge(settings.policy, settings.lists, settings.lists_digest)
+    open_judge(settings.policy, settings.lists, settings.lists_digest, settings.suppressions)
     if request.workers > 1:
         release_judge()  # it is the workers' processes that judge
 
@@ -199,20 +206,26 @@ def _seals(request: RunRequest) -> bool:
 
 
 def _settings(
-    request: RunRequest, policy: Policy, lists: ListSet, recipients: tuple[str, ...]
+    request: RunRequest,
+    policy: Policy,
+    lists: ListSet,
+    suppressions: Suppressions,
+    recipients: tuple[str, ...],
 ) -> RunSettings:
     roots = [
         storage.absolute(root)
         for root in (request.output, request.quarantine, request.evidence, request.lists)
     ]
+    if suppressions.source.path:
+        roots.append(suppressions.source.path)
     for number, root in enumerate(roots):
         for other in roots[number + 1 :]:
             if f"{root}/".startswith(f"{other}/") or f"{other}/".startswith(f"{root}/"):
                 raise UsageError(
-                    f"{root} and {other}: output, quarantine, evidence and lists "
+                    f"{root} and {other}: output, quarantine, evidence, lists and suppressions "
                     "need folders of their own, none inside another"
                 )
-    output, quarantine, evidence, list_folder = roots
+    output, quarantine, evidence, list_folder = roots[:4]
     return RunSettings(
         policy=policy,
         lists=list_folder,
@@ -225,6 +238,7 @@ def _settings(
         progress="",
         software=version("ingestgate"),
         dry_run=request.dry_run,
+        suppressions=suppressions.source,
     )
 
 
@@ -323,6 +337,7 @@ def _report(
     settings: RunSettings,
     plan: Plan,
     lists: ListSet,
+    suppressions: Suppressions,
     error: GateError | None,
     started_at: datetime,
     seconds: float,
@@ -349,12 +364,14 @@ def _report(
         "lists": summary.describe_lists(lists, summary.group(total, "list")),
         "lists_digest": settings.lists_digest,
         "not_searched": summary.not_searched(lists, settings),
+        "suppressions": summary.describe_suppressions(suppressions, total),
         "since_last_report": {
             "counts": summary.counts(unreported),
             "reasons": summary.group(unreported, "reason"),
             "tiers": summary.group(unreported, "tier"),
             "lists": summary.group(unreported, "list"),
             "categories": summary.group(unreported, "category"),
+            "suppressed": summary.group(unreported, "suppressed"),
         },
         "certificate": None,
         "superseded_lists": [info.name for info in lists.superseded],

@@ -20,6 +20,7 @@ from ingestgate.assets.receipts import Receipt, read_receipts
 from ingestgate.assets.shard import Shard
 from ingestgate.assets.verdict import Reason
 from ingestgate.blocklists.listset import ListSet
+from ingestgate.blocklists.suppressions import Suppressions
 from ingestgate.pipeline.audit_events import put_up_for_review
 from ingestgate.quarantine.audit import AuditLine
 from ingestgate.quarantine.audit_writing import audit_writer
@@ -37,6 +38,7 @@ class RunEvents:
     Args:
         settings: The run's settings.
         lists: The opened lists.
+        suppressions: Those that were verified.
         key: Signs the lines, or None; only the driver has it.
 
     Attributes:
@@ -45,13 +47,18 @@ class RunEvents:
     """
 
     def __init__(
-        self, settings: RunSettings, lists: ListSet, key: Ed25519PrivateKey | None
+        self,
+        settings: RunSettings,
+        lists: ListSet,
+        suppressions: Suppressions,
+        key: Ed25519PrivateKey | None,
     ) -> None:
         self.run = f"{datetime.now(UTC).strftime('%Y%m%dT%H%M%SZ')}-{secrets.token_hex(4)}"
         self.sealed: list[SealedManifest] = []
         self._settings = settings
         self._key = key
         self._lists = describe_lists(lists)
+        self._suppressions = [one.id for one in suppressions.in_force]
         self._owes = False
 
     def begin(self, todo: Iterable[Shard]) -> None:
@@ -77,6 +84,7 @@ class RunEvents:
                     "evidence": shown(self._settings.evidence),
                     "shards": len(shards),
                     "lists": self._lists,
+                    "suppressions": self._suppressions,
                     "policy_digest": policy_digest(self._settings.policy),
                     "recipients": list(self._settings.recipients),
                     "software": self._settings.software,

@@ -19,7 +19,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Final, Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic.alias_generators import to_camel
@@ -63,12 +63,31 @@ class ListUse(_Part):
     signal_types: tuple[str, ...] = ()
 
 
+class SuppressionUse(_Part):
+    """Assets were let in by a signed suppression although a list entry matched them.
+
+    Attributes:
+        id, digest: The suppression; `digest` is of its signed bytes.
+        made, until: From when, and until when if it ends.
+        signed_by: Names of the trusted keys whose signatures were verified.
+        assets: How many, and not what they are.
+    """
+
+    id: str
+    digest: Sha256
+    made: AwareDatetime
+    until: AwareDatetime | None = None
+    signed_by: tuple[str, ...]
+    assets: Count
+
+
 class Rescan(_Part):
     """A later check of what was admitted, by its fingerprints, against newer lists."""
 
     id: str
     lists: Annotated[tuple[ListUse, ...], Field(min_length=1)]
     ended_at: AwareDatetime
+    suppressions: tuple[SuppressionUse, ...] = ()
 
 
 class ListException(_Part):
@@ -110,7 +129,7 @@ class Screening(_Part):
     canaries: Mapping[str, tuple[str, ...]]
     isolation: tuple[Mapping[str, str], ...]
     exceptions: tuple[ListException, ...] = ()
-    suppressions: tuple[Mapping[str, Any], ...] = ()
+    suppressions: tuple[SuppressionUse, ...] = ()
     software: tuple[str, ...]
     shards: Count
     screened_from: AwareDatetime

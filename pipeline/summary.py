@@ -22,6 +22,7 @@ from ingestgate.assets.shard import Shard
 from ingestgate.assets.verdict import Verdict
 from ingestgate.blocklists.exemptions import Exemption
 from ingestgate.blocklists.listset import ListSet
+from ingestgate.blocklists.suppressions import Suppressions
 from ingestgate.transforms.canaries import not_looked_for
 from ingestgate.transforms.settings import RunSettings, policy_digest
 
@@ -151,6 +152,23 @@ def not_searched(lists: ListSet, settings: RunSettings) -> dict[str, list[str]]:
     closed = not_looked_for(settings.policy)
     found = {info.id: sorted(closed & info.counts.keys()) for info in lists.infos}
     return {name: signals for name, signals in found.items() if signals}
+
+
+def describe_suppressions(suppressions: Suppressions, total: Mapping[str, int]) -> dict[str, Any]:
+    """Returns what the report says of suppressions: which, and how many assets they let pass.
+
+    Args:
+        suppressions: Those that were verified.
+        total: The tallies of all shards.
+    """
+    used = group(total, "suppression")
+    return {
+        "in_force": [
+            {**one.described(), "assets": used.get(one.id, 0)} for one in suppressions.in_force
+        ],
+        "expired": [one.described() for one in suppressions.expired],
+        "assets": group(total, "suppressed"),
+    }
 
 
 def _exception(exemption: Exemption | None) -> dict[str, Any] | None:

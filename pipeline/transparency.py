@@ -23,6 +23,7 @@ from ingestgate.assets.verdict import REASONS, Action, Reason, Verdict
 from ingestgate.pipeline.rescan_records import RescanRecord, read_rescans
 from ingestgate.quarantine.audit import read_log
 from ingestgate.quarantine.decisions import APPROVED, DECIDED, Decision, decisions_of
+from ingestgate.quarantine.suppressing import signed_suppressions
 
 TRANSPARENCY_VERSION = 1
 
@@ -78,12 +79,16 @@ def transparency(year: int, evidence: Sequence[str], quarantines: Sequence[str])
         "unscannable_by_reason": _ordered(
             Counter({k: v for k, v in _sum(t["reasons"] for t in tallies).items() if k in held})
         ),
+        "let_pass_by_suppressions": _sum(one.get("suppressed", {}) for one in tallies)[
+            Verdict.ADMITTED
+        ],
         "companions_of_matches": _sum(t["reasons"] for t in tallies)[Reason.COMPANION_MATCHED],
         "matched_before": _sum(t["reasons"] for t in tallies)[Reason.MATCHED_BEFORE],
         "rescans": {
             "count": len(rescans),
             "assets_held_against_newer_lists": sum(record.rows for record in rescans),
             "matched": sum(record.newly_matched for record in rescans),
+            "let_pass_by_suppressions": sum(r.tallies.get("suppressed", 0) for r in rescans),
         },
         "hours_from_list_update_to_use": _spread(hours["use"]),
         "hours_from_list_update_to_run": _spread(hours["run"]),
@@ -226,6 +231,7 @@ def _decisions(year: int, quarantines: Sequence[str]) -> dict[str, Any]:
     """Counts what people decided in a year: of each asset the last decision."""
     last: dict[tuple[str, str], str] = {}
     released: set[tuple[str, str]] = set()
+    suppressions: set[str] = set()
     for root in quarantines:
         requests: dict[int, Any] = {}
         lines = list(read_log(root))
@@ -240,12 +246,14 @@ def _decisions(year: int, quarantines: Sequence[str]) -> dict[str, Any]:
             elif line.event == APPROVED:
                 asked = requests.get(int(line.fields["request"]), ())
                 released |= {(root, asset) for asset in asked}
+        suppressions |= signed_suppressions(one for one in lines if _year(one.time) == year)
     counts = Counter(last.values())
     settled = counts[Decision.CONFIRMED] + counts[Decision.FALSE_POSITIVE]
     share = counts[Decision.FALSE_POSITIVE] / settled if settled else None
     return {
         **{decision.value: counts[decision.value] for decision in Decision},
         "released": len(released),
+        "suppressions_signed": len(suppressions),
         "false_positive_share": None if share is None else round(share, 4),
     }
 

@@ -54,12 +54,14 @@ class Review:
         by: Who took the last step.
         at: When.
         reason: Why.
+        line: Number of the line that says so.
     """
 
     state: State
     by: str
     at: str
     reason: str
+    line: int
 
 
 @dataclass(slots=True)
@@ -71,7 +73,9 @@ class Request:
         assets: Whole ids.
         by, key: Who asked; the key they signed with.
         reason: Why.
-        approved: Whether somebody else approved it.
+        decided: By asset, number of the line that called it a false positive.
+        approved: Number of the line by which somebody else approved it, 0 if nobody has.
+        approved_by: Who.
     """
 
     number: int
@@ -79,7 +83,9 @@ class Request:
     by: str
     key: str
     reason: str
-    approved: bool = False
+    decided: Mapping[str, int]
+    approved: int = 0
+    approved_by: str = ""
 
 
 @dataclass(slots=True)
@@ -139,8 +145,9 @@ def _apply(found: Decisions, line: AuditLine, by: str) -> str:
         problem = _problem_of_approving(found, request, line.key, by)
         if request is None or problem:
             return problem
-        request.approved = True
-        _put(found, request.assets, Review(State.RELEASED, by, line.time, request.reason))
+        request.approved, request.approved_by = line.number, by
+        review = Review(State.RELEASED, by, line.time, request.reason, line.number)
+        _put(found, request.assets, review)
         return ""
     assets, reason = _texts(line.fields["assets"]), str(line.fields["reason"])
     if line.event == DECIDED:
@@ -149,8 +156,10 @@ def _apply(found: Decisions, line: AuditLine, by: str) -> str:
         if any(found.state(asset) is not State.FALSE_POSITIVE for asset in assets):
             return "asks to release what nobody called a false positive"
         state = State.RELEASE_REQUESTED
-        found.requests[line.number] = Request(line.number, assets, by, line.key, reason)
-    _put(found, assets, Review(state, by, line.time, reason))
+        decided = {asset: found.reviews[asset].line for asset in assets}
+        request = Request(line.number, assets, by, line.key, reason, decided)
+        found.requests[line.number] = request
+    _put(found, assets, Review(state, by, line.time, reason, line.number))
     return ""
 
 

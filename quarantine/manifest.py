@@ -62,6 +62,7 @@ class ManifestFinding(_Record):
     threshold: int
     action: str
     feedback: str = ""
+    suppression: str = ""
 
 
 class ListUsed(_Record):

@@ -30,7 +30,7 @@ class Role(IntEnum):
     """What a person may do; each role may do what those before it may."""
 
     VIEWER = 1  #: see metadata
-    REVIEWER = 2  #: open assets, decide, ask for release or destruction
+    REVIEWER = 2  #: open assets, decide, ask for release or destruction, sign suppressions
     APPROVER = 3  #: approve what somebody else asked for, tidy up what killed runs left
     ADMINISTRATOR = 4  #: add and remove people, change who can open the quarantine
 
@@ -50,6 +50,7 @@ NEEDED: Final[Mapping[str, Role]] = MappingProxyType(
         "asset.decided": Role.REVIEWER,
         "release.requested": Role.REVIEWER,
         "release.approved": Role.APPROVER,
+        "suppression.signed": Role.REVIEWER,
         "destroy.requested": Role.REVIEWER,
         "destroy.begun": Role.APPROVER,
         "destroy.done": Role.APPROVER,

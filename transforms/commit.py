@@ -24,7 +24,9 @@ class CommitShard(beam.DoFn):
     def setup(self) -> None:
         """Opens the vault for writing, once per process."""
         settings = self._settings
-        lists = open_judge(settings.policy, settings.lists, settings.lists_digest).lists
+        lists = open_judge(
+            settings.policy, settings.lists, settings.lists_digest, settings.suppressions
+        ).lists
         if settings.dry_run:
             return
         vault = Vault(settings.quarantine, settings.recipients)

@@ -17,6 +17,7 @@ from ingestgate.assets.media import kind_of
 from ingestgate.assets.shard import Kind, Member, Sample
 from ingestgate.assets.verdict import Verdict
 from ingestgate.blocklists.listset import ListSet
+from ingestgate.blocklists.suppressions import Suppressions, SuppressionSource
 from ingestgate.transforms.policy import Policy
 from ingestgate.transforms.records import Asset, JudgedAsset
 from ingestgate.transforms.settings import open_judge
@@ -41,28 +42,40 @@ class Gate(beam.PTransform):
         lists: Folder of compiled lists, readable by the workers; verified here, at
             construction, so that a job with refused lists never starts.
         policy: A policy, or its fields as a mapping (as YAML gives it); None: the defaults.
+        suppressions: File or folder of signed suppressions, readable by the workers; verified
+            here as well. What they let pass says so in its findings.
 
     Raises:
-        ListError: The lists are refused.
+        ListError: Lists or suppressions are refused.
         PolicyError: The mapping is no policy.
     """
 
-    def __init__(self, lists: str, policy: Policy | Mapping[str, Any] | None = None) -> None:
+    def __init__(
+        self,
+        lists: str,
+        policy: Policy | Mapping[str, Any] | None = None,
+        suppressions: str | None = None,
+    ) -> None:
         super().__init__()
         self._policy = policy if isinstance(policy, Policy) else _policy(policy or {})
         self._lists = lists
+        now = datetime.now(UTC)
         opened = ListSet.open(
             lists,
-            now=datetime.now(UTC),
+            now=now,
             overrides=self._policy.list_overrides(),
             trust=self._policy.trust.opened(),
         )
         self._digest = opened.digest
+        trust = self._policy.trust.for_suppressions()
+        self._suppressions = Suppressions.open(suppressions, trust, now=now).source
 
     def expand(self, assets: beam.PCollection[Asset]) -> Any:
         """Builds the transform; returns the outputs by their names."""
         tags = [verdict.value for verdict in Verdict]
-        judge = beam.ParDo(_JudgeAssets(self._policy, self._lists, self._digest))
+        judge = beam.ParDo(
+            _JudgeAssets(self._policy, self._lists, self._digest, self._suppressions)
+        )
         typed = judge.with_output_types(JudgedAsset, **dict.fromkeys(tags, JudgedAsset))
         judged = assets | "Judge" >> typed.with_outputs(*tags)
         return {tag: judged[tag] for tag in tags}
@@ -90,12 +103,15 @@ class _Waiting:
 class _JudgeAssets(beam.DoFn):
     """`Asset` -> `JudgedAsset`, on the output that its verdict names."""
 
-    def __init__(self, policy: Policy, lists: str, digest: str) -> None:
+    def __init__(
+        self, policy: Policy, lists: str, digest: str, suppressions: SuppressionSource
+    ) -> None:
         self._policy, self._lists, self._digest = policy, lists, digest
+        self._suppressions = suppressions
 
     def setup(self) -> None:
         """Opens lists and fingerprints once per process, not at unpickling."""
-        self._judge = open_judge(self._policy, self._lists, self._digest)
+        self._judge = open_judge(self._policy, self._lists, self._digest, self._suppressions)
 
     def start_bundle(self) -> None:
         """Forgets what a bundle that failed has left."""

@@ -177,7 +177,9 @@ class JudgeRange(beam.DoFn):
     def setup(self) -> None:
         """Opens lists and fingerprints once per process, not at unpickling."""
         settings = self._settings
-        self._judge = open_judge(settings.policy, settings.lists, settings.lists_digest)
+        self._judge = open_judge(
+            settings.policy, settings.lists, settings.lists_digest, settings.suppressions
+        )
         self._notes = ProgressNotes(settings.progress)
         self._earlier: tuple[Sequence[str], EarlierMatches] = ((), EarlierMatches())
 

@@ -24,10 +24,18 @@ from ingestgate.assets.shard import (
     asset_id,
     sidecar_members,
 )
-from ingestgate.assets.verdict import Finding, Reason, SignalKind, Verdict, tier
+from ingestgate.assets.verdict import (
+    SIDECAR_VIEW,
+    Finding,
+    Reason,
+    SignalKind,
+    Verdict,
+    tier,
+)
 from ingestgate.blocklists.listset import ListSet
 from ingestgate.blocklists.signals import signal_types
 from ingestgate.blocklists.sources import BadSource, is_absent
+from ingestgate.blocklists.suppressions import NO_SUPPRESSIONS, Suppressions
 from ingestgate.fingerprints.digests import DIGESTS, digests
 from ingestgate.fingerprints.fingerprinter import Fingerprint, Fingerprinter
 from ingestgate.fingerprints.isolated import IsolatedFingerprinter
@@ -122,6 +130,7 @@ class Judge:
     Args:
         policy: The policy.
         lists: The opened lists.
+        suppressions: Those in force.
 
     Attributes:
         hash_bytes: Width in bytes of each perceptual hash that is taken.
@@ -129,9 +138,12 @@ class Judge:
         further: Digests that are taken beyond the usual, as a list or the policy needs them.
     """
 
-    def __init__(self, policy: Policy, lists: ListSet) -> None:
+    def __init__(
+        self, policy: Policy, lists: ListSet, suppressions: Suppressions = NO_SUPPRESSIONS
+    ) -> None:
         self.policy = policy
         self.lists = lists
+        self.suppressions = suppressions
         listed = {
             kind: {n for n in lists.signal_types if signal_types()[n].kind is kind}
             for kind in (SignalKind.DIGEST, SignalKind.PERCEPTUAL)
@@ -207,6 +219,7 @@ class Judge:
                 # Whatever lets go of a match by what people decided has to let go of these, too.
                 sha256 = check.digests.get("sha256")
                 before = earlier.findings_of(known, sha256, sample.provenance)
+                before = tuple(self.suppressions.applied(sha256, before))
                 check = replace(check, before=before) if before else check
             checks.append(check)
         verdicts = {check.verdict for check in checks}
@@ -300,7 +313,7 @@ class Judge:
         findings: list[Finding] = []
         for member in members:
             content = member.content or b""
-            computed = self._check_digests(content, f"sidecar:{member.name}", findings)
+            computed = self._check_digests(content, f"{SIDECAR_VIEW}{member.name}", findings)
             sidecars.append(Sidecar(member.name, member.position, len(content), computed))
         return tuple(sidecars), findings
 
@@ -356,6 +369,7 @@ class Judge:
         kind = self._kind(member)
         self._hold_by_kind(kind, evidence)
         fingerprint = self._use(next(looks), evidence) if kind is Kind.PICTURE else None
+        evidence.findings = self.suppressions.applied(computed["sha256"], evidence.findings)
         media_type = fingerprint.media_type if fingerprint else sniff(member.content)
         return Checked(evidence, computed, fingerprint, media_type)
 

@@ -3,10 +3,11 @@
 The model alone; reading it from a YAML file is `pipeline.policy_file`'s.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from fnmatch import fnmatchcase
 from typing import Annotated, Literal, Self, get_args
 
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from ingestgate.assets.containers.container import DEFAULT_SIDECARS, ReadOptions
@@ -14,6 +15,7 @@ from ingestgate.assets.signing_keys import parse_public_line
 from ingestgate.assets.verdict import Action, SignalKind
 from ingestgate.blocklists.listset import ListOverride
 from ingestgate.blocklists.signals import signal_types
+from ingestgate.blocklists.suppressions import LEAST_SIGNERS
 from ingestgate.blocklists.trust import Trust
 from ingestgate.fingerprints.limits import KNOWN_FORMATS, MOST_PIXELS, DecodeLimits
 from ingestgate.fingerprints.perceptual import perceptual_hashes
@@ -77,7 +79,7 @@ class ListPolicy(_Section):
 
 
 class ListTrust(_Section):
-    """Who has to have signed lists. Decides no verdict: a change of it judges nothing again."""
+    """Who has to have signed lists and suppressions; a change of it judges nothing again."""
 
     keys: dict[str, str] = {}
     """Public keys by the names of whom they are; `ingestgate keys signing` prints one. As soon as
@@ -87,11 +89,16 @@ class ListTrust(_Section):
     max_change: float = Field(0.5, gt=0, lt=1)
     """Largest share by which a list may shrink or grow between versions, where `--list-state`
     remembers what was seen. A version that changes more is taken by `lists accept` alone."""
+    suppression_keys: dict[str, str] = {}
+    """Public keys, likewise, of the people who may sign suppressions (`run --suppressions`).
+    Without any, none is honoured."""
+    suppression_threshold: int = Field(LEAST_SIGNERS, ge=LEAST_SIGNERS)
+    """How many of these have to have signed each suppression."""
 
-    @field_validator("keys")
+    @field_validator("keys", "suppression_keys")
     @classmethod
     def _are_keys(cls, keys: dict[str, str]) -> dict[str, str]:
-        parsed = {name: parse_public_line(line) for name, line in keys.items()}
+        parsed = _parsed(keys)
         if len({key.public_bytes_raw() for key in parsed.values()}) < len(parsed):
             raise ValueError("the same key under two names, which would count twice")
         return keys
@@ -100,12 +107,21 @@ class ListTrust(_Section):
     def _can_be_met(self) -> Self:
         if self.threshold > max(1, len(self.keys)):
             raise ValueError("threshold: more signatures than there are keys")
+        if self.suppression_keys and self.suppression_threshold > len(self.suppression_keys):
+            raise ValueError("suppression_threshold: more signatures than there are keys")
         return self
 
     def opened(self) -> Trust:
         """Returns what opening lists needs of this."""
-        keys = {name: parse_public_line(line) for name, line in self.keys.items()}
-        return Trust(keys, self.threshold, self.max_change)
+        return Trust(_parsed(self.keys), self.threshold, self.max_change)
+
+    def for_suppressions(self) -> Trust:
+        """Returns what opening suppressions needs of this."""
+        return Trust(_parsed(self.suppression_keys), self.suppression_threshold)
+
+
+def _parsed(lines: Mapping[str, str]) -> dict[str, Ed25519PublicKey]:
+    return {name: parse_public_line(line) for name, line in lines.items()}
 
 
 class Policy(_Section):

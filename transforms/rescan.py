@@ -14,9 +14,12 @@ from ingestgate.blocklists.additions import added_since
 from ingestgate.blocklists.listset import ListSet
 from ingestgate.blocklists.matching import Matcher
 from ingestgate.blocklists.selftest import self_test as lists_self_test
+from ingestgate.blocklists.suppressions import NOWHERE, SuppressionSource
 from ingestgate.transforms.policy import Policy
 from ingestgate.transforms.rescan_canaries import check_rescan
+from ingestgate.transforms.rescan_suppressing import RescanSuppressions
 from ingestgate.transforms.rescanning import RescanLists, as_json, rescan_part
+from ingestgate.transforms.settings import open_suppressions
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +35,7 @@ class RescanSettings:
             list that has not changed, which is not looked for.
         newly_needed: See `RescanLists`.
         withdrawals: Also note what only withdrawn entries had matched.
+        suppressions: Those that the driver verified.
     """
 
     policy: Policy
@@ -41,13 +45,14 @@ class RescanSettings:
     since: Mapping[str, tuple[str, str] | None] = field(default_factory=dict)
     newly_needed: frozenset[str] = frozenset()
     withdrawals: bool = False
+    suppressions: SuppressionSource = NOWHERE
 
 
 def open_rescan(settings: RescanSettings) -> RescanLists:
     """Opens what is looked for: whole lists, and of some what came to them.
 
     Raises:
-        ListError: The lists are not those that were verified.
+        ListError: Lists or suppressions are not those that were verified.
     """
     lists = ListSet.open(
         settings.lists,
@@ -68,6 +73,10 @@ def open_rescan(settings: RescanSettings) -> RescanLists:
         settings.policy,
         settings.newly_needed,
         lists.lists if settings.withdrawals else (),
+        RescanSuppressions(
+            open_suppressions(settings.policy, settings.suppressions),
+            {info.id: info.version for info in lists.infos},
+        ),
     )
 
 

@@ -12,7 +12,7 @@ import hashlib
 import io
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Any
 
@@ -32,9 +32,11 @@ from ingestgate.blocklists.columns import decode_hex
 from ingestgate.blocklists.matching import Matcher, OpenList
 from ingestgate.blocklists.signals import signal_type
 from ingestgate.blocklists.spreading import SpreadIndex
+from ingestgate.blocklists.suppressions import Suppressions
 from ingestgate.blocklists.tables import as_keys
 from ingestgate.fingerprints.perceptual import QUALITY_MARGIN, perceptual_hashes
 from ingestgate.transforms.policy import Policy, matches_column
+from ingestgate.transforms.rescan_suppressing import NONE_IN_FORCE, RescanSuppressions
 
 _BATCH_ROWS = 1 << 16
 _QUERIES = 1 << 17  # in one search: what it notes of them stays small
@@ -79,6 +81,8 @@ class PartResult:
             not be read further.
         missing: Signal types that a list needs and the part does not hold.
         withdrawn: Quarantined assets that no entry of a list that is there matches any more.
+        suppressed: By suppression, the assets that it lets pass though an entry matches them.
+        released: Quarantined assets that suppressions let pass by now.
     """
 
     header: PartHeader
@@ -89,6 +93,8 @@ class PartResult:
     unclear: list[str] = field(default_factory=list)
     missing: set[str] = field(default_factory=set)
     withdrawn: list[str] = field(default_factory=list)
+    suppressed: dict[str, set[str]] = field(default_factory=dict)
+    released: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -102,12 +108,14 @@ class RescanLists:
             nothing has hung on so far.
         withdrawals: Whole lists, to tell which quarantined assets only withdrawn entries had
             matched; none: that is not looked at.
+        suppressing: The suppressions in force.
     """
 
     matcher: Matcher
     policy: Policy
     newly_needed: frozenset[str] = frozenset()
     withdrawals: Sequence[OpenList] = ()
+    suppressing: RescanSuppressions = NONE_IN_FORCE
 
     def of_kind(self, kind: SignalKind) -> list[str]:
         """Returns the signal types of a kind that are looked for."""
@@ -134,6 +142,7 @@ def rescan_bytes(path: str, content: bytes, wanted: RescanLists) -> PartResult:
     header, file = open_part(path, io.BytesIO(content))
     result = PartResult(header, hashlib.sha256(content).hexdigest())
     columns = _columns(wanted, file.schema_arrow.names)
+    columns += wanted.suppressing.columns(header.tallies)
     try:
         for batch in file.iter_batches(_BATCH_ROWS, columns=columns, use_threads=False):
             _rescan_batch(batch, wanted, result)
@@ -199,6 +208,7 @@ class _Found:
     rows: Integers
     listed: Integers
     distances: Integers
+    of_sidecar: bool = False
 
 
 def _rescan_batch(batch: pa.RecordBatch, wanted: RescanLists, result: PartResult) -> None:
@@ -206,6 +216,8 @@ def _rescan_batch(batch: pa.RecordBatch, wanted: RescanLists, result: PartResult
     for item in pc.value_counts(batch["verdict"]).to_pylist():
         result.verdicts[item["values"]] += item["counts"]
     # What is in the quarantine is not in the output, whatever else it may match.
+    result.unclear += wanted.suppressing.to_judge_again(batch, result.header.tallies)
+    result.released += wanted.suppressing.released(batch)
     open_rows = pc.not_equal(batch["verdict"], Verdict.QUARANTINED.value)
     if not pc.all(open_rows).as_py():
         if wanted.withdrawals:
@@ -213,7 +225,7 @@ def _rescan_batch(batch: pa.RecordBatch, wanted: RescanLists, result: PartResult
         batch = batch.filter(open_rows)
     if not batch.num_rows:
         return
-    noter = _Noter(batch, result)
+    noter = _Noter(batch, result, wanted.suppressing.suppressions)
     for name in wanted.of_kind(SignalKind.DIGEST):
         noter.note_all(_match_recorded(batch, wanted, name, result))
     for name in wanted.of_kind(SignalKind.PERCEPTUAL):
@@ -227,7 +239,10 @@ def _rescan_batch(batch: pa.RecordBatch, wanted: RescanLists, result: PartResult
 class _Noter:
     """Turns pairs into hits: one per asset, list entry and signal type, the nearest."""
 
-    def __init__(self, batch: pa.RecordBatch, result: PartResult) -> None:
+    def __init__(
+        self, batch: pa.RecordBatch, result: PartResult, suppressions: Suppressions
+    ) -> None:
+        self._suppressions = suppressions
         self._batch = batch
         self._result = result
         self._noted: dict[tuple[int, str, str, str], int] = {}
@@ -244,26 +259,35 @@ class _Noter:
                     threshold = pairs.source.info.thresholds.get(pairs.signal, 0)
                     self.note(
                         row,
-                        pairs.source.info.id,
+                        (pairs.source.info.id, pairs.source.info.version),
                         pairs.source.entries.column(0)[entry].as_py(),
                         pairs.signal,
                         distance,
                         certain=distance <= threshold,
                         quarantines=pairs.source.info.action != Action.OBSERVE,
+                        of_sidecar=pairs.of_sidecar,
                     )
 
     def note(
         self,
         row: int,
-        list_id: str,
+        listed: tuple[str, int],
         entry_id: str,
         signal: str,
         distance: int,
         *,
         certain: bool,
         quarantines: bool,
+        of_sidecar: bool = False,
     ) -> None:
-        """Notes one match."""
+        """Notes one match with an entry of a list (id and version), or what lets it pass."""
+        list_id, version = listed
+        if self._suppressions and quarantines and not of_sidecar:
+            sha256 = self._batch["sha256"][row].as_py()
+            if name := self._suppressions.of(sha256, list_id, version, entry_id):
+                passed = self._result.suppressed.setdefault(name, set())
+                passed.add(self._batch["asset_id"][row].as_py())
+                return
         key = (row, list_id, entry_id, signal)
         place = self._noted.get(key)
         if place is not None and self._result.hits[place].distance <= distance:
@@ -312,7 +336,8 @@ def _match_recorded(
         if not len(texts):
             continue
         rows = pc.list_parent_indices(sidecars).to_numpy() if owners is None else owners
-        yield from _look_up(texts, rows, wanted, name)
+        for found in _look_up(texts, rows, wanted, name):
+            yield replace(found, of_sidecar=owners is None)
 
 
 def _look_up(texts: pa.Array, rows: Integers, wanted: RescanLists, name: str) -> Iterator[_Found]:
@@ -517,7 +542,7 @@ def _match_provenance(batch: pa.RecordBatch, wanted: RescanLists, noter: _Noter)
             for one in findings:
                 noter.note(
                     int(rows[place]),
-                    one.list_id,
+                    (one.list_id, one.list_version),
                     one.entry_id,
                     one.signal_type,
                     0,
@@ -565,4 +590,6 @@ def as_json(result: PartResult) -> Mapping[str, Any]:
         "unclear": result.unclear,
         "missing": sorted(result.missing),
         "withdrawn": result.withdrawn,
+        "suppressed": {name: sorted(ids) for name, ids in sorted(result.suppressed.items())},
+        "released": result.released,
     }

@@ -10,6 +10,7 @@ from ingestgate.assets import storage
 from ingestgate.assets.receipts import receipt_path
 from ingestgate.blocklists.listset import ListSet
 from ingestgate.blocklists.selftest import self_test as lists_self_test
+from ingestgate.blocklists.suppressions import NOWHERE, Suppressions, SuppressionSource
 from ingestgate.fingerprints.selftest import self_test as fingerprints_self_test
 from ingestgate.transforms.canaries import check_canaries
 from ingestgate.transforms.judging import Judge, release_fingerprinter
@@ -34,6 +35,7 @@ class RunSettings:
         progress: A folder on the driver's machine for progress notes, or "".
         software: Version of the program.
         dry_run: Judge and report, but write neither output nor quarantine.
+        suppressions: Those that the driver verified.
     """
 
     policy: Policy
@@ -47,11 +49,15 @@ class RunSettings:
     progress: str
     software: str
     dry_run: bool = False
+    suppressions: SuppressionSource = NOWHERE
 
     @property
     def context(self) -> str:
-        """Hex digest of all that decides a verdict: policy, lists, the judging's version."""
-        return context_digest(self.policy, self.lists_digest)
+        """Hex digest of all that decides a verdict.
+
+        Policy, lists, suppressions, the judging's version.
+        """
+        return context_digest(self.policy, self.lists_digest, self.suppressions.digest)
 
     @property
     def ledger(self) -> str:
@@ -85,30 +91,64 @@ def policy_digest(policy: Policy) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def context_digest(policy: Policy, lists_digest: str) -> str:
+def context_digest(policy: Policy, lists_digest: str, suppressions_digest: str = "") -> str:
     """Returns the hex digest that ledger parts and receipts are bound to.
 
-    Who has to have signed the lists is left out: another key changes no verdict.
+    Who has to have signed lists and suppressions is left out: another key changes no verdict.
+
+    Args:
+        policy: The policy.
+        lists_digest: Of the lists in use.
+        suppressions_digest: Of the suppressions in force, "" without any.
     """
     judging = policy.model_copy(update={"trust": ListTrust()})
-    text = f"{JUDGING_VERSION}\n{policy_digest(judging)}\n{lists_digest}\n"
+    return digest_of_rules(
+        JUDGING_VERSION, policy_digest(judging), lists_digest, suppressions_digest
+    )
+
+
+def digest_of_rules(
+    judging_version: int, policy_digest: str, lists_digest: str, suppressions_digest: str
+) -> str:
+    """Returns the context digest of rules that are known by their digests."""
+    text = f"{judging_version}\n{policy_digest}\n{lists_digest}\n"
+    if suppressions_digest:
+        text += f"{suppressions_digest}\n"
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def open_judge(policy: Policy, lists: str, lists_digest: str | None = None) -> Judge:
+def open_judge(
+    policy: Policy,
+    lists: str,
+    lists_digest: str | None = None,
+    suppressions: SuppressionSource = NOWHERE,
+) -> Judge:
     """Opens a judge for this process, after it has shown that it catches what it must.
 
     Args:
         policy: The policy.
         lists: Folder of compiled lists.
         lists_digest: The set that was verified before; None verifies it now.
+        suppressions: Those that were verified before.
 
     Raises:
-        ListError: The lists are refused, or are not the set that was verified.
+        ListError: Lists or suppressions are refused, or are not those that were verified.
         SelfTestError: A fingerprint or a matcher does not give its known answer, or misses a
             list's canary.
     """
-    return _open_judge(policy.model_dump_json(), lists, lists_digest)
+    return _open_judge(policy.model_dump_json(), lists, lists_digest, suppressions)
+
+
+def open_suppressions(policy: Policy, source: SuppressionSource) -> Suppressions:
+    """Opens in a worker the suppressions that the driver verified; raises as `open_judge`."""
+    if not source.path:
+        return Suppressions()
+    return Suppressions.open(
+        source.path,
+        policy.trust.for_suppressions(),
+        now=datetime.fromisoformat(source.at),
+        expected_digest=source.digest,
+    )
 
 
 def release_judge() -> None:
@@ -118,7 +158,9 @@ def release_judge() -> None:
 
 
 @functools.lru_cache(maxsize=1)
-def _open_judge(policy_json: str, lists: str, lists_digest: str | None) -> Judge:
+def _open_judge(
+    policy_json: str, lists: str, lists_digest: str | None, suppressions: SuppressionSource
+) -> Judge:
     # One judge a process: the steps of a fused stage, and bundle after bundle, share it.
     policy = Policy.model_validate_json(policy_json)
     fingerprints_self_test()
@@ -131,6 +173,6 @@ def _open_judge(policy_json: str, lists: str, lists_digest: str | None) -> Judge
         expected_digest=lists_digest,
         trust=policy.trust.opened(),
     )
-    judge = Judge(policy, opened)
+    judge = Judge(policy, opened, open_suppressions(policy, suppressions))
     check_canaries(judge)
     return judge

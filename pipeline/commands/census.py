@@ -60,6 +60,8 @@ def census(ctx: click.Context, /, **options: Any) -> None:
         table.add_row("in the input", f"{found.inputs:,}")
         if found.purged:
             table.add_row("purged from it", f"{found.purged:,}")
+        if found.suppressed:
+            table.add_row("matched, admitted by suppression", f"{found.suppressed:,}")
         for verdict, count in found.as_dict()["counts"].items():
             table.add_row(verdict, f"{count:,}")
         console.print(table)

@@ -33,6 +33,12 @@ _FOLDER = click.Path(path_type=str)
     metavar="FILE",
     help="The run's policy.",
 )
+@click.option(
+    "--suppressions",
+    type=_FOLDER,
+    metavar="FILE|DIR",
+    help="The run's suppressions.",
+)
 @several(
     "--key",
     "key_files",
@@ -59,6 +65,7 @@ def certify(ctx: click.Context, /, **options: Any) -> None:
 
     from ingestgate.assets import storage
     from ingestgate.assets.signing_keys import read_signing_key
+    from ingestgate.blocklists.suppressions import Suppressions
     from ingestgate.pipeline.certifying import CertifyRequest
     from ingestgate.pipeline.certifying import certify as make
     from ingestgate.pipeline.hash_progress import HashProgress
@@ -74,13 +81,15 @@ def certify(ctx: click.Context, /, **options: Any) -> None:
     policy = load_policy(file, Policy) if file else Policy()
     now = datetime.now(UTC)
     lists = open_lists(options["lists"], policy, now)
+    trust = policy.trust.for_suppressions()
+    suppressions = Suppressions.open(options["suppressions"], trust, now=now)
     keys = [read_signing_key(path) for path in options["key_files"]]
     quarantine = options["quarantine"]
     request = CertifyRequest(
         output=storage.absolute(options["output"]),
         evidence=storage.absolute(options["evidence"]),
         quarantine=None if quarantine is None else storage.absolute(quarantine),
-        context=context_digest(policy, lists.digest),
+        context=context_digest(policy, lists.digest, suppressions.digest),
         lists_digest=lists.digest,
     )
     with run_lock(request.evidence):

@@ -76,6 +76,7 @@ for _command in (
     reviewing.reviewers,
     reviewing.decide,
     reviewing.release,
+    reviewing.suppress,
 ):
     quarantine.add_command(_command)
 

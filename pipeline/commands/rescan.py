@@ -36,6 +36,12 @@ from ingestgate.pipeline.exit_codes import ExitCode
     help="The runs' policy.",
 )
 @click.option(
+    "--suppressions",
+    type=click.Path(),
+    metavar="FILE|DIR",
+    help="Signed suppressions: what they let pass is not recalled.",
+)
+@click.option(
     "--key",
     "key_file",
     type=click.Path(exists=True, dir_okay=False),
@@ -91,6 +97,7 @@ def rescan(ctx: click.Context, /, **options: Any) -> None:
         --evidence evidence --lists lists --recipient recipients.txt
     """  # noqa: D301 - \b is click's own
     from ingestgate.assets.signing_keys import read_signing_key
+    from ingestgate.blocklists.suppressions import Suppressions
     from ingestgate.pipeline.consumers import consumers_of
     from ingestgate.pipeline.list_opening import open_lists
     from ingestgate.pipeline.policy_file import load_policy
@@ -105,6 +112,9 @@ def rescan(ctx: click.Context, /, **options: Any) -> None:
     policy = load_policy(file, Policy) if file else Policy()
     since, state = parse_since(options["since"]), options["list_state"]
     lists = open_lists(options["lists"], policy, datetime.now(UTC), state)
+    suppressions = Suppressions.open(
+        options["suppressions"], policy.trust.for_suppressions(), now=datetime.now(UTC)
+    )
     request = RescanRequest(
         lists=options["lists"],
         policy=policy,
@@ -115,6 +125,7 @@ def rescan(ctx: click.Context, /, **options: Any) -> None:
         output=options["output"],
         quarantine=options["quarantine"],
         withdrawals=options["withdrawals"],
+        suppressions=suppressions,
         beam_options=options["beam_options"],
     )
     started = time.monotonic()
@@ -142,6 +153,14 @@ def _show(reports: list[dict[str, Any]], used: list[dict[str, Any]], seconds: fl
             f"{report['withdrawn']:,} quarantined ones matched withdrawn entries only",
             markup=False,
         )
+        if report["suppressed"] or report["released"]:
+            console.print(
+                f"let pass by suppressions: {report['suppressed']:,} that match, and "
+                f"{report['released']:,} quarantined ones, which the next run judges anew",
+                markup=False,
+            )
+        for name in report["suppressions_expired"]:
+            console.print(f"suppression {name} has ended; it is not honoured", markup=False)
         for name in report["recalled"]:
             console.print(f"recalled: {name}", markup=False)
         for path in report["notices"]:

@@ -1,7 +1,8 @@
-"""``ingestgate quarantine reviewers``, ``decide``, ``release``: what people do, by their keys."""
+"""``ingestgate quarantine reviewers``, ``decide`` ...: what people do, by their keys."""
 
 import json
 from collections.abc import Sequence
+from datetime import UTC, datetime
 
 import click
 
@@ -143,6 +144,57 @@ def _chosen(root: str, assets: Sequence[str], cluster: str | None) -> list[str]:
 @click.command()
 @_ROOT
 @_KEY
+@click.option(
+    "--release",
+    "number",
+    required=True,
+    type=int,
+    metavar="N",
+    help="The approved request for release, by its number.",
+)
+@click.option(
+    "--until",
+    type=click.DateTime(["%Y-%m-%d"]),
+    help="Last day of it (UTC). Default: until the file is taken away.",
+)
+@click.option(
+    "--to",
+    "to",
+    required=True,
+    type=click.Path(),
+    metavar="FILE",
+    help="Where it goes. Confidential: it holds digests of what partners listed.",
+)
+def suppress(root: str, key: str, number: int, until: datetime | None, to: str) -> None:
+    """Sign a suppression of what two people released, so that later runs let it pass.
+
+    It names the SHA-256 of the assets' bytes and the list entries that they matched: other bytes,
+    however alike, and other entries still count. Takes two signatures at the least, so somebody
+    else has to give the same command. A run honours it by --suppressions, if its policy names
+    the signers' keys.
+
+    \b
+    Example:
+      ingestgate quarantine suppress --quarantine vault --key rob.pem \\
+        --release 4 --to suppressions/4.dsse.json
+      ingestgate quarantine suppress --quarantine vault --key ann.pem \\
+        --release 4 --to suppressions/4.dsse.json
+    """  # noqa: D301 - \b is click's own
+    from ingestgate.assets.signing_keys import read_signing_key
+    from ingestgate.blocklists.suppressions import LEAST_SIGNERS
+    from ingestgate.quarantine.suppressing import suppress as sign
+
+    end = None if until is None else until.replace(hour=23, minute=59, second=59, tzinfo=UTC)
+    private = read_signing_key(key)
+    made, count = sign(root, number, to, private, until=end, now=datetime.now(UTC))
+    still = "" if count >= LEAST_SIGNERS else "; no run honours it before somebody else signs"
+    click.echo(f"suppression {made.id}: {len(made.assets)} assets, {count} signatures{still}")
+    click.echo(f"{to}: confidential, as a list is")
+
+
+@click.command()
+@_ROOT
+@_KEY
 @click.option("--reason", metavar="TEXT", help="Why they are to be released; stays on record.")
 @click.option("--approve", "number", type=int, metavar="N", help="Approve this request.")
 @_CLUSTER
@@ -158,7 +210,7 @@ def release(
     """Release false positives. Takes two people: one asks, another approves.
 
     It puts on record that two people call them harmless. Nothing leaves the vault, and a later
-    run seals them again.
+    run seals them again, unless a suppression says otherwise (see: suppress).
 
     \b
     Example:

@@ -56,6 +56,12 @@ _FOLDER = click.Path(path_type=str)
     metavar="FILE",
     help="Remember there which lists were seen, and refuse older, missing or much changed ones.",
 )
+@click.option(
+    "--suppressions",
+    type=_FOLDER,
+    metavar="FILE|DIR",
+    help="Signed suppressions to honour, of false positives (see: ingestgate quarantine suppress).",
+)
 @several(
     "--recipient",
     "recipients",
@@ -182,6 +188,11 @@ def show(report: dict[str, Any]) -> None:
             "policy names no url_columns",
             markup=False,
         )
+    suppressed = report["suppressions"]
+    if count := suppressed["assets"].get("admitted"):
+        console.print(f"{count:,} assets matched, and were admitted by signed suppressions")
+    for one in suppressed["expired"]:
+        console.print(f"suppression {one['id']} ended on {one['until']}; it is not honoured")
     for failure in shards["failed"]:
         console.print(f"failed: {failure['shard']}: {failure['problem']}", markup=False)
     if report["input"]["left_behind"]:

@@ -247,7 +247,7 @@ def test_another_version_or_another_file_is_refused(tmp_path: Path) -> None:
     assert "no ingestgate header" in refusal({})
     assert "version 99" in refusal({b"ingestgate.ledger": b'{"version": 99}'})
     assert "version None" in refusal({b"ingestgate.ledger": b"[]"})
-    for damaged in (b"{", b"1", b"\xff", b'{"version": 2}', b'{"version": 2, "more": 2}'):
+    for damaged in (b"{", b"1", b"\xff", b'{"version": 3}', b'{"version": 3, "more": 2}'):
         assert "header is damaged" in refusal({b"ingestgate.ledger": damaged})
 
 

@@ -1,0 +1,213 @@
+"""Making suppressions: an approved release, so that later runs know of it.
+
+Two people released the assets, by the audit log; the suppression names the bytes and the entries
+that they decided about, as the manifests say that were on record when the first of them did. Each
+signature is a line of the log, durable before it is made. One signature lets nothing in: runs
+want two at the least.
+"""
+
+import secrets
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
+from typing import Any, Final
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from pydantic import ValidationError
+
+from ingestgate.assets import storage
+from ingestgate.assets.envelope import Envelope
+from ingestgate.assets.errors import EvidenceError, UsageError
+from ingestgate.assets.verdict import SIDECAR_VIEW, Finding
+from ingestgate.blocklists.entries import is_line_number
+from ingestgate.blocklists.manifest import utc_seconds
+from ingestgate.blocklists.suppressions import (
+    SUPPRESSION_TYPE,
+    SuppressedAsset,
+    SuppressedEntry,
+    Suppression,
+    read_suppression,
+)
+from ingestgate.quarantine.audit import AuditLine
+from ingestgate.quarantine.audit_writing import audit_writer
+from ingestgate.quarantine.decisions import Decisions, Request, State, decisions_of
+from ingestgate.quarantine.manifest import read_manifest_file
+from ingestgate.quarantine.manifest_checking import FOLDER, check_manifest
+from ingestgate.quarantine.reviewers import NEEDED, Registry, act
+from ingestgate.quarantine.sealed_manifests import SEALED, sealed_manifests
+
+SIGNED: Final = "suppression.signed"
+
+
+def suppress(
+    root: str,
+    number: int,
+    to: str,
+    key: Ed25519PrivateKey,
+    *,
+    until: datetime | None,
+    now: datetime,
+) -> tuple[Suppression, int]:
+    """Makes the suppression of an approved release, or signs the one that is there.
+
+    Args:
+        root: The quarantine.
+        number: The request's line in the log.
+        to: The file of the suppression.
+        key: Who signs.
+        until: When it ends, with a time zone; None: when it is taken away.
+        now: The time, with a time zone.
+
+    Returns:
+        The suppression, and how many signatures it has now.
+
+    Raises:
+        UsageError: There is no such release, it is about no bytes that matched, or the person
+            may not.
+        EvidenceError: Audit log or manifests do not hold.
+        ListError: What lies under that name is something else.
+        StorageError: Reading or writing failed; then nothing is signed.
+    """
+    with audit_writer(root) as writer:
+        Registry(writer.lines).holder(key, NEEDED[SIGNED])
+        request = _release(decisions_of(writer.lines), number)
+        rows = _rows(root, writer.lines, request)
+        try:
+            wanted = Suppression(
+                id=secrets.token_hex(8),
+                assets=_assets(rows),
+                decided_by=(request.by, request.approved_by),
+                reason=request.reason,
+                made=utc_seconds(now, "now"),
+                until=None if until is None else utc_seconds(until, "until"),
+            )
+        except ValidationError as error:
+            problem = error.errors(include_input=False, include_url=False)[0]["msg"]
+            raise UsageError(f"a suppression of release {number}: {problem}") from None
+        envelope, suppression = _there(to, wanted)
+        envelope = envelope.signed(key)
+        fields = {
+            "suppression": suppression.id,
+            "request": number,
+            "assets": sorted(rows),
+            "until": None if suppression.until is None else suppression.until.isoformat(),
+        }
+        act(writer, SIGNED, fields, key)
+        envelope.write(to)
+    return suppression, len(envelope.signatures)
+
+
+def signed_suppressions(lines: Iterable[AuditLine]) -> set[str]:
+    """Returns the ids of the suppressions that some lines of a log say were signed."""
+    return {str(line.fields.get("suppression")) for line in lines if line.event == SIGNED}
+
+
+def _release(found: Decisions, number: int) -> Request:
+    request = found.requests.get(number)
+    if request is None:
+        raise UsageError(f"{number}: there is no such request for release")
+    if not request.approved:
+        raise UsageError(
+            f"request {number} is not approved; it takes two people, see "
+            "'ingestgate quarantine release --approve'"
+        )
+    for asset in request.assets:
+        review = found.reviews[asset]
+        if review.state is not State.RELEASED or review.line != request.approved:
+            raise UsageError(
+                f"{asset} is {review.state}, by line {review.line}: something else was decided "
+                f"since request {number} was approved"
+            )
+    return request
+
+
+def _rows(
+    root: str, lines: Sequence[AuditLine], request: Request
+) -> dict[str, list[Mapping[str, Any]]]:
+    """Returns the manifests' rows of each asset of a release that people can have decided about.
+
+    Of manifests that have been on record since before the asset was called a false positive, and
+    are what was sealed.
+    """
+    sealed_at: dict[str, int] = {}
+    for line in lines:
+        if line.event == SEALED:
+            sealed_at.update((each["name"], line.number) for each in line.fields["manifests"])
+    rows: dict[str, list[Mapping[str, Any]]] = {asset: [] for asset in request.assets}
+    for stem, said in sorted(sealed_manifests(lines).items()):
+        named = [
+            row
+            for row in _named(root, stem, rows)
+            if sealed_at[stem] < request.decided[row["asset_id"]]
+        ]
+        if named and (faults := check_manifest(root, said)):
+            raise EvidenceError(f"{faults[0].detail}; see 'ingestgate quarantine check'")
+        for row in named:
+            rows[row["asset_id"]].append(row)
+    for asset, several in rows.items():
+        if not several:
+            raise UsageError(
+                f"{asset}: nothing that was sealed before it was called a false positive is there "
+                "as it was; look again, and decide anew"
+            )
+    return rows
+
+
+def _named(root: str, stem: str, assets: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    path = storage.join(root, FOLDER, f"{stem}.jsonl")
+    if storage.exists(path):
+        yield from (row for row in read_manifest_file(path) if row["asset_id"] in assets)
+
+
+def _assets(rows: Mapping[str, Sequence[Mapping[str, Any]]]) -> tuple[SuppressedAsset, ...]:
+    """Returns bytes and entries; what only fell with its sample has none, and needs none."""
+    entries: dict[str, set[tuple[str, str, int]]] = defaultdict(set)
+    for asset, several in rows.items():
+        found = [Finding(**finding) for row in several for finding in row["findings"]]
+        found = [finding for finding in found if finding.quarantines]
+        if not found:
+            continue
+        digests = {row["sha256"] for row in several}
+        if None in digests:
+            raise UsageError(
+                f"{asset}: its bytes were never there to be looked at; a suppression is for bytes"
+            )
+        if len(digests) > 1:
+            raise UsageError(
+                f"{asset}: was sealed with different bytes at different times, so nothing tells "
+                "which were decided about"
+            )
+        if any(finding.view.startswith(SIDECAR_VIEW) for finding in found):
+            raise UsageError(
+                f"{asset}: a sidecar of it matched; a suppression is for an asset's own bytes"
+            )
+        (sha256,) = digests
+        for one in found:
+            version = one.list_version if is_line_number(one.entry_id) else 0
+            entries[sha256].add((one.list_id, one.entry_id, version))
+    if not entries:
+        raise UsageError("none of these assets matched anything itself; there is nothing to sign")
+    return tuple(
+        SuppressedAsset(
+            sha256=sha256,
+            entries=tuple(
+                SuppressedEntry(list_id=list_id, entry_id=entry, list_version=version or None)
+                for list_id, entry, version in sorted(known)
+            ),
+        )
+        for sha256, known in sorted(entries.items())
+    )
+
+
+def _there(to: str, wanted: Suppression) -> tuple[Envelope, Suppression]:
+    """Returns the suppression in a file, if it is the wanted one; without the file, that."""
+    found = read_suppression(to)
+    if found is None:
+        return Envelope(SUPPRESSION_TYPE, wanted.payload()), wanted
+    envelope, there = found
+    same = {"id": there.id, "made": there.made, "digest": there.digest}
+    if wanted.model_copy(update=same) != there:
+        raise UsageError(
+            f"{to}: holds another suppression, or one with another end; give another name"
+        )
+    return envelope, there
