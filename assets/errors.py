@@ -4,7 +4,7 @@
     ├── UsageError           what was asked for cannot be done as asked (exit 2)
     │   ├── PolicyError      the policy file, with the line
     │   └── InputError       the landing zone: empty match, unknown format
-    ├── ListError            a list is refused (exit 3)
+    ├── ListError            a list, or a suppression, is refused (exit 3)
     ├── SelfTestError        the gate does not catch what it must (exit 4)
     ├── ShardError           one shard cannot be read or committed; names it
     ├── LedgerError          a ledger part is missing or damaged
@@ -34,7 +34,7 @@ class InputError(UsageError):
 
 
 class ListError(GateError):
-    """A list is refused; nothing was read with it."""
+    """A list, or a suppression, is refused; nothing was read with it."""
 
 
 class SelfTestError(GateError):

@@ -11,7 +11,7 @@ class ExitCode(IntEnum):
     DONE = 0
     FAILED = 1  #: the run failed; running again resumes it
     USAGE = 2  #: usage or configuration
-    LISTS_REFUSED = 3
+    LISTS_REFUSED = 3  #: or a suppression was
     SELF_TEST_FAILED = 4
     EVIDENCE_REFUSED = 5  #: a certificate, log, manifest or shard is not what was signed for
     DONE_WITH_MATCHES = 10  #: only with ``--exit-on-match``
