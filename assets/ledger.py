@@ -232,8 +232,9 @@ def _sidecar(sidecar: Sidecar) -> dict[str, Any]:
 def tally(table: pa.Table) -> dict[str, int]:
     """Counts a part's rows: ``verdict:*``, ``reason:*``, ``tier:*``, ``list:*``, ``category:*``.
 
-    Categories are those of findings that sent their asset to the quarantine. What a suppression
-    let pass counts as ``suppression:*`` by its id and ``suppressed:*`` by the asset's verdict.
+    Categories are those of findings that sent their asset to the quarantine. Assets with a match
+    that does not count are ``suppressed:*`` by verdict; those of them that are admitted, also
+    ``suppression:*`` by the id of what let them pass.
     """
     counts: dict[str, int] = {}
 
@@ -250,8 +251,8 @@ def tally(table: pa.Table) -> dict[str, int]:
     hit = table.filter(pa.compute.greater(pa.compute.list_value_length(table["findings"]), 0))
     for row in hit.select(["verdict", "findings"]).to_pylist():
         suppressed = {finding["suppression"] for finding in row["findings"]} - {""}
-        add("suppression", sorted(suppressed))
         add("suppressed", [row["verdict"]] if suppressed else [])
+        add("suppression", sorted(suppressed) if row["verdict"] == Verdict.ADMITTED else [])
         findings = [finding for finding in row["findings"] if not finding["suppression"]]
         add("list", sorted({finding["list_id"] for finding in findings}))
         acted = (finding for finding in findings if finding["action"] != Action.OBSERVE)

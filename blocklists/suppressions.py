@@ -10,6 +10,7 @@ A file of them is as confidential as a list: its digests are of what partners li
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import Annotated, Any, NamedTuple, Self
@@ -21,6 +22,7 @@ from ingestgate.assets.envelope import Envelope
 from ingestgate.assets.errors import ListError, UsageError
 from ingestgate.assets.verdict import SIDECAR_VIEW, Finding
 from ingestgate.blocklists.manifest import Sha256
+from ingestgate.blocklists.matching import MAX_FINDINGS
 from ingestgate.blocklists.trust import Trust
 
 SUPPRESSION_TYPE = "application/vnd.ingestgate.suppression+json"
@@ -118,6 +120,12 @@ class SuppressionSource(NamedTuple):
 
 
 NOWHERE = SuppressionSource()
+
+
+def left_out(findings: Iterable[Finding]) -> set[str]:
+    """Returns the lists of which an asset may match more entries than its findings name."""
+    counts = Counter(one.list_id for one in findings)
+    return {name for name, count in counts.items() if count >= MAX_FINDINGS}
 
 
 def suppressions_digest(named: Iterable[tuple[str, str]]) -> str:
@@ -228,13 +236,17 @@ class Suppressions:
     def applied(self, sha256: str | None, findings: Sequence[Finding]) -> list[Finding]:
         """Returns an asset's findings, each with the suppression by which it does not count.
 
-        What a sidecar matched counts in any case: its bytes are others.
+        What a sidecar matched counts in any case: its bytes are others. So do the matches of a
+        list that are so many that some may have been left out (see `left_out`).
         """
         if not self.knows(sha256):
             return list(findings)
+        counting = left_out(findings)
         return [
             one._replace(suppression=self.of(sha256, one.list_id, one.list_version, one.entry_id))
-            if one.quarantines and not one.view.startswith(SIDECAR_VIEW)
+            if one.quarantines
+            and one.list_id not in counting
+            and not one.view.startswith(SIDECAR_VIEW)
             else one
             for one in findings
         ]

@@ -112,7 +112,7 @@ def _protocol(screening: Screening) -> str:
         f"{screening.shards} shards: every asset was checked against lists that child-safety "
         f"partners supply ({lists}), {_means(screening)}, before it was admitted; what matched was "
         "sealed away, what could not be "
-        f"checked was held. From {screening.screened_from.isoformat()} to "
+        f"checked was held.{_let_pass(screening)} From {screening.screened_from.isoformat()} to "
         f"{screening.screened_until.isoformat()}."
     )
 
@@ -132,6 +132,11 @@ def _means(screening: Screening) -> str:
     if not said:
         return "by what these hold"
     return "by " + " and ".join([", ".join(said[:-1]), said[-1]] if len(said) > 1 else said)
+
+
+def _let_pass(screening: Screening) -> str:
+    count = sum(one.assets for one in screening.suppressions)
+    return f" {count} were admitted though they matched, by signed suppressions." if count else ""
 
 
 def _removed(certificate: Certificate) -> str:

@@ -26,6 +26,7 @@ from ingestgate.blocklists.suppressions import (
     SuppressedAsset,
     SuppressedEntry,
     Suppression,
+    left_out,
     read_suppression,
 )
 from ingestgate.quarantine.audit import AuditLine
@@ -180,6 +181,10 @@ def _assets(rows: Mapping[str, Sequence[Mapping[str, Any]]]) -> tuple[Suppressed
         if any(finding.view.startswith(SIDECAR_VIEW) for finding in found):
             raise UsageError(
                 f"{asset}: a sidecar of it matched; a suppression is for an asset's own bytes"
+            )
+        if any(left_out(Finding(**finding) for finding in row["findings"]) for row in several):
+            raise UsageError(
+                f"{asset}: matched so many entries of a list that not all of them are on record"
             )
         (sha256,) = digests
         for one in found:

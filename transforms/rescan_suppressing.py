@@ -5,7 +5,7 @@ that one let pass which is not in force any more has to be judged again, and so 
 one that they let pass by now.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -50,15 +50,19 @@ class RescanSuppressions:
         ]
 
     def released(self, batch: pa.RecordBatch) -> list[str]:
-        """Returns quarantined assets all of whose findings suppressions let pass by now."""
+        """Returns quarantined assets all of whose matches suppressions let pass by now."""
         if not self.suppressions:
             return []
-        return [
-            row["asset_id"]
-            for row in _with_findings(batch, Verdict.QUARANTINED)
-            if self.suppressions.knows(row["sha256"])
-            and all(self._of(row["sha256"], one) for one in _acting(row["findings"]))
-        ]
+        found = []
+        for row in _with_findings(batch, Verdict.QUARANTINED):
+            counted = [
+                one
+                for one in row["findings"]
+                if one["action"] != Action.OBSERVE and not one["suppression"]
+            ]
+            if counted and all(self._of(row["sha256"], one) for one in counted):
+                found.append(row["asset_id"])
+        return found
 
     def _of(self, sha256: str | None, finding: Mapping[str, Any]) -> str:
         version = self.versions.get(finding["list_id"], finding["list_version"])
@@ -69,10 +73,6 @@ class RescanSuppressions:
 
 #: None in force, as far as a rescan is concerned.
 NONE_IN_FORCE = RescanSuppressions()
-
-
-def _acting(findings: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-    return (one for one in findings if one["action"] != Action.OBSERVE)
 
 
 def _with_findings(batch: pa.RecordBatch, verdict: Verdict) -> list[dict[str, Any]]:

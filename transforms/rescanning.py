@@ -32,7 +32,7 @@ from ingestgate.blocklists.columns import decode_hex
 from ingestgate.blocklists.matching import Matcher, OpenList
 from ingestgate.blocklists.signals import signal_type
 from ingestgate.blocklists.spreading import SpreadIndex
-from ingestgate.blocklists.suppressions import Suppressions
+from ingestgate.blocklists.suppressions import Suppressions, left_out
 from ingestgate.blocklists.tables import as_keys
 from ingestgate.fingerprints.perceptual import QUALITY_MARGIN, perceptual_hashes
 from ingestgate.transforms.policy import Policy, matches_column
@@ -81,7 +81,7 @@ class PartResult:
             not be read further.
         missing: Signal types that a list needs and the part does not hold.
         withdrawn: Quarantined assets that no entry of a list that is there matches any more.
-        suppressed: By suppression, the assets that it lets pass though an entry matches them.
+        suppressed: By suppression, admitted assets that it lets pass though an entry matches them.
         released: Quarantined assets that suppressions let pass by now.
     """
 
@@ -265,7 +265,7 @@ class _Noter:
                         distance,
                         certain=distance <= threshold,
                         quarantines=pairs.source.info.action != Action.OBSERVE,
-                        of_sidecar=pairs.of_sidecar,
+                        in_any_case=pairs.of_sidecar,
                     )
 
     def note(
@@ -278,15 +278,19 @@ class _Noter:
         *,
         certain: bool,
         quarantines: bool,
-        of_sidecar: bool = False,
+        in_any_case: bool = False,
     ) -> None:
-        """Notes one match with an entry of a list (id and version), or what lets it pass."""
+        """Notes one match with an entry of a list (id and version), or what lets it pass.
+
+        Some count in any case, see `Suppressions.applied`.
+        """
         list_id, version = listed
-        if self._suppressions and quarantines and not of_sidecar:
+        if self._suppressions and quarantines and not in_any_case:
             sha256 = self._batch["sha256"][row].as_py()
             if name := self._suppressions.of(sha256, list_id, version, entry_id):
-                passed = self._result.suppressed.setdefault(name, set())
-                passed.add(self._batch["asset_id"][row].as_py())
+                if self._batch["verdict"][row].as_py() == Verdict.ADMITTED:
+                    passed = self._result.suppressed.setdefault(name, set())
+                    passed.add(self._batch["asset_id"][row].as_py())
                 return
         key = (row, list_id, entry_id, signal)
         place = self._noted.get(key)
@@ -539,6 +543,7 @@ def _match_provenance(batch: pa.RecordBatch, wanted: RescanLists, noter: _Noter)
             hits, bad = wanted.matcher.match_sources(values, column)
             noter.note_unclear(rows[bad])
         for place, findings in hits.items():
+            counting = left_out(findings)
             for one in findings:
                 noter.note(
                     int(rows[place]),
@@ -548,6 +553,7 @@ def _match_provenance(batch: pa.RecordBatch, wanted: RescanLists, noter: _Noter)
                     0,
                     certain=True,
                     quarantines=one.quarantines,
+                    in_any_case=one.list_id in counting,
                 )
         for name in signals:
             stripped = pc.utf8_trim_whitespace(values)

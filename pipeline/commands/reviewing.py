@@ -54,9 +54,10 @@ def reviewers() -> None:
 def add(root: str, key: str, name: str, line: str, role: str) -> None:
     """Add a person. The first is an administrator, who adds themself with their own key.
 
-    A viewer sees metadata; a reviewer also opens, decides and asks for release or destruction; an
-    approver also approves what somebody else asked for, and tidies up after killed runs; an
-    administrator also adds and removes people, and changes who can open the quarantine.
+    A viewer sees metadata; a reviewer also opens, decides, asks for release or destruction, and
+    signs suppressions; an approver also approves what somebody else asked for, and tidies up after
+    killed runs; an administrator also adds and removes people, and changes who can open the
+    quarantine.
     """
     from ingestgate.assets.signing_keys import read_signing_key
     from ingestgate.quarantine.reviewers import Role, add_reviewer

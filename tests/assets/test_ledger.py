@@ -234,6 +234,18 @@ def test_a_flipped_byte_is_refused_or_changes_nothing(tmp_path: Path) -> None:
         assert header.shard  # readable, and `is_current` compares the rest
 
 
+def test_what_a_suppression_let_pass_is_counted_apart() -> None:
+    listed = Finding("p", 3, "e-1", "A1", "pdq", "perceptual", "full/r90", 8, 31, "quarantine")
+    passed = listed._replace(suppression="f" * 16)
+    admitted, other = (replace(ROWS[0], findings=f) for f in ((passed,), (passed, listed)))
+    admitted = replace(admitted, verdict=Verdict.ADMITTED, reason=Reason.CLEAN, tier=None)
+    other = replace(other, verdict=Verdict.QUARANTINED, reason=Reason.MATCHED, tier=Tier.NEAR)
+    counts = ledger.tally(ledger.rows_to_table([admitted, other], WIDTHS))
+    assert counts["suppressed:admitted"] == counts["suppressed:quarantined"] == 1
+    assert counts[f"suppression:{'f' * 16}"] == 1
+    assert (counts["list:p"], counts["category:A1"]) == (1, 1)
+
+
 def test_another_version_or_another_file_is_refused(tmp_path: Path) -> None:
     path = str(tmp_path / "part.parquet")
     table = ledger.rows_to_table(ROWS, WIDTHS)

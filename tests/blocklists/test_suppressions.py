@@ -14,6 +14,7 @@ from ingestgate.assets.envelope import Envelope
 from ingestgate.assets.errors import ListError, UsageError
 from ingestgate.assets.verdict import Action, Finding
 from ingestgate.blocklists.entries import is_line_number
+from ingestgate.blocklists.matching import MAX_FINDINGS
 from ingestgate.blocklists.suppressions import (
     SUPPRESSION_TYPE,
     SuppressedAsset,
@@ -99,6 +100,15 @@ def test_an_entry_that_is_a_line_is_of_one_version(tmp_path: Path) -> None:
     assert not found.applied(BYTES, [line._replace(list_version=4)])[0].suppression
     assert is_line_number("hashes:pdq:7")
     assert not any(map(is_line_number, ("e-1", "7", "pdq:x", "a:b:7", "")))
+
+
+def test_where_some_matches_may_have_been_left_out_all_count(tmp_path: Path) -> None:
+    found = opened(write(tmp_path / "one", suppression(), ALICE, BOB))
+    many = [finding("e-1", distance=number % 32) for number in range(MAX_FINDINGS)]
+    assert all(one.suppression for one in found.applied(BYTES, many[1:]))
+    assert found.applied(BYTES, many) == many
+    other = finding(list_id="another")
+    assert found.applied(BYTES, [*many, other]) == [*many, other]
 
 
 names = st.sampled_from(["e-1", "e-2", "e-3"])

@@ -184,8 +184,9 @@ def test_a_changed_manifest_does_not_decide(vault: Vault) -> None:
         ([row(1, sha256=None)], "its bytes were never there"),
         ([row(1, findings=[finding(view="sidecar:a.txt")])], "a sidecar of it matched"),
         ([row(1, findings=[], reason="companion_matched", tier=None)], "nothing to sign"),
+        ([row(1, findings=[finding()] * 64)], "not all of them are on record"),
     ],
-    ids=["no bytes", "sidecar", "companion"],
+    ids=["no bytes", "sidecar", "companion", "too many"],
 )
 def test_only_bytes_that_matched(vault: Vault, rows: list[ManifestRow], reason: str) -> None:
     vault.seal(*rows)

@@ -18,6 +18,9 @@ KEY = "ed25519:11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo="
         ({"limits": {"formats": ["JPG"]}}, "there is no 'JPG'"),
         ({"trust": {"keys": {"alice": "ed25519:AA"}}}, "not a public key"),
         ({"trust": {"keys": {"alice": KEY, "bob": KEY}}}, "the same key under two names"),
+        ({"trust": {"suppression_keys": {"a": KEY, "b": KEY}}}, "the same key under two names"),
+        ({"trust": {"suppression_keys": {"alice": KEY}}}, "more signatures than there are keys"),
+        ({"trust": {"suppression_threshold": 1}}, "greater than or equal to 2"),
         (
             {"trust": {"keys": {"alice": KEY}, "threshold": 2}},
             "more signatures than there are keys",
@@ -95,3 +98,9 @@ def test_what_a_picture_may_cost_has_bounds_and_reaches_the_decoder() -> None:
 def test_limits_that_are_none_are_refused(fields: dict[str, int]) -> None:
     with pytest.raises(ValidationError, match=r"should be (less|greater) than or equal to"):
         Limits(**fields)
+
+
+def test_suppressions_decide_verdicts_and_none_leave_the_digest_as_it_was() -> None:
+    assert context_digest(Policy(), "00", "") == context_digest(Policy(), "00")
+    assert context_digest(Policy(), "00", "11") != context_digest(Policy(), "00")
+    assert context_digest(Policy(), "00", "11") != context_digest(Policy(), "00", "12")
