@@ -17,7 +17,7 @@ from ingestgate.assets.media import kind_of
 from ingestgate.assets.shard import Kind, Member, Sample
 from ingestgate.assets.verdict import Verdict
 from ingestgate.blocklists.listset import ListSet
-from ingestgate.blocklists.suppressions import Suppressions, SuppressionSource
+from ingestgate.blocklists.suppressions import NOWHERE, Suppressions, SuppressionSource
 from ingestgate.transforms.policy import Policy
 from ingestgate.transforms.records import Asset, JudgedAsset
 from ingestgate.transforms.settings import open_judge
@@ -104,7 +104,7 @@ class _JudgeAssets(beam.DoFn):
     """`Asset` -> `JudgedAsset`, on the output that its verdict names."""
 
     def __init__(
-        self, policy: Policy, lists: str, digest: str, suppressions: SuppressionSource
+        self, policy: Policy, lists: str, digest: str, suppressions: SuppressionSource = NOWHERE
     ) -> None:
         self._policy, self._lists, self._digest = policy, lists, digest
         self._suppressions = suppressions

@@ -156,6 +156,7 @@ def test_rescans(gate: Job) -> None:
         "count": 1,
         "assets_held_against_newer_lists": 12,
         "matched": 2,
+        "let_pass_by_suppressions": 0,
     }
     assert found["hours_from_list_update_to_use"]["count"] >= 1
 
@@ -199,6 +200,7 @@ def test_decisions_of_people_and_the_share_of_false_positives(gate: Job) -> None
         "false_positive": 1,
         "escalate": 1,
         "released": 0,
+        "suppressions_signed": 0,
         "false_positive_share": 0.5,
     }
     # A certificate made anew names the end of the log.

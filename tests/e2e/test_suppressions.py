@@ -146,6 +146,12 @@ def test_what_two_people_call_harmless_is_admitted_by_the_next_run(
     for text in (page, json.dumps(report), json.dumps(screenings)):
         assert row["sha256"] not in text
     assert job.invoke("verify", str(job.output), "--key", str(public)).exit_code == 0
+    card = ("--output", str(job.output), "--name", "photos", "--to", str(tmp_path / "card"))
+    assert job.invoke("report", "croissant", *card).exit_code == 0
+    statement = (tmp_path / "card" / "data-statement.md").read_text()
+    assert f"1 assets admitted by signed suppression `{read[1].id}`" in statement
+    fragment = (tmp_path / "card" / "croissant.json").read_text()
+    assert "1 were admitted though they matched, by signed suppressions" in fragment
     again = job.invoke(
         *("certify", "--output", str(job.output), "--evidence", str(job.evidence)),
         *("--lists", job.lists, "--key", key, *team.honouring),
