@@ -4,6 +4,7 @@
 listed URL or anything of an asset.
 """
 
+import functools
 import hashlib
 import json
 import platform
@@ -13,7 +14,7 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 
 from ingestgate.assets import ledger, storage
 from ingestgate.assets.errors import LedgerError
@@ -204,6 +205,14 @@ def write_report(evidence: str, report: Mapping[str, Any], counted: Sequence[str
     encoded = _encoded(report)
     report_history.keep(evidence, report["ended_at"], encoded, counted)
     storage.write_bytes(storage.join(evidence, "report.json"), encoded, private=True)
+    page = _template().render(report=report)
+    storage.write_bytes(
+        storage.join(evidence, "report.html"), page.encode("utf-8", "replace"), private=True
+    )
+
+
+@functools.cache
+def _template() -> Template:
     environment = Environment(
         loader=PackageLoader("ingestgate.pipeline", "templates"),
         autoescape=True,
@@ -211,7 +220,4 @@ def write_report(evidence: str, report: Mapping[str, Any], counted: Sequence[str
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    page = environment.get_template("report.html").render(report=report)
-    storage.write_bytes(
-        storage.join(evidence, "report.html"), page.encode("utf-8", "replace"), private=True
-    )
+    return environment.get_template("report.html")
