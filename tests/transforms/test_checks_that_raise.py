@@ -1,6 +1,7 @@
 """Whatever raises in a check, and whatever policy says: the asset is not admitted."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -21,12 +22,13 @@ from tests.pictures import jpeg
 CHECKS: list[tuple[Any, str]] = [
     (ListSet, "match_source"),
     (ListSet, "match_digest"),
-    (ListSet, "match_perceptual"),
+    (ListSet, "match_perceptual_each"),
     (Fingerprinter, "_fingerprint"),
     (judging, "digests"),
 ]
 ERRORS = (RuntimeError, ValueError, OSError, MemoryError, TimeoutError, KeyError, RecursionError)
 PICTURE = jpeg(100)
+SOURCE = {"url": "https://fine.example/1", "md5": "0" * 32}
 
 
 class Broken:
@@ -55,10 +57,19 @@ POLICIES = (
 
 @pytest.fixture(scope="module")
 def judges(lists: str) -> list[Judge]:
-    opened = []
-    for policy in POLICIES:
-        opened.append(open_judge(policy, lists))
-    return opened
+    return [open_judge(policy, lists) for policy in POLICIES]
+
+
+def test_every_check_can_be_broken(judges: list[Judge]) -> None:
+    """As the property below breaks them: else it would say nothing."""
+    member = Member("a.jpg", 0, PICTURE, Kind.PICTURE)
+    for owner, name in CHECKS:
+        broken = Broken(getattr(owner, name), RuntimeError, 0)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(owner, name, broken)
+            with suppress(RuntimeError):
+                judges[0].judge("shard", Sample("key", (member,), SOURCE))
+        assert broken.raised, name
 
 
 @settings(max_examples=60, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
@@ -81,13 +92,12 @@ def test_nothing_of_a_sample_is_admitted_whose_check_raised(
         Member(f"{n}.jpg", n, None if kind is Kind.REFERENCE else PICTURE, kind)
         for n, kind in enumerate(kinds)
     )
-    source = {"url": "https://fine.example/1", "md5": "0" * 32}
     judge, (owner, name) = judges[policy], check
     broken = Broken(getattr(owner, name), error, after)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(owner, name, broken)
         try:
-            rows = judge.judge("shard", Sample("key", members, source))
+            rows = judge.judge("shard", Sample("key", members, SOURCE))
         except (error, Unscannable):
             assert broken.raised  # and the run fails
             return
