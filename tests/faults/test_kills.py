@@ -57,7 +57,6 @@ def test_killed_at_any_operation(
     format: str,
 ) -> None:
     calm = job(ZONES[format](tmp_path / "landing"))
-    calm.elsewhere("warm").report(*many_ranges)  # its decoder is started
     layer = FaultLayer(monkeypatch.setattr, tmp_path)
     layer.watch_decoding(monkeypatch.setattr)
     operations = layer.counted(lambda: calm.report(*many_ranges))
