@@ -282,7 +282,11 @@ def test_bits_of_footers() -> None:
             check_parquet(flipped(content, place, bit))
 
 
-_CHECKS = {"tar": check_tar, "parquet": check_parquet}
+def check_jsonl(content: bytes) -> bool:
+    return read_shard(UrlManifest(), content, ".jsonl") is not None
+
+
+_CHECKS = {"jsonl": check_jsonl, "parquet": check_parquet, "tar": check_tar}
 
 
 @pytest.mark.parametrize("reader", sorted(path.name for path in KEPT.iterdir()))
