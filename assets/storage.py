@@ -557,6 +557,19 @@ def erase(path: str) -> None:
     _sync_directory(parent(path))
 
 
+@_explained
+def open_lock(path: str) -> int:
+    """Opens a local file that is there to be locked, 0600, and makes it if it is not there.
+
+    Returns:
+        A descriptor for `fcntl.flock`; closing it lets go of the lock.
+
+    Raises:
+        StorageError: It cannot be opened.
+    """
+    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+
+
 def is_partial(path: str) -> bool:
     """Whether a path is, or lies below, a temporary name of this module's."""
     return any(_PARTIAL.fullmatch(part) for part in path.split("/"))

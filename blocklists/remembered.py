@@ -177,6 +177,9 @@ def _locked(path: str) -> Iterator[None]:
         yield
         return
     storage.make_directory(storage.parent(path) or ".", private=True)
-    with open(f"{path}.lock", "a", opener=lambda name, flags: os.open(name, flags, 0o600)) as lock:
+    lock = storage.open_lock(f"{path}.lock")
+    try:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
+    finally:
+        os.close(lock)

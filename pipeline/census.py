@@ -1,8 +1,9 @@
 """The census: every input member has exactly one verdict, and the outputs show it.
 
-An independent program: it re-reads landing zone, admitted shards, ledger, manifests and sealed
-objects, and takes nothing from the run but what lies there. It shares the format readers with
-the run, and no other code.
+It re-reads landing zone, admitted shards, ledger, manifests and sealed objects, and takes nothing
+from the run but what lies there: it imports nothing that plans, judges or commits. With the run it
+shares what reads these files, and what names an asset. So that nothing is missed by both, shards
+are counted a second time without any of it, see `plain_counting`.
 
 Per shard, in reading order: the ledger's rows are the input's assets, one each; the admitted
 shard holds exactly the samples of which every asset is admitted, unchanged and in order; every
@@ -29,6 +30,7 @@ from ingestgate.assets.purges import read_purge
 from ingestgate.assets.receipts import Receipt, read_receipt
 from ingestgate.assets.shard import Member, Sample, Shard, accountable_members, asset_id
 from ingestgate.assets.verdict import REASONS, Action, Reason, Verdict
+from ingestgate.pipeline import plain_counting
 from ingestgate.pipeline.statements import FOLDER
 from ingestgate.quarantine.audit import read_log
 from ingestgate.quarantine.holding import Holding
@@ -161,10 +163,43 @@ def _count_shard(
         _compare_rows(census, reader, shard, admitted, rows, sealed, options)
     else:
         _compare_samples(census, reader, shard, admitted, rows, sealed, options)
+    _count_plainly(census, shard, admitted, receipt, evidence, purged)
     if rows.next() is not None:
         census.object(f"{shard.name}: the ledger has rows for assets the input does not hold")
     for name in sealed.unclaimed():
         census.object(f"{shard.name}: the manifest has a row for {name}, the ledger does not")
+
+
+def _count_plainly(
+    census: Census,
+    shard: Shard,
+    admitted: Shard,
+    receipt: Receipt,
+    evidence: str,
+    purged: frozenset[str],
+) -> None:
+    held = plain_counting.count(shard)
+    if held is None:
+        return
+    columns = ["asset_id", "member", "position", "verdict", "sidecars"]
+    rows = [
+        row
+        for batch in _ledger(evidence, shard, receipt, columns)
+        for row in batch.to_pylist()
+        if row["asset_id"] not in purged
+    ]
+    let_in = plain_counting.count(admitted) if receipt.outputs else None
+    for difference in plain_counting.differences(held, rows, let_in):
+        census.object(f"{shard.name}: counted without the gate's readers, there is {difference}")
+
+
+def _ledger(
+    evidence: str, shard: Shard, receipt: Receipt, columns: list[str]
+) -> Iterator[pa.RecordBatch]:
+    root = storage.join(evidence, "ledger")
+    for number in range(receipt.ranges):
+        _, table = ledger.read_part(ledger.part_path(root, shard.name, number))
+        yield from table.select(columns).to_batches(max_chunksize=4096)
 
 
 def _compare_samples(
@@ -345,12 +380,8 @@ class _Rows:
 
     @staticmethod
     def _read(evidence: str, shard: Shard, receipt: Receipt) -> Iterator[dict[str, Any]]:
-        root = storage.join(evidence, "ledger")
-        for number in range(receipt.ranges):
-            _, table = ledger.read_part(ledger.part_path(root, shard.name, number))
-            table = table.select(_COLUMNS)
-            for batch in table.to_batches(max_chunksize=4096):
-                yield from batch.to_pylist()
+        for batch in _ledger(evidence, shard, receipt, _COLUMNS):
+            yield from batch.to_pylist()
 
 
 class _Vault:

@@ -341,7 +341,9 @@ def _newest_rescan(
 def _screening(
     record: ContextRecord, rescan: RescanRecord | None, group: Sequence[Receipt]
 ) -> Screening:
-    times = sorted(datetime.fromisoformat(receipt.committed_at) for receipt in group)
+    times = sorted(
+        datetime.fromisoformat(receipt.committed_at).replace(microsecond=0) for receipt in group
+    )
     total = sum((Counter(receipt.tallies) for receipt in group), Counter[str]())
     return Screening(
         id=record.context[:16] + (f"+{rescan.id}" if rescan else ""),

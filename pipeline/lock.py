@@ -4,11 +4,10 @@ import errno
 import fcntl
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
+from contextlib import contextmanager, suppress
 
 from ingestgate.assets import storage
-from ingestgate.assets.errors import GateError
+from ingestgate.assets.errors import GateError, StorageError
 
 
 class RunInProgressError(GateError):
@@ -23,21 +22,19 @@ def run_lock(evidence: str) -> Iterator[None]:
 
     Raises:
         RunInProgressError: Another run holds it.
+        StorageError: It cannot be held.
     """
     if storage.is_remote(evidence):
         yield
         return
     storage.make_directory(evidence, private=True)
-    path = Path(evidence) / ".lock"
-    with open(path, "a+", opener=lambda name, flags: os.open(name, flags, 0o600)) as handle:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise RunInProgressError(
-                f"another run is at work on {evidence}; wait for it, or give this one "
-                "folders of its own"
-            ) from error
+    path = storage.join(evidence, ".lock")
+    handle = storage.open_lock(path)
+    try:
+        _hold(handle, path, f"{evidence}; wait for it, or give this one folders of its own")
         yield
+    finally:
+        os.close(handle)
 
 
 @contextmanager
@@ -50,27 +47,36 @@ def output_lock(output: str) -> Iterator[None]:
 
     Raises:
         RunInProgressError: Another run holds it.
+        StorageError: It cannot be held.
     """
     if storage.is_remote(output):
         yield
         return
     storage.make_directory(output)
-    handle = os.open(output, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        _hold(handle, output)
+        handle = os.open(output, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError as error:
+        raise StorageError(f"{output}: {error.strerror}") from error
+    advice = "with other evidence; wait for it, or give this one folders of its own"
+    try:
+        with suppress(_NotLockableError):
+            _hold(handle, output, f"{output}, {advice}")
         yield
     finally:
         os.close(handle)
 
 
-def _hold(handle: int, output: str) -> None:
+class _NotLockableError(StorageError):
+    """The file system locks nothing of the kind."""
+
+
+def _hold(handle: int, path: str, advice: str) -> None:
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        raise RunInProgressError(
-            f"another run is at work on {output}, with other evidence; wait for it, or give this "
-            "one folders of its own"
-        ) from None
+        raise RunInProgressError(f"another run is at work on {advice}") from None
     except OSError as error:
-        if error.errno not in (errno.EBADF, errno.EINVAL, errno.ENOLCK, errno.ENOTSUP):
-            raise
+        said = f"{path}: {error.strerror}; it cannot be locked"
+        if error.errno in (errno.EBADF, errno.EINVAL, errno.ENOLCK, errno.ENOTSUP):
+            raise _NotLockableError(said) from error
+        raise StorageError(said) from error

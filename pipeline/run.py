@@ -22,7 +22,7 @@ from ingestgate.assets.signing_keys import read_signing_key
 from ingestgate.blocklists.listset import ListSet
 from ingestgate.blocklists.remembered import remember
 from ingestgate.blocklists.suppressions import Suppressions
-from ingestgate.pipeline import summary
+from ingestgate.pipeline import report_history, summary
 from ingestgate.pipeline.certifying import CertifyRequest, certify
 from ingestgate.pipeline.contexts import record_context
 from ingestgate.pipeline.exit_codes import ExitCode, exit_code
@@ -135,13 +135,14 @@ def run(request: RunRequest, display: ProgressDisplay) -> dict[str, Any]:
         if error is None and not settings.dry_run:
             error = _close_recalls(settings, keys, every=request.recall)
         seconds = time.monotonic() - started
-        report = _report(settings, plan, lists, suppressions, error, started_at, seconds)
+        figures = summary.add_up(plan.todo, plan.finished, settings)
+        report = _report(settings, plan, lists, suppressions, figures, error, started_at, seconds)
         report |= {"run": events.run, "manifests": [each._asdict() for each in events.sealed]}
         if keys and error is None:
             report |= _certify(settings, keys)
         if not settings.dry_run:
             report |= _logged(events, report)
-        summary.write_report(settings.evidence, report)
+        summary.write_report(settings.evidence, report, figures.counted)
     return report
 
 
@@ -338,16 +339,15 @@ def _report(
     plan: Plan,
     lists: ListSet,
     suppressions: Suppressions,
+    figures: summary.Figures,
     error: GateError | None,
     started_at: datetime,
     seconds: float,
 ) -> dict[str, Any]:
     shards = plan.discovery.shards
-    done = summary.tallies(plan.todo, settings)
-    fresh = sum(done.values(), Counter())
-    total = sum(summary.finished_tallies(plan.finished, settings).values(), fresh)
-    unreported = sum(summary.unreported(plan.finished, settings).values(), fresh)
+    total, unreported = figures.total, figures.unreported
     failed = read_failures(settings.notes)
+    fresh = sum(figures.done.values(), Counter[str]())
     judged = sum(summary.counts(fresh).values())
     code = ExitCode.DONE if error is None else exit_code(error)
     return {
@@ -372,6 +372,7 @@ def _report(
             "lists": summary.group(unreported, "list"),
             "categories": summary.group(unreported, "category"),
             "suppressed": summary.group(unreported, "suppressed"),
+            "receipts": report_history.describe(figures.counted),
         },
         "certificate": None,
         "superseded_lists": [info.name for info in lists.superseded],
@@ -384,7 +385,7 @@ def _report(
         "shards": {
             "total": len(shards),
             "finished_before": len(plan.finished),
-            "done": len(done),
+            "done": len(figures.done),
             "failed": [
                 {"shard": name, "problem": problem} for name, problem in sorted(failed.items())
             ],

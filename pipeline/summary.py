@@ -4,16 +4,17 @@
 listed URL or anything of an asset.
 """
 
+import functools
 import hashlib
 import json
 import platform
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from datetime import UTC, datetime
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 
 from ingestgate.assets import ledger, storage
 from ingestgate.assets.errors import LedgerError
@@ -23,11 +24,11 @@ from ingestgate.assets.verdict import Verdict
 from ingestgate.blocklists.exemptions import Exemption
 from ingestgate.blocklists.listset import ListSet
 from ingestgate.blocklists.suppressions import Suppressions
+from ingestgate.pipeline import report_history
 from ingestgate.transforms.canaries import not_looked_for
 from ingestgate.transforms.settings import RunSettings, policy_digest
 
 REPORT_VERSION = 1
-_STAMP = len("20260101T000000Z")
 
 
 def tallies(shards: Sequence[Shard], settings: RunSettings) -> dict[str, Counter[str]]:
@@ -49,42 +50,45 @@ def tallies(shards: Sequence[Shard], settings: RunSettings) -> dict[str, Counter
     return {name: Counter(receipt.tallies) for name, receipt in done.items()}
 
 
-def finished_tallies(shards: Sequence[Shard], settings: RunSettings) -> dict[str, Counter[str]]:
-    """Returns the tallies of shards that a plan calls finished, by their names.
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """What a report adds up.
 
-    Their receipts may be of older rules: where a rescan found a shard clean, or a recall leaves
-    it as it is.
+    Attributes:
+        done: Tallies of the shards that this run has done, by their names.
+        total: Tallies of these and of what earlier runs have finished. Receipts of the latter may
+            be of older rules: where a rescan found a shard clean, or a recall leaves it as it is.
+        unreported: Tallies of what no earlier report has counted: what this run did, and what a
+            run committed which was killed before it could write its report.
+        counted: Digests of the receipts that ``unreported`` is of.
     """
-    receipts = read_receipts(settings.evidence, shards)
-    return {name: Counter(receipt.tallies) for name, receipt in receipts.items()}
+
+    done: Mapping[str, Counter[str]]
+    total: Counter[str]
+    unreported: Counter[str]
+    counted: Sequence[str]
 
 
-def unreported(shards: Sequence[Shard], settings: RunSettings) -> dict[str, Counter[str]]:
-    """Returns the tallies of finished shards that no earlier report has counted.
-
-    Those that a run committed which was killed before it could write its report. Added to what
-    this run did, they make reports that can be added up.
-    """
+def add_up(todo: Sequence[Shard], finished: Sequence[Shard], settings: RunSettings) -> Figures:
+    """Returns the figures of a run: what it had to do, and what was finished before."""
+    before = read_receipts(settings.evidence, finished)
+    earlier = _sum(receipt.tallies for receipt in before.values())
     if settings.dry_run:
-        return {}
-    last = max((name[:_STAMP] for name in _history(settings.evidence)), default="")
-    done = finished_receipts(settings.evidence, settings.output, shards, settings.context)
-    return {
-        name: Counter(receipt.tallies)
-        for name, receipt in done.items()
-        if _stamp(receipt.committed_at) > last
-    }
+        judged = tallies(todo, settings)
+        fresh = _sum(judged.values())
+        return Figures(judged, fresh + earlier, fresh, ())
+    made = finished_receipts(settings.evidence, settings.output, todo, settings.context)
+    new = report_history.uncounted(settings.evidence, {**before, **made})
+    return Figures(
+        done={name: Counter(receipt.tallies) for name, receipt in made.items()},
+        total=_sum(receipt.tallies for receipt in made.values()) + earlier,
+        unreported=_sum(receipt.tallies for receipt in new.values()),
+        counted=report_history.digests(new),
+    )
 
 
-def _history(evidence: str) -> list[str]:
-    folder = storage.join(evidence, "reports")
-    entries = storage.walk(folder) if storage.match_directories(folder) else []
-    return [storage.basename(entry.path) for entry in entries]
-
-
-def _stamp(time: str) -> str:
-    """Returns a UTC time as file names have it; in their order."""
-    return datetime.fromisoformat(time).astimezone(UTC).strftime("%Y%m%dT%H%M%SZ")
+def _sum(each: Iterable[Mapping[str, int]]) -> Counter[str]:
+    return sum((Counter(one) for one in each), Counter[str]())
 
 
 def _headers(shard: Shard, settings: RunSettings) -> Iterator[ledger.PartHeader]:
@@ -205,16 +209,28 @@ def _encoded(report: Mapping[str, Any]) -> bytes:
     return (json.dumps(report, indent=1, ensure_ascii=False) + "\n").encode("utf-8", "replace")
 
 
-def write_report(evidence: str, report: Mapping[str, Any]) -> None:
+def write_report(evidence: str, report: Mapping[str, Any], counted: Sequence[str]) -> None:
     """Writes ``report.json`` and ``report.html`` into the evidence folder.
 
     A copy of the former stays in ``reports/``, so that reports can be added up. It comes first:
     a run that is killed between the two is in the history, and counted once.
+
+    Args:
+        evidence: The evidence folder.
+        report: What to write.
+        counted: Digests of the receipts that it counts, see `Figures`.
     """
     encoded = _encoded(report)
-    name = f"{_stamp(report['ended_at'])}-{report_digest(report)[:8]}.json"
-    storage.write_bytes(storage.join(evidence, "reports", name), encoded, private=True)
+    report_history.keep(evidence, report["ended_at"], encoded, counted)
     storage.write_bytes(storage.join(evidence, "report.json"), encoded, private=True)
+    page = _template().render(report=report)
+    storage.write_bytes(
+        storage.join(evidence, "report.html"), page.encode("utf-8", "replace"), private=True
+    )
+
+
+@functools.cache
+def _template() -> Template:
     environment = Environment(
         loader=PackageLoader("ingestgate.pipeline", "templates"),
         autoescape=True,
@@ -222,7 +238,4 @@ def write_report(evidence: str, report: Mapping[str, Any]) -> None:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    page = environment.get_template("report.html").render(report=report)
-    storage.write_bytes(
-        storage.join(evidence, "report.html"), page.encode("utf-8", "replace"), private=True
-    )
+    return environment.get_template("report.html")

@@ -98,7 +98,7 @@ class Committer:
             outputs=[output._asdict() for output in outputs],
             manifest=stem,
             manifest_digests=digests,
-            committed_at=datetime.now(UTC).isoformat(timespec="seconds"),
+            committed_at=datetime.now(UTC).isoformat(timespec="microseconds"),
             software=self._settings.software,
         )
         self._remove_surplus_parts(shard, len(works))

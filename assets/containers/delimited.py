@@ -178,6 +178,7 @@ class JsonLines:
         if not lines.number:
             return pa.table({})
         table = self._parse(data, None, shard, at)
+        _check_encoding(table.schema, shard)
         as_text = pa.schema([field.with_type(_times_as_text(field.type)) for field in table.schema])
         if as_text != table.schema:
             table = self._parse(data, as_text, shard, at)
@@ -262,6 +263,20 @@ def _check_names(names: Iterable[str], shard: str) -> None:
     names = list(names)
     if len(set(names)) < len(names):
         raise ShardError(shard, "two of its columns have the same name")
+
+
+def _check_encoding(fields: Iterable[pa.Field], shard: str) -> None:
+    """Refuses keys that are not UTF-8: Arrow takes them, and fails when they are looked at."""
+    for field in fields:
+        try:
+            field.name  # noqa: B018 - decoded here
+        except UnicodeDecodeError:
+            raise ShardError(shard, "a column's name is not UTF-8") from None
+        kind = field.type
+        while pa.types.is_list(kind):
+            kind = kind.value_type
+        if pa.types.is_struct(kind):
+            _check_encoding(kind, shard)
 
 
 def _check_count(table: pa.Table, lines: Lines, shard: str, at: int) -> None:

@@ -7,7 +7,7 @@ from typing import TypeVar
 
 from tests.e2e.conftest import _no_network, job, lists
 
-__all__ = ["_no_network", "chosen", "job", "lists", "thorough"]
+__all__ = ["_no_network", "chosen", "job", "lists", "seeded", "thorough"]
 
 T = TypeVar("T")
 
@@ -19,6 +19,11 @@ def thorough() -> bool:
 
 def chosen(points: Sequence[T], count: int, seed: object) -> list[T]:
     """Returns ``count`` of the points, by a seed; all of them for the long version."""
-    if thorough() or len(points) <= count:
+    return list(points) if thorough() else seeded(points, count, seed)
+
+
+def seeded(points: Sequence[T], count: int, seed: object) -> list[T]:
+    """Returns ``count`` of the points, by a seed, in the long version, too."""
+    if len(points) <= count:
         return list(points)
     return sorted(random.Random(repr(seed)).sample(points, count))  # type: ignore[type-var]

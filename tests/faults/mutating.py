@@ -1,6 +1,5 @@
 """Damage to bytes: bits flipped, cut off, parts lost, repeated and put where they do not belong."""
 
-import random
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -39,12 +38,6 @@ def changes(unit: int = 1) -> st.SearchStrategy[list[Change]]:
     length = st.one_of(st.integers(1, 600), st.integers(1, 4).map(lambda n: n * unit))
     change = st.tuples(st.sampled_from(KINDS), place, place, length)
     return st.lists(change, min_size=1, max_size=4)
-
-
-def flips(content: bytes, count: int, seed: object, start: int = 0) -> list[tuple[int, int]]:
-    """Returns seeded places and bits to flip, spread over all of the content."""
-    random_ = random.Random(repr(seed))
-    return [(random_.randrange(start, len(content)), random_.randrange(8)) for _ in range(count)]
 
 
 def flipped(content: bytes, place: int, bit: int) -> bytes:

@@ -6,6 +6,7 @@ silence, no asset is missing, and no error is anything but the gate's own.
 """
 
 import base64
+import io
 import json
 import re
 import shutil
@@ -28,6 +29,7 @@ from tests.e2e.conftest import Job, content, url, write_parquet, write_webdatase
 from tests.faults.conftest import thorough
 from tests.faults.damage import Damage, bits, cuts, ends_of_lines, every, in_place
 from tests.faults.mutating import flipped
+from tests.faults.zones import ZONES
 
 MakeJob = Callable[..., Job]
 SEEDS = (3, 5, 7, 8)  # by digest, by perceptual hash, by source, and a clean one
@@ -71,14 +73,20 @@ def parquet_shard(root: Path) -> tuple[bytes, list[int]]:
     """A shard and the ends of its column chunks, row groups and footer."""
     write_parquet(root)
     path = root / "train.parquet"
-    raw, metadata = path.read_bytes(), pq.read_metadata(path)
-    ends = [4, footer_of(raw), len(raw) - 8, len(raw) - 4]
+    raw = path.read_bytes()
+    return raw, ends_in_parquet(raw)
+
+
+def ends_in_parquet(raw: bytes) -> list[int]:
+    """Where a Parquet file's pages of values, column chunks and footer begin and end."""
+    metadata = pq.read_metadata(io.BytesIO(raw))
+    ends = {4, footer_of(raw), len(raw) - 8, len(raw) - 4, len(raw)}
     for group in range(metadata.num_row_groups):
         for number in range(metadata.num_columns):
             column = metadata.row_group(group).column(number)
             start = column.dictionary_page_offset or column.data_page_offset
-            ends += [start, start + column.total_compressed_size]
-    return raw, ends
+            ends |= {start, column.data_page_offset, start + column.total_compressed_size}
+    return sorted(ends)
 
 
 @pytest.mark.parametrize("format", ["webdataset", "parquet"])
@@ -88,6 +96,8 @@ def test_landing_shards(job: MakeJob, tmp_path: Path, format: str) -> None:
         (raw, ends), suffix = tar_shard(), ".tar"
     else:
         (raw, ends), suffix = parquet_shard(tmp_path / "whole"), ".parquet"
+    # All that can be cut off unnoticed is what comes after a tar's last member.
+    harmless = ends[-3] if suffix == ".tar" else len(raw)
     # Headers and footers are few among a shard's bytes, and matter most.
     vital = range(1024) if suffix == ".tar" else range(footer_of(raw), len(raw))
     damaged = [*cuts(raw, ends, 12, format), *bits(raw, 8, format)]
@@ -115,8 +125,7 @@ def test_landing_shards(job: MakeJob, tmp_path: Path, format: str) -> None:
             assert not (gate.output / name).exists(), where
         else:
             assert members[name] >= wanted, where
-            # All that can be cut off unnoticed is what comes after the last member.
-            assert one.what == "flip" or one.place >= ends[-3], where
+            assert one.what == "flip" or one.place >= harmless, where
     found = census(gate, "--format", format)
     unsaid = [p for p in found["problems"] if p.split(":")[0] not in failed]
     assert not unsaid
@@ -127,6 +136,73 @@ def test_landing_shards(job: MakeJob, tmp_path: Path, format: str) -> None:
         (landing / name).write_bytes(raw)
     gate.report("--format", format)
     assert census(gate, "--format", format)["exact"]
+
+
+@pytest.mark.parametrize("format", ["img2dataset", "gzipped", "urls"])
+def test_landing_shards_of_other_formats(job: MakeJob, tmp_path: Path, format: str) -> None:
+    """One file of it cut off around the ends of its records: refused, or all that is left counts.
+
+    A manifest of URLs that ends with a record is a shorter manifest, and a whole one.
+    """
+    gate = job(ZONES[format](tmp_path / "landing"))
+    gate.report("--dry-run")
+    wanted = len(gate.ledger())
+    for path in sorted((tmp_path / "landing").iterdir()):
+        raw = path.read_bytes()
+        ends = {
+            ".parquet": ends_in_parquet,
+            ".tar": lambda raw: every(512, raw),
+            ".gz": lambda raw: [10, len(raw) - 8, len(raw)],
+        }.get(path.suffix, ends_of_lines)(raw)
+        for damage in [*cuts(raw, ends, 2, path.name), *bits(raw, 1, path.name)]:
+            trial = gate.elsewhere(f"{path.name}-{damage.what}-{damage.place}")
+            with in_place(path, damage):
+                tried = sound(trial.run())
+                where = (path.name, *damage[:2])
+                assert tried.exit_code in (0, 1, 2), (where, tried.output)
+                if tried.exit_code:
+                    assert "00000" in tried.output or "urls" in tried.output, (where, tried.output)
+                    assert not list(trial.output.rglob("*.*")), where
+                    continue
+                found = census(trial)
+                assert found["exact"], (where, found["problems"])
+                assert format == "urls" or found["inputs"] >= wanted - 1, where
+
+
+@pytest.mark.parametrize("name", ["hashes.md5", "table.csv", "table.jsonl", "ncmec-1.xml"])
+def test_partners_files(job: MakeJob, tmp_path: Path, name: str) -> None:
+    """Cut off around the ends of their lines: refused, or what is left is imported.
+
+    A cut within a value is told; one between lines leaves a shorter list, which only a signature,
+    a count or `run --list-state` can tell.
+    """
+    sample = Path(__file__).parents[1] / "blocklists" / "samples" / name
+    raw, path = sample.read_bytes(), tmp_path / name
+    mapping = {
+        "table.csv": str(sample.with_suffix(".yaml")),
+        "table.jsonl": "md5=md5,sha256=sha256,id=ref,deleted=withdrawn",
+    }
+    extra = ("--map", mapping[name]) if name in mapping else ()
+    gate = job("none")
+
+    def imported(number: int) -> Result:
+        given = ("--partner", "p", "--store", str(tmp_path / f"store-{number}"), *extra)
+        return sound(gate.invoke("lists", "import", *given, "--json", str(path)))
+
+    path.write_bytes(raw)
+    whole = imported(-1)
+    assert whole.exit_code == 0, whole.output
+    ends = ends_of_lines(raw)
+    for number, damage in enumerate(cuts(raw, ends, 6, name)):
+        path.write_bytes(damage.content)
+        done = imported(number)
+        where = (name, *damage[:2], done.output)
+        assert done.exit_code in (0, 1, 2, 3), where
+        if done.exit_code:
+            assert name in done.output, where
+            assert not re.search(rb"[0-9a-f]{32}", done.output.encode()), where
+            continue
+        assert damage.place in {0, *ends} | {end - 1 for end in ends}, where
 
 
 # What a run leaves behind
@@ -187,7 +263,7 @@ def test_ledger_parts(left: Certified) -> None:
     """Who holds the certificate is told of every bit; who has none, of whatever counts."""
     path = one(left.job.evidence, "ledger/*/part-00000.parquet")
     raw = path.read_bytes()
-    for damage in [*cuts(raw, [4, footer_of(raw), len(raw)], 6, "part"), *bits(raw, 24, "part")]:
+    for damage in [*cuts(raw, ends_in_parquet(raw), 6, "part"), *bits(raw, 24, "part")]:
         with in_place(path, damage):
             found = verify_evidence(left)
             assert found.exit_code == 5, damage[:2]
@@ -212,7 +288,7 @@ def test_judged_parts(job: MakeJob, tmp_path: Path) -> None:
     digit = header.index(b": ", header.index(b'"verdict:')) + 2
     miscounted = base64.b64encode(flipped(header, digit, 0))
     miscounted = raw[:start] + miscounted + raw[start + len(miscounted) :]
-    damaged = [*cuts(raw, [4, footer_of(raw), len(raw)], 2, "judged"), *bits(raw, 1, "judged")]
+    damaged = [*cuts(raw, ends_in_parquet(raw), 2, "judged"), *bits(raw, 1, "judged")]
     damaged += bits(raw, 1, "header", range(start, start + len(coded[0])))
     damaged.append(Damage("flip", digit, miscounted))
     for damage in damaged:
@@ -274,7 +350,7 @@ def test_failure_notes(left: Certified) -> None:
 def test_manifests(left: Certified, suffix: str) -> None:
     path = one(left.job.quarantine, f"manifest/00000*.{suffix}")
     raw = path.read_bytes()
-    ends = ends_of_lines(raw) if suffix == "jsonl" else [4, len(raw) - 8, len(raw)]
+    ends = ends_of_lines(raw) if suffix == "jsonl" else ends_in_parquet(raw)
     for damage in [*cuts(raw, ends, 6, suffix), *bits(raw, 16, suffix)]:
         with in_place(path, damage):
             found = vault_check(left)

@@ -1,15 +1,17 @@
 """Readers of what strangers send, fuzzed: refused by name, or read to the last member."""
 
+import gzip
 import io
+import json
 import re
 import socket
 import tarfile
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -18,13 +20,16 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ingestgate.assets.containers import tar
-from ingestgate.assets.containers.container import ReadOptions
+from ingestgate.assets.containers.container import ReadOptions, RowContainer, SampleContainer
+from ingestgate.assets.containers.image_folder import ImageFolder
+from ingestgate.assets.containers.img2dataset import Img2Dataset
 from ingestgate.assets.containers.parquet import ParquetImages
 from ingestgate.assets.containers.tar import Entry
+from ingestgate.assets.containers.url_manifest import UrlManifest
 from ingestgate.assets.containers.webdataset import WebDataset
 from ingestgate.assets.containers.window import Window
 from ingestgate.assets.errors import GateError, ListError, ShardError, UsageError
-from ingestgate.assets.shard import Sample, Shard
+from ingestgate.assets.shard import Shard
 from ingestgate.blocklists.formats import registry
 from ingestgate.blocklists.formats.mapping import parse_mapping
 from ingestgate.blocklists.formats.reading import read_list
@@ -43,10 +48,11 @@ from ingestgate.fingerprints.protocol import (
 from ingestgate.fingerprints.unscannable import Unscannable
 from tests.archives import JPEG, make_tar
 from tests.faults.conftest import chosen, thorough
-from tests.faults.mutating import Change, changes, flipped, kept, mutated
+from tests.faults.mutating import KEPT, Change, changes, flipped, kept, mutated
 
 _SAMPLES = Path(__file__).parents[1] / "blocklists" / "samples"
 _SECONDS = 5.0  # far more than any of these takes; reading for longer is hanging
+T = TypeVar("T")
 _SECRET = re.compile(r"[0-9A-Fa-f]{16}|orchard|grove")
 
 
@@ -95,32 +101,71 @@ def parquet_seeds() -> list[bytes]:
 TARS, PARQUETS = tar_seeds(), parquet_seeds()
 
 
-def read_shard(container: WebDataset | ParquetImages, content: bytes) -> list[Sample] | None:
-    """Returns a shard's samples; None if it is refused by name."""
-    with tempfile.NamedTemporaryFile(suffix=".shard") as file:
-        file.write(content)
-        file.flush()
-        shard = Shard("s", file.name, container.name, len(content), "0" * 64)
+def read_shard(
+    container: SampleContainer | RowContainer,
+    content: bytes,
+    suffix: str = ".shard",
+    files: Mapping[str, bytes] | None = None,
+) -> list[Any] | None:
+    """Returns a shard's samples, or rows; None if it is refused by name.
+
+    Args:
+        container: Its format.
+        content: Its bytes, or of a folder those of its metadata.
+        suffix: What its name ends with.
+        files: Of a folder what lies beside the metadata, of a trio the other files.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, f"s{suffix}")
+        path.write_bytes(content)
+        for name, data in (files or {}).items():
+            Path(folder, name).write_bytes(data)
+        parts = [str(Path(folder, name)) for name in files or {}]
+        is_folder = container.name == "folder"
+        whole = folder if is_folder else str(path)
+        parts = [] if is_folder else parts
+        named = f"s{suffix}"
+        shard = Shard(named, whole, container.name, len(content), "0" * 64, parts)
         options = ReadOptions(range_bytes=2048)
-        samples: list[Sample] | None
+        read: list[Any] | None = []
+        refusal = f"{named}: "
         began = time.monotonic()
         try:
-            works = container.cut(shard, options)
-            samples = [sample for work in works for sample in container.read(shard, work, options)]
+            for work in container.cut(shard, options):
+                if isinstance(container, RowContainer):
+                    read += container.read_rows(shard, work).to_pylist()
+                else:
+                    read += container.read(shard, work, options)
         except ShardError as error:
-            samples, refusal = None, str(error)
-        else:
-            refusal = "s: "
+            read, refusal = None, str(error)
     assert time.monotonic() - began < _SECONDS
-    assert refusal.startswith("s: ")
+    assert refusal.startswith((f"{named}: ", f"{named}/"))
     assert "\n" not in refusal
-    return samples
+    return read
 
 
-def check_tar(content: bytes) -> None:
+def fuzz_all(
+    content: bytes, check: Callable[[bytes], bool], unit: int, short: int, long: int
+) -> None:
+    """Checks a reader with mutations of what it reads; some have to be read, and some refused."""
+    assert check(content), "what is whole is read"
+    outcomes: Counter[bool] = Counter()
+
+    @fuzzed(short, long)
+    @given(changes(unit))
+    def fuzz(made: list[Change]) -> None:
+        outcomes[check(mutated(content, made))] += 1
+
+    fuzz()
+    assert outcomes[True] > 0, "nothing was read: the reader refuses everything"
+    assert outcomes[False] > 0, "nothing was refused: the reader believes everything"
+
+
+def check_tar(content: bytes) -> bool:
+    """Whether it is read; then all of it is."""
     samples = read_shard(WebDataset(), content)
     if samples is None:
-        return
+        return False
     # What a dataset's reader would see of it is all there, and so is every byte.
     seen: dict[int, bytes] = {
         member.position: member.content
@@ -139,7 +184,8 @@ def check_tar(content: bytes) -> None:
                     assert len(starts) == 1, info.name
                     assert seen[starts[0]] == body.read(), info.name
     except (tarfile.TarError, OSError, ValueError, OverflowError):
-        return
+        return True
+    return True
 
 
 def walked(content: bytes) -> Iterator[Entry]:
@@ -147,32 +193,84 @@ def walked(content: bytes) -> Iterator[Entry]:
     return tar.walk(window, "s", len(content), last=True, data=False)
 
 
-def check_parquet(content: bytes) -> None:
+def check_parquet(content: bytes) -> bool:
+    """Whether it is read; then all rows are."""
     samples = read_shard(ParquetImages(), content)
     if samples is None:
-        return
+        return False
     file = pq.ParquetFile(io.BytesIO(content))
     assert len(samples) == file.metadata.num_rows == file.read().num_rows
+    return True
 
 
 @pytest.mark.parametrize("number", range(len(TARS)))
 def test_tar_shards(number: int) -> None:
-    @fuzzed(120, 20_000)
-    @given(changes(tar.BLOCK))
-    def fuzz(made: list[Change]) -> None:
-        check_tar(mutated(TARS[number], made))
-
-    fuzz()
+    fuzz_all(TARS[number], check_tar, tar.BLOCK, 120, 20_000)
 
 
 @pytest.mark.parametrize("number", range(len(PARQUETS)))
 def test_parquet_shards(number: int) -> None:
-    @fuzzed(120, 20_000)
-    @given(changes(4))
-    def fuzz(made: list[Change]) -> None:
-        check_parquet(mutated(PARQUETS[number], made))
+    fuzz_all(PARQUETS[number], check_parquet, 4, 120, 20_000)
 
-    fuzz()
+
+def test_compressed_tar_shards() -> None:
+    def check(content: bytes) -> bool:
+        return read_shard(WebDataset(), content, ".tar.gz") is not None
+
+    fuzz_all(gzip.compress(TARS[0], mtime=0), check, 1, 60, 20_000)
+
+
+_ROWS = [(f"https://fine.example/{number}", f"a, {number}") for number in range(9)]
+_MANIFESTS = {
+    ".csv": b"url,text\n" + b"".join(f'{url},"{text}"\n'.encode() for url, text in _ROWS),
+    ".jsonl": b"".join(
+        json.dumps({"url": url, "text": text}).encode() + b"\n" for url, text in _ROWS
+    ),
+}
+
+
+@pytest.mark.parametrize("suffix", list(_MANIFESTS))
+def test_url_manifests(suffix: str) -> None:
+    def check(content: bytes) -> bool:
+        return read_shard(UrlManifest(), content, suffix) is not None
+
+    fuzz_all(_MANIFESTS[suffix], check, 1, 120, 20_000)
+
+
+def test_the_parquet_of_a_trio() -> None:
+    """Whatever it has become: no picture of the tar goes missing."""
+    keys = [f"{number:09d}" for number in range(4)]
+    pictures = make_tar([(f"{key}.jpg", JPEG) for key in keys])
+    sink = io.BytesIO()
+    rows = [{"key": key, "url": f"https://fine.example/{key}", "status": "success"} for key in keys]
+    pq.write_table(pa.Table.from_pylist(rows), sink)
+
+    def check(content: bytes) -> bool:
+        samples = read_shard(Img2Dataset(), pictures, ".tar", {"s.parquet": content})
+        if samples is None:
+            return False
+        seen = {member.name for sample in samples for member in sample.members}
+        assert seen >= {f"{key}.jpg" for key in keys}
+        return True
+
+    fuzz_all(sink.getvalue(), check, 4, 60, 20_000)
+
+
+def test_the_metadata_of_a_folder() -> None:
+    """Whatever it has become: no picture beside it goes missing."""
+    pictures = {f"{number}.jpg": JPEG + bytes([number]) for number in range(4)}
+    lines = [json.dumps({"file_name": name, "url": f"https://a.b/{name}"}) for name in pictures]
+
+    def check(content: bytes) -> bool:
+        with_rows = pictures | {"metadata.jsonl": content}
+        samples = read_shard(ImageFolder(), JPEG, ".jpg", with_rows)
+        if samples is None:
+            return False
+        seen = {member.name for sample in samples for member in sample.members}
+        assert seen >= set(pictures)
+        return True
+
+    fuzz_all("".join(f"{line}\n" for line in lines).encode(), check, 1, 60, 20_000)
 
 
 def test_bits_of_footers() -> None:
@@ -184,15 +282,24 @@ def test_bits_of_footers() -> None:
             check_parquet(flipped(content, place, bit))
 
 
-@pytest.mark.parametrize(("reader", "check"), [("tar", check_tar), ("parquet", check_parquet)])
-def test_what_once_failed(reader: str, check: Any) -> None:
-    for content in kept(reader):
-        check(content)
+def check_jsonl(content: bytes) -> bool:
+    return read_shard(UrlManifest(), content, ".jsonl") is not None
+
+
+_CHECKS = {"jsonl": check_jsonl, "parquet": check_parquet, "tar": check_tar}
+
+
+@pytest.mark.parametrize("reader", sorted(path.name for path in KEPT.iterdir()))
+def test_what_once_failed(reader: str) -> None:
+    inputs = kept(reader)
+    assert inputs
+    for content in inputs:
+        _CHECKS[reader](content)
 
 
 _MAPPINGS = {
     "table.csv": str(_SAMPLES / "table.yaml"),
-    "table.jsonl": "md5=md5,sha256=sha256,id=ref",
+    "table.jsonl": "md5=md5,sha256=sha256,id=ref,deleted=withdrawn",
     "table.parquet": "sha256=digest,id=ref",
 }
 
@@ -201,40 +308,59 @@ def read_sample(name: str, path: Path) -> tuple[int, Counter[str]] | str:
     """Returns how many values a list holds and what was kept out, or why it is refused."""
     mapping = parse_mapping(_MAPPINGS[name]) if name in _MAPPINGS else None
     skipped: Counter[str] = Counter()
-    found: tuple[int, Counter[str]] | str
     began = time.monotonic()
-    try:
+
+    def read() -> tuple[int, Counter[str]]:
         if name.startswith("hashed"):
             one = registry.list_format("hashed-expressions")
         else:
             one = registry.detect(str(_SAMPLES / name), mapping)
-        values = sum(len(each.values) for each in read_list(str(path), one, skipped))
-        registry.detect(str(path), mapping)
-        found = values, skipped
-    except (ListError, UsageError) as error:
-        found = str(error)
+        return sum(len(each.values) for each in read_list(str(path), one, skipped)), skipped
+
+    found = refused_or(read, path)
+    refused_or(lambda: registry.detect(str(path), mapping), path)
     assert time.monotonic() - began < _SECONDS
-    if isinstance(found, str):
-        assert not _SECRET.search(found.removeprefix(str(path)))
     return found
+
+
+def refused_or(work: Callable[[], T], path: Path) -> T | str:
+    """Returns what some work gives, or why it is refused, which says nothing of the content."""
+    try:
+        return work()
+    except (ListError, UsageError) as error:
+        refusal = str(error)
+    assert not _SECRET.search(refusal.removeprefix(str(path)))
+    return refusal
 
 
 @pytest.mark.parametrize(
     "name", sorted(path.name for path in _SAMPLES.iterdir() if path.suffix != ".yaml")
 )
 def test_lists(name: str, tmp_path: Path) -> None:
-    content, path = (_SAMPLES / name).read_bytes(), tmp_path / "list"
+    content, path = (_SAMPLES / name).read_bytes(), tmp_path / name
+    outcomes: Counter[str] = Counter()
+
+    def check(content: bytes) -> None:
+        path.write_bytes(content)
+        found = read_sample(name, path)
+        if isinstance(found, str):
+            outcomes["refused"] += 1
+            return
+        values, skipped = found
+        assert values + sum(skipped.values()) <= len(content)
+        outcomes["read"] += values + sum(skipped.values()) > 0
+
+    check(content)
+    assert outcomes["read"] == 1, "what is whole is read"
 
     @fuzzed(40, 10_000)
     @given(changes())
     def fuzz(made: list[Change]) -> None:
-        path.write_bytes(mutated(content, made))
-        read_sample(name, path)
+        check(mutated(content, made))
 
     fuzz()
-    for once in kept(f"lists/{name}"):
-        path.write_bytes(once)
-        read_sample(name, path)
+    assert outcomes["refused"], "a reader that refuses nothing"
+    assert outcomes["read"] > 1, "a reader that refuses everything"
 
 
 NONCE = b"12345678"

@@ -1,96 +1,103 @@
-"""Killed (-9) at any change to the file system and run again, a run ends as if undisturbed."""
+"""Killed (-9) anywhere and run again, a run ends as if undisturbed.
 
-import os
-import signal
-import subprocess
-import sys
+The long version kills at two hundred seeded points: `_COPIES` of them in a run of one process, at
+any change to a file and while pictures are decoded, and `_PROCESSES` drivers and as many workers
+in runs of several processes.
+"""
+
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from ingestgate.transforms.settings import release_judge
-from tests.e2e.conftest import WRITERS, Job
+from tests.e2e.conftest import Job, write_webdataset
 from tests.faults.checks import check_nothing_wrong
-from tests.faults.conftest import chosen
-from tests.faults.layer import FaultLayer
+from tests.faults.conftest import seeded, thorough
+from tests.faults.killing import DRIVER, WORKER, Strike, ran, run_and_be_killed, tallied
+from tests.faults.layer import DECODE, FaultLayer
+from tests.faults.zones import ZONES
 
 MakeJob = Callable[..., Job]
-_POINTS = 3  # of about a hundred, per format
-_WORKER_POINTS = 2
-_WORKER_CHANGES = 24  # about as many as one of two workers makes on a landing zone this small
+_COPIES = 120 if thorough() else 6  # together, over all formats
+_PROCESSES = 40  # of drivers and of workers, each
 
 
-def kill_self() -> None:
-    os.kill(os.getpid(), signal.SIGKILL)
+@pytest.fixture
+def many_ranges(tmp_path: Path) -> tuple[str, str]:
+    """A policy by which even a small shard is cut into several ranges."""
+    (tmp_path / "policy.yaml").write_text("range_bytes: 9000\n")
+    return ("--policy", str(tmp_path / "policy.yaml"))
 
 
-def run_and_be_killed(gate: Job, layer: FaultLayer, point: int) -> int:
-    """Runs in a copy of this process, which is killed at a change; returns its wait status."""
-    release_judge()  # the copy must not talk to this one's decoder
-    child = os.fork()
-    if child == 0:
-        try:
-            layer.arm(point, kill_self, for_ever=False)
-            gate.run()
-        finally:
-            os._exit(77)
-    return os.waitpid(child, 0)[1]
+def run_again(gate: Job, expected: dict[str, object], where: object, *policy: str) -> None:
+    """Whatever was left is right; run again, all is as if nothing had happened."""
+    check_nothing_wrong(gate, expected["output"], where)
+    gate.report(*policy)
+    assert gate.state() == expected, where
+    assert gate.census()["exact"], where
 
 
-@pytest.mark.parametrize("format", list(WRITERS))
-def test_killed_at_any_change(
-    job: MakeJob, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, format: str
+def phase(operation: tuple[str, str], gate: Job) -> str:
+    """What a run is about at an operation."""
+    name, path = operation
+    if name == DECODE or path.startswith(f"{gate.evidence}/ledger"):
+        return "judge"
+    sealed = path.startswith(f"{gate.quarantine}/") and "/audit/" not in path
+    receipt = path.startswith(f"{gate.evidence}/receipts")
+    return "commit" if sealed or receipt or path.startswith(f"{gate.output}/") else "other"
+
+
+@pytest.mark.parametrize("format", list(ZONES))
+def test_killed_at_any_operation(
+    job: MakeJob,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    many_ranges: tuple[str, str],
+    format: str,
 ) -> None:
-    calm = job(WRITERS[format](tmp_path / "landing"))
+    calm = job(ZONES[format](tmp_path / "landing"))
     layer = FaultLayer(monkeypatch.setattr, tmp_path)
-    layer.arm(None, kill_self, for_ever=False)
-    calm.report()
-    operations = list(layer.operations)
+    layer.watch_decoding(monkeypatch.setattr)
+    operations = layer.counted(lambda: calm.report(*many_ranges))
     expected = calm.state()
-    for point in chosen(range(len(operations)), _POINTS, format):
-        where = (point, operations[point])
+    phases = Counter(phase(each, calm) for each in operations)
+    assert min(phases["judge"], phases["commit"]) >= 10
+    met: Counter[str] = Counter()
+    for point in seeded(range(len(operations)), _COPIES // len(ZONES), format):
         gate = calm.elsewhere(f"killed-{point}")
-        status = run_and_be_killed(gate, layer, point)
-        assert os.WIFSIGNALED(status), (where, status)
-        assert os.WTERMSIG(status) == signal.SIGKILL, where
-        layer.pass_through()
-        check_nothing_wrong(gate, expected["output"], where)
-        gate.report()
-        assert gate.state() == expected, where
-        assert gate.census()["exact"], where
+        run_and_be_killed(gate, layer, point, *many_ranges)
+        met[phase(operations[point], calm)] += 1
+        run_again(gate, expected, (point, operations[point]), *many_ranges)
+    assert not thorough() or min(met["judge"], met["commit"]) > 0
 
 
-def test_a_worker_killed_at_any_change(job: MakeJob, tmp_path: Path) -> None:
-    calm = job(WRITERS["webdataset"](tmp_path / "landing"))
-    calm.report()
+@pytest.mark.skipif(not thorough(), reason="starts many processes; tests/e2e kills one of each")
+@pytest.mark.parametrize("victim", [DRIVER, WORKER])
+def test_a_process_killed_among_several(
+    job: MakeJob, tmp_path: Path, many_ranges: tuple[str, str], victim: str
+) -> None:
+    calm = job(write_webdataset(tmp_path / "landing"))
+    (tally := tmp_path / "tally").mkdir()
+    calm.root.mkdir()
+    counting = Strike(victim, str(calm.root), None, tally=str(tally))
+    done = ran(calm, "--workers", "2", *many_ranges, strike=counting)
+    assert done.returncode == 0, done.stderr
     expected = calm.state()
+    # Of two workers one makes half of all changes, or more.
+    within = max(tallied(tally)) if victim == DRIVER else sum(tallied(tally)) // 2
+    assert within > 10
+    points = seeded(range(within), _PROCESSES, victim)
     killed = 0
-    for point in chosen(range(_WORKER_CHANGES), _WORKER_POINTS, "worker"):
+    for point in points:
         gate = calm.elsewhere(f"killed-{point}")
-        command = [str(Path(sys.executable).parent / "ingestgate"), "run", "--workers", "2"]
-        done = subprocess.run(
-            [
-                *(*command, "--input", *gate.inputs, *gate.folders, "--lists", gate.lists),
-                *("--recipient", gate.recipient),
-            ],
-            env={
-                **os.environ,
-                "PYTHONPATH": str(Path(__file__).parent / "site"),
-                "INGESTGATE_KILL_TESTS": str(Path(__file__).parents[2]),
-                "INGESTGATE_KILL_BELOW": str(gate.root),
-                "INGESTGATE_KILL_WORKER_AT": str(point),
-            },
-            check=False,
-            capture_output=True,
-            text=True,
-        )
-        assert done.returncode in (0, 1), done.stderr
-        if done.returncode:
-            assert "a worker process died" in done.stderr
-            killed += 1
-        check_nothing_wrong(gate, expected["output"], point)
-        gate.report()
-        assert gate.state() == expected, point
-        assert gate.census()["exact"], point
-    assert killed
+        strike = Strike(victim, str(gate.root), point)
+        done = ran(gate, "--workers", "2", *many_ranges, strike=strike)
+        if victim == DRIVER:
+            assert done.returncode in (0, -9), done.stderr
+        else:
+            assert done.returncode in (0, 1), done.stderr
+            assert done.returncode == 0 or "a worker process died" in done.stderr
+        killed += done.returncode != 0
+        run_again(gate, expected, (victim, point), *many_ranges)
+    assert killed >= 0.9 * len(points)

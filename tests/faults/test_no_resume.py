@@ -1,21 +1,16 @@
 """Killed (-9) while it forgets what was judged before, a run leaves nothing that stands for it."""
 
-import os
-import signal
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from ingestgate.transforms.settings import release_judge
 from tests.e2e.conftest import Job, write_webdataset
+from tests.faults.conftest import chosen
+from tests.faults.killing import run_and_be_killed
 from tests.faults.layer import FaultLayer
 
 MakeJob = Callable[..., Job]
-
-
-def kill_self() -> None:
-    os.kill(os.getpid(), signal.SIGKILL)
 
 
 def forgotten(gate: Job, operations: list[tuple[str, str]]) -> list[int]:
@@ -34,22 +29,12 @@ def test_a_run_that_forgets(job: MakeJob, tmp_path: Path, monkeypatch: pytest.Mo
     gate.report()
     expected = gate.state()
     layer = FaultLayer(monkeypatch.setattr, tmp_path)
-    layer.arm(None, kill_self, for_ever=False)
-    gate.report("--no-resume")
+    operations = layer.counted(lambda: gate.report("--no-resume"))
     assert gate.state() == expected
-    points = forgotten(gate, layer.operations)
+    points = forgotten(gate, operations)
     assert len(points) == 7  # of two shards a receipt, a part and its folder each, and then
-    for point in points:
-        release_judge()  # the copy must not talk to this one's decoder
-        child = os.fork()
-        if child == 0:
-            try:
-                layer.arm(point, kill_self, for_ever=False)
-                gate.run("--no-resume")
-            finally:
-                os._exit(77)
-        assert os.WIFSIGNALED(os.waitpid(child, 0)[1]), point
-        layer.pass_through()
+    for point in chosen(points, 3, "forgets"):
+        run_and_be_killed(gate, layer, point, "--no-resume")
         for receipt in (gate.evidence / "receipts").rglob("*.json"):
             shard = receipt.name.removesuffix(".json")
             parts = gate.evidence / "ledger" / f"{shard}.parts"

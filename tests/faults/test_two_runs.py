@@ -3,7 +3,6 @@
 import os
 import signal
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,22 +14,19 @@ from ingestgate.pipeline import run as run_module
 from tests.e2e.conftest import Job, write_webdataset
 from tests.faults.checks import files
 from tests.faults.conftest import chosen
+from tests.faults.killing import DRIVER, Strike, command
+from tests.faults.layer import FaultLayer
 
 MakeJob = Callable[..., Job]
-_CHANGES = range(4, 60)  # as many as a run on this landing zone makes, once it holds its locks
-_TESTS = Path(__file__).parent
 
 
-def command(gate: Job, *extra: str) -> list[str]:
-    return [
-        *(str(Path(sys.executable).parent / "ingestgate"), "run", "--input", *gate.inputs),
-        *(*gate.folders, "--lists", gate.lists, "--recipient", gate.recipient),
-        *("--workers", "1", *extra),
-    ]
-
-
-def ran(gate: Job, *extra: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(command(gate, *extra), check=False, capture_output=True, text=True)
+def changes(gate: Job, layer: FaultLayer) -> range:
+    """Returns the numbers of the changes that a calm run makes once it holds its locks."""
+    operations = layer.counted(gate.report)
+    layer.pass_through()
+    held = [f"{folder}/.lock" for folder in (gate.evidence, gate.quarantine)]
+    locks = [number for number, (_, path) in enumerate(operations) if path in held]
+    return range(max(locks) + 1, len(operations))
 
 
 @dataclass
@@ -56,17 +52,10 @@ class Held:
 def held(gate: Job, at: int, *extra: str) -> Iterator[Held]:
     there, ours = os.pipe()
     theirs, wait = os.pipe()
-    environment = {
-        **os.environ,
-        "PYTHONPATH": str(_TESTS / "held"),
-        "INGESTGATE_HOLD_TESTS": str(_TESTS.parents[1]),
-        "INGESTGATE_HOLD_BELOW": str(gate.root),
-        "INGESTGATE_HOLD_AT": str(at),
-        "INGESTGATE_HOLD_PIPES": f"{ours} {theirs}",
-    }
+    strike = Strike(DRIVER, str(gate.root), at, pipes=(ours, theirs))
     process = subprocess.Popen(
-        command(gate, *extra),
-        env=environment,
+        command(gate, "--workers", "1", *extra),
+        env=strike.environment(),
         pass_fds=(ours, theirs),
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
@@ -85,31 +74,35 @@ def held(gate: Job, at: int, *extra: str) -> Iterator[Held]:
         os.close(wait)
 
 
-def test_the_second_refuses_and_changes_nothing(job: MakeJob, tmp_path: Path) -> None:
+def test_the_second_refuses_and_changes_nothing(
+    job: MakeJob, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     gate = job(write_webdataset(tmp_path / "landing"))
     calm = gate.elsewhere("calm")
-    calm.report()
-    for at in chosen(_CHANGES, 1, "two runs"):
+    within = changes(calm, FaultLayer(monkeypatch.setattr, tmp_path))
+    for at in chosen(within, 1, "two runs"):
         both = gate.elsewhere(f"held-{at}")
         with held(both, at) as first:
             before = files(both.root)
-            second = ran(both)
-            assert second.returncode == 1, (at, second.stderr)
+            second = both.run()
+            assert second.exit_code == 1, (at, second.stderr)
             assert f"another run is at work on {both.evidence}" in second.stderr, at
-            assert "Traceback" not in second.stderr, at
             assert files(both.root) == before, at
             assert first.finish() == 0, at
         assert both.state() == calm.state(), at
         assert both.census()["exact"], at
 
 
-def test_an_output_is_one_runs_whatever_its_evidence(job: MakeJob, tmp_path: Path) -> None:
+def test_an_output_is_one_runs_whatever_its_evidence(
+    job: MakeJob, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Another evidence folder is no way round: its rules could admit what is being taken out."""
     gate = job(write_webdataset(tmp_path / "landing"))
+    within = changes(gate.elsewhere("calm"), FaultLayer(monkeypatch.setattr, tmp_path))
     other = gate.elsewhere("other")
     other.root.mkdir()
     other.output.symlink_to(gate.output)
-    with held(gate, 20) as first:
+    with held(gate, within[len(within) // 2]) as first:
         refused = other.run()
         assert refused.exit_code == 1, refused.output
         assert "another run is at work on" in refused.output
@@ -119,16 +112,17 @@ def test_an_output_is_one_runs_whatever_its_evidence(job: MakeJob, tmp_path: Pat
     assert gate.census()["exact"]
 
 
-def test_a_killed_run_locks_nobody_out(job: MakeJob, tmp_path: Path) -> None:
+def test_a_killed_run_locks_nobody_out(
+    job: MakeJob, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     gate = job(write_webdataset(tmp_path / "landing"))
     calm = gate.elsewhere("calm")
-    calm.report()
-    for at in chosen(range(4, 12), 1, "killed"):
+    within = changes(calm, FaultLayer(monkeypatch.setattr, tmp_path))
+    for at in chosen(within, 1, "killed"):
         killed = gate.elsewhere(f"killed-{at}")
-        with held(killed, at, "--workers", "2") as first:
+        with held(killed, at) as first:
             first.kill()
-            again = ran(killed)
-        assert again.returncode == 0, (at, again.stderr)
+            killed.report()
         assert killed.state() == calm.state(), at
         assert killed.census()["exact"], at
 
@@ -136,8 +130,9 @@ def test_a_killed_run_locks_nobody_out(job: MakeJob, tmp_path: Path) -> None:
 def test_two_that_race(job: MakeJob, tmp_path: Path) -> None:
     """Whichever is first; if the other comes late, it finds the work done."""
     gate = job(write_webdataset(tmp_path / "landing"))
+    ours = command(gate, "--workers", "1")
     both = [
-        subprocess.Popen(command(gate), stdout=-3, stderr=subprocess.PIPE, text=True)
+        subprocess.Popen(ours, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
         for _ in range(2)
     ]
     said = [process.communicate()[1] for process in both]

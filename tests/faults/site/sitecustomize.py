@@ -1,18 +1,31 @@
-"""Kills a worker process (-9) at one of the changes it makes to a folder.
+"""Kills or holds a process at one of the changes it makes to a folder, or while it decodes.
 
-Imported by every Python process that has this folder on its path; the environment says which is
-meant: ``INGESTGATE_KILL_WORKER_AT``, the number of the change, and ``INGESTGATE_KILL_BELOW``.
+Imported by every Python process that has this folder on its path. ``INGESTGATE_FAULT`` says in
+JSON what is meant, as `tests.faults.killing.Strike` writes it.
 """
 
+import json
 import os
-import signal
 import sys
 from pathlib import Path
 
-if any("local_worker" in argument for argument in sys.orig_argv):
-    sys.path.insert(0, os.environ["INGESTGATE_KILL_TESTS"])
+strike = json.loads(os.environ["INGESTGATE_FAULT"])
+if any(strike["process"] in argument for argument in sys.orig_argv):
+    sys.path.insert(0, strike["tests"])
+    from tests.faults.killing import kill_self
     from tests.faults.layer import FaultLayer
 
-    layer = FaultLayer(setattr, Path(os.environ["INGESTGATE_KILL_BELOW"]))
-    at = int(os.environ["INGESTGATE_KILL_WORKER_AT"])
-    layer.arm(at, lambda: os.kill(os.getpid(), signal.SIGKILL), for_ever=False)
+    def hold() -> None:
+        there, wait = strike["pipes"]
+        os.write(there, b".")
+        os.read(wait, 1)
+
+    class Layer(FaultLayer):
+        def strikes(self, operation: str, path: str) -> bool:
+            if strike["tally"]:
+                with open(os.path.join(strike["tally"], str(os.getpid())), "ab") as tally:
+                    tally.write(b".")
+            return super().strikes(operation, path)
+
+    layer = Layer(setattr, Path(strike["below"]))
+    layer.arm(strike["at"], hold if strike["pipes"] else kill_self, for_ever=False)

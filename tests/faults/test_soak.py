@@ -1,0 +1,68 @@
+"""Run after run for an hour: neither memory nor open files grow, in any process.
+
+`INGESTGATE_SOAK_SECONDS` says for how long instead, in the short version as well.
+"""
+
+import gc
+import os
+import shutil
+import time
+from collections import defaultdict
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pytest
+
+from tests.e2e.conftest import Job
+from tests.faults.conftest import thorough
+from tests.faults.zones import ZONES
+
+_SECONDS = float(os.environ.get("INGESTGATE_SOAK_SECONDS", "3600" if thorough() else "0"))
+_MOST_GROWTH = 48.0  # MB, from the first third's end to the last run, by a line through all
+
+
+def role(process: psutil.Process) -> str:
+    if process.pid == os.getpid():
+        return "run"
+    line = " ".join(process.cmdline())
+    return "decoder" if "ingestgate.fingerprints" in line else "other"
+
+
+def growth(values: list[float]) -> float:
+    """Returns by how much a line through values rises from the first to the last."""
+    if len(values) < 2:
+        return 0.0
+    slope, _ = np.polyfit(np.arange(len(values)), values, 1)
+    return float(slope) * (len(values) - 1)
+
+
+def test_growth() -> None:
+    assert growth([5.0, 5.0, 5.0]) == pytest.approx(0)
+    assert growth([1.0, 2.0, 3.0, 4.0]) == pytest.approx(3)
+
+
+@pytest.mark.skipif(not _SECONDS, reason="takes an hour, or INGESTGATE_SOAK_SECONDS")
+def test_an_hour_of_runs(job: Callable[..., Job], tmp_path: Path) -> None:
+    zones = [job(write(tmp_path / name)).elsewhere(f"{name}-run") for name, write in ZONES.items()]
+    memory: dict[str, list[float]] = defaultdict(list)
+    files: dict[str, list[float]] = defaultdict(list)
+    until = time.monotonic() + _SECONDS
+    while time.monotonic() < until or len(memory["run"]) < 3:
+        for gate in zones:
+            gate.report()
+            gate.report("--no-resume")
+            assert gate.census()["exact"]
+            shutil.rmtree(gate.root)  # logs and reports are kept, and grow as they should
+            gate.results.clear()
+        gc.collect()
+        here = psutil.Process()
+        for process in (here, *here.children(recursive=True)):
+            memory[role(process)].append(process.memory_info().rss / 1e6)
+            files[role(process)].append(float(process.num_fds()))
+    assert set(memory) == {"run", "decoder"}
+    for name in memory:
+        warm = len(memory[name]) // 3
+        assert growth(memory[name][warm:]) < _MOST_GROWTH, (name, memory[name])
+        assert growth(files[name][warm:]) < 2, (name, files[name])

@@ -1,0 +1,188 @@
+"""Each kind of discrepancy, seeded into a finished run, is found and named."""
+
+import shutil
+import tarfile
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+
+from ingestgate.assets.receipts import read_receipt, write_receipt
+from ingestgate.pipeline import plain_counting
+from ingestgate.pipeline.census import Census, take_census
+from ingestgate.quarantine.keys import generate_identity
+from tests.archives import make_tar, special
+from tests.e2e.conftest import Job, _no_network, lists
+from tests.faults.zones import ZONES
+
+__all__ = ["_no_network", "lists"]
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory, lists: str) -> dict[str, Job]:
+    root = tmp_path_factory.mktemp("counted")
+    recipient = generate_identity(str(root / "identity.txt"))
+    made = {}
+    for name in ("webdataset", "folder", "urls"):
+        pattern = ZONES[name](root / name / "landing")
+        made[name] = Job(root / name / "job", [pattern], lists, "", recipient)
+        made[name].report()
+    return made
+
+
+@pytest.fixture
+def copy(finished: dict[str, Job], tmp_path: Path) -> Callable[[str], Job]:
+    """Makes copies of finished runs, which a test may falsify; the landing zone is as it was."""
+
+    def make(name: str) -> Job:
+        shutil.copytree(finished[name].root, tmp_path / "job")
+        return replace(finished[name], root=tmp_path / "job")
+
+    return make
+
+
+def taken(job: Job) -> Census:
+    return take_census(job.inputs, *map(str, (job.output, job.quarantine, job.evidence)))
+
+
+def rewrite_rows(job: Job, change: Callable[[list[dict[str, Any]]], Any]) -> None:
+    """Changes the rows of the first shard's ledger."""
+    (path, *_) = sorted((job.evidence / "ledger").rglob("part-00000.parquet"))
+    table = pq.read_table(path)
+    rows = table.to_pylist()
+    change(rows)
+    changed = type(table).from_pylist(rows, schema=table.schema)
+    pq.write_table(changed, path)
+
+
+def rewrite_tar(job: Job, change: Callable[[list[tuple[str, bytes | None]]], Any]) -> None:
+    """Changes the members of the first admitted shard."""
+    path = job.output / "00000.tar"
+    with tarfile.open(path) as tar:
+        items = [(info.name, tar.extractfile(info).read()) for info in tar]  # type: ignore[union-attr]
+    change(items)
+    path.write_bytes(make_tar(items))
+
+
+def swap(rows: list[dict[str, Any]]) -> None:
+    rows[0], rows[1] = rows[1], rows[0]
+
+
+def admit_all(rows: list[dict[str, Any]]) -> None:
+    for row in rows:
+        row["verdict"], row["reason"] = "admitted", "clean"
+
+
+def test_nothing_is_wrong_with_a_run_that_ended_well(finished: dict[str, Job]) -> None:
+    for job in finished.values():
+        found = taken(job)
+        assert found.exact, found.problems
+
+
+LEDGERS: dict[str, tuple[Callable[[list[dict[str, Any]]], Any], str]] = {
+    "lost": (lambda rows: rows.pop(2), "the ledger does not have: k02.jpg"),
+    "doubled": (lambda rows: rows.append(rows[0]), "more than in the input: k00.jpg"),
+    "unexpected": (
+        lambda rows: rows.append(rows[0] | {"member": "new.jpg", "asset_id": "0" * 32}),
+        "rows for assets the input does not hold",
+    ),
+    "swapped": (swap, "has no ledger row in its place"),
+    "another asset": (
+        lambda rows: rows[0].update(sha256="0" * 64),
+        "not the asset that was judged",
+    ),
+    "no such reason": (lambda rows: rows[0].update(reason="matched"), "admitted because matched"),
+    "let in": (admit_all, "admitted, but not so in the output"),
+    "let in, but sealed": (admit_all, "the manifest has a row for k03.jpg, the ledger does not"),
+}
+
+
+@pytest.mark.parametrize("kind", list(LEDGERS))
+def test_a_ledger_that_says_something_else(copy: Callable[[str], Job], kind: str) -> None:
+    job = copy("webdataset")
+    change, said = LEDGERS[kind]
+    rewrite_rows(job, change)
+    found = taken(job)
+    assert not found.exact
+    assert any(said in problem for problem in found.problems), found.problems
+
+
+OUTPUTS: dict[str, tuple[Callable[[list[tuple[str, bytes | None]]], Any], str]] = {
+    "lost": (lambda items: items.pop(), "admitted, but not so in the output"),
+    "doubled": (lambda items: items.append(items[0]), "not admitted"),
+    "unexpected": (
+        lambda items: items.append(("k03.jpg", b"taken out")),
+        "1 of it in the output that the ledger does not admit: k03.jpg",
+    ),
+    "changed": (lambda items: items.insert(0, ("k00.jpg", b"")), "admitted, but not so"),
+}
+
+
+@pytest.mark.parametrize("kind", list(OUTPUTS))
+def test_an_output_that_holds_something_else(copy: Callable[[str], Job], kind: str) -> None:
+    job = copy("webdataset")
+    change, said = OUTPUTS[kind]
+    rewrite_tar(job, change)
+    found = taken(job)
+    assert not found.exact
+    assert any(said in problem for problem in found.problems), found.problems
+
+
+def test_files_that_nobody_accounts_for(copy: Callable[[str], Job]) -> None:
+    job = copy("webdataset")
+    (job.output / "more.tar").write_bytes(b"")
+    next((job.quarantine / "objects").rglob("*.age")).unlink()
+    (job.evidence / "receipts" / "00001.tar.json").unlink()
+    problems = "\n".join(taken(job).problems)
+    assert "more.tar: in the output, but admitted by no receipt" in problems
+    assert "its sealed object or key is missing or changed" in problems
+    assert "00001.tar: no receipt for the shard as it is now" in problems
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("folder", "the ledger does not have: k02.jpg"),
+        ("urls", "1 of it in the input that the ledger does not have"),
+    ],
+)
+def test_what_the_readers_of_both_would_overlook(
+    copy: Callable[[str], Job], monkeypatch: pytest.MonkeyPatch, name: str, said: str
+) -> None:
+    """As if the container's code passed over an asset, in the run and in the census alike."""
+    job = copy(name)
+    rewrite_rows(job, lambda rows: rows.pop(2))
+    monkeypatch.setattr("ingestgate.pipeline.census._compare_samples", lambda *arguments: None)
+    found = taken(job)
+    assert any(said in problem for problem in found.problems), found.problems
+
+
+def test_a_receipt_for_another_shard(copy: Callable[[str], Job]) -> None:
+    job = copy("webdataset")
+    receipt = read_receipt(str(job.evidence), "00000.tar")
+    assert receipt is not None
+    write_receipt(str(job.evidence), replace(receipt, identity="0" * 64))
+    assert any("no receipt for the shard as it is now" in p for p in taken(job).problems)
+
+
+def held(tmp_path: Path, raw: bytes, name: str, format: str) -> plain_counting.Held | None:
+    from tests.archives import write_shard
+
+    return plain_counting.count(write_shard(tmp_path, raw, name, format))
+
+
+def test_what_others_count(tmp_path: Path) -> None:
+    tar = make_tar([("a.jpg", b"1"), special("b.jpg", tarfile.SYMTYPE, "a.jpg"), ("d", None)])
+    found = held(tmp_path, tar, "s.tar", "webdataset")
+    assert found is not None
+    assert (dict(found.data), set(found.names)) == ({"a.jpg": 1}, {"a.jpg", "b.jpg", "d"})
+    rows = held(
+        tmp_path, b'url,text\nhttp://a,"two\nlines"\n\nhttp://b,x\n', "u.csv", "url-manifest"
+    )
+    assert rows is not None
+    assert rows.data == {"": 2}
+    assert held(tmp_path, b"not a tar at all", "t.tar", "webdataset") is None
+    assert held(tmp_path, b"", "x", "somebody's own") is None
