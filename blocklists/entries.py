@@ -197,7 +197,11 @@ def _hex_parser(signal: SignalType) -> Callable[[str], bytes]:
     digits = 2 * signal.width
     is_hex = re.compile(rf"[0-9A-Fa-f]{{{digits}}}").fullmatch
     never = signal.never_match
-    exact = signal.kind is SignalKind.DIGEST
+    accident = {
+        SignalKind.DIGEST: "all zeros, all ones or the digest of the empty file",
+        SignalKind.PERCEPTUAL: "flat",
+        SignalKind.SOURCE: "all zeros, all ones or the digest of no host",
+    }[signal.kind]
 
     def parse(text: str) -> bytes:
         if is_hex(text) is None:
@@ -206,7 +210,6 @@ def _hex_parser(signal: SignalType) -> Callable[[str], bytes]:
             )
         value = bytes.fromhex(text)
         if value in never:
-            accident = "all zeros, all ones or the digest of the empty file" if exact else "flat"
             raise NeverMatchError(
                 f"a {signal.name} that would match what nobody meant to list ({accident}); "
                 "take the line out and tell the partner"

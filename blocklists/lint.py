@@ -4,7 +4,6 @@ Partners' lists have carried all of these by accident. Compiling refuses some of
 list compiled elsewhere, or by an older version, may hold any.
 """
 
-import base64
 import hashlib
 from collections.abc import Iterable, Iterator
 from itertools import combinations, islice
@@ -15,6 +14,7 @@ import numpy.typing as npt
 
 from ingestgate.assets.verdict import Action, SignalKind
 from ingestgate.blocklists.matching import OpenList
+from ingestgate.blocklists.placeholders import FILES, HASHES
 from ingestgate.blocklists.public_suffixes import PublicSuffixes
 from ingestgate.blocklists.signals import signal_type
 from ingestgate.blocklists.sources import expression_digest
@@ -22,16 +22,7 @@ from ingestgate.blocklists.tables import as_keys
 
 SHOWN = 5  # entry ids in a message
 _ROWS = 1 << 18  # values looked at at a time
-#: Files that servers send in place of a picture, one pixel large; base64.
-_PLACEHOLDERS = (
-    "R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAIBRAA7",
-    "R0lGODlhAQABAIAAAP///wAAACH5BAEAAAAALAAAAAABAAEAAAICRAEAOw==",
-    "R0lGODlhAQABAIAAAP///wAAACwAAAAAAQABAAACAkQBADs=",
-    "R0lGODlhAQABAAAAACH5BAEKAAEALAAAAAABAAEAAAICTAEAOw==",
-    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAQAAAC1HAwCAAAAC0lEQVR42mNkYAAAAAYAAjCB0C8AAAAASUVORK5CYII=",
-    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNkYPhfDwAChwGA60e6kgAAAABJRU5ErkJggg==",
-)
-_PLACEHOLDER_FILES = (*map(base64.b64decode, _PLACEHOLDERS), b"\n", b"\r\n", b" ", b"\0")
+_BLANKS = (b"\n", b"\r\n", b" ", b"\0")  # files
 
 
 class Problem(NamedTuple):
@@ -68,11 +59,13 @@ def _never_match(one: OpenList, name: str) -> Iterator[Problem]:
     signal = signal_type(name)
     never = set(signal.never_match)
     if signal.kind is SignalKind.DIGEST:
-        digests = [hashlib.new(name, file, usedforsecurity=False) for file in _PLACEHOLDER_FILES]
-        never.update(digest.digest() for digest in digests)
+        files = (*FILES, *_BLANKS)
+        never.update(hashlib.new(name, file, usedforsecurity=False).digest() for file in files)
         what = "digests of empty or placeholder files, all zeros or all ones"
+    elif signal.kind is SignalKind.SOURCE:
+        what = "digests of no host, which were made of nothing"
     else:
-        what = "hashes as near to all zeros or all ones as the list's threshold: flat pictures"
+        what = "hashes as near as the threshold to those of flat pictures or placeholders"
     rows = set(_rows_of(one, name, never))
     if signal.kind is SignalKind.PERCEPTUAL:
         rows.update(_flat(one, name))
@@ -80,31 +73,43 @@ def _never_match(one: OpenList, name: str) -> Iterator[Problem]:
 
 
 def _flat(one: OpenList, name: str) -> Iterator[int]:
-    """Yields the rows of hashes within the threshold of all zeros or all ones."""
+    """Yields the rows of hashes near all zeros, all ones, or a placeholder's hash.
+
+    Near is within the list's threshold, and within the type's own where that is wider: the next
+    version, or a policy, may have it.
+    """
+    # numba takes half a second to import: only lists of perceptual hashes need it.
+    from ingestgate.blocklists import hamming
+
+    signal = signal_type(name)
     values = one.values[name].values
-    bits = 8 * values.shape[1]
-    threshold = one.info.thresholds[name]
+    threshold = max(one.info.thresholds[name], signal.threshold)
+    placeholders = sorted(HASHES.get(name, frozenset()) | signal.never_match)
+    joined = np.frombuffer(b"".join(placeholders), np.uint8).reshape(-1, signal.width)
+    queries = hamming.as_words(joined)
     for start in range(0, len(values), _ROWS):
-        ones = np.bitwise_count(values[start : start + _ROWS]).sum(axis=1, dtype=np.int32)
-        flat = (ones <= threshold) | (ones >= bits - threshold)
-        yield from (start + np.flatnonzero(flat)).tolist()
+        words = hamming.as_words(values[start : start + _ROWS])
+        yield from (start + hamming.scan(words, queries, threshold).rows).tolist()
 
 
 def _public_suffixes(one: OpenList, suffixes: PublicSuffixes) -> Iterator[Problem]:
-    if "domain" not in one.values:
-        return
     names = suffixes.exact | {name for name in suffixes.wildcards if "." in name}
-    expressions = [text for name in names for text in (name, f"*.{name}")]
-    expressions += [f"*.{name}" for name in suffixes.wildcards]
-    rows = _rows_of(one, "domain", {expression_digest(text.encode()) for text in expressions})
+    expressions = {
+        "domain": [form for name in names for form in (name, f"*.{name}")]
+        + [f"*.{name}" for name in suffixes.wildcards],
+        "expression": [f"{name}/" for name in names],
+    }
     what = "public suffixes, under which anybody can register, with all that is below them"
-    yield from _entries(one, "domain", set(rows), "public-suffix", what)
+    for name in sorted(expressions.keys() & one.values.keys()):
+        digests = {expression_digest(text.encode()) for text in expressions[name]}
+        yield from _entries(one, name, set(_rows_of(one, name, digests)), "public-suffix", what)
 
 
 def _shared_values(one: OpenList) -> Iterator[Problem]:
-    names = [name for name in sorted(one.values) if signal_type(name).kind is not SignalKind.SOURCE]
-    for first, second in combinations(names, 2):
-        if signal_type(first).width != signal_type(second).width:
+    for first, second in combinations(sorted(one.values), 2):
+        types = signal_type(first), signal_type(second)
+        # Sources may share: a page can be listed as a URL, and hashed as well.
+        if types[0].width != types[1].width or types[0].kind is types[1].kind is SignalKind.SOURCE:
             continue
         keys = one.values[first].keys
         rows: set[int] = set()

@@ -46,11 +46,12 @@ class SignalType(NamedTuple):
         """Values no list may hold, because accidents produce them and they match anything.
 
         Partner lists have carried each of them: all zeros and all ones (uninitialised or flat
-        pictures), and the digest of the empty file.
+        pictures), and the digest of the empty file; of sources, those of no expression at all
+        and of a path without a host.
         """
-        if self.kind is SignalKind.SOURCE:
-            return frozenset()
         values = {bytes(self.width), b"\xff" * self.width}
+        if self.kind is SignalKind.SOURCE:
+            values.update(hashlib.sha256(text).digest() for text in (b"", b"/"))
         if self.kind is SignalKind.DIGEST:
             values.add(hashlib.new(self.name, usedforsecurity=False).digest())
         return frozenset(values)

@@ -41,14 +41,14 @@ class BenignSample:
             self.nearest.setdefault(key, []).append(distance)
 
 
-def match_sample(lists: ListSet, folder: str) -> BenignSample:
-    """Matches every picture of a folder against lists, as a run would.
+def match_sample(lists: ListSet, folder: str, policy: Policy) -> BenignSample:
+    """Matches every picture of a folder against lists, as a run with a policy would.
 
     Raises:
         UsageError: There is no picture in it.
         StorageError: It cannot be read.
     """
-    judge = Judge(Policy(), lists)
+    judge = Judge(policy, lists)
     sample = BenignSample()
     for file in storage.walk(folder):
         content = storage.read_bytes(file.path)

@@ -18,6 +18,13 @@ from ingestgate.assets.errors import ListError
     help="Folder of compiled lists.",
 )
 @click.option(
+    "--policy",
+    "policy_file",
+    type=click.Path(exists=True, dir_okay=False),
+    metavar="FILE",
+    help="The run's policy: its thresholds and actions instead of the lists' own.",
+)
+@click.option(
     "--public-suffixes",
     "suffix_file",
     type=click.Path(exists=True, dir_okay=False),
@@ -42,6 +49,7 @@ from ingestgate.assets.errors import ListError
 def lint(
     ctx: click.Context,
     directory: str,
+    policy_file: str | None,
     suffix_file: str | None,
     benign: str | None,
     max_share: float,
@@ -50,9 +58,10 @@ def lint(
     """Look for what should not be in a list, before it is signed.
 
     Refused, with exit code 3: values that match anything (digests of empty and placeholder
-    files, flat pictures), public suffixes, values listed under several types, thresholds that
-    match too much of a benign sample. Remarked: no expiry, no canaries, wide thresholds, weak
-    hashes. Names entries, never values.
+    files, flat pictures, placeholders), public suffixes, values listed under several types,
+    thresholds that match too much of a benign sample. Remarked: no expiry, no canaries, wide
+    thresholds, weak hashes. Names entries, never values. With --policy, thresholds and actions
+    are those that a run with it has; signatures are not looked at.
 
     \b
     Example:
@@ -61,16 +70,19 @@ def lint(
     from ingestgate.blocklists import lint as checks
     from ingestgate.blocklists.listset import ListSet
     from ingestgate.blocklists.public_suffixes import PublicSuffixes
+    from ingestgate.pipeline.policy_file import load_policy
+    from ingestgate.transforms.policy import Policy
 
     ctx.find_root().obj = "json" if as_json else None
     suffixes = PublicSuffixes.read(suffix_file) if suffix_file else PublicSuffixes.built_in()
-    opened = ListSet.open(directory, now=datetime.now(UTC))
+    policy = load_policy(policy_file, Policy) if policy_file else Policy()
+    opened = ListSet.open(directory, now=datetime.now(UTC), overrides=policy.list_overrides())
     problems = [problem for one in opened.lists for problem in checks.lint(one, suffixes)]
     pictures = None
     if benign is not None:
         from ingestgate.pipeline.benign import lint_sample, match_sample
 
-        sample = match_sample(opened, benign)
+        sample = match_sample(opened, benign, policy)
         pictures = {"matched": sample.pictures, "unreadable": sample.unreadable}
         problems += lint_sample(opened, sample, max_share)
     refused = [problem for problem in problems if problem.refused]

@@ -80,6 +80,21 @@ def test_a_threshold_that_matches_benign_pictures_is_refused(tmp_path: Path, ben
     assert json.loads(allowed.stdout)["problems"][0]["refused"] is False
 
 
+def test_thresholds_are_those_of_the_policy(tmp_path: Path, benign: str) -> None:
+    values = {"pdq": f"{pdq(3, flip=20)}\n{(1 << 40) - 1:064x}"}
+    assert lint(tmp_path, **values).exit_code == 0
+    policy = tmp_path / "policy.yaml"
+    policy.write_text("lists: {p: {thresholds: {pdq: 40}}}\n")
+    wide = invoke("lists", "lint", "--lists", str(tmp_path / "lists"), "--policy", str(policy))
+    assert wide.exit_code == 3
+    assert "never-match: pdq: 1 hashes as near as the threshold" in wide.stdout
+    assert "pdq: threshold 40, wider than the usual 31" in wide.stdout
+    policy.write_text("lists: {p: {thresholds: {pdq: 19}}}\n")
+    arguments = ("lists", "lint", "--lists", str(tmp_path / "lists"), "--benign", benign)
+    assert invoke(*arguments).exit_code == 3
+    assert invoke(*arguments, "--policy", str(policy)).exit_code == 0
+
+
 def test_a_listed_benign_picture_is_refused(tmp_path: Path, benign: str) -> None:
     digest = hashlib.md5(jpeg(4), usedforsecurity=False).hexdigest()
     result = lint(tmp_path, "--benign", benign, md5=digest)
