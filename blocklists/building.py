@@ -118,7 +118,7 @@ class _Gathered:
             self._note(tables.URL_HOSTS, hosts)
             expressions = [entry.value for entry in batch]
         elif signal.name == "domain":
-            expressions = [_domain_expression(entry.value, self._scope) for entry in batch]
+            expressions = [domain_expression(entry.value, self._scope) for entry in batch]
         else:
             return [entry.value for entry in batch]
         self._note(signal.name, expressions)
@@ -145,7 +145,7 @@ class _Gathered:
         return screens
 
 
-def _domain_expression(value: bytes, scope: DomainScope) -> bytes:
+def domain_expression(value: bytes, scope: DomainScope) -> bytes:
     """Returns the expression of a domain, which may say itself what it covers."""
     if value[:1] == b".":
         return value[1:]

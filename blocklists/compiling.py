@@ -20,10 +20,10 @@ from ingestgate.assets import storage
 from ingestgate.assets.errors import ListError, UsageError
 from ingestgate.assets.verdict import Action, SignalKind
 from ingestgate.blocklists import tables
-from ingestgate.blocklists.building import Content, build
+from ingestgate.blocklists.building import Content, build, domain_expression
 from ingestgate.blocklists.canaries import canary_ids, with_canaries
 from ingestgate.blocklists.changes import Version, changes_since, open_version, version_before
-from ingestgate.blocklists.entries import Entry, read_entries
+from ingestgate.blocklists.entries import Entry, FieldError, check_suffix, read_entries
 from ingestgate.blocklists.manifest import (
     LIST_ID,
     MANIFEST,
@@ -32,6 +32,7 @@ from ingestgate.blocklists.manifest import (
     read_manifest,
     utc_seconds,
 )
+from ingestgate.blocklists.public_suffixes import PublicSuffixes
 from ingestgate.blocklists.signals import SignalType, signal_type
 from ingestgate.blocklists.store import stored_entries
 
@@ -49,6 +50,7 @@ def compile_list(
     thresholds: Mapping[str, int] | None = None,
     action: str = Action.QUARANTINE,
     domain_scope: DomainScope = "subdomains",
+    suffixes: PublicSuffixes | None = None,
 ) -> ListInfo:
     """Compiles files of entries into the directory ``TO/<id>-<version>/``.
 
@@ -65,6 +67,8 @@ def compile_list(
         thresholds: Largest matching distances, where not the signal type's own.
         action: What a match does, an `Action`.
         domain_scope: Whether a domain entry covers what is below it or that host only.
+        suffixes: Public suffixes, which no domain may be that covers what is below it; None for
+            the built-in ones.
 
     Returns:
         What the list says of itself, and how many entries were added, removed and changed since
@@ -87,8 +91,11 @@ def compile_list(
         )
     if action not in tuple(Action):
         raise UsageError(f"list {id}: action {action!r} is none of {', '.join(Action)}")
+    known = suffixes or PublicSuffixes.built_in()
     stored = () if store is None else stored_entries(store, partner)
-    every = with_canaries(itertools.chain(_read(id, sources), stored))
+    checked = _checked(id, stored, domain_scope, known)
+    read = _read(id, sources, domain_scope, known)
+    every = with_canaries(itertools.chain(read, checked))
     content = build(every, domain_scope=domain_scope)
     info = describe(
         content,
@@ -117,14 +124,41 @@ def _issued_before(to: str, id: str, version: int) -> datetime:
 
 
 def _read(
-    list_id: str, sources: Sequence[tuple[str, str]]
+    list_id: str,
+    sources: Sequence[tuple[str, str]],
+    scope: DomainScope,
+    suffixes: PublicSuffixes,
 ) -> Iterator[tuple[SignalType, Iterator[Entry]]]:
     seen: dict[str, int] = {}
     for name, path in sources:
         seen[name] = seen.get(name, 0) + 1
         # The ids of a second file of a type would otherwise repeat the first one's.
         label = list_id if seen[name] == 1 else f"{list_id}.{seen[name]}"
-        yield signal_type(name), read_entries(name, path, name=label)
+        entries = read_entries(name, path, name=label, suffixes=suffixes, domain_scope=scope)
+        yield signal_type(name), entries
+
+
+def _checked(
+    list_id: str,
+    stored: Iterable[tuple[SignalType, Iterable[Entry]]],
+    scope: DomainScope,
+    suffixes: PublicSuffixes,
+) -> Iterator[tuple[SignalType, Iterable[Entry]]]:
+    """Yields stored entries; of domains, only what they cover in this list says if they may be."""
+    for signal, entries in stored:
+        is_domain = signal.name == "domain"
+        yield signal, _without_suffixes(list_id, entries, scope, suffixes) if is_domain else entries
+
+
+def _without_suffixes(
+    list_id: str, entries: Iterable[Entry], scope: DomainScope, suffixes: PublicSuffixes
+) -> Iterator[Entry]:
+    for entry in entries:
+        try:
+            check_suffix(domain_expression(entry.value, scope), suffixes)
+        except FieldError as error:
+            raise ListError(f"list {list_id}, entry {entry.entry_id}: {error}") from None
+        yield entry
 
 
 def describe(content: Content, *, thresholds: Mapping[str, int], **fields: object) -> ListInfo:

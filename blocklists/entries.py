@@ -6,11 +6,12 @@ Errors name file, line and field and say what is wrong, and never show the value
 import csv
 import re
 from collections.abc import Callable, Iterator
-from typing import BinaryIO, NamedTuple
+from typing import BinaryIO, Literal, NamedTuple
 
 from ingestgate.assets import storage
 from ingestgate.assets.errors import ListError
 from ingestgate.assets.verdict import SignalKind
+from ingestgate.blocklists.public_suffixes import PublicSuffixes
 from ingestgate.blocklists.signals import SignalType, signal_type, signal_types
 from ingestgate.blocklists.sources import (
     BadSource,
@@ -56,7 +57,30 @@ class NeverMatchError(FieldError):
     """The value is a hash, but one that would match what nobody meant to list."""
 
 
-def read_entries(signal_type_name: str, path: str, *, name: str | None = None) -> Iterator[Entry]:
+def check_suffix(domain: bytes, suffixes: PublicSuffixes) -> None:
+    """Refuses a listed domain that is a public suffix with all that is below it.
+
+    Here and not when a compiled list is looked at: that holds digests, in which the names that
+    a wildcard rule means cannot be found.
+
+    Raises:
+        NeverMatchError: It is one.
+    """
+    if suffixes.are_covered_by(domain):
+        raise NeverMatchError(
+            "a public suffix, under which anybody can register, would be listed with all that is "
+            "below it; take the line out and tell the partner"
+        )
+
+
+def read_entries(
+    signal_type_name: str,
+    path: str,
+    *,
+    name: str | None = None,
+    suffixes: PublicSuffixes | None = None,
+    domain_scope: Literal["subdomains", "exact"] = "subdomains",
+) -> Iterator[Entry]:
     """Yields the entries of a file, one by one.
 
     The file is UTF-8 text: a value per line, or CSV whose first line names the columns
@@ -69,6 +93,8 @@ def read_entries(signal_type_name: str, path: str, *, name: str | None = None) -
         path: Where the file lies.
         name: First part of the ids of entries that have none (``NAME:md5:17`` is the entry
             on line 17); without it, the file's name without its extension.
+        suffixes: Public suffixes, which no domain may be; None for the built-in ones.
+        domain_scope: What domains without a wildcard cover.
 
     Raises:
         ListError: The file holds something else, or no entry at all.
@@ -77,6 +103,7 @@ def read_entries(signal_type_name: str, path: str, *, name: str | None = None) -
     """
     signal = signal_type(signal_type_name)
     parse = value_parser(signal)
+    known = suffixes or PublicSuffixes.built_in()
     label = name if name is not None else storage.basename(path).partition(".")[0]
     count = 0
     with storage.open_read(path) as source:
@@ -84,6 +111,8 @@ def read_entries(signal_type_name: str, path: str, *, name: str | None = None) -
             field = "value"
             try:
                 value = parse(row["value"].strip(_BLANK))
+                if signal.name == "domain" and (domain_scope != "exact" or value[:1] == b"*"):
+                    check_suffix(value, known)
                 texts = {}
                 for field in COLUMNS[1:]:
                     texts[field] = clean_text(row.get(field, ""))

@@ -10,6 +10,7 @@ from ingestgate.blocklists import store
 from ingestgate.blocklists.formats.mapping import ColumnMapping
 from ingestgate.blocklists.formats.reading import read_list
 from ingestgate.blocklists.formats.registry import detect, list_format
+from ingestgate.blocklists.public_suffixes import PublicSuffixes
 
 
 class Imported(NamedTuple):
@@ -36,6 +37,8 @@ def import_files(
     signal_type: str = "",
     snapshot: bool = False,
     leave_out_never_match: bool = False,
+    max_malformed: float = 0,
+    suffixes: PublicSuffixes | None = None,
 ) -> Imported:
     """Applies a partner's files, in their order, to what is stored of the partner.
 
@@ -48,6 +51,8 @@ def import_files(
         signal_type: Signal type of hashes whose format does not say.
         snapshot: The files are all there is: what they lack is removed.
         leave_out_never_match: See `reading.read_list`.
+        max_malformed: Likewise.
+        suffixes: Likewise.
 
     Raises:
         ListError: A file is refused, and nothing has changed.
@@ -65,6 +70,8 @@ def import_files(
             skipped,
             signal_type_name=signal_type if mapping is None else "",
             leave_out_never_match=leave_out_never_match,
+            max_malformed=max_malformed,
+            suffixes=suffixes,
         )
         for path, one in zip(paths, formats, strict=True)
     )

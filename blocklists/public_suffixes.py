@@ -134,6 +134,22 @@ class PublicSuffixes:
                 return name
         return labels[-1]
 
+    def are_covered_by(self, domain: bytes) -> bool:
+        """Whether a listed domain is a public suffix, together with what is registered below it.
+
+        Args:
+            domain: As `entries.Entry` has it; one that does not say what it covers is taken to
+                cover what is below it.
+        """
+        if domain.startswith(b"="):
+            return False
+        host = domain.decode().removeprefix("*").removeprefix(".")
+        if host in self.exceptions:
+            return False
+        return (
+            host in self.exact or host in self.wildcards or host.partition(".")[2] in self.wildcards
+        )
+
     def registrable(self, host: str) -> str | None:
         """Returns the suffix of a canonical host name and the label before it, if there is one."""
         suffix = self.suffix(host)

@@ -1,6 +1,7 @@
 """Fields of JSON objects and table rows, as text, checked: wrong ones refuse the file."""
 
 from collections.abc import Mapping
+from datetime import date
 from typing import Any
 
 from ingestgate.assets.errors import ListError
@@ -56,7 +57,9 @@ class Fields:
         Raises:
             ListError: It is not a time.
         """
-        text = self.text(name)
+        value = self._values.get(name)
+        # A date as Parquet has it; a datetime is one, too.
+        text = value.isoformat() if isinstance(value, date) else self.text(name)
         try:
             return microseconds(text) if text else None
         except FieldError as error:

@@ -13,8 +13,15 @@ from typing import NamedTuple
 
 from ingestgate.assets import storage
 from ingestgate.assets.errors import ListError
-from ingestgate.blocklists.entries import FieldError, NeverMatchError, clean_text, value_parser
+from ingestgate.blocklists.entries import (
+    FieldError,
+    NeverMatchError,
+    check_suffix,
+    clean_text,
+    value_parser,
+)
 from ingestgate.blocklists.formats.record import ListFormat, Record, Value
+from ingestgate.blocklists.public_suffixes import PublicSuffixes
 from ingestgate.blocklists.signals import signal_type, signal_types
 
 _SEPARATORS = re.compile(r"[-_ ]")
@@ -66,6 +73,8 @@ def read_list(
     *,
     signal_type_name: str = "",
     leave_out_never_match: bool = False,
+    max_malformed: float = 0,
+    suffixes: PublicSuffixes | None = None,
 ) -> Iterator[Listed]:
     """Yields the entries of a partner's file, in bounded memory.
 
@@ -76,17 +85,22 @@ def read_list(
         signal_type_name: Signal type of the hashes, instead of the one that a format without
             types takes them for (``imagehash`` and ``hash-file``).
         leave_out_never_match: Keep values out, and count them, that would match what nobody
-            meant to list (all zeros, the digest of the empty file...) rather than refuse the
-            file.
+            meant to list (all zeros, the digest of the empty file, a public suffix...) rather
+            than refuse the file.
+        max_malformed: The largest share of a file's values that may be left out, and counted,
+            because they are not of their signal type. An entry of which nothing else is left
+            says nothing: what an earlier file said of it stands.
+        suffixes: Public suffixes, which no domain may be; None for the built-in ones.
 
     Raises:
-        ListError: The file is not of that format, or a value not of its signal type; names
-            file, place and field, and never shows the value.
+        ListError: The file is not of that format, or a value not of its signal type, or more
+            are than the share allows; names file, place and field, and never shows the value.
         StorageError: The file cannot be read.
         UsageError: There is no such signal type.
     """
     forced = signal_type(signal_type_name).name if signal_type_name else ""
-    count = 0
+    known = suffixes or PublicSuffixes.built_in()
+    count = seen = malformed = 0
     with storage.open_read(path) as source:
         for record in list_format.read(path, source):
             count += 1
@@ -94,22 +108,34 @@ def read_list(
                 skipped[record.not_read] += 1
                 continue
             values = []
+            before = malformed
             for value in record.values:
                 name = forced or _resolve(path, record, value)
                 if name not in signal_types():
                     skipped[f"{name} (no such hash here)"] += 1
                     continue
+                seen += 1
                 try:
-                    values.append((name, _parse(name, value)))
+                    values.append((name, _parse(name, value, known)))
                 except NeverMatchError as error:
                     if not leave_out_never_match:
                         raise _refuse(path, record, value.field, error) from None
                     skipped[f"{name} that would match what nobody meant"] += 1
                 except FieldError as error:
-                    raise _refuse(path, record, value.field, error) from None
+                    if not max_malformed:
+                        raise _refuse(path, record, value.field, error) from None
+                    skipped[f"malformed {name}"] += 1
+                    malformed += 1
+            if malformed > before and not values and not record.tombstone:
+                continue
             listed = _listed(path, record, tuple(values))
             if listed is not None:
                 yield listed
+    if malformed > max_malformed * seen:
+        raise ListError(
+            f"{path}: {malformed:,} of {seen:,} values are malformed, more than may be left out "
+            f"({max_malformed:.2%}); ask the partner for another file"
+        )
     if not count and not list_format.may_be_empty:
         raise ListError(
             f"{path}: holds no entry; if the partner withdrew everything, leave the file out"
@@ -162,10 +188,13 @@ def _known_types() -> dict[str, str]:
     return {**_ALIASES, **own}
 
 
-def _parse(name: str, value: Value) -> bytes:
+def _parse(name: str, value: Value, suffixes: PublicSuffixes) -> bytes:
     parsed = _value_parsers()[name](value.text)
-    if name == "domain" and not parsed.startswith(b"*."):
-        return {"": b"", "exact": b"=", "subdomains": b"."}[value.scope] + parsed
+    if name != "domain":
+        return parsed
+    if not parsed.startswith(b"*."):
+        parsed = {"": b"", "exact": b"=", "subdomains": b"."}[value.scope] + parsed
+    check_suffix(parsed, suffixes)
     return parsed
 
 

@@ -2,12 +2,31 @@
 
 import json
 from datetime import UTC, datetime
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
 from ingestgate.assets.errors import UsageError
 from ingestgate.pipeline.commands import list_fetch, list_lint, list_match, list_trust
+
+if TYPE_CHECKING:
+    from ingestgate.blocklists.public_suffixes import PublicSuffixes
+
+
+_public_suffixes = click.option(
+    "--public-suffixes",
+    "suffix_file",
+    type=click.Path(exists=True, dir_okay=False),
+    metavar="FILE",
+    help="public_suffix_list.dat of publicsuffix.org, names that no list may hold; without it, a "
+    "few are known.",
+)
+
+
+def _suffixes(file: str | None) -> "PublicSuffixes | None":
+    from ingestgate.blocklists.public_suffixes import PublicSuffixes
+
+    return PublicSuffixes.read(file) if file else None
 
 
 @click.group()
@@ -75,6 +94,7 @@ for _command in (
     show_default=True,
     help="What a listed domain covers.",
 )
+@_public_suffixes
 @click.option(
     "--to",
     "to",
@@ -94,6 +114,7 @@ def compile_(
     action: str,
     thresholds: tuple[str, ...],
     scope: Literal["subdomains", "exact"],
+    suffix_file: str | None,
     to: str,
     sources: tuple[str, ...],
 ) -> None:
@@ -130,6 +151,7 @@ def compile_(
         },
         action=action,
         domain_scope=scope,
+        suffixes=_suffixes(suffix_file),
     )
     entries = ", ".join(f"{count:,} {name}" for name, count in info.listed.items())
     click.echo(f"{info.id} version {info.version}: {entries}")
@@ -190,6 +212,16 @@ def _bits(text: str) -> int:
     is_flag=True,
     help="Leave values out that would match what nobody meant, rather than refuse the file.",
 )
+@click.option(
+    "--leave-out-malformed",
+    "max_malformed",
+    type=click.FloatRange(0, 0.1),
+    default=0,
+    metavar="SHARE",
+    help="Leave values out that are not of their type, up to this share of each file's values "
+    "(at most 0.1), rather than refuse the file.",
+)
+@_public_suffixes
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.argument("files", nargs=-1, required=True, metavar="FILE...")
 @click.pass_context
@@ -202,6 +234,8 @@ def import_(
     signal_type: str,
     snapshot: bool,
     leave_out_never_match: bool,
+    max_malformed: float,
+    suffix_file: str | None,
     as_json: bool,
     files: tuple[str, ...],
 ) -> None:
@@ -230,6 +264,8 @@ def import_(
         signal_type=signal_type,
         snapshot=snapshot,
         leave_out_never_match=leave_out_never_match,
+        max_malformed=max_malformed,
+        suffixes=_suffixes(suffix_file),
     )
     changes = imported.changes
     if as_json:

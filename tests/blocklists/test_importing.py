@@ -1,11 +1,20 @@
+import hashlib
+import json
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from ingestgate.assets.errors import UsageError
+from ingestgate.assets.errors import ListError, UsageError
+from ingestgate.blocklists.compiling import compile_list
+from ingestgate.blocklists.formats.mapping import parse_mapping
 from ingestgate.blocklists.importing import import_files
+from ingestgate.blocklists.manifest import DomainScope, ListInfo
+from ingestgate.blocklists.public_suffixes import PublicSuffixes
 
 SAMPLES = Path(__file__).parent / "samples"
+ISSUED = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 def test_folders_and_patterns(tmp_path: Path) -> None:
@@ -31,3 +40,92 @@ def test_importing_again_changes_nothing(tmp_path: Path) -> None:
     changes = import_files(str(tmp_path), "p", files).changes
     assert changes[:3] == (0, 0, 0)
     assert (tmp_path / "p" / "entries.parquet").read_bytes() == before
+
+
+def written(tmp_path: Path, text: str) -> str:
+    path = tmp_path / "list.txt"
+    path.write_text(text)
+    return str(path)
+
+
+def compiled(tmp_path: Path, scope: DomainScope = "subdomains", **options: Any) -> ListInfo:
+    to = str(tmp_path / "lists")
+    return compile_list(id="l", version=1, to=to, issued=ISSUED, domain_scope=scope, **options)
+
+
+@pytest.mark.parametrize("suffix", ["co.uk", "*.co.uk", "foo.ck", "FOO.ck."])
+def test_public_suffixes_are_refused_by_file_and_line(tmp_path: Path, suffix: str) -> None:
+    path = written(tmp_path, f"fine.example\n{suffix}\n")
+    with pytest.raises(ListError, match="line 2, value: a public suffix, under") as of_import:
+        import_files(str(tmp_path / "store"), "p", [path], format_name="domains")
+    with pytest.raises(ListError, match="line 2, value: a public suffix, under") as of_compile:
+        compiled(tmp_path, sources=[("domain", path)])
+    for caught in (of_import, of_compile):
+        assert path in str(caught.value)
+        assert suffix not in str(caught.value)
+    assert not (tmp_path / "lists").exists()
+    result = import_files(
+        *(str(tmp_path / "store"), "p", [path]),
+        format_name="domains",
+        leave_out_never_match=True,
+    )
+    assert result.skipped == {"domain that would match what nobody meant": 1}
+    assert result.changes.total == 1
+
+
+def test_a_public_suffix_in_the_store_is_refused_by_its_entry(tmp_path: Path) -> None:
+    store, path = str(tmp_path / "store"), written(tmp_path, "fine.example\nhoster.example\n")
+    import_files(store, "p", [path], format_name="domains")
+    rules = PublicSuffixes.of(["*.ck", "hoster.example"])
+    with pytest.raises(ListError, match=r"list l, entry domain-[0-9a-f]{32}: a public suffix") as e:
+        compiled(tmp_path, sources=[], store=store, partner="p", suffixes=rules)
+    assert "hoster" not in str(e.value)
+    alone = compiled(tmp_path, "exact", sources=[], store=store, partner="p", suffixes=rules)
+    assert alone.listed == {"domain": 2}
+
+
+def test_a_host_alone_may_be_a_public_suffix(tmp_path: Path) -> None:
+    path = written(tmp_path, "co.uk\n")
+    assert compiled(tmp_path, "exact", sources=[("domain", path)]).listed == {"domain": 1}
+
+
+def stopncii(tmp_path: Path, *hashes: str) -> str:
+    records = [
+        {
+            "lastModtimestamp": 1767225600,
+            "signalType": "ImagePDQ",
+            "hashValue": value,
+            "hashStatus": "Active",
+        }
+        for value in hashes
+    ]
+    return written(tmp_path, json.dumps({"hasMoreRecords": False, "hashRecords": records}))
+
+
+def test_one_malformed_value_need_not_block_a_feed(tmp_path: Path) -> None:
+    good = [hashlib.sha256(b"%d" % n).hexdigest() for n in range(99)]
+    path, store = stopncii(tmp_path, *good, "0" * 32), str(tmp_path / "store")
+    with pytest.raises(ListError, match="element 100 of hashRecords, hashValue: not a pdq of 64"):
+        import_files(store, "p", [path])
+    result = import_files(store, "p", [path], max_malformed=0.01)
+    assert result.skipped == {"malformed pdq": 1}
+    assert result.changes.total == 99
+
+
+def test_more_malformed_values_than_allowed_change_nothing(tmp_path: Path) -> None:
+    good = [hashlib.sha256(b"%d" % n).hexdigest() for n in range(98)]
+    path, store = stopncii(tmp_path, *good, "0" * 32, "ab"), tmp_path / "store"
+    said = r"2 of 100 values are malformed, more than may be left out \(1\.00%\); ask the partner"
+    with pytest.raises(ListError, match=said):
+        import_files(str(store), "p", [path], max_malformed=0.01)
+    assert not list(store.rglob("*.parquet"))
+
+
+def test_an_entry_that_nothing_is_left_of_says_nothing(tmp_path: Path) -> None:
+    store = str(tmp_path / "store")
+    mapping = parse_mapping("md5=md5,id=id")
+    import_files(store, "p", [written(tmp_path, f"md5,id\n{'1' * 31}2,a\n")], mapping=mapping)
+    rows = "".join(f"{n:032x},{n}\n" for n in range(1, 30))
+    path = written(tmp_path, f"md5,id\n{rows}{'1' * 31},a\n")
+    changes = import_files(store, "p", [path], mapping=mapping, max_malformed=0.1).changes
+    assert (changes.added, changes.removed, changes.changed, changes.total) == (29, 0, 0, 30)

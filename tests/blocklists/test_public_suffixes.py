@@ -70,3 +70,25 @@ def test_what_is_no_such_file(tmp_path: Path, content: bytes, reason: str) -> No
     (tmp_path / "psl").write_bytes(content)
     with pytest.raises(UsageError, match=reason):
         PublicSuffixes.read(str(tmp_path / "psl"))
+
+
+@pytest.mark.parametrize(
+    ("domain", "covered"),
+    [
+        (b"co.uk", True),
+        (b".co.uk", True),
+        (b"*.co.uk", True),
+        (b"=co.uk", False),
+        (b"a.co.uk", False),
+        (b"*.a.co.uk", False),
+        (b"foo.ck", True),
+        (b"www.ck", False),
+        (b"a.foo.ck", False),
+        (b"kobe.jp", True),
+        (b"x.kobe.jp", True),
+        (b"10.1.2.3", False),
+    ],
+)
+def test_what_a_listed_domain_covers(domain: bytes, covered: bool) -> None:
+    rules = PublicSuffixes.of(["uk", "co.uk", "*.ck", "!www.ck", "*.kobe.jp"])
+    assert rules.are_covered_by(domain) is covered

@@ -78,6 +78,23 @@ def test_refused_files_are_exit_code_3_and_change_nothing() -> None:
     assert not Path("s/p/entries.parquet").exists()
 
 
+def test_what_may_be_left_out_of_a_feed(tmp_path: Path) -> None:
+    rows = "".join(f"{n:032x}\n" for n in range(1, 20))
+    Path("feed.csv").write_text(f"md5,host\n{rows.replace(chr(10), ',a.hoster.example' + chr(10))}")
+    with Path("feed.csv").open("a") as feed:
+        feed.write("12,hoster.example\n")
+    Path("psl").write_text("hoster.example\n")
+    arguments = ("lists", "import", "--store", "store", "--partner", "p", "feed.csv")
+    given = ("--map", "md5=md5,domain=host", "--public-suffixes", "psl", "--leave-out-never-match")
+    refused = invoke(*arguments, *given)
+    assert refused.exit_code == 3
+    assert "line 21, md5: not a md5 of 32 hex digits" in refused.stderr
+    result = invoke(*arguments, *given, "--leave-out-malformed", "0.1")
+    assert result.exit_code == 0, result.output
+    assert "skipped: 1 domain that would match what nobody meant, 1 malformed md5" in result.stdout
+    assert invoke(*arguments, *given, "--leave-out-malformed", "0.2").exit_code == 2
+
+
 @pytest.mark.parametrize(
     ("arguments", "problem"),
     [

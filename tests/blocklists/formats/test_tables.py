@@ -145,3 +145,25 @@ def test_threatexchange_withdrawal_by_identifier_needs_no_indicator(read: Callab
 )
 def test_malformed_threatexchange(read: Callable, content: str, problem: str) -> None:
     assert read.refused("threatexchange", content, secret=MD5[1:]).startswith(problem)
+
+
+@pytest.mark.parametrize(
+    "times",
+    [
+        pa.array([1_767_225_600_123_456], pa.timestamp("us", "UTC")),
+        pa.array([1_767_225_600_123_456], pa.timestamp("us")),
+        pa.array([1_767_225_600_123_456_789], pa.timestamp("ns", "Europe/Berlin")),
+        pa.array([1_767_225_600_123], pa.timestamp("ms")),
+        pa.array([1_767_225_600], pa.timestamp("s")),
+        pa.array([20_454], pa.date32()),
+        pa.array([1_767_225_600_000], pa.date64()),
+        pa.array([1_767_225_600]),
+    ],
+    ids=lambda times: str(times.type),
+)
+def test_times_as_parquet_has_them(read: Callable, times: pa.Array) -> None:
+    content = parquet(Hash=[MD5], At=times)
+    (one,) = read("parquet", content, "md5=Hash,modified=At")
+    assert one.modified is not None
+    assert one.modified // 1_000_000 == 1_767_225_600
+    assert read("parquet", parquet(Hash=[MD5], At=pa.nulls(1, times.type)), "md5=Hash,modified=At")

@@ -41,7 +41,9 @@ def lint(tmp_path: Path, *extra: str, **values: str) -> Result:
         sources.append(f"{name}={tmp_path}/{name}")
     lists = str(tmp_path / "lists")
     arguments = ("lists", "compile", "--id", "p", "--list-version", "1", "--to", lists)
-    made = invoke(*arguments, "--expires", "2999-01-01", *sources)
+    (tmp_path / "psl").write_text("com\n")
+    given = ("--public-suffixes", str(tmp_path / "psl"), "--expires", "2999-01-01")
+    made = invoke(*arguments, *given, *sources)
     assert made.exit_code == 0, made.output
     return invoke("lists", "lint", "--lists", lists, *extra)
 
@@ -57,7 +59,6 @@ def test_a_public_suffix_is_refused(tmp_path: Path) -> None:
     assert "refused: list p version 1: public-suffix: domain: 1 public suffixes" in result.stdout
     assert "1 problems" in result.stderr
     assert "co.uk" not in result.output
-    (tmp_path / "psl").write_text("com\n")
     lists = str(tmp_path / "lists")
     given = ("--public-suffixes", str(tmp_path / "psl"))
     assert invoke("lists", "lint", "--lists", lists, *given).exit_code == 0
