@@ -16,6 +16,8 @@ ROOT = Path(__file__).parents[2]
 SAMPLES = Path("tests/blocklists/samples")
 PAGE = (ROOT / "docs" / "list-formats.md").read_text("utf-8")
 IMPORTS = re.findall(r"^ingestgate (lists import --store .*)$", PAGE, re.MULTILINE)
+PARQUET = "table.parquet"
+ONLY_NAMED = {"threatexchange.json", "hashes.sha256", "vics-media.json"}  # a second of a kind
 
 
 def invoke(*arguments: str) -> Result:
@@ -40,6 +42,17 @@ def test_every_format_and_sample_is_documented() -> None:
         assert f"`{name}`" in PAGE
     for path in SAMPLES.iterdir():
         assert path.name in PAGE or path.name == "vics-media.json"
+
+
+def test_documented_samples_are_the_files_and_whole() -> None:
+    blocks = re.findall(r"^```(\w+)\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
+    shown = [text.rstrip("\n") for language, text in blocks if language != "sh"]
+    files = {path.name: path.read_bytes() for path in SAMPLES.iterdir()}
+    texts = {
+        name: content.decode().rstrip("\n") for name, content in files.items() if name != PARQUET
+    }
+    assert [one for one in shown if one not in texts.values() and "ingestgate" not in one] == []
+    assert {name for name, text in texts.items() if text not in shown} == ONLY_NAMED
 
 
 def test_from_files_to_versions_and_what_lies_between() -> None:
