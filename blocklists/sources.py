@@ -52,7 +52,9 @@ _FOLDERS = 4  # path prefixes, the root included
 _TO_ESCAPE = re.compile(rb"[\x00-\x20#%\x7f-\xff]")
 _HAS_AUTHORITY = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*:[/\\]{2}")
 _HOST_AND_PORT = re.compile(r"[^:/?#\\]*\.[^:/?#\\]*:[0-9]")
-_SHARP_S = re.compile("%e1%ba%9e", re.IGNORECASE)
+_SHARP_S = re.compile("\u1e9e|%e1%ba%9e", re.IGNORECASE)
+# The scheme, if there is one, and what follows up to the end of a host.
+_TO_HOST_END = re.compile(r"(?:[^:/\\?#]*:)?[/\\\t\r\n]*[^/\\?#]*")
 # A web address up to its host, the host, and what follows.
 _WEB_HOST = re.compile(
     r"((?:https?|ftp|wss?):[/\\]*(?:[^/\\?#]*@)?)([^/\\?#@:\[\]]+)((?::[0-9]*)?(?:[/\\?#].*)?)",
@@ -93,11 +95,13 @@ class Source(NamedTuple):
         host: Lower-case ASCII name, IPv4 address, or IPv6 address in brackets.
         path: As the parser leaves it, still percent-encoded; starts with ``/``.
         query: Likewise, without the ``?``; empty if there is none.
+        asks: Whether there is a ``?``, be it before nothing.
     """
 
     host: str
     path: str
     query: str
+    asks: bool = False
 
 
 def is_absent(text: str | None) -> bool:
@@ -123,9 +127,10 @@ def parse_source(text: str) -> Source:
 
 
 def _parse(text: str) -> _Url | None:
-    # Unicode 15.1 maps capital sharp s to the small one, as browsers do; can_ada still to ss.
-    text = text.replace("\u1e9e", "\u00df")
-    text = _SHARP_S.sub("%C3%9F", text) if "%" in text else text
+    if "\u1e9e" in text or "%" in text:
+        # In hosts Unicode 15.1 maps capital sharp s to the small one, as browsers do; can_ada
+        # still to ss. In paths the two are two.
+        text = _TO_HOST_END.sub(lambda host: _SHARP_S.sub("%C3%9F", host[0]), text, count=1)
     try:
         return cast(_Url, can_ada.parse(text))
     except TypeError:  # a lone surrogate, which is no text
@@ -185,7 +190,9 @@ def _parse_schemeless(text: str, has_scheme: bool) -> Source:
 
 
 def _canonical(url: _Url) -> Source:
-    return Source(_canonical_host(url.hostname), url.pathname or "/", url.search[1:])
+    query = url.search[1:]
+    asks = bool(query) or "?" in url.href.partition("#")[0]
+    return Source(_canonical_host(url.hostname), url.pathname or "/", query, asks)
 
 
 def _canonical_host(host: str) -> str:
@@ -326,7 +333,7 @@ def hashed_expressions(source: Source) -> list[bytes]:
         BadSource: It is percent-encoded beyond reason.
     """
     path, query = _escaped(_canonical_path(source.path)), _escaped(_decoded(source.query))
-    paths = [path + b"?" + query, path] if query else [path]
+    paths = [path + b"?" + query, path] if source.asks else [path]
     folders = path.split(b"/")[1:-1][: _FOLDERS - 1]
     paths += [b"/" + b"".join(f + b"/" for f in folders[:n]) for n in range(len(folders) + 1)]
     hosts = [source.host]
