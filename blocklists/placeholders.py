@@ -139,9 +139,9 @@ _FILES = (
     "R0lGODdhAgACAIAAAAAAAAAAACwAAAAAAgACAAAIBgABCAQQEAA7",
 )
 FILES = tuple(map(base64.b64decode, _FILES))
-#: Hashes one after the other; base64. Of pictures of one colour (for PDQ, which has nothing but the
-#: rounding of its sums to go by there, of each level of grey), and under the hashes that tell
-#: those from photographs also of gradients, chequers, and the signs for a missing picture.
+#: Hashes one after the other; base64. Of pictures of one grey (for PDQ, which has nothing but the
+#: rounding of its sums to go by there, of each level, and of colours), and under the hashes that
+#: tell those from photographs also of gradients, chequers, and the signs for a missing picture.
 _HASHES = {
     "pdq": (
         "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAETQRNFVLLEssSxE0LEssSxE0ETTMUwAA"
@@ -239,7 +239,7 @@ _HASHES = {
     "dhash": ("AAAAAAAAAAA="),
     "ahash": ("AAAAAAAAAAA="),
     "whash": ("AAAAAAAAAAA="),
-    "colorhash": ("AAAAAAAAADgAAAAAAAAOAAAAAAAAA4AAAAAAcAAAAAAAAAOAAAAAAA=="),
+    "colorhash": ("AAAAcAAAAAAAAAOAAAAAAA=="),
 }
 _BYTES = {"pdq": 32, "phash16": 32}
 

@@ -15,9 +15,13 @@ SIZE = (256, 256)
 
 
 def flat(step: int = 1) -> Iterator[Image.Image]:
-    """Yields pictures of one colour, of every so many-th level of grey."""
+    """Yields pictures of one grey, of every so many-th level."""
     for level in range(0, 256, step):
         yield Image.new("RGB", (64, 64), (level, level, level))
+
+
+def coloured() -> Iterator[Image.Image]:
+    """Yields pictures of one colour."""
     for colour in COLOURS:
         yield Image.new("RGB", (64, 64), colour)
 
@@ -74,6 +78,7 @@ def hashed(pictures: Iterator[Image.Image], names: tuple[str, ...]) -> dict[str,
 def test_hashes_of_placeholders_are_those_of_such_pictures() -> None:
     every = hashed(flat(step=15), tuple(HASHES))
     every["pdq"] |= hashed(flat(), ("pdq",))["pdq"]  # no two levels need be alike
+    every["pdq"] |= hashed(coloured(), ("pdq",))["pdq"]
     for name, values in hashed(drawn(), ("pdq", "phash", "phash16")).items():
         every[name] |= values
     for name, values in every.items():
