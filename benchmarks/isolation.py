@@ -1,11 +1,12 @@
 """What the process that decodes costs the gate, beside a gate that decodes in its own process.
 
-    python -m benchmarks.isolation --images DIR [--json]
+    python -m benchmarks.isolation --images DIR [--count 64] [--json]
 
-The JPEGs below DIR that are large enough are resized to 512 and to 1024 pixels on the longer side
-and judged by the element-level gate's judge, isolated and in process, in batches as both gates
-have them and one at a time. Everything, the child included, is held on one core. Rounds alternate;
-a figure is the median over the rounds of isolated to in process in the same round.
+The JPEGs below DIR are resized to 512 and to 1024 pixels on the longer side (see
+`benchmarks.fingerprints`) and judged by the element-level gate's judge, isolated and in process, in
+batches as both gates have them and one at a time. Everything, the child included, is held on one
+core. Rounds alternate; a figure is the median over the rounds of isolated to in process in the same
+round, and the lowest and highest of them say how far the machine varies.
 """
 
 import json
@@ -50,7 +51,9 @@ def judges(folder: str) -> tuple[Judge, Judge]:
     return isolated, Judge(Policy(decoder="in_process"), lists)
 
 
-def measure(isolated: Judge, in_process: Judge, contents: list[bytes]) -> dict[str, Any]:
+def measure(
+    isolated: Judge, in_process: Judge, contents: list[bytes], rounds: int = _ROUNDS
+) -> dict[str, Any]:
     """Returns the ratio of both, in batches and one at a time, and what each takes."""
     samples = [
         Sample(str(number), (Member("a.jpg", 0, content, Kind.PICTURE),), {})
@@ -68,7 +71,7 @@ def measure(isolated: Judge, in_process: Judge, contents: list[bytes]) -> dict[s
     ways: dict[str, Callable[[Judge], None]] = {"in_batches": together, "one_at_a_time": alone}
     for name, way in ways.items():
         times: dict[str, list[float]] = {"isolated": [], "in_process": []}
-        for number in range(_ROUNDS + 1):
+        for number in range(rounds + 1):
             taken = {"isolated": _seconds(way, isolated), "in_process": _seconds(way, in_process)}
             if number:  # the first round warms up
                 for each, seconds in taken.items():
@@ -76,6 +79,7 @@ def measure(isolated: Judge, in_process: Judge, contents: list[bytes]) -> dict[s
         ratios = [a / b for a, b in zip(times["isolated"], times["in_process"], strict=True)]
         measured[name] = {
             "ratio": round(statistics.median(ratios), 3),
+            "ratios": [round(min(ratios), 3), round(max(ratios), 3)],
             **{
                 f"{each}_ms": round(1e3 * statistics.median(taken) / len(contents), 2)
                 for each, taken in times.items()
@@ -92,7 +96,13 @@ def _seconds(way: Callable[[Judge], None], judge: Judge) -> float:
 
 @click.command()
 @click.option("--images", required=True, type=click.Path(exists=True, path_type=Path))
-@click.option("--count", default=64, show_default=True, help="Pictures per size.")
+@click.option(
+    "--count",
+    default=64,
+    show_default=True,
+    type=click.IntRange(min=1),
+    help="Pictures per size.",
+)
 @click.option("--json", "as_json", is_flag=True)
 def main(images: Path, count: int, as_json: bool) -> None:
     """Measures what isolation costs."""
@@ -101,15 +111,17 @@ def main(images: Path, count: int, as_json: bool) -> None:
     with tempfile.TemporaryDirectory() as folder:
         isolated, in_process = judges(folder)
         for side in SIDES:
-            contents = list(pictures(images, side, count))
+            contents, enlarged = pictures(images, side, count)
             if not contents:
-                raise click.UsageError(f"{images}: no picture of {side} pixels or more")
-            result[str(side)] = measure(isolated, in_process, contents)
+                raise click.UsageError(f"{images}: no JPEG that is large enough")
+            measured = measure(isolated, in_process, contents)
+            result[str(side)] = {"enlarged": enlarged, "rounds": _ROUNDS, **measured}
+        confined_by = isolated.isolation
     if as_json:
-        click.echo(json.dumps(result))
+        click.echo(json.dumps({"isolation": confined_by, "pixels": result}))
         return
     for size, entry in result.items():
-        click.echo(f"{size} px, {entry['pictures']} pictures")
+        click.echo(f"{size} px, {entry['pictures']} pictures ({entry['enlarged']} enlarged)")
         for name in ("in_batches", "one_at_a_time"):
             figures = entry[name]
             click.echo(

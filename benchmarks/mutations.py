@@ -9,13 +9,14 @@ Fails if an asset has no verdict, if one takes longer than the policy lets it, o
 memory or open files grow.
 """
 
+import itertools
 import json
 import random
 import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ from ingestgate.assets.media import kind_of
 from ingestgate.assets.shard import Member, Sample
 from ingestgate.assets.verdict import REASONS, Verdict
 from ingestgate.fingerprints.isolated import IsolatedFingerprinter
+from ingestgate.transforms.judging import release_fingerprinter
 
 _BATCH = 32
 _LARGEST = 1 << 20  # bytes; larger files only take longer
@@ -73,56 +75,56 @@ def contents(folders: tuple[Path, ...], count: int, seed: int) -> Iterator[bytes
         yield mutated(random_, one.read_bytes(), other.read_bytes())
 
 
-def measure(folders: tuple[Path, ...], count: int, seed: int) -> dict[str, Any]:
-    """Returns the counts; the key ``problems`` is empty if all went as it must."""
+def judged(contents: Iterable[bytes], count: int, batch: int) -> dict[str, Any]:
+    """Has files judged, the decoder isolated; the key ``problems`` is empty if all went well.
+
+    Args:
+        contents: The files.
+        count: How many there are; after a quarter of them memory should no longer grow.
+        batch: How many are judged at once.
+    """
     reasons: Counter[str] = Counter()
     problems: list[str] = []
     slowest = 0.0
     gate = psutil.Process()
+    children: set[int] = set()
+    before = after = (0, 0)
+    began = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
         judge, _ = judges(folder)
-        fingerprinter = judge.fingerprinter
-        if not isinstance(fingerprinter, IsolatedFingerprinter):
+        if not isinstance(judge.fingerprinter, IsolatedFingerprinter):
             raise TypeError("the decoder is not isolated")
         limit = judge.policy.limits.max_seconds
-        children: set[int] = set()
-        before = (0, 0)
-        batch: list[Sample] = []
-        began = time.monotonic()
-
-        def flush() -> None:
-            nonlocal slowest, before
+        for number, group in enumerate(_groups(contents, batch)):
+            samples = [
+                Sample(
+                    f"{number}-{place}",
+                    (Member("a", 0, content, kind_of("", content, frozenset())),),
+                    {},
+                )
+                for place, content in enumerate(group)
+            ]
             start = time.monotonic()
-            rows = list(judge.judge_all("mutations", batch))
+            rows = list(judge.judge_all("mutations", samples))
             slowest = max(slowest, time.monotonic() - start)
-            if [row.sample for row in rows] != [sample.key for sample in batch]:
+            if [row.sample for row in rows] != [sample.key for sample in samples]:
                 problems.append("an asset has no verdict")
             for row in rows:
                 if row.reason not in REASONS[row.verdict]:
                     problems.append(f"{row.verdict} because of {row.reason}")
                 reasons[f"{row.verdict}: {row.reason}"] += 1
             children.update(child.pid for child in gate.children())
-            batch.clear()
+            after = (gate.memory_info().rss, gate.num_fds())
             if not before[0] and sum(reasons.values()) >= count // 4:
-                before = (gate.memory_info().rss, gate.num_fds())
-
-        for number, content in enumerate(contents(folders, count, seed)):
-            member = Member("a", 0, content, kind_of("", content, frozenset()))
-            batch.append(Sample(str(number), (member,), {}))
-            if len(batch) == _BATCH:
-                flush()
-        if batch:
-            flush()
-        after = (gate.memory_info().rss, gate.num_fds())
-        fingerprinter.close()
-    if slowest > _BATCH * limit:
-        problems.append(f"{_BATCH} assets took {slowest:.0f} s")
+                before = after
+        release_fingerprinter()
+    if slowest > batch * limit:
+        problems.append(f"{batch} assets took {slowest:.0f} s")
     if after[0] > before[0] + _GROWTH:
         problems.append(f"memory grew by {after[0] - before[0]} bytes")
     if after[1] > before[1] + _MORE_FILES:
         problems.append(f"open files grew from {before[1]} to {after[1]}")
     return {
-        "seed": seed,
         "count": sum(reasons.values()),
         "admitted": sum(n for each, n in reasons.items() if each.startswith(Verdict.ADMITTED)),
         "reasons": dict(sorted(reasons.items())),
@@ -133,6 +135,17 @@ def measure(folders: tuple[Path, ...], count: int, seed: int) -> dict[str, Any]:
         "gate_files": [before[1], after[1]],
         "problems": problems,
     }
+
+
+def _groups(contents: Iterable[bytes], size: int) -> Iterator[list[bytes]]:
+    left = iter(contents)
+    while group := list(itertools.islice(left, size)):
+        yield group
+
+
+def measure(folders: tuple[Path, ...], count: int, seed: int) -> dict[str, Any]:
+    """Returns the counts; the key ``problems`` is empty if all went as it must."""
+    return {"seed": seed, **judged(contents(folders, count, seed), count, _BATCH)}
 
 
 @click.command()

@@ -1,33 +1,53 @@
 """How well listed pictures are found again after they were altered; peers beside it.
 
-Each picture is listed by the hashes that the reference implementations give it, altered, and
-fingerprinted as the gate does. Recall is the share found at the default thresholds. Every altered
-picture is also compared with all other listed pictures (hard negatives, if they look alike), for
-the highest threshold at which 9,999 of 10,000 matches are right.
+Each picture is listed by the hashes that the reference implementations give it (`references`);
+where one is not installed, by the gate's own. It is altered, and judged as a run with that list
+and the default policy judges it: the decoder isolated, the quick way with its margin first, and
+the exact way where that leaves doubt. Recall is the share in which the judge finds the picture's
+own entry, at the default thresholds.
+
+The hashes that the judge decided by are also compared with all other listed pictures (hard
+negatives, if they look alike), for the highest threshold at which 9,999 of 10,000 matches are
+right.
 """
 
 import io
+import tempfile
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from importlib import import_module
 from importlib.util import find_spec
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple
 
-import imagehash
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from ingestgate.fingerprints.fingerprinter import Fingerprint, Fingerprinter
-from ingestgate.fingerprints.limits import DecodeLimits
+from ingestgate.assets.errors import UsageError
+from ingestgate.assets.perceptual_view import PerceptualView
+from ingestgate.assets.shard import Kind, Member, Sample
+from ingestgate.assets.verdict import Reason, Verdict
+from ingestgate.blocklists.compiling import compile_list
+from ingestgate.blocklists.listset import ListSet
+from ingestgate.blocklists.signals import signal_type
+from ingestgate.fingerprints.decoding import quiet
+from ingestgate.fingerprints.fingerprinter import Fingerprint
 from ingestgate.fingerprints.perceptual import perceptual_hashes
+from ingestgate.fingerprints.sniffing import sniff
 from ingestgate.fingerprints.unscannable import Unscannable
-from ingestgate.pipeline.alterations import ALTERATIONS
+from ingestgate.pipeline.alterations import ALTERATIONS, encode
+from ingestgate.pipeline.references import Reference, references
+from ingestgate.transforms.judging import Judge
+from ingestgate.transforms.policy import Policy
 
 GATE = "gate"  #: any of the gate's hashes
 PRECISION = 0.9999
+REPEATED = "repeated"  #: why a file is skipped whose hashes an earlier one has
 _LARGEST = 1024  # pixels; larger pictures are made smaller first, to save time
+_ISSUED = datetime(2026, 1, 1, tzinfo=UTC)
 
 Hashes = NDArray[np.uint8]
 
@@ -46,7 +66,9 @@ class Robustness:
 
     Attributes:
         pictures: How many were listed.
-        skipped: Files that are no picture that the gate can rely on, or repeat another.
+        listed_by: Per hash of the gate, whose implementation the listed hashes are of.
+        skipped: Files that are no picture that the gate can rely on, by the reason why not, or
+            that repeat another.
         found: Per alteration and column, how many were found again.
         total: Per alteration, how many there were.
         held: Per alteration, how many were unscannable.
@@ -56,7 +78,8 @@ class Robustness:
     """
 
     pictures: int = 0
-    skipped: int = 0
+    listed_by: dict[str, str] = field(default_factory=dict)
+    skipped: Counter[str] = field(default_factory=Counter)
     found: dict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
     total: Counter[str] = field(default_factory=Counter)
     held: Counter[str] = field(default_factory=Counter)
@@ -72,7 +95,8 @@ class Robustness:
         columns = [*self.thresholds, GATE]
         return {
             "pictures": self.pictures,
-            "skipped": self.skipped,
+            "skipped": dict(sorted(self.skipped.items())),
+            "listed_by": self.listed_by,
             "recall": {
                 alteration: {column: self.recall(alteration, column) for column in columns}
                 for alteration in self.total
@@ -88,30 +112,43 @@ class Robustness:
 
 def peers() -> dict[str, Peer]:
     """Returns the peers that are installed; each hashes what Pillow converts to RGB."""
-    found = {
-        "imagehash": Peer("phash", lambda content: _hex(str(imagehash.phash(_opened(content)))))
-    }
-    if find_spec("pdqhash"):
-        import pdqhash
-
-        def pdq(content: bytes) -> Hashes:
-            return np.packbits(pdqhash.compute(np.asarray(_opened(content)))[0])[None]
-
-        found["pdqhash"] = Peer("pdq", pdq)
+    known = references()
+    found = {"imagehash": Peer("phash", _of_file(known["phash"]))}
+    if "pdq" in known:
+        found["pdqhash"] = Peer("pdq", _of_file(known["pdq"]))
     if find_spec("perception"):
         hasher = import_module("perception.hashers").PHash()
-        found["perception"] = Peer(
-            "phash", lambda content: _hex(hasher.compute(_opened(content), hash_format="hex"))
-        )
+
+        def phash(content: bytes) -> Hashes:
+            value = hasher.compute(_opened(content), hash_format="hex")
+            return np.frombuffer(bytes.fromhex(value), np.uint8)[None]
+
+        found["perception"] = Peer("phash", phash)
     return found
 
 
+def _of_file(reference: Reference) -> Callable[[bytes], Hashes]:
+    return lambda content: np.frombuffer(reference.compute(_opened(content))[0], np.uint8)[None]
+
+
 def _opened(content: bytes) -> Image.Image:
-    return Image.open(io.BytesIO(content)).convert("RGB")
+    """Opens what the gate has decoded, by the decoder that it took."""
+    media = sniff(content)
+    with quiet():
+        formats = [media.format] if media else []
+        return Image.open(io.BytesIO(content), formats=formats).convert("RGB")
 
 
-def _hex(text: str) -> Hashes:
-    return np.frombuffer(bytes.fromhex(text), np.uint8)[None]
+class _Listed(NamedTuple):
+    """The pictures that are listed.
+
+    Attributes:
+        originals: As PNG.
+        hashes: Per column, uint8[pictures, bytes].
+    """
+
+    originals: list[bytes]
+    hashes: dict[str, Hashes]
 
 
 def measure(
@@ -122,92 +159,141 @@ def measure(
     """Alters pictures and looks for them.
 
     Args:
-        contents: The files.
+        contents: The files; those that the gate does not decode are counted and passed over. If
+            fewer than two are left, nothing is looked for.
         names: Perceptual hashes of the gate.
         progress: Called with the number of pictures done.
+
+    Raises:
+        UsageError: There is no such hash, or no list can hold it.
+        GateError: No process that decodes can be started.
     """
+    if unknown := sorted(set(names) - perceptual_hashes().keys()):
+        known = ", ".join(sorted(perceptual_hashes()))
+        raise UsageError(f"no perceptual hash {', '.join(unknown)}; there are {known}")
     result = Robustness()
-    fingerprinter = Fingerprinter(names, DecodeLimits())
     others = peers()
-    originals, listed = _list(contents, fingerprinter, others, result)
-    for name in names:
-        result.thresholds[name] = perceptual_hashes()[name].default_threshold
-    for name, peer in others.items():
-        result.thresholds[name] = perceptual_hashes()[peer.like].default_threshold
-    right: dict[str, Counter[int]] = defaultdict(Counter)
-    wrong: dict[str, Counter[int]] = defaultdict(Counter)
-    for number, image in enumerate(originals):
-        for group in ALTERATIONS.values():
-            for alteration, alter in group.items():
-                content = alter(image)
-                result.total[alteration] += 1
-                queries = _queries(content, fingerprinter, others)
-                if not queries.keys() & set(names):
-                    result.held[alteration] += 1
-                found = set()
-                for column, hashes in queries.items():
-                    distances = _distances(hashes, listed[column])
-                    right[column][int(distances[number])] += 1
-                    wrong[column].update(np.delete(distances, number).tolist())
-                    if distances[number] <= result.thresholds[column]:
-                        found.add(column)
-                result.found[alteration].update(found)
-                result.found[alteration][GATE] += bool(found & set(names))
-        progress(number + 1)
-    for column in result.thresholds:
-        result.precise[column] = _precise(right[column], wrong[column])
+    listed = _list(contents, names, others, result)
+    result.pictures = len(listed.originals)
+    if result.pictures > 1:
+        with tempfile.TemporaryDirectory() as folder:
+            _look(_judge(listed, names, folder), listed, names, others, result, progress)
     return result
 
 
 def _list(
     contents: Iterator[bytes],
-    fingerprinter: Fingerprinter,
-    others: dict[str, Peer],
+    names: Sequence[str],
+    others: Mapping[str, Peer],
     result: Robustness,
-) -> tuple[list[Image.Image], dict[str, Hashes]]:
-    originals = []
+) -> _Listed:
+    """Takes the pictures that the gate can rely on, and the hashes by which they are listed."""
+    known = {name: one for name, one in references().items() if name in names}
+    result.listed_by = {name: known[name].by if name in known else GATE for name in names}
+    never = {value for name in names for value in signal_type(name).never_match}
+    originals: list[bytes] = []
     listed: dict[str, list[Hashes]] = defaultdict(list)
     seen = set()
+    fingerprinter = Judge(_policy(names), ListSet([])).fingerprinter
     for content in contents:
         try:
-            with Image.open(io.BytesIO(content)) as opened:
-                image = opened.convert("RGB")
+            fingerprinter.fingerprint(content)  # before this process decodes it
+            image = _opened(content)
             image.thumbnail((_LARGEST, _LARGEST))
-            png = io.BytesIO()
-            image.save(png, "PNG", compress_level=1)
-            found = fingerprinter.fingerprint(png.getvalue(), exact=True)
-        except (OSError, ValueError, Unscannable):
-            result.skipped += 1
+            png = encode(image, "PNG", compress_level=1)
+            found = fingerprinter.fingerprint(png, exact=True)
+        except Unscannable as error:
+            result.skipped[error.reason] += 1
             continue
-        first = {name: _hashes(found, name)[:1] for name in found.perceptual}
-        key = tuple(hashes.tobytes() for hashes in first.values())
-        if found.low_quality or key in seen:
-            result.skipped += 1
+        first = {name: _first(found, name) for name in names}
+        first |= {name: one.compute(image)[0] for name, one in known.items()}
+        key = tuple(first[name] for name in names)
+        if found.low_quality or never.intersection(key):
+            result.skipped[Reason.LOW_QUALITY] += 1
+            continue
+        if key in seen:
+            result.skipped[REPEATED] += 1
             continue
         seen.add(key)
-        originals.append(image)
-        for name, hashes in first.items():
-            listed[name].append(hashes)
+        originals.append(png)
+        for name, value in first.items():
+            listed[name].append(np.frombuffer(value, np.uint8)[None])
         for name, peer in others.items():
-            listed[name].append(peer.hashes(png.getvalue()))
-    result.pictures = len(originals)
-    return originals, {name: np.concatenate(hashes) for name, hashes in listed.items()}
+            listed[name].append(peer.hashes(png))
+    return _Listed(originals, {name: np.concatenate(hashes) for name, hashes in listed.items()})
 
 
-def _hashes(found: Fingerprint, name: str) -> Hashes:
-    joined = b"".join(view.hashes for view in found.perceptual[name])
+def _first(found: Fingerprint, name: str) -> bytes:
+    return found.perceptual[name][0].hashes[: perceptual_hashes()[name].bits // 8]
+
+
+def _hashes(perceptual: Mapping[str, Sequence[PerceptualView]], name: str) -> Hashes:
+    joined = b"".join(view.hashes for view in perceptual[name])
     return np.frombuffer(joined, np.uint8).reshape(-1, perceptual_hashes()[name].bits // 8)
 
 
-def _queries(
-    content: bytes, fingerprinter: Fingerprinter, others: dict[str, Peer]
-) -> dict[str, Hashes]:
-    queries = {name: peer.hashes(content) for name, peer in others.items()}
-    try:
-        found = fingerprinter.fingerprint(content)
-    except Unscannable:
-        return queries
-    return queries | {name: _hashes(found, name) for name in found.perceptual}
+def _policy(names: Sequence[str]) -> Policy:
+    return Policy(perceptual=tuple(names))
+
+
+def _judge(listed: _Listed, names: Sequence[str], folder: str) -> Judge:
+    """Returns a judge with the pictures' list; an entry's id is the number of the picture."""
+    sources = []
+    for name in names:
+        path = Path(folder, f"{name}.csv")
+        rows = [f"{one.tobytes().hex()},{number}" for number, one in enumerate(listed.hashes[name])]
+        path.write_text("\n".join(["value,entry_id", *rows]) + "\n")
+        sources.append((name, str(path)))
+    to = str(Path(folder, "lists"))
+    compile_list(id="originals", version=1, sources=sources, to=to, issued=_ISSUED)
+    return Judge(_policy(names), ListSet.open(to, now=datetime.now(UTC)))
+
+
+def _look(
+    judge: Judge,
+    listed: _Listed,
+    names: Sequence[str],
+    others: Mapping[str, Peer],
+    result: Robustness,
+    progress: Callable[[int], None],
+) -> None:
+    """Looks for each picture under each of its alterations."""
+    result.thresholds = {name: perceptual_hashes()[name].default_threshold for name in names}
+    for name, peer in others.items():
+        result.thresholds[name] = perceptual_hashes()[peer.like].default_threshold
+    right: dict[str, Counter[int]] = defaultdict(Counter)
+    wrong: dict[str, Counter[int]] = defaultdict(Counter)
+    for number, original in enumerate(listed.originals):
+        image = _opened(original)
+        altered = {
+            alteration: alter(image)
+            for group in ALTERATIONS.values()
+            for alteration, alter in group.items()
+        }
+        samples = [
+            Sample(alteration, (Member("a", 0, content, Kind.PICTURE),), {})
+            for alteration, content in altered.items()
+        ]
+        for row in judge.judge_all("robustness", samples):
+            alteration = row.sample
+            result.total[alteration] += 1
+            result.held[alteration] += row.verdict == Verdict.UNSCANNABLE
+            found = {one.signal_type for one in row.findings if one.entry_id == str(number)}
+            if found:
+                found.add(GATE)
+            queries = {name: _hashes(row.perceptual, name) for name in names if row.perceptual}
+            for name, peer in others.items():
+                queries[name] = peer.hashes(altered[alteration])
+            for column, hashes in queries.items():
+                distances = _distances(hashes, listed.hashes[column])
+                right[column][int(distances[number])] += 1
+                wrong[column].update(np.delete(distances, number).tolist())
+                if column in others and distances[number] <= result.thresholds[column]:
+                    found.add(column)
+            result.found[alteration].update(found)
+        progress(number + 1)
+    for column in result.thresholds:
+        result.precise[column] = _precise(right[column], wrong[column], result.total.total())
 
 
 def _distances(queries: Hashes, listed: Hashes) -> NDArray[np.int64]:
@@ -217,13 +303,13 @@ def _distances(queries: Hashes, listed: Hashes) -> NDArray[np.int64]:
     return nearest
 
 
-def _precise(right: Counter[int], wrong: Counter[int]) -> tuple[int, float] | None:
-    """Returns the highest threshold of the wanted precision, and the recall at it."""
+def _precise(right: Counter[int], wrong: Counter[int], total: int) -> tuple[int, float] | None:
+    """Returns the highest threshold of the wanted precision, and the recall of all at it."""
     best = None
     found = mistaken = 0
-    for threshold in range(max([*right, *wrong]) + 1):
+    for threshold in range(max([*right, *wrong], default=-1) + 1):
         found += right[threshold]
         mistaken += wrong[threshold]
         if found and found / (found + mistaken) >= PRECISION:
-            best = (threshold, found / right.total())
+            best = (threshold, found / total)
     return best

@@ -26,18 +26,38 @@ def benchmark() -> None:
     help="A perceptual hash of the gate; may be repeated. [default: pdq, phash]",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.option(
+    "--markdown",
+    "as_markdown",
+    is_flag=True,
+    help="Print the tables as the documentation has them.",
+)
 @click.pass_context
 def robustness(
-    ctx: click.Context, images: str, count: int, seed: int, names: tuple[str, ...], as_json: bool
+    ctx: click.Context,
+    images: str,
+    count: int,
+    seed: int,
+    names: tuple[str, ...],
+    as_json: bool,
+    as_markdown: bool,
 ) -> None:
     """Alter pictures in many ways and see how many are found again.
+
+    Each picture is listed by the hashes of the reference implementations, altered, and judged
+    as a run judges it, with the default policy. Files that the gate does not decode or cannot
+    rely on are counted and passed over.
 
     Prints the recall per hash and for the gate as a whole at the default thresholds, beside
     peers that are installed (imagehash, pdqhash, perception), and the highest threshold at
     which 99.99 % of all matches are right.
     """
     from ingestgate.assets import storage
+    from ingestgate.pipeline import robustness_tables
     from ingestgate.pipeline.robustness import measure
+
+    if as_json and as_markdown:
+        raise UsageError("--json and --markdown: give one of them")
 
     ctx.find_root().obj = "json" if as_json else None
     files = [entry.path for entry in storage.walk(images)]
@@ -49,23 +69,9 @@ def robustness(
     result = measure(contents(), names or ("pdq", "phash"))
     if result.pictures < 2:
         raise UsageError(f"{images}: fewer than two pictures that the gate can rely on")
-    described = result.as_dict()
     if as_json:
-        click.echo(json.dumps(described))
+        click.echo(json.dumps(result.as_dict()))
         return
-    columns = [*described["thresholds"], "gate"]
-    click.echo(f"{result.pictures} pictures; {result.skipped} files skipped\n")
-    click.echo("".join([f"{'recall, %':<24}", *(f"{column:>12}" for column in columns)]))
-    for alteration, recalls in described["recall"].items():
-        cells = (f"{100 * recalls[column]:>12.1f}" for column in columns)
-        click.echo("".join([f"{alteration:<24}", *cells]))
-    for title, key in (("default threshold", "threshold"), ("precise threshold", "precise")):
-        cells = (_cell(described, column, key) for column in columns)
-        click.echo("".join([f"{title:<24}", *(f"{cell:>12}" for cell in cells)]))
-
-
-def _cell(described: dict[str, dict[str, dict[str, float]]], column: str, key: str) -> str:
-    if key == "threshold":
-        return str(described["thresholds"].get(column, ""))
-    at = described["precise"].get(column)
-    return "" if at is None else f"{at['threshold']} ({100 * at['recall']:.1f})"
+    lines = robustness_tables.markdown if as_markdown else robustness_tables.text
+    for line in lines(result):
+        click.echo(line)
