@@ -51,9 +51,7 @@ def judges(folder: str) -> tuple[Judge, Judge]:
     return isolated, Judge(Policy(decoder="in_process"), lists)
 
 
-def measure(
-    isolated: Judge, in_process: Judge, contents: list[bytes], rounds: int = _ROUNDS
-) -> dict[str, Any]:
+def measure(isolated: Judge, in_process: Judge, contents: list[bytes]) -> dict[str, Any]:
     """Returns the ratio of both, in batches and one at a time, and what each takes."""
     samples = [
         Sample(str(number), (Member("a.jpg", 0, content, Kind.PICTURE),), {})
@@ -71,7 +69,7 @@ def measure(
     ways: dict[str, Callable[[Judge], None]] = {"in_batches": together, "one_at_a_time": alone}
     for name, way in ways.items():
         times: dict[str, list[float]] = {"isolated": [], "in_process": []}
-        for number in range(rounds + 1):
+        for number in range(_ROUNDS + 1):
             taken = {"isolated": _seconds(way, isolated), "in_process": _seconds(way, in_process)}
             if number:  # the first round warms up
                 for each, seconds in taken.items():
