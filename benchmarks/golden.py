@@ -20,7 +20,6 @@ Exits with 1 if anything is not so.
 """
 
 import csv
-import io
 import json
 import random
 import sys
@@ -36,10 +35,9 @@ from benchmarks.mutations import judged
 from ingestgate.fingerprints.fingerprinter import Fingerprint, Fingerprinter
 from ingestgate.fingerprints.limits import DecodeLimits
 from ingestgate.fingerprints.perceptual import perceptual_hashes
-from ingestgate.fingerprints.sniffing import sniff
 from ingestgate.fingerprints.unscannable import Unscannable
 from ingestgate.pipeline.alterations import encode
-from ingestgate.pipeline.references import references
+from ingestgate.pipeline.references import as_rgb, references
 
 _MODE_BITS = 16
 _EXIF_BITS = 8
@@ -110,8 +108,7 @@ def modes(folder: Path, fingerprinter: Fingerprinter) -> dict[str, Any]:
 def orientations(picture: Path, fingerprinter: Fingerprinter) -> dict[str, Any]:
     """Holds a picture stored under each EXIF orientation against the picture itself."""
     plain = first(fingerprinter.fingerprint(picture.read_bytes(), exact=True), "pdq")
-    with Image.open(picture) as opened:
-        image = opened.convert("RGB")
+    image = as_rgb(picture.read_bytes())
     bits = {}
     for orientation, turn in _STORED.items():
         exif = Image.Exif()
@@ -141,9 +138,7 @@ def equal(contents: Iterator[bytes], fingerprinter: Fingerprinter) -> dict[str, 
         except Unscannable as error:
             counts[f"unscannable: {error.reason}"] += 1
             continue
-        media = sniff(content)
-        with Image.open(io.BytesIO(content), formats=[media.format] if media else []) as opened:
-            image = opened.convert("RGB")
+        image = as_rgb(content)
         try:
             found = fingerprinter.fingerprint(encode(image, "PNG", compress_level=1), exact=True)
         except Unscannable as error:  # as PNG it may be larger than files may be

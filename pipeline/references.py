@@ -1,5 +1,6 @@
 """The reference implementations of the perceptual hashes, as their documentation has them used."""
 
+import io
 from collections.abc import Callable
 from importlib.metadata import version
 from importlib.util import find_spec
@@ -8,6 +9,9 @@ from typing import Any, NamedTuple
 import imagehash
 import numpy as np
 from PIL import Image
+
+from ingestgate.fingerprints.decoding import quiet
+from ingestgate.fingerprints.sniffing import sniff
 
 #: pdqhash is no requirement of the gate; without it PDQ has no reference here.
 _PDQ = "pdqhash"
@@ -47,6 +51,17 @@ def references() -> dict[str, Reference]:
 
         found["pdq"] = Reference(f"{_PDQ} {version(_PDQ)}", pdq)
     return found
+
+
+def as_rgb(content: bytes) -> Image.Image:
+    """Returns what references hash of a file: its first frame, as Pillow converts it to RGB.
+
+    For what the gate has decoded before; the decoder is the one that the gate took.
+    """
+    media = sniff(content)
+    formats = [media.format] if media else []
+    with quiet(), Image.open(io.BytesIO(content), formats=formats) as opened:
+        return opened.convert("RGB")
 
 
 def _of_bits(way: Callable[[Image.Image], Any]) -> Callable[[Image.Image], tuple[bytes, int]]:

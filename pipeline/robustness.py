@@ -11,7 +11,6 @@ negatives, if they look alike), for the highest threshold at which 9,999 of 10,0
 right.
 """
 
-import io
 import tempfile
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -24,7 +23,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from ingestgate.assets.errors import UsageError
 from ingestgate.assets.perceptual_view import PerceptualView
@@ -33,13 +31,11 @@ from ingestgate.assets.verdict import Reason, Verdict
 from ingestgate.blocklists.compiling import compile_list
 from ingestgate.blocklists.listset import ListSet
 from ingestgate.blocklists.signals import signal_type
-from ingestgate.fingerprints.decoding import quiet
 from ingestgate.fingerprints.fingerprinter import Fingerprint
 from ingestgate.fingerprints.perceptual import perceptual_hashes
-from ingestgate.fingerprints.sniffing import sniff
 from ingestgate.fingerprints.unscannable import Unscannable
 from ingestgate.pipeline.alterations import ALTERATIONS, encode
-from ingestgate.pipeline.references import Reference, references
+from ingestgate.pipeline.references import Reference, as_rgb, references
 from ingestgate.transforms.judging import Judge
 from ingestgate.transforms.policy import Policy
 
@@ -120,7 +116,7 @@ def peers() -> dict[str, Peer]:
         hasher = import_module("perception.hashers").PHash()
 
         def phash(content: bytes) -> Hashes:
-            value = hasher.compute(_opened(content), hash_format="hex")
+            value = hasher.compute(as_rgb(content), hash_format="hex")
             return np.frombuffer(bytes.fromhex(value), np.uint8)[None]
 
         found["perception"] = Peer("phash", phash)
@@ -128,15 +124,7 @@ def peers() -> dict[str, Peer]:
 
 
 def _of_file(reference: Reference) -> Callable[[bytes], Hashes]:
-    return lambda content: np.frombuffer(reference.compute(_opened(content))[0], np.uint8)[None]
-
-
-def _opened(content: bytes) -> Image.Image:
-    """Opens what the gate has decoded, by the decoder that it took."""
-    media = sniff(content)
-    with quiet():
-        formats = [media.format] if media else []
-        return Image.open(io.BytesIO(content), formats=formats).convert("RGB")
+    return lambda content: np.frombuffer(reference.compute(as_rgb(content))[0], np.uint8)[None]
 
 
 class _Listed(NamedTuple):
@@ -171,6 +159,7 @@ def measure(
     if unknown := sorted(set(names) - perceptual_hashes().keys()):
         known = ", ".join(sorted(perceptual_hashes()))
         raise UsageError(f"no perceptual hash {', '.join(unknown)}; there are {known}")
+    names = tuple(dict.fromkeys(names))
     result = Robustness()
     others = peers()
     listed = _list(contents, names, others, result)
@@ -198,7 +187,7 @@ def _list(
     for content in contents:
         try:
             fingerprinter.fingerprint(content)  # before this process decodes it
-            image = _opened(content)
+            image = as_rgb(content)
             image.thumbnail((_LARGEST, _LARGEST))
             png = encode(image, "PNG", compress_level=1)
             found = fingerprinter.fingerprint(png, exact=True)
@@ -258,13 +247,12 @@ def _look(
     progress: Callable[[int], None],
 ) -> None:
     """Looks for each picture under each of its alterations."""
-    result.thresholds = {name: perceptual_hashes()[name].default_threshold for name in names}
-    for name, peer in others.items():
-        result.thresholds[name] = perceptual_hashes()[peer.like].default_threshold
+    result.thresholds = {name: signal_type(name).threshold for name in names}
+    result.thresholds |= {name: signal_type(peer.like).threshold for name, peer in others.items()}
     right: dict[str, Counter[int]] = defaultdict(Counter)
     wrong: dict[str, Counter[int]] = defaultdict(Counter)
     for number, original in enumerate(listed.originals):
-        image = _opened(original)
+        image = as_rgb(original)
         altered = {
             alteration: alter(image)
             for group in ALTERATIONS.values()
