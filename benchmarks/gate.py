@@ -1,24 +1,28 @@
 """The whole run, as a share of what the decoder alone could do, and beside plainer ways.
 
-    python -m benchmarks.gate [--images DIR] [--quick] [--entries N] [--to DIR] [--json]
+    python -m benchmarks.gate [--images DIR] [--quick] [--mixed] [--entries N] [--json]
 
-The limit is a bare loop that decodes the JPEGs to gray on one core and does nothing else. The
-gate does all of a run on that one core: reads WebDataset shards, checks sources, takes three
-digests, PDQ in all views and orientations and pHash in eight, in its isolated child; matches
-them against N perceptual hashes and as many digests; writes the ledger; commits, and seals what
-matched. Its time is the difference between a run over all pictures and a run over one, divided
-by their number; what a run costs before its first picture is given by itself. Rounds of the
-candidates alternate, and a figure is the median of its rounds' ratios, so that it holds on a
-busy machine too.
+The limit is a bare loop that decodes the pictures to gray and does nothing else. The gate does all
+of a run: reads WebDataset shards, checks sources, takes three digests, PDQ in all views and
+orientations and pHash in eight, in its isolated child; matches them against N hashes of PDQ, as
+many digests and a domain; writes the ledger; commits, and seals what matched. Its time is the
+difference between a run over all pictures and a run over one, divided by their number; what a
+run costs before its first picture is given by itself.
+
+Time is CPU time, of the driver, its workers and their children together, so that it holds on a
+busy machine too; ``images_per_second`` is by the clock. Rounds of the candidates alternate, and a
+figure is the median of its rounds' ratios.
 
 The plain loop is what people write today: Pillow, three digests, imagehash, pdqhash in eight
 orientations, threatexchange's index over the same N hashes. The naive pipeline is that loop in
-a Beam DoFn. Peers are no dependencies: ``pip install -r requirements/bench.in``, in an
-environment of its own; without one its figures are null.
+a Beam DoFn. imagededup and perception only hash (their PHash), and match nothing. Peers are no
+dependencies: ``pip install -r requirements/bench.in``, in an environment of its own; without one
+its figures are null, as are those of faiss's index beyond four million entries, of a kilobyte each.
 """
 
 import importlib
 import io
+import itertools
 import json
 import os
 import random
@@ -35,10 +39,11 @@ from typing import Any
 import click
 import imagehash
 import numpy as np
-import pdqhash
 from PIL import Image
 
+from benchmarks import processes
 from benchmarks.acceptance import Gate
+from benchmarks.machine import machine, versions
 from ingestgate.blocklists.compiling import compile_list
 from ingestgate.fingerprints.digests import digests
 from ingestgate.quarantine.keys import generate_identity
@@ -51,13 +56,17 @@ _LISTED_SOURCE_EVERY = 500
 _PLAIN = 40  # pictures a round of the slower candidates gets
 _QUALITY = 90
 _IN_BEAM = 400
+_WIDTHS = (("md5", 16), ("pdq", 32))  # bytes
+_MULTIHASH_ENTRIES = 4_000_000  # faiss's takes a kilobyte per entry
+#: Of ten pictures of a mixed landing zone, the formats; all as they are found on the web.
+_MIXED = ("JPEG",) * 6 + ("PNG", "WEBP", "WEBP", "GIF")
 
 
-def pictures(folder: Path, side: int) -> list[bytes]:
-    """Returns JPEGs of ``side`` pixels on the longer side, made from a folder's photographs.
+def pictures(folder: Path, side: int, *, mixed: bool = False) -> list[bytes]:
+    """Returns files of ``side`` pixels on the longer side, made from a folder's photographs.
 
-    Those of half the size and more, as a smaller one would be blank at close range; none with
-    transparency, which are drawings.
+    JPEGs, or of several formats. From those of half the size and more, as a smaller one would be
+    blank at close range; none with transparency, which are drawings.
     """
     files = sorted(path for path in folder.rglob("*") if path.is_file())
     random.Random(_SEED).shuffle(files)
@@ -73,7 +82,8 @@ def pictures(folder: Path, side: int) -> list[bytes]:
         scale = side / max(whole.size)
         size = (round(whole.width * scale), round(whole.height * scale))
         sink = io.BytesIO()
-        whole.resize(size, Image.Resampling.LANCZOS).save(sink, "JPEG", quality=_QUALITY)
+        format = _MIXED[len(found) % len(_MIXED)] if mixed else "JPEG"
+        whole.resize(size, Image.Resampling.LANCZOS).save(sink, format, quality=_QUALITY)
         found.append(sink.getvalue())
         if len(found) == _DISTINCT:
             break
@@ -102,27 +112,25 @@ def write_shards(root: Path, contents: Sequence[bytes], count: int) -> None:
                     tar.addfile(member, io.BytesIO(data))
 
 
-def compile_lists(root: Path, entries: int) -> tuple[float, list[str]]:
-    """Compiles a list of random hashes and digests; returns the seconds and the hashes."""
+def compile_lists(root: Path, entries: int) -> tuple[float, np.ndarray]:
+    """Compiles a list of random hashes and digests; returns the seconds and the hashes of PDQ."""
     rng = np.random.default_rng(_SEED)
-    values = {"pdq": rng.bytes(32 * entries).hex(), "md5": rng.bytes(16 * entries).hex()}
-    widths = {"pdq": 64, "md5": 32}
-    split = {
-        name: [text[at : at + widths[name]] for at in range(0, len(text), widths[name])]
-        for name, text in values.items()
-    }
-    split["domain"] = ["listed.example"]
-    for name, lines in split.items():
-        (root / f"{name}.txt").write_text("\n".join(lines) + "\n")
+    values = {name: rng.integers(0, 256, (entries, width), np.uint8) for name, width in _WIDTHS}
+    for name, width in _WIDTHS:
+        with (root / f"{name}.txt").open("w") as file:
+            for start in range(0, entries, 1 << 20):
+                part = values[name][start : start + (1 << 20)]
+                file.write(part.tobytes().hex("\n", width) + "\n")
+    (root / "domain.txt").write_text("listed.example\n")
     started = time.perf_counter()
     compile_list(
         id="synthetic",
         version=1,
-        sources=[(name, str(root / f"{name}.txt")) for name in sorted(split)],
+        sources=[(name, str(root / f"{name}.txt")) for name in ("domain", "md5", "pdq")],
         to=str(root / "lists"),
         issued=ISSUED,
     )
-    return time.perf_counter() - started, split["pdq"]
+    return time.perf_counter() - started, values["pdq"]
 
 
 def decode(content: bytes) -> None:
@@ -135,17 +143,18 @@ def decode(content: bytes) -> None:
 class PlainLoop:
     """What people write today, over threatexchange's index."""
 
-    def __init__(self, listed: Sequence[str]) -> None:
+    def __init__(self, listed: np.ndarray) -> None:
         matcher = importlib.import_module("threatexchange.signal_type.pdq.pdq_faiss_matcher")
+        self._pdqhash = importlib.import_module("pdqhash")
         self._index = matcher.PDQMultiHashIndex()
-        self._index.add(listed, range(len(listed)))
+        self._index.add([value.tobytes().hex() for value in listed], range(len(listed)))
 
     def check(self, content: bytes) -> bool:
         """Whether a picture is in the index."""
         digests(content)
         image = Image.open(io.BytesIO(content)).convert("RGB")
         imagehash.phash(image)
-        hashes, _ = pdqhash.compute_dihedral(np.asarray(image))
+        hashes, _ = self._pdqhash.compute_dihedral(np.asarray(image))
         queries = [np.packbits(one.astype(bool)).tobytes().hex() for one in hashes]
         found = self._index.search(queries, 31, return_as_ids=True)
         return any(map(len, found))
@@ -184,14 +193,20 @@ def naive_pipeline(plain: PlainLoop) -> Callable[[Sequence[bytes]], None]:
 _shared: dict[str, PlainLoop] = {}  # an index of a million hashes is not for pickling
 
 
-def peers(listed: Sequence[str]) -> dict[str, Callable[[Sequence[bytes]], None] | None]:
-    """Returns what is run beside the gate; None for what is not installed."""
+def peers(
+    listed: np.ndarray, *, quick: bool
+) -> dict[str, Callable[[Sequence[bytes]], None] | None]:
+    """Returns what is run beside the gate; None for what is not installed, or takes too long."""
     found: dict[str, Callable[[Sequence[bytes]], None] | None] = dict.fromkeys(
         ("plain_loop", "naive_beam", "imagededup", "perception")
     )
-    if _peer("threatexchange.signal_type.pdq.pdq_faiss_matcher"):
+    if len(listed) <= _MULTIHASH_ENTRIES and _peer(
+        "threatexchange.signal_type.pdq.pdq_faiss_matcher"
+    ):
         plain = PlainLoop(listed)
         found["plain_loop"] = plain.many
+        if quick:
+            return found
         found["naive_beam"] = naive_pipeline(plain)
     if methods := _peer("imagededup.methods"):
         dedup = methods.PHash()
@@ -225,85 +240,99 @@ def _each(function: Callable[[bytes], Any]) -> Callable[[Sequence[bytes]], None]
 
 
 def per_picture(function: Callable[[Sequence[bytes]], None], contents: Sequence[bytes]) -> float:
-    """Returns the seconds per picture."""
-    started = time.perf_counter()
+    """Returns the seconds of CPU time per picture."""
+    started = time.process_time()
     function(contents)
-    return (time.perf_counter() - started) / len(contents)
+    return (time.process_time() - started) / len(contents)
 
 
 class GateRuns:
     """Runs of the command line over all pictures, and over one.
 
     Args:
-        root: Scratch folder.
+        root: Scratch folder, with ``lists``.
         contents: The pictures.
         count: How many assets land.
-        cores: How many workers, each with a core.
+        workers: How many workers.
     """
 
-    def __init__(self, root: Path, contents: Sequence[bytes], count: int, cores: int) -> None:
-        self._root, self._count, self._cores = root, count, cores
-        self._recipient = generate_identity(str(root / f"identity-{cores}.txt"))
-        self._number = 0
-        if not (root / "all").exists():
-            write_shards(root / "all", contents, count)
-            write_shards(root / "one", contents, 1)
+    def __init__(self, root: Path, contents: Sequence[bytes], count: int, workers: int) -> None:
+        self._root, self._count, self._workers = root, count, workers
+        self._recipient = generate_identity(str(root / "identity.txt"))
+        write_shards(root / "all", contents, count)
+        write_shards(root / "one", contents, 1)
+        self._run("one")  # kernels are compiled, files in the cache
 
-    def round(self) -> tuple[float, float]:
-        """Returns seconds per picture, and of a run over one."""
+    def round(self) -> tuple[float, float, processes.Cost]:
+        """Returns CPU and elapsed seconds per picture, and what a run over one costs."""
         one, _ = self._run("one")
         whole, report = self._run("all")
         assert sum(report["counts"].values()) == self._count, report["counts"]
         assert report["counts"]["quarantined"] >= self._count // _LISTED_SOURCE_EVERY
-        return (whole - one) / (self._count - 1), one
+        more = self._count - 1
+        cpu = (whole.cpu_seconds - one.cpu_seconds) / more
+        return cpu, (whole.seconds - one.seconds) / more, one
 
-    def _run(self, name: str) -> tuple[float, dict[str, Any]]:
-        self._number += 1
+    def _run(self, name: str) -> tuple[processes.Cost, dict[str, Any]]:
         with tempfile.TemporaryDirectory(dir=self._root) as folder:
             inputs = str(self._root / name / "*.tar")
             gate = Gate(inputs, self._root / "lists", self._recipient, Path(folder))
-            started = time.perf_counter()
-            report = gate.run("--workers", str(self._cores))
-            return time.perf_counter() - started, report
+            cost = processes.run(gate.command("--workers", str(self._workers)))
+            return cost, json.loads(cost.output)
 
 
 def measure(
-    images: Path, side: int, count: int, rounds: int, entries: int, root: Path, cores: int = 1
+    images: Path,
+    side: int,
+    count: int,
+    rounds: int,
+    entries: int,
+    root: Path,
+    *,
+    workers: int = 1,
+    mixed: bool = False,
+    quick: bool = False,
 ) -> dict[str, Any]:
     """Returns all figures at one size."""
-    contents = pictures(images, side)
+    contents = pictures(images, side, mixed=mixed)
     if not contents:
         raise click.UsageError(f"{images}: no pictures")
     root.mkdir(parents=True, exist_ok=True)
     compiled, listed = compile_lists(root, entries)
-    runs = GateRuns(root, contents, count, cores)
-    beside = peers(listed)
+    runs = GateRuns(root, contents, count, workers)
+    beside = peers(listed, quick=quick)
     fewer = [content for _, content, _ in landed(contents, _PLAIN)]
     for function in filter(None, beside.values()):
         function(fewer[:2])  # started, compiled, warm
-    limit, gate, start = [], [], []
+    limit, gate, elapsed, start = [], [], [], []
     others: dict[str, list[float]] = {name: [] for name in beside}
     for number in range(rounds):
-        _say(f"{side} px, {entries} entries, {cores} cores: round {number + 1} of {rounds}")
+        _say(f"{side} px, {entries} entries, {workers} workers: round {number + 1} of {rounds}")
         before = per_picture(_each(decode), contents)
-        each, one = runs.round()
-        limit.append((before + per_picture(_each(decode), contents)) / 2 / cores)
+        each, by_the_clock, one = runs.round()
+        limit.append((before + per_picture(_each(decode), contents)) / 2)
         gate.append(each)
+        elapsed.append(by_the_clock)
         start.append(one)
         for name, candidate in beside.items():
             if candidate is not None:
                 many = fewer if name != "naive_beam" else fewer * (_IN_BEAM // _PLAIN)
-                others[name].append(per_picture(candidate, many) / cores)
-    seconds = statistics.median(gate)
+                others[name].append(per_picture(candidate, many))
     return {
         "side": side,
-        "cores": cores,
+        "formats": "mixed" if mixed else "JPEG",
+        "workers": workers,
         "assets": count,
+        "distinct": len(contents),
+        "mean_bytes": round(statistics.mean(map(len, contents))),
         "entries": entries,
         "share_of_decode_limit": _ratio(limit, gate),
-        "images_per_second_per_core": round(1 / seconds / cores, 1),
-        "limit_images_per_second_per_core": round(1 / statistics.median(limit) / cores, 1),
-        "start_seconds": round(statistics.median(start), 2),
+        "ms_per_image": round(1000 * statistics.median(gate), 2),
+        "ms_per_image_limit": round(1000 * statistics.median(limit), 2),
+        "images_per_second_per_core": round(1 / statistics.median(gate), 1),
+        "images_per_second": round(1 / statistics.median(elapsed), 1),
+        "start_seconds": round(statistics.median(one.seconds for one in start), 2),
+        "start_cpu_seconds": round(statistics.median(one.cpu_seconds for one in start), 2),
         "compile_seconds": round(compiled, 1),
         **{f"times_{name}": _ratio(found, gate) for name, found in others.items()},
     }
@@ -320,13 +349,14 @@ def _say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
-def _photographs() -> Path:
+def demo_photographs() -> Path:
+    """Returns the folder of public-domain photographs that the demo takes."""
     import skimage.data
 
     return Path(skimage.data.__file__).parent
 
 
-@click.command()
+@click.command(help=__doc__)
 @click.option(
     "--images",
     type=click.Path(exists=True, path_type=Path),
@@ -335,13 +365,14 @@ def _photographs() -> Path:
 @click.option(
     "--quick",
     is_flag=True,
-    help="1024 px, one core, one million entries, fewer assets: under a minute.",
+    help="1024 px, one worker, fewer assets, the plain loop alone beside it: under a minute.",
 )
 @click.option("--side", "sides", type=int, multiple=True, default=(1024, 512), show_default=True)
 @click.option("--entries", type=int, multiple=True, default=(1_000_000,), show_default=True)
 @click.option("--assets", type=int, default=2000, show_default=True)
 @click.option("--rounds", type=int, default=3, show_default=True)
-@click.option("--cores", type=int, multiple=True, default=(1,), show_default=True)
+@click.option("--workers", type=int, multiple=True, default=(1,), show_default=True)
+@click.option("--mixed", is_flag=True, help="JPEG, PNG, WebP and GIF instead of JPEG alone.")
 @click.option(
     "--to", type=click.Path(path_type=Path), help="Scratch folder; default: a temporary one."
 )
@@ -353,29 +384,35 @@ def main(
     entries: tuple[int, ...],
     assets: int,
     rounds: int,
-    cores: tuple[int, ...],
+    workers: tuple[int, ...],
+    mixed: bool,
     to: Path | None,
     as_json: bool,
 ) -> None:
-    """Measures."""
     if quick:
-        sides, entries, assets, rounds, cores = (1024,), entries[:1], 600, 1, (1,)
+        sides, entries, assets, rounds, workers = (1024,), entries[:1], 600, 1, (1,)
     available = sorted(os.sched_getaffinity(0))
     results = []
     with tempfile.TemporaryDirectory(dir=to) as folder:
-        for workers in cores:
-            os.sched_setaffinity(0, set(available[:workers]))  # whatever is started inherits it
-            for side in sides:
-                for listed in entries:
-                    root = Path(folder) / f"{side}-{listed}-{workers}"
-                    results.append(
-                        measure(
-                            images or _photographs(), side, assets, rounds, listed, root, workers
-                        )
-                    )
+        for number, (count, side, listed) in enumerate(itertools.product(workers, sides, entries)):
+            os.sched_setaffinity(0, set(available[:count]))  # whatever is started inherits it
+            results.append(
+                measure(
+                    images or demo_photographs(),
+                    side,
+                    assets,
+                    rounds,
+                    listed,
+                    Path(folder) / str(number),
+                    workers=count,
+                    mixed=mixed,
+                    quick=quick,
+                )
+            )
     headline = {key: results[0][key] for key in ("share_of_decode_limit", "times_plain_loop")}
     if as_json:
-        click.echo(json.dumps({**headline, "seed": _SEED, "results": results}))
+        about = {"seed": _SEED, "machine": machine(), "versions": versions()}
+        click.echo(json.dumps({**headline, "results": results, **about}))
         return
     for result in results:
         click.echo("  ".join(f"{name} {value}" for name, value in result.items()))
