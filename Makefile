@@ -1,9 +1,10 @@
-# `make demo`, `make demo-review` and `make test` each set up what they need in .venv and run it.
+# `make demo`, `make demo-review`, `make test` and `make bench` each set up what they need and run it.
 PYTHON ?= python3.11
 BIN := .venv/bin
+BENCH := .venv-bench/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 
-.PHONY: demo demo-review test faults check clean
+.PHONY: demo demo-review test faults bench check clean
 
 demo: .venv/demo.installed
 	$(BIN)/ingestgate demo
@@ -19,6 +20,11 @@ test: .venv/dev.installed check
 # Every fault at every place; hours. `make test` tries a seeded few of them.
 faults: .venv/dev.installed
 	INGESTGATE_FAULTS=all $(BIN)/pytest -n auto --dist worksteal tests/faults
+
+# All benchmarks, peers beside them, on the pictures below IMAGES or the demo's; half a day.
+# SMALL=1 tries all of it out in minutes. Writes benchmarks/results.json and the page beside it.
+bench: .venv-bench/bench.installed
+	$(BENCH)/python -m benchmarks $(if $(IMAGES),--images '$(IMAGES)') $(if $(SMALL),--small)
 
 check: .venv/dev.installed
 	$(BIN)/ruff check .
@@ -38,5 +44,12 @@ check: .venv/dev.installed
 	$(PIP) --require-hashes -r requirements/dev.txt
 	touch $@
 
+.venv-bench/bench.installed: requirements/bench.txt requirements/bench-alone.txt setup.py
+	test -x $(BENCH)/python || $(PYTHON) -m venv .venv-bench
+	$(BENCH)/python -m pip --disable-pip-version-check install --quiet --require-hashes -r requirements/bench.txt
+	$(BENCH)/python -m pip --disable-pip-version-check install --quiet --require-hashes --no-deps -r requirements/bench-alone.txt
+	$(BENCH)/python -m pip --disable-pip-version-check install --quiet --no-deps -e .
+	touch $@
+
 clean:
-	rm -rf .venv demo build *.egg-info
+	rm -rf .venv .venv-bench demo build *.egg-info

@@ -9,7 +9,7 @@ views and pHash, both in eight orientations, computed in the isolated child as a
 
 Everything, the child included, is held on one core. Time is CPU time, the child's added, so that
 it holds on a busy machine too. Rounds over all pictures alternate between a candidate and the
-unit; a figure is the ratio of their medians. Peers (requirements/bench.in) start from the file,
+unit; a figure is the ratio of their medians. Peers (by `make bench`) start from the file,
 as their documentation says; what is not installed is reported as absent.
 """
 

@@ -16,7 +16,7 @@ figure is the median of its rounds' ratios.
 The plain loop is what people write today: Pillow, three digests, imagehash, pdqhash in eight
 orientations, threatexchange's index over the same N hashes. The naive pipeline is that loop in
 a Beam DoFn. imagededup and perception only hash (their PHash), and match nothing. Peers are no
-dependencies: ``pip install -r requirements/bench.in``, in an environment of its own; without one
+dependencies: ``make bench`` installs them, in an environment of its own; without one
 its figures are null, as are those of faiss's index beyond four million entries, of a kilobyte each.
 """
 

@@ -8,7 +8,7 @@ boundary; the other half is not listed. Everything runs on one core, alternately
 process; a figure is the median of the rounds. What is found is compared pair by pair with
 comparing every hash with every query.
 
-The peers are no dependency: ``pip install -r requirements/bench.in`` in an environment of its
+The peers are no dependency: ``make bench`` installs them, in an environment of its
 own. Without them their figures are null.
 """
 
@@ -43,7 +43,7 @@ from ingestgate.fingerprints.limits import DecodeLimits
 
 CASES = (("pdq", 31), ("phash", 8), ("phash", 10))
 ISSUED = datetime(2025, 1, 1, tzinfo=UTC)
-HELP = "pip install -r requirements/bench.in, in an environment of its own"
+HELP = "make bench installs it, in an environment of its own"
 _SEED = 20240
 _QUERIES = 1000
 _CHECKED = 200  # of them, against every hash

@@ -8,7 +8,7 @@ Everything runs on one core, alternately, in the same process; a figure is the m
 rounds. datatrove is given the same domains and URLs and no list of words. What is found is
 compared with parsing every URL.
 
-The peer is no dependency: ``pip install -r requirements/bench.in`` in an environment of its own.
+The peer is no dependency: ``make bench`` installs it, in an environment of its own.
 Without it its figures are null.
 """
 
@@ -36,7 +36,7 @@ from ingestgate.blocklists.compiling import compile_list
 from ingestgate.blocklists.listset import ListSet
 
 ISSUED = datetime(2025, 1, 1, tzinfo=UTC)
-HELP = "pip install -r requirements/bench.in, in an environment of its own"
+HELP = "make bench installs it, in an environment of its own"
 _SEED = 20240
 _ROUNDS = 7
 _PEER_URLS = 50_000
