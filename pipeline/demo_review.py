@@ -113,7 +113,8 @@ def walk(
 
     do.tell("What was caught: metadata only, no key, no picture.")
     do("quarantine", "list", *_VAULT)
-    found = {row["tier"]: row["asset_id"] for row in do.rows()}
+    rows = do.rows()
+    found = {row["tier"]: row["asset_id"] for row in rows}
     if not {"exact", "near", "source"} <= set(found):
         raise SelfTestError("the landing zone holds no match of each kind")
 
@@ -143,9 +144,10 @@ def walk(
     do.tell("Version 2 of the list: it names one more picture, which was admitted, and withdraws")
     say("   the entry that one sealed picture had matched.")
     newer = Path("partner-2")
+    beside = next(row["shard"] for row in rows if row["asset_id"] == found["exact"])
     shutil.copytree(partner, newer)
     header = (newer / "md5.csv").read_text().splitlines()[0]
-    (newer / "md5.csv").write_text(f"{header}\n{_admitted_md5()},added-later,demonstration\n")
+    (newer / "md5.csv").write_text(f"{header}\n{_admitted_md5(beside)},added-later,demonstration\n")
     _compile(do, 2, newer)
 
     do.tell("The rescan holds the ledger against it, without a picture, and recalls a shard.")
@@ -208,15 +210,15 @@ def _admitted() -> Iterator[tuple[str, str]]:
                 yield path.relative_to("admitted").as_posix(), member.name
 
 
-def _admitted_md5() -> str:
-    """Returns the MD5 of a picture that was admitted from where one was sealed."""
+def _admitted_md5(beside: str) -> str:
+    """Returns the MD5 of a picture that was admitted from a shard."""
     for shard, name in _admitted():
-        if name.endswith((".jpg", ".png")):
+        if shard == beside and name.endswith((".jpg", ".png")):
             with tarfile.open(Path("admitted") / shard) as tar:
                 content = tar.extractfile(name)
                 if content is not None:
                     return hashlib.md5(content.read(), usedforsecurity=False).hexdigest()
-    raise SelfTestError("admitted: holds no picture")
+    raise SelfTestError(f"admitted/{beside}: holds no picture")
 
 
 def _called_in(folder: Path) -> Call:
