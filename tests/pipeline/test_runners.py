@@ -88,9 +88,13 @@ def test_an_interrupt_within_a_destructor_is_not_lost() -> None:
         _Interrupting()
         _polled.set()
 
-    with pytest.raises(KeyboardInterrupt):
-        run_job(_job(_until_polled), [], workers=1, poll=poll)
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in background jobs
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            run_job(_job(_until_polled), [], workers=1, poll=poll)
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def test_options_that_are_none_of_beams_are_refused() -> None:
