@@ -10,6 +10,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from ingestgate.quarantine.keys import generate_identity
 from tests.archives import make_tar
 from tests.e2e.conftest import WRITERS, Job
 from tests.faults.layer import FaultLayer
@@ -123,20 +124,28 @@ def test_ranges_and_order_do_not_change_the_outcome(job: MakeJob, tmp_path: Path
         assert cut.state()["ledger"] == gate.state()["ledger"]
 
 
-@pytest.mark.parametrize("victim", ["run", "worker", "interrupt", "terminate"])
-def test_killed_and_run_again(job: MakeJob, tmp_path: Path, victim: str) -> None:
-    """Killed (-9) or interrupted once the first range is judged, with worker processes."""
-    pattern = WRITERS["webdataset"](tmp_path / "landing")
-    # Enough work that it cannot be done before the signal comes.
+@pytest.fixture(scope="module")
+def calm(tmp_path_factory: pytest.TempPathFactory, lists: str) -> tuple[Job, tuple[str, str]]:
+    """An undisturbed run, of enough work that it cannot be done before a signal comes."""
+    root = tmp_path_factory.mktemp("calm")
+    pattern = WRITERS["webdataset"](root / "landing")
     large = [jpeg(200 + number, (1800, 1350)) for number in range(8)]
     for shard in range(10, 14):
         items = [(f"{shard}-{number}.jpg", content) for number, content in enumerate(large * 2)]
-        (tmp_path / "landing" / f"{shard:05d}.tar").write_bytes(make_tar(items))
-    (tmp_path / "policy.yaml").write_text("range_bytes: 9000\n")
-    policy = ("--policy", str(tmp_path / "policy.yaml"))
-    calm = job(pattern)
-    calm.report(*policy)
-    gate = calm.elsewhere("killed")
+        (root / "landing" / f"{shard:05d}.tar").write_bytes(make_tar(items))
+    (root / "policy.yaml").write_text("range_bytes: 9000\n")
+    identity = str(root / "identity.txt")
+    gate = Job(root / "calm", [pattern], lists, identity, generate_identity(identity))
+    policy = ("--policy", str(root / "policy.yaml"))
+    gate.report(*policy)
+    return gate, policy
+
+
+@pytest.mark.parametrize("victim", ["run", "worker", "interrupt", "terminate"])
+def test_killed_and_run_again(calm: tuple[Job, tuple[str, str]], victim: str) -> None:
+    """Killed (-9) or interrupted once the first range is judged, with worker processes."""
+    undisturbed, policy = calm
+    gate = undisturbed.elsewhere(f"killed-{victim}")
     program = [str(Path(sys.executable).parent / "ingestgate"), "run", "--workers", "2"]
     command = [*program, "--input", *gate.inputs, *gate.folders, "--lists", gate.lists]
     with subprocess.Popen(
@@ -166,7 +175,7 @@ def test_killed_and_run_again(job: MakeJob, tmp_path: Path, victim: str) -> None
         assert process.returncode == 1, said
         assert ("a worker process died" if victim == "worker" else "interrupted") in said
     gate.report(*policy)
-    assert gate.state() == calm.state()
+    assert gate.state() == undisturbed.state()
     assert gate.census()["exact"]
 
 
