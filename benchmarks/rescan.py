@@ -63,8 +63,8 @@ def main() -> None:
     parts = _ledger(root / "ledger", given.assets, given.seed)
     figures: dict[str, Any] = {
         "assets": given.assets,
-        "delta": given.delta,
-        "list": given.list,
+        "delta_entries": given.delta,
+        "list_entries": given.list,
         "seed": given.seed,
         "machine": platform.processor() or platform.machine(),
         "ledger_bytes": sum(os.path.getsize(path) for path in parts),
