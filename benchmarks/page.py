@@ -217,8 +217,8 @@ def _rescan(found: dict[str, Any], _: Path) -> str:
     return (
         "## Rescan\n\n"
         f"A ledger of {one['assets']:,} assets (PDQ in eight orientations, pHash, digests, "
-        f"sources) against {one['delta_entries']:,} new entries per signal type, and against the whole "
-        f"list of {one['list_entries']:,}.\n\n"
+        f"sources) against {one['delta_entries']:,} new entries per signal type, and against the "
+        f"whole list of {one['list_entries']:,}.\n\n"
         + _table(("against", "assets", "assets/s", "assets per CPU second", "peak, MB"), rows)
     )
 
