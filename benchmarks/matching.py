@@ -5,8 +5,8 @@
 Compiles lists of N hashes: those of the pictures below DIR in all views, and random ones. Half
 of the queries are listed hashes with up to ``radius + 2`` bits flipped, so that many lie at the
 boundary; the other half is not listed. Everything runs on one core, alternately, in the same
-process; a figure is the median of the rounds. What is found is compared pair by pair with
-comparing every hash with every query.
+process; a figure is the median of the rounds, in CPU time. What is found is compared pair by pair
+with comparing every hash with every query.
 
 The peers are no dependency: ``make bench`` installs them, in an environment of its
 own. Without them their figures are null.
@@ -245,9 +245,9 @@ def measure(listed: Hashes, real: Hashes, name: str, radius: int, to: str) -> di
     times: dict[str, list[float]] = {key: [] for key in timed}
     for _ in range(_ROUNDS):
         for key, search in timed.items():
-            started = time.perf_counter()
+            started = time.process_time()
             count = 0
-            while (elapsed := time.perf_counter() - started) < _ROUND_SECONDS:
+            while (elapsed := time.process_time() - started) < _ROUND_SECONDS:
                 count += search()[1]
             times[key].append(elapsed / count * 1e6)
     median = {key: statistics.median(taken) for key, taken in times.items()}

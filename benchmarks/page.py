@@ -167,7 +167,7 @@ def _matching(found: dict[str, Any], _: Path) -> str:
     )
     return (
         "## Hamming search\n\n"
-        "Exact, one core, by the clock; beside faiss's IndexBinaryFlat and IndexBinaryMultiHash "
+        "Exact, one core; beside faiss's IndexBinaryFlat and IndexBinaryMultiHash "
         "and threatexchange's index, in batches of 1,000. Recall is held against brute force. Own "
         "memory is a worker's; the mapped files are shared by all.\n\n" + _table(head, rows)
     )
