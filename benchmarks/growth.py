@@ -78,8 +78,8 @@ def of_entries(counts: list[int], root: Path) -> list[dict[str, Any]]:
         found.append(
             {
                 "entries": count,
-                "compile_s": compiled["seconds"],
-                "compile_peak_mb": compiled["peak_mb"],
+                "compile_s": compiled["compile_s"],
+                "compile_peak_mb": compiled["compile_peak_mb"],
                 "open_ms": round(once["open_ms"], 1),
                 "us_per_query": round(min(times[1:]) / _QUERIES * 1e6, 1),
             }

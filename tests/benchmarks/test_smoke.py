@@ -11,7 +11,17 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from benchmarks import confirmation, fingerprints, golden, isolation, margins, mutations, vectors
+from benchmarks import (
+    confirmation,
+    fingerprints,
+    golden,
+    growth,
+    isolation,
+    margins,
+    mutations,
+    page,
+    vectors,
+)
 from ingestgate.fingerprints.fingerprinter import Fingerprinter
 from ingestgate.fingerprints.limits import DecodeLimits
 from ingestgate.pipeline.references import references
@@ -138,3 +148,28 @@ def test_vectors(tmp_path: Path) -> None:
     (tmp_path / "url.json").write_text(json.dumps(cases))
     found = outcome(vectors.main, "--url", tmp_path / "url.json")
     assert (found["url"]["right"], found["url"]["wrong"]) == (2, [])
+
+
+def test_growth_of_lists(tmp_path: Path) -> None:
+    found = growth.of_entries([20_000], tmp_path)
+    assert [one["entries"] for one in found] == [20_000]
+    assert found[0]["compile_s"] > 0
+    assert found[0]["us_per_query"] > 0
+
+
+def test_the_page_shows_every_result(tmp_path: Path) -> None:
+    """The stored results, each of which has its section; a plot needs matplotlib."""
+    results = json.loads((Path(growth.__file__).parent / "results.json").read_text())
+    results["benchmarks"].pop("growth", None)
+    page.write_page(results, tmp_path)
+    shown = (tmp_path / "README.md").read_text()
+    for title in (
+        "The whole gate",
+        "Fingerprints",
+        "Hamming search",
+        "Sources",
+        "Rescan",
+        "Verify",
+    ):
+        assert f"## {title}\n" in shown
+    assert all(one["command"] in shown for one in results["benchmarks"].values())
