@@ -298,6 +298,7 @@ def main(
     results = []
     with ExitStack() as stack:
         folder = to or stack.enter_context(tempfile.TemporaryDirectory())
+        Path(folder).mkdir(parents=True, exist_ok=True)
         for name, radius in cases:
             random = rng.integers(
                 0, 256, (entries - len(real[name]), signal_type(name).width), np.uint8

@@ -17,7 +17,8 @@ from ingestgate.blocklists import chunking
 from ingestgate.blocklists.chunking import SHARED, HammingIndex, Unsigned, Words
 
 INDEXED_FROM = chunking.FEWEST  # hashes
-_START_CAPACITY = 256
+_START_CAPACITY = 256  # pairs, or so many per query; for more, all is searched again
+_PAIRS_PER_QUERY = 8
 _PASS = 32768  # buckets looked at in one pass: what it notes of them stays in the cache
 
 Integers = npt.NDArray[np.int64]
@@ -330,7 +331,7 @@ def find_pairs(
     for array in arrays:
         array.flags.writeable = False
     arguments = (as_words(hashes), chunks, flips, *arrays, queries, threshold)
-    found = np.empty((_START_CAPACITY, 3), np.int64)
+    found = np.empty((max(_START_CAPACITY, _PAIRS_PER_QUERY * len(queries)), 3), np.int64)
     count = _search(*arguments, found)
     if count > len(found):
         found = np.empty((count, 3), np.int64)

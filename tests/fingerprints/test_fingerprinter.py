@@ -122,6 +122,24 @@ def test_the_border_of_a_thumbnail_is_looked_at_the_exact_way(make, encode) -> N
         assert quick == both.fingerprint(content, exact=True)
 
 
+def test_the_borders_of_a_jpeg_end_where_they_end_the_exact_way(make, encode, distance) -> None:
+    both = Fingerprinter(BOTH, DecodeLimits())
+    for seed in range(50, 58):
+        framed = Image.new("RGB", (440, 330), (250, 0, 30 * (seed - 50)))
+        framed.paste(make(seed, 401, 301), (20, 15))
+        content = encode(framed, "JPEG", quality=50)
+        quick, exact = both.fingerprint(content), both.fingerprint(content, exact=True)
+        for name in BOTH:
+            views = zip(quick.perceptual[name], exact.perceptual[name], strict=True)
+            size = perceptual_hashes()[name].bits // 8
+            for one, other in views:
+                assert one.view == other.view
+                for at in range(0, 8 * size, size):
+                    pair = one.hashes[at : at + size], other.hashes[at : at + size]
+                    assert distance(*pair) <= 4
+        assert "trimmed/full" in [view.view for view in quick.perceptual["pdq"]]
+
+
 def test_borders_are_hashed_with_and_without(make, encode, fingerprint, distance) -> None:
     image = make(39, 400, 300)
     bordered = Image.new("RGB", (440, 330), (12, 200, 30))
