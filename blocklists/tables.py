@@ -18,7 +18,8 @@ import hashlib
 import io
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, BinaryIO
+from functools import cached_property
+from typing import Any, BinaryIO, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -44,6 +45,7 @@ FEEDBACK_SCHEMA = pa.schema([pa.field("feedback", pa.large_string(), nullable=Fa
 WORDS_SCHEMA = pa.schema([pa.field("value", pa.uint32(), nullable=False)])
 SCREEN_BUCKET = 8  # entries
 _PIECE = 1 << 20  # bytes written at a time
+_NO_ROWS: Final = np.empty(0, np.intp)
 _AGAIN = "copy the list again from where it was compiled, or compile it again"
 _DAMAGED = f"is damaged; {_AGAIN}"
 
@@ -71,7 +73,7 @@ def values_schema(width: int, *, with_entry: bool = True) -> pa.Schema:
     return pa.schema(fields)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class SortedValues:
     """Fixed-width values in ascending order, and the entry of each.
 
@@ -83,7 +85,7 @@ class SortedValues:
     values: npt.NDArray[np.uint8]
     entries: npt.NDArray[np.uint32]
 
-    @property
+    @cached_property
     def keys(self) -> npt.NDArray[np.bytes_]:
         """The values as fixed-width strings: equal widths compare as ``memcmp`` does."""
         return as_keys(self.values)
@@ -97,11 +99,15 @@ class SortedValues:
             queries: Shape (k,), as `as_keys` makes them, of these values' width.
         """
         keys = self.keys
-        first = np.searchsorted(keys, queries, "left")
-        hit = np.flatnonzero(keys.take(first, mode="clip") == queries) if len(keys) else first[:0]
+        if not len(keys):
+            return _NO_ROWS, _NO_ROWS
+        first = keys.searchsorted(queries, "left")
+        (hit,) = (keys.take(first, mode="clip") == queries).nonzero()
+        if not len(hit):
+            return _NO_ROWS, _NO_ROWS
         pairs = [
             (query, row)
-            for query, last in zip(hit, np.searchsorted(keys, queries[hit], "right"), strict=True)
+            for query, last in zip(hit, keys.searchsorted(queries[hit], "right"), strict=True)
             for row in range(first[query], last)
         ]
         found = np.array(pairs, dtype=np.intp).reshape(-1, 2)

@@ -38,7 +38,7 @@ class PendingOutput(Pending):
     def writable(self) -> bool:
         return True
 
-    def write(self, content: bytes) -> int:
+    def write(self, content: bytes | memoryview) -> int:
         """Appends bytes.
 
         Raises:

@@ -53,7 +53,7 @@ class Entry(NamedTuple):
     size: int
     stop: int
     type: bytes
-    raw: bytes
+    raw: bytes | memoryview
 
     @property
     def regular(self) -> bool:
@@ -64,7 +64,7 @@ class Entry(NamedTuple):
     def content(self) -> bytes:
         """Its data; only where `raw` was read."""
         start = self.data - self.offset
-        return self.raw[start : start + self.size]
+        return bytes(self.raw[start : start + self.size])
 
 
 class Span(NamedTuple):
@@ -77,7 +77,7 @@ class Span(NamedTuple):
     """
 
     offset: int
-    content: bytes
+    content: bytes | memoryview
     structural: bool = False
 
 
@@ -291,7 +291,7 @@ def _trailing(window: Window, shard: str, data: bool) -> Iterator[Entry]:
     parts: list[bytes] = []
     total = zeros = 0
     found = False
-    while part := window.take(RECORD):
+    while part := bytes(window.take(RECORD)):
         total += len(part)
         if not found:
             rest = part.lstrip(b"\0")

@@ -81,9 +81,9 @@ class TarWriter(Pending):
         del self._waiting[: len(ready)]
         for span in ready:
             self._write(span.content)
-            self._marked = self._marked or not span.content[:BLOCK].strip(b"\0")
+            self._marked = self._marked or not bytes(span.content[:BLOCK]).strip(b"\0")
 
-    def _write(self, content: bytes) -> None:
+    def _write(self, content: bytes | memoryview) -> None:
         (self._zip or self._output).write(content)
         self._written += len(content)
 

@@ -89,7 +89,7 @@ class WebDataset:
         return packed(
             (member.name, member.content)
             if member.content is not None
-            else (f"{member.name}.tar", raw.get(member.position, b""))
+            else (f"{member.name}.tar", bytes(raw.get(member.position, b"")))
             for member in sample.members
         )
 

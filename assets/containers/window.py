@@ -21,7 +21,7 @@ class Window:
         self._source = source
         self._shard = shard
         self._chunk = chunk
-        self._buffer = b""
+        self._buffer = memoryview(b"")
         self._at = 0
 
     def peek(self, size: int, ahead: int = 0) -> bytes:
@@ -30,11 +30,16 @@ class Window:
         if start + size > len(self._buffer):
             self._fill(ahead + size)
             start = ahead
-        return self._buffer[start : start + size]
+        return bytes(self._buffer[start : start + size])
 
-    def take(self, size: int) -> bytes:
-        """Returns the next ``size`` bytes and moves on; fewer at the end of the file."""
-        taken = self.peek(size)
+    def take(self, size: int) -> memoryview:
+        """Returns the next ``size`` bytes and moves on; fewer at the end of the file.
+
+        Not a copy: what it holds on to is all that was read with it.
+        """
+        if self._at + size > len(self._buffer):
+            self._fill(size)
+        taken = self._buffer[self._at : self._at + size]
         self._at += len(taken)
         self.offset += len(taken)
         return taken
@@ -44,14 +49,14 @@ class Window:
         self.offset += size
         self._at += size
         if self._at > len(self._buffer):
-            self._buffer, self._at = b"", 0
+            self._buffer, self._at = memoryview(b""), 0
             try:
                 self._source.seek(self.offset)
             except OSError as error:
                 raise ShardError(self._shard, f"cannot seek ({error})") from error
 
     def _fill(self, size: int) -> None:
-        parts = [self._buffer[self._at :]]
+        parts: list[bytes | memoryview] = [self._buffer[self._at :]]
         missing = size - len(parts[0])
         try:
             while missing > 0 and (part := self._source.read(max(missing, self._chunk))):
@@ -60,4 +65,4 @@ class Window:
         except (EOFError, zlib.error, OSError) as error:
             at = self.offset + sum(map(len, parts))
             raise ShardError(self._shard, f"cannot be read past byte {at} ({error})") from error
-        self._buffer, self._at = b"".join(parts), 0
+        self._buffer, self._at = memoryview(b"".join(parts)), 0

@@ -120,14 +120,19 @@ def test_the_threshold_is_the_exact_ways(
     assert (checked.verdict is Verdict.QUARANTINED) == (distance <= THRESHOLD)
 
 
-def test_a_border_is_looked_at_the_exact_way(fingerprinter: Fingerprinter) -> None:
+def test_a_picture_with_a_border_is_seen_in_its_colours(fingerprinter: Fingerprinter) -> None:
     framed = Image.new("RGB", (700, 560), (250, 250, 250))
     framed.paste(Image.open(io.BytesIO(clipped(3))).convert("RGB"), (30, 40))
     sink = io.BytesIO()
     framed.save(sink, "JPEG", quality=90)
     quick = fingerprinter.fingerprint(sink.getvalue())
     assert any(view.view.startswith("trimmed") for view in quick.perceptual["pdq"])
-    assert quick == fingerprinter.fingerprint(sink.getvalue(), exact=True)
+    exact = fingerprinter.fingerprint(sink.getvalue(), exact=True)
+    for one, other in zip(quick.perceptual["pdq"], exact.perceptual["pdq"], strict=True):
+        assert one.view == other.view
+        pair = [np.frombuffer(view.hashes, np.uint8) for view in (one, other)]
+        moved = np.bitwise_count(pair[0] ^ pair[1]).reshape(8, 32).sum(axis=1)
+        assert moved.max() <= 2  # by its Y plane, such a picture moves by more
 
 
 def test_the_isolated_child_knows_both_ways(fingerprinter: Fingerprinter, judge: MakeJudge) -> None:
