@@ -5,8 +5,9 @@ most `MAX_FINDINGS` are kept, the nearest first. Every list that matches keeps i
 no cap ever turns a match into none, nor several lists into one.
 """
 
+import itertools
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 MAX_FINDINGS = 64  # per list, signal type and asset
 _SOURCE_WIDTH = 32
+_TOGETHER = 1 << 16  # digests of sources looked up at a time; each takes a hundred bytes
 
 
 @dataclass(frozen=True)
@@ -354,17 +356,24 @@ class Matcher:
         """Returns the findings of canonical hosts by their place in the sequence."""
         if "domain" not in self.signal_types:
             return {}
-        digests: list[bytes] = []
-        owners: list[int] = []
-        for number, host in enumerate(hosts):
-            for expression in domain_expressions(host):
-                digests.append(expression_digest(expression))
-                owners.append(number)
-        found = self._find(signal_type("domain"), _keys(digests), [view])
-        by_host: dict[int, list[Finding]] = {}
-        for query, findings in found.items():
-            by_host.setdefault(owners[query], []).extend(findings)
-        return {number: _distinct(findings) for number, findings in by_host.items()}
+        digests = (
+            (number, expression_digest(expression))
+            for number, host in enumerate(hosts)
+            for expression in domain_expressions(host)
+        )
+        return self._find_owners("domain", digests, view)
+
+    def _find_owners(
+        self, name: str, digests: Iterable[tuple[int, bytes]], view: str
+    ) -> dict[int, list[Finding]]:
+        """Returns findings by owner, of whom each has many digests; in bounded memory."""
+        found: dict[int, list[Finding]] = {}
+        rest = iter(digests)
+        while batch := list(itertools.islice(rest, _TOGETHER)):
+            keys = _keys([digest for _, digest in batch])
+            for query, findings in self._find(signal_type(name), keys, [view]).items():
+                found.setdefault(batch[query][0], []).extend(findings)
+        return {owner: _distinct(findings) for owner, findings in found.items()}
 
     def _with_listed_urls(self, hosts: Sequence[str]) -> list[int]:
         """Returns the places of the canonical hosts that listed URLs lie on, or could lie on."""
@@ -387,19 +396,19 @@ class Matcher:
         found: dict[int, list[Finding]] = {}
         bad: dict[int, BadSource] = {}
         asked = self._with_listed_urls([source.host for source in sources])
-        for name, digests_of in expressions.items():
-            digests: list[bytes] = []
-            owners: list[int] = []
+
+        def digests(name: str) -> Iterator[tuple[int, bytes]]:
             for number in asked if name in self.signal_types else ():
                 try:
-                    own = list(digests_of(sources[number]))
+                    own = list(expressions[name](sources[number]))
                 except BadSource as error:
                     bad[number] = error
-                    own = list(digests_of(readable_part(sources[number])))
-                digests += own
-                owners += [number] * len(own)
-            for query, findings in self._find(signal_type(name), _keys(digests), [view]).items():
-                found.setdefault(owners[query], []).extend(findings)
+                    own = list(expressions[name](readable_part(sources[number])))
+                yield from ((number, digest) for digest in own)
+
+        for name in expressions:
+            for number, findings in self._find_owners(name, digests(name), view).items():
+                found.setdefault(number, []).extend(findings)
         return {number: _distinct(findings) for number, findings in found.items()}, bad
 
 

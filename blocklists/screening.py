@@ -20,6 +20,7 @@ import numpy.typing as npt
 import pyarrow as pa
 from numba import njit
 
+from ingestgate.blocklists.sources import MAX_HOST
 from ingestgate.blocklists.tables import SCREEN_BUCKET, URL_HOSTS
 
 Fingerprints = npt.NDArray[np.uint64]
@@ -31,7 +32,6 @@ DOMAIN, URL, HOSTS = "domain", "url", URL_HOSTS
 _BLOCK = 16384  # rows at a time: what is noted of them stays in the cache
 _MAX_LABELS = 8  # of a plain host
 _MAX_PARTS = 32  # of a plain path and query
-_MAX_HOST = 253
 _MAX_LABEL = 63
 _FILL = 4  # entries per bucket, at most, on average
 
@@ -211,7 +211,7 @@ def _hosts(
             kind = _CLASS[data[at]] if at < end else _END
         plain &= (at == end) | (kind == _END)
         plain &= (2 <= labels <= _MAX_LABELS) & (stop > label) & (stop - label <= _MAX_LABEL)
-        plain &= stop - begin <= _MAX_HOST
+        plain &= stop - begin <= MAX_HOST
         # A last label that begins with a digit may make it an address.
         if not plain or 48 <= data[label] <= 57:
             continue

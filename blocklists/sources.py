@@ -27,8 +27,9 @@ Lists hold SHA-256 of expressions, never the expression.
 times path prefixes: what such an entry covers is decided by who hashed it.
 
 **Asset sources** without a scheme (``bad.com/x``, ``//bad.com/x``, ``bad.com:80/x``) are read as
-``http://``. What does not parse, or names no host (``data:``, ``file:///``), is a `BadSource`:
-nobody could say whether it is listed. Text of nothing but white space is absent, not bad.
+``http://``. What does not parse, or names no host (``data:``, ``file:///``) or one longer than any
+can be, is a `BadSource`: nobody could say whether it is listed. Text of nothing but white space is
+absent, not bad.
 """
 
 import functools
@@ -46,6 +47,7 @@ import idna
 from ingestgate.assets.errors import GateError
 from ingestgate.assets.verdict import Finding
 
+MAX_HOST = 253  # characters of a name, as name servers can be asked for it (RFC 1035, 2.3.4)
 MAX_DECODINGS = 16  # layers of percent-encoding; each costs a pass over the URL
 _SUFFIX_LABELS = 5  # of the longest host suffix that is not the host itself
 _FOLDERS = 4  # path prefixes, the root included
@@ -113,7 +115,7 @@ def parse_source(text: str) -> Source:
     """Returns the canonical form of an asset's source.
 
     Raises:
-        BadSource: It does not parse, or it names no host.
+        BadSource: It does not parse, or it names no host, or one longer than `MAX_HOST`.
     """
     url = _parse(text)
     if url is None or not url.hostname:
@@ -204,6 +206,8 @@ def _canonical_host(host: str) -> str:
         tidy = url.hostname
     if not tidy:
         raise BadSource("a URL without a host")
+    if len(tidy) > MAX_HOST:  # no address is; what a host is looked up by grows as its square
+        raise BadSource(f"a host of more than {MAX_HOST} characters")
     if tidy.startswith("["):
         mapped = ipaddress.IPv6Address(tidy[1:-1]).ipv4_mapped
         return str(mapped) if mapped else tidy
@@ -266,7 +270,7 @@ def expression_digest(expression: bytes) -> bytes:
 def domain_expressions(host: str) -> list[bytes]:
     """Returns every expression of a listed domain that would match a canonical host.
 
-    At most ``2 * labels``; top-level labels are left out, lists cannot hold them.
+    At most ``2 * labels``, so 252; top-level labels are left out, lists cannot hold them.
     """
     name = host.encode()
     found = [name, b"=" + name]

@@ -1,5 +1,6 @@
 import hashlib
 import random
+import tracemalloc
 from collections.abc import Callable
 from typing import Any
 
@@ -9,7 +10,7 @@ import pytest
 
 from ingestgate.assets.errors import UsageError
 from ingestgate.assets.verdict import Finding, SignalKind, Tier, tier
-from ingestgate.blocklists import hamming
+from ingestgate.blocklists import hamming, matching
 from ingestgate.blocklists.listset import ListSet
 from ingestgate.blocklists.matching import MAX_FINDINGS
 from ingestgate.blocklists.sources import BadSource
@@ -260,6 +261,34 @@ def test_column_of_sources_equals_one_by_one(sources: ListSet, chunks: int) -> N
     assert matches.bad.tolist() == bad
     assert len(hits) == len(EVASIONS) + 1
     assert len(bad) == 6
+
+
+def test_hosts_without_end_are_bad_and_take_no_memory(sources: ListSet) -> None:
+    labels = "a." * 32_000
+    texts = [f"http://{labels}com/", f"{labels}bad.com", f"http://{labels}page.example:80\\listed"]
+    fine = "http://a.bad.com/"
+    sources.match_sources(pa.array([fine]), "url")  # what is made once
+    tracemalloc.start()
+    for text in texts:
+        with pytest.raises(BadSource, match="more than 253 characters"):
+            sources.match_source(text, "url")
+    matches = sources.match_sources(pa.array([*texts, fine]), "url")
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert (list(matches.hits), matches.bad.tolist()) == ([3], [0, 1, 2])
+    assert peak < 4 << 20
+
+
+def test_many_expressions_are_looked_up_a_part_at_a_time(
+    sources: ListSet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    texts = [url for pair in zip(EVASIONS, INNOCENT, strict=False) for url in pair]
+    texts += ["http://page.example/" + "a/" * 50 + "?" + "b&" * 50, "http://page.example/listed"]
+    whole = sources.match_sources(pa.array(texts), "url")
+    monkeypatch.setattr(matching, "_TOGETHER", 7)
+    parts = sources.match_sources(pa.array(texts), "url")
+    assert parts.hits == whole.hits
+    assert len(parts.hits) > 3
 
 
 OVER_ENCODED = "%" + "25" * 40

@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ingestgate.blocklists.sources import (
+    MAX_HOST,
     BadSource,
     canonical_host,
     domain_expressions,
@@ -158,6 +159,23 @@ def test_digests_are_those_of_the_expressions_spelled_out(
     digests = list(url_digests(source))
     assert set(digests) == {hashlib.sha256(expression).digest() for expression in expressions}
     assert len(digests) == len(set(digests))
+
+
+@pytest.mark.parametrize("host", ["a." * 125 + "com", f"{'a' * 249}.com", "10.1.2.3", "[::1]"])
+def test_hosts_up_to_what_a_name_server_can_be_asked_for(host: str) -> None:
+    assert len(host) <= MAX_HOST == 253
+    assert parse_source(f"http://{host}/").host == canonical_host(host) == host
+    if not is_address(host):
+        assert parse_source(f"http://{host}../x").host == host
+
+
+@pytest.mark.parametrize("host", ["a." * 126 + "cc", f"{'a' * 250}.com", "\u00fc." * 40 + "com"])
+@pytest.mark.parametrize("form", ["http://{}/", "{}", "ftp://{}./x", "http://u@{}:80?q"])
+def test_longer_hosts_are_bad(host: str, form: str) -> None:
+    for text, parse in ((form.format(host), parse_source), (host, canonical_host)):
+        with pytest.raises(BadSource, match="a host of more than 253 characters") as caught:
+            parse(text)
+        assert host not in str(caught.value)
 
 
 def test_a_million_segments_take_linear_time() -> None:
