@@ -5,12 +5,14 @@ Errors name file, line and field and say what is wrong, and never show the value
 
 import csv
 import re
+import unicodedata
 from collections.abc import Callable, Iterator
 from typing import BinaryIO, Literal, NamedTuple
 
 from ingestgate.assets import storage
 from ingestgate.assets.errors import ListError
 from ingestgate.assets.verdict import SignalKind
+from ingestgate.blocklists.lines import BLANK, is_comment, plain_lines
 from ingestgate.blocklists.public_suffixes import PublicSuffixes
 from ingestgate.blocklists.signals import SignalType, signal_type, signal_types
 from ingestgate.blocklists.sources import (
@@ -22,10 +24,11 @@ from ingestgate.blocklists.sources import (
 )
 
 COLUMNS = ("value", "entry_id", "category")
-MAX_LINE = 1 << 16
 MAX_TEXT = 256  # characters of an entry id or a category
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
-_BLANK = " \t\r\n"
+_NAME = re.compile(r"[a-z0-9_\-]+(?:\.[a-z0-9_\-]+)*")
+# Punctuation that labels may hold, in some script (RFC 5892, 2.6 and appendix A).
+_IN_LABELS = frozenset("-_\u00b7\u05f3\u05f4\u0f0b\u30fb")
 
 
 class Entry(NamedTuple):
@@ -86,7 +89,8 @@ def read_entries(
     The file is UTF-8 text: a value per line, or CSV whose first line names the columns
     ``value`` and perhaps ``entry_id`` and ``category``. Blank lines and lines that start with
     ``#`` are skipped in both. Hashes are hex in either case; domains are host names, IP
-    addresses or ``*.name``; URLs are http(s) or lack a scheme.
+    addresses or ``*.name``; URLs are http(s) or lack a scheme. What could never match (a name with
+    a comma in it, say, or a URL with a remark behind it) is refused.
 
     Args:
         signal_type_name: Name of the signal type the values are of.
@@ -110,7 +114,9 @@ def read_entries(
         for line, row in _rows(path, source):
             field = "value"
             try:
-                value = parse(row["value"].strip(_BLANK))
+                value = parse(row["value"].strip(BLANK))
+                if len(row) == 1 and signal.name == "url":
+                    check_unbroken(row["value"].strip(BLANK))
                 if signal.name == "domain" and (domain_scope != "exact" or value[:1] == b"*"):
                     check_suffix(value, known)
                 texts = {}
@@ -136,18 +142,18 @@ def is_line_number(entry_id: str) -> bool:
 
 def _rows(path: str, source: BinaryIO) -> Iterator[tuple[int, dict[str, str]]]:
     """Yields line number and fields of each row, whichever of the two forms the file has."""
-    lines = text_lines(path, source)
+    lines = plain_lines(path, source)
     first = next(((n, text) for n, text in lines if not is_comment(text)), None)
     if first is None:
         return
     number, text = first
-    if text.split(",")[0].strip(_BLANK + '"').lower() not in COLUMNS:
+    if text.split(",")[0].strip(BLANK + '"').lower() not in COLUMNS:
         yield number, {"value": text}
         for number, text in lines:
             if not is_comment(text):
                 yield number, {"value": text}
         return
-    header = [column.strip(_BLANK + '"').lower() for column in text.split(",")]
+    header = [column.strip(BLANK + '"').lower() for column in text.split(",")]
     if "value" not in header or set(header) - set(COLUMNS) or len(set(header)) < len(header):
         raise ListError(
             f"{path}, line {number}, header: wants the columns value[,entry_id,category], "
@@ -178,34 +184,13 @@ def _csv_rows(
         yield line, dict(zip(header, row, strict=True))
 
 
-def text_lines(path: str, source: BinaryIO) -> Iterator[tuple[int, str]]:
-    """Yields the lines of a UTF-8 file with their numbers, from 1 on.
-
-    Raises:
-        ListError: A line is not UTF-8, or longer than `MAX_LINE` bytes.
-    """
-    for number, raw in enumerate(iter(lambda: source.readline(MAX_LINE + 1), b""), 1):
-        if len(raw) > MAX_LINE:
-            raise ListError(f"{path}, line {number}, row: longer than {MAX_LINE} bytes")
-        try:
-            yield number, raw.decode("utf-8-sig" if number == 1 else "utf-8")
-        except UnicodeDecodeError:  # which carries the line: do not chain it
-            raise ListError(f"{path}, line {number}, row: not UTF-8 text") from None
-
-
-def is_comment(text: str) -> bool:
-    """Whether a line holds nothing, or a remark that starts with ``#``."""
-    text = text.strip(_BLANK)
-    return not text or text.startswith("#")
-
-
 def clean_text(text: str) -> str:
     """Returns an entry id, a category or the like without the blanks around it.
 
     Raises:
         FieldError: It is too long, or holds a control character.
     """
-    text = text.strip(_BLANK)
+    text = text.strip(BLANK)
     if len(text) > MAX_TEXT:
         raise FieldError(f"longer than {MAX_TEXT} characters")
     if _CONTROL.search(text):
@@ -268,11 +253,56 @@ def _domain(text: str) -> bytes:
             raise FieldError("an IP address has nothing below it; list it without *.")
     elif "." not in host:
         raise FieldError("a single label without a dot would list a whole top-level domain")
+    _check_host(host, name)
     return b"*." * wildcard + host.encode()
 
 
 def _url(text: str) -> bytes:
+    text = text.strip(BLANK)
+    if _CONTROL.search(text):  # which a browser would leave out, and join what it divides
+        raise FieldError("holds a control character, a tab say; wants one URL and nothing else")
+    if re.search(r"\s#", text):
+        raise FieldError("holds a remark; wants one URL and nothing else")
     try:
-        return url_expression(parse_source(text))
+        source = parse_source(text)
+        expression = url_expression(source)
     except BadSource as bad:
         raise FieldError(f"not a URL that could be matched: {bad}") from None
+    _check_host(source.host, text)
+    return expression
+
+
+def check_unbroken(text: str) -> None:
+    """Refuses a URL with a blank in it, where that could be what ends the URL.
+
+    Raises:
+        FieldError: It has one.
+    """
+    if re.search(r"\s", text):
+        raise FieldError("holds a blank; wants one URL and nothing else (its own blanks as %20)")
+
+
+def _check_host(host: str, text: str) -> None:
+    """Refuses a canonical host that nobody can have meant: something beside it was taken for it.
+
+    As sources, browsers take such hosts, and so does `sources`.
+    """
+    if is_address(host):
+        return
+    if _NAME.fullmatch(host) is None:
+        raise FieldError("holds a character that no host name has; wants the name and nothing else")
+    written = text.lower()
+    made = [one for one in host.split(".") if one.startswith("xn--") and one not in written]
+    if any(map(_has_punctuation, made)):
+        raise FieldError(
+            "holds punctuation that no host name has (quotes, say); if it is meant, write the "
+            "name as xn--..."
+        )
+
+
+def _has_punctuation(label: str) -> bool:
+    try:
+        text = label.removeprefix("xn--").encode().decode("punycode")
+    except UnicodeError:  # no valid Punycode: spelled so, in another alphabet's letters
+        return False
+    return any(unicodedata.category(one)[0] == "P" and one not in _IN_LABELS for one in text)

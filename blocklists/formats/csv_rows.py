@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from typing import BinaryIO
 
 from ingestgate.assets.errors import ListError
-from ingestgate.blocklists.entries import is_comment, text_lines
 from ingestgate.blocklists.formats.text_records import first_lines
+from ingestgate.blocklists.lines import is_comment, text_lines
 
 
 def csv_rows(path: str, source: BinaryIO) -> Iterator[tuple[str, dict[str, str]]]:

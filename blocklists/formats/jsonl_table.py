@@ -3,11 +3,11 @@
 from collections.abc import Iterator
 from typing import BinaryIO
 
-from ingestgate.blocklists.entries import text_lines
 from ingestgate.blocklists.formats.fields import Fields
 from ingestgate.blocklists.formats.json_records import loads
 from ingestgate.blocklists.formats.mapping import ColumnMapping
 from ingestgate.blocklists.formats.record import Record
+from ingestgate.blocklists.lines import text_lines
 
 
 class JsonLines:

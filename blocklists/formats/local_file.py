@@ -25,4 +25,4 @@ class LocalFile:
             signal_type, *value = text.split(maxsplit=1)
             if not value:
                 raise ListError(f"{path}, {place}, row: wants a signal type, a blank, a value")
-            yield Record(place, (Value(signal_type, value[0]),))
+            yield Record(place, (Value(signal_type, value[0], of_line=True),))

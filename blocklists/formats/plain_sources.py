@@ -42,4 +42,4 @@ class Urls:
 
     def read(self, path: str, source: BinaryIO) -> Iterator[Record]:
         for place, text in data_lines(path, source):
-            yield Record(place, (Value("url", text),))
+            yield Record(place, (Value("url", text, of_line=True),))

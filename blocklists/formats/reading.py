@@ -17,6 +17,7 @@ from ingestgate.blocklists.entries import (
     FieldError,
     NeverMatchError,
     check_suffix,
+    check_unbroken,
     clean_text,
     value_parser,
 )
@@ -190,6 +191,8 @@ def _known_types() -> dict[str, str]:
 
 def _parse(name: str, value: Value, suffixes: PublicSuffixes) -> bytes:
     parsed = _value_parsers()[name](value.text)
+    if name == "url" and value.of_line:
+        check_unbroken(value.text)
     if name != "domain":
         return parsed
     if not parsed.startswith(b"*."):

@@ -25,12 +25,15 @@ class Value(NamedTuple):
         text: The value.
         field: Where in the record it stood, for messages.
         scope: What a domain covers, where the format says; "" leaves it to the list.
+        of_line: Whether it is what a line holds, and not a field with an end of its own: of a
+            URL, a blank may then be the end.
     """
 
     signal_type: str
     text: str
     field: str = "value"
     scope: Scope = ""
+    of_line: bool = False
 
     def __repr__(self) -> str:
         return f"Value(signal_type={self.signal_type!r}, field={self.field!r})"

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from typing import BinaryIO
 
 from ingestgate.assets.errors import ListError
-from ingestgate.blocklists.entries import text_lines
 from ingestgate.blocklists.formats.record import Record, Value
+from ingestgate.blocklists.lines import plain_lines
 
 _CLASSES = frozenset({"IN", "CH", "HS"})
 _OWN = frozenset({"SOA", "NS"})
@@ -87,7 +87,7 @@ def _statements(path: str, source: BinaryIO) -> Iterator[tuple[str, bool, list[s
     """Yields place, whether the owner is left out, and words; parentheses join lines."""
     words: list[str] = []
     place, indented, depth = "", False, 0
-    for number, line in text_lines(path, source):
+    for number, line in plain_lines(path, source):
         text = line.split(";")[0]  # no name that is asked for holds one
         if not words and not depth:
             place, indented = f"line {number}", line[:1] in (" ", "\t")

@@ -17,7 +17,7 @@ from ingestgate.blocklists.formats.record import Record, Value
 _OBJECTS = ("objects", ITEM)
 _COMPARISON = re.compile(
     r"\s*(?P<object>[a-z0-9\-]+):(?P<property>[A-Za-z0-9_\-.'\[\]*]+)\s*=\s*"
-    r"'(?P<value>(?:[^'\\]|\\.)*)'\s*"
+    r"'(?P<value>(?:[^'\\]|\\['\\])*)'\s*"
 )
 _OR = re.compile(r"\s*OR\s*")
 _HASH = re.compile(r"hashes\.(?:'(?P<quoted>[^']+)'|(?P<plain>[A-Za-z0-9_\-]+))")

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import BinaryIO
 
-from ingestgate.blocklists.entries import is_comment, text_lines
+from ingestgate.blocklists.lines import is_comment, plain_lines
 
 
 def data_lines(path: str, source: BinaryIO, remarks: str = "#") -> Iterator[tuple[str, str]]:
@@ -15,9 +15,9 @@ def data_lines(path: str, source: BinaryIO, remarks: str = "#") -> Iterator[tupl
         remarks: What remarks begin with, each character one way.
 
     Raises:
-        ListError: A line is not text.
+        ListError: A line is not text, or several.
     """
-    for number, line in text_lines(path, source):
+    for number, line in plain_lines(path, source):
         text = line.strip()
         if text and text[0] not in remarks:
             yield f"line {number}", text

@@ -1,10 +1,15 @@
 import hashlib
+import re
 from pathlib import Path
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from ingestgate.assets.errors import ListError, StorageError, UsageError
-from ingestgate.blocklists.entries import Entry, read_entries
+from ingestgate.blocklists.entries import Entry, FieldError, read_entries, value_parser
+from ingestgate.blocklists.signals import signal_type
+from ingestgate.blocklists.sources import is_address
 
 MD5 = "0123456789abcdef0123456789ABCDEF"
 
@@ -88,6 +93,33 @@ def test_repr_of_an_entry_hides_the_value(tmp_path: Path) -> None:
         ("url", "http://a.example:99999/secret", "not a URL that could be matched"),
         ("url", "data:secret", "not a URL that could be matched"),
         ("url", "justtext", "not a URL that could be matched"),
+        ("domain", "host.example,csam", "holds a character that no host name has"),
+        ("domain", "host.example,", "holds a character that no host name has"),
+        ("domain", "host.example;1", "holds a character that no host name has"),
+        ("domain", "a.example,b.example", "holds a character that no host name has"),
+        ("domain", "'host.example'", "holds a character that no host name has"),
+        ("domain", "*.host.example\uff0c1", "holds a character that no host name has"),
+        ("domain", "host.example%2c1", "holds a character that no host name has"),
+        ("domain", "host.example=1", "holds a character that no host name has"),
+        ("domain", "\u201chost.example\u201d", "holds punctuation that no host name has"),
+        ("domain", "%e2%80%9chost.example", "holds punctuation that no host name has"),
+        ("domain", "\u00abhost.example\u00bb", "holds punctuation that no host name has"),
+        ("domain", "ho\u2013st.example", "holds punctuation that no host name has"),
+        ("domain", "a.example\u3001b.example", "holds punctuation that no host name has"),
+        ("domain", "a." * 126 + "cc", "not a host name or IP address"),
+        ("url", "https://host.example/x\tcategory", "holds a control character"),
+        ("url", "https://ho\tst.example/x", "holds a control character"),
+        ("url", "https://host.example/x\x00", "holds a control character"),
+        ("url", "https://host.example/x\x0by", "holds a control character"),
+        ("url", "https://host.example/x\u2028y", "holds a control character"),
+        ("url", "https://host.example/x #remark", "holds a remark"),
+        ("url", "https://host.example/x  # remark", "holds a remark"),
+        ("url", "https://host.example/x category", "holds a blank"),
+        ("url", "https://host.example,x/y", "holds a character that no host name has"),
+        ("url", "https://a.example,https://b.example/", "holds a character that no host name has"),
+        ("url", "host.example,x", "holds a character that no host name has"),
+        ("url", "https://host\u2019s.example/y", "holds punctuation that no host name has"),
+        ("url", "https://" + "a." * 126 + "cc/", "a host of more than 253 characters"),
     ],
 )
 def test_wrong_value_is_refused_by_line_and_reason_but_not_shown(
@@ -134,6 +166,13 @@ def test_wrong_file_is_refused(tmp_path: Path, content: str | bytes, reason: str
         ("10.1.2.3", b"10.1.2.3"),
         ("2001:db8::1", b"[2001:db8::1]"),
         ("[2001:DB8::1]", b"[2001:db8::1]"),
+        ("_dmarc.a--b.example", b"_dmarc.a--b.example"),
+        ("b%61d.example", b"bad.example"),
+        ("\uff42ad\u3002example", b"bad.example"),
+        ("xn--bad-2o0a.example", b"xn--bad-2o0a.example"),  # as it was written
+        ("col\u00b7legi.example", b"xn--collegi-xma.example"),
+        ("\u30b9\u30fb\u30b9.example", b"xn--zcka1r.example"),
+        ("\u2764.example", b"xn--qei.example"),
     ],
 )
 def test_domains_become_expressions(tmp_path: Path, listed: str, expression: bytes) -> None:
@@ -143,6 +182,39 @@ def test_domains_become_expressions(tmp_path: Path, listed: str, expression: byt
 def test_urls_become_expressions(tmp_path: Path) -> None:
     entries = read(tmp_path, "url", "https://A.example/x?y#z\nb.example/p,q\n")
     assert [entry.value for entry in entries] == [b"a.example/x?y", b"b.example/p,q"]
+
+
+spelled = st.text(max_size=12) | st.lists(
+    st.sampled_from(
+        ["xn--", "%78n--", "a", "bad", ".", "\u3002", "\u2019", "\u00fc", ",", "-", "\uff58"]
+    ),
+    max_size=9,
+).map("".join)
+
+
+@given(spelled)
+@example("%78n--a.example")
+@example("\uff58n--99999.example")
+def test_whatever_is_taken_is_a_name_or_an_address(text: str) -> None:
+    parsers = {name: value_parser(signal_type(name)) for name in ("domain", "url")}
+    for name, value in (("domain", text), ("url", f"http://{text}/x"), ("url", text)):
+        try:
+            host = parsers[name](value).partition(b"/")[0].removeprefix(b"*.").decode()
+        except FieldError:
+            continue
+        assert is_address(host) or re.fullmatch(r"[a-z0-9_-]+(\.[a-z0-9_-]+)*", host)
+
+
+def test_a_url_in_a_field_of_its_own_may_hold_blanks(tmp_path: Path) -> None:
+    (entry,) = read(tmp_path, "url", "value,category\nhttps://a.example/p q,A\n")
+    assert entry.value == b"a.example/p q"
+
+
+def test_line_ends_of_another_kind_are_refused(tmp_path: Path) -> None:
+    for signal, text in (("url", "https://a.example/x\rhttps://b.example/y\r"), ("md5", MD5)):
+        message = refused(tmp_path, signal, f"# first line\n{text}\r{text}\n")
+        assert "line 2, row: holds a carriage return" in message
+    assert len(read(tmp_path, "md5", f"{MD5}\r\n{MD5}\r\r\n")) == 2
 
 
 def test_unknown_type_and_missing_file(tmp_path: Path) -> None:

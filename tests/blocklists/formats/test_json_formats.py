@@ -126,6 +126,8 @@ def test_stix_patterns(read: Callable, pattern: str, names: list[str]) -> None:
         "domain-name:value = 'a.example'",
         "[domain-name:value = 'a.example'",
         "[]",
+        r"[url:value = 'http://a.example/x\ty']",  # no escape that patterns know
+        r"[url:value = 'http://a.example/x\']",
     ],
 )
 def test_stix_patterns_that_are_counted(read: Callable, pattern: str) -> None:
@@ -151,6 +153,11 @@ def test_stix_revocation_removes(read: Callable) -> None:
     [
         (bundle(f"[file:hashes.MD5 = '{MD5[1:]}']"), "element 1 of objects, pattern: not a md5"),
         (bundle("[domain-name:value = 'com']"), "element 1 of objects, pattern: a single label"),
+        (bundle("[domain-name:value = 'b.example,c']"), "element 1 of objects, pattern: holds a c"),
+        (
+            bundle("[url:value = 'http://a.example/x\ty']"),
+            "element 1 of objects, pattern: holds a c",
+        ),
         (bundle(""), "element 1 of objects, pattern: empty"),
         (bundle("[url:value = 'x']", revoked="maybe"), "element 1 of objects, revoked: neither"),
         (bundle("[url:value = 'http://a.example/']", id=""), "element 1 of objects, id: empty"),

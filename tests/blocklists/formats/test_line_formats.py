@@ -47,6 +47,23 @@ LINES += ("local-file", "rpz", "urls")
         ("rpz", "a.example CNAME ) .\n", "line 1, row: parentheses"),
         ("rpz", "$INCLUDE secret-place\n", "line 1, row: a directive that is not read"),
         ("rpz", "$TTL\n", "line 1, row: a directive wants one"),
+        (
+            "domains",
+            "a.example\nsecret-place.example,A\n",
+            "line 2, value: holds a character that no",
+        ),
+        (
+            "hosts",
+            "0.0.0.0 a.example secret-place.example,b\n",
+            "line 1, name 2: holds a character",
+        ),
+        ("adblock", "||secret-place.example,x^\n", "line 1, value: holds a character that no host"),
+        ("rpz", "secret-place.example, CNAME .\n", "line 1, value: holds a character that no host"),
+        ("urls", "https://secret-place.example/x\tA\n", "line 1, value: holds a control character"),
+        ("urls", "https://secret-place.example/x # A\n", "line 1, value: holds a remark"),
+        ("urls", "https://secret-place.example/x A\n", "line 1, value: holds a blank"),
+        ("local-file", "url https://secret-place.example/x\tA", "line 1, value: holds a control"),
+        ("local-file", "url https://secret-place.example/x A", "line 1, value: holds a blank"),
         ("hashed-expressions", f"{MD5[:8]}\n", "line 1, value: not a SHA-256 of 32 bytes"),
         ("hashed-expressions", f"{MD5 * 2}0\n", "line 1, value: not a SHA-256 of 32 bytes"),
     ],
@@ -60,6 +77,14 @@ def test_malformed_lines(read: Callable, name: str, content: str, problem: str) 
 @pytest.mark.parametrize("name", LINES)
 def test_files_without_entries_are_refused(read: Callable, name: str) -> None:
     assert "holds no entry" in read.refused(name, "")
+
+
+@pytest.mark.parametrize("name", LINES)
+def test_line_ends_of_another_kind_are_refused(read: Callable, name: str) -> None:
+    """Of two lines, one would hide in the other, or be a part of its remark."""
+    message = read.refused(name, "! or\r# or ; a remark\rhttps://secret-place.example/x\r")
+    assert message.startswith("line 1, row: holds a carriage return")
+    assert "secret-place" not in message
 
 
 @pytest.mark.parametrize("name", LINES)
