@@ -3,7 +3,6 @@
 Errors name file, line and field and say what is wrong, and never show the value.
 """
 
-import csv
 import re
 import unicodedata
 from collections.abc import Callable, Iterator
@@ -12,7 +11,7 @@ from typing import BinaryIO, Literal, NamedTuple
 from ingestgate.assets import storage
 from ingestgate.assets.errors import ListError
 from ingestgate.assets.verdict import SignalKind
-from ingestgate.blocklists.lines import BLANK, is_comment, plain_lines
+from ingestgate.blocklists.lines import BLANK, is_comment, plain_lines, table_rows
 from ingestgate.blocklists.public_suffixes import PublicSuffixes
 from ingestgate.blocklists.signals import SignalType, signal_type, signal_types
 from ingestgate.blocklists.sources import (
@@ -88,9 +87,10 @@ def read_entries(
 
     The file is UTF-8 text: a value per line, or CSV whose first line names the columns
     ``value`` and perhaps ``entry_id`` and ``category``. Blank lines and lines that start with
-    ``#`` are skipped in both. Hashes are hex in either case; domains are host names, IP
-    addresses or ``*.name``; URLs are http(s) or lack a scheme. What could never match (a name with
-    a comma in it, say, or a URL with a remark behind it) is refused.
+    ``#`` are skipped in both; one that could be a row of CSV is refused. Hashes are hex in either
+    case; domains are host names, IP addresses or ``*.name``; URLs are http(s) or lack a scheme.
+    What could never match (a name with a comma in it, say, or a URL with a remark behind it) is
+    refused.
 
     Args:
         signal_type_name: Name of the signal type the values are of.
@@ -159,29 +159,7 @@ def _rows(path: str, source: BinaryIO) -> Iterator[tuple[int, dict[str, str]]]:
             f"{path}, line {number}, header: wants the columns value[,entry_id,category], "
             "each once and no others"
         )
-    yield from _csv_rows(path, number, header, (text for _, text in lines))
-
-
-def _csv_rows(
-    path: str, start: int, header: list[str], lines: Iterator[str]
-) -> Iterator[tuple[int, dict[str, str]]]:
-    reader = csv.reader(lines, strict=True)
-    while True:
-        line = start + reader.line_num + 1
-        try:
-            row = next(reader, None)
-        except csv.Error as error:
-            # Its messages are fixed texts ("unexpected end of data"), without the field.
-            raise ListError(f"{path}, line {line}, row: not CSV ({error})") from None
-        if row is None:
-            return
-        if not row or row[0].startswith("#") or (len(row) == 1 and is_comment(row[0])):
-            continue
-        if len(row) != len(header):
-            raise ListError(
-                f"{path}, line {line}, row: has {len(row)} fields, the header {len(header)}"
-            )
-        yield line, dict(zip(header, row, strict=True))
+    yield from table_rows(path, header, lines)
 
 
 def clean_text(text: str) -> str:

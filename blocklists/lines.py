@@ -1,6 +1,10 @@
-"""Lines of UTF-8 text files, strictly read: errors name file and line, and never show it."""
+"""Lines of UTF-8 text files, and the rows of CSV, strictly read.
 
-from collections.abc import Iterator
+Errors name file and line, and never show what it holds.
+"""
+
+import csv
+from collections.abc import Iterator, Sequence
 from typing import BinaryIO
 
 from ingestgate.assets.errors import ListError
@@ -44,3 +48,61 @@ def is_comment(text: str) -> bool:
     """Whether a line holds nothing, or a remark that starts with ``#``."""
     text = text.strip(BLANK)
     return not text or text.startswith("#")
+
+
+def table_rows(
+    path: str, header: Sequence[str], lines: Iterator[tuple[int, str]]
+) -> Iterator[tuple[int, dict[str, str]]]:
+    """Yields the rows of CSV: the line each begins on, and its fields by column.
+
+    Rows without anything in them are left out, and so are remarks: lines that start with ``#``
+    where a row could begin, for all that a field may hold.
+
+    Args:
+        path: Where the file lies, for messages.
+        header: Names of the columns.
+        lines: The lines after the header, with their numbers.
+
+    Raises:
+        ListError: It is not CSV, a row has more or fewer fields than the header, or what starts
+            with ``#`` could be a row.
+    """
+    begun: list[int] = []  # the lines of the row that is being read
+
+    def of_rows() -> Iterator[str]:
+        for number, text in lines:
+            if begun or not text.lstrip(BLANK).startswith("#"):
+                begun.append(number)
+                yield text
+            else:
+                _check_remark(f"{path}, line {number}", text, len(header))
+
+    reader = csv.reader(of_rows(), strict=True)
+    while True:
+        begun.clear()
+        try:
+            row = next(reader, None)
+        except csv.Error as error:
+            # Its messages are fixed texts ("unexpected end of data"), without the field.
+            raise ListError(f"{path}, line {begun[0]}, row: not CSV ({error})") from None
+        if row is None:
+            return
+        if not any(field.strip() for field in row):
+            continue
+        if len(row) != len(header):
+            raise ListError(
+                f"{path}, line {begun[0]}, row: has {len(row)} fields, the header {len(header)}"
+            )
+        yield begun[0], dict(zip(header, row, strict=True))
+
+
+def _check_remark(place: str, text: str, columns: int) -> None:
+    try:
+        fields, *rest = csv.reader([text, "\n"])
+    except csv.Error as error:
+        raise ListError(f"{place}, row: not CSV ({error})") from None
+    if (columns > 1 and len(fields) == columns) or not rest:  # without: a quote is left open
+        raise ListError(
+            f"{place}, row: begins with # as a remark does, but has the fields of a row; put the "
+            "first field in quotes if it is one, or take the line out"
+        )

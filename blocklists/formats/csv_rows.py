@@ -6,18 +6,16 @@ from typing import BinaryIO
 
 from ingestgate.assets.errors import ListError
 from ingestgate.blocklists.formats.text_records import first_lines
-from ingestgate.blocklists.lines import is_comment, text_lines
+from ingestgate.blocklists.lines import is_comment, table_rows, text_lines
 
 
 def csv_rows(path: str, source: BinaryIO) -> Iterator[tuple[str, dict[str, str]]]:
     """Yields place (``line 7``) and fields of each row; lines that start with ``#`` are remarks.
 
     Raises:
-        ListError: It is not CSV with a header whose names are distinct, or a row has more or
-            fewer fields than that.
+        ListError: It is not CSV with a header whose names are distinct, or a row of it is not as
+            `lines.table_rows` wants it.
     """
-    # Remarks before the header are dropped by their lines, later ones by their rows: a quoted
-    # field may hold a line that begins so.
     numbers = iter(text_lines(path, source))
     start, first = next(((n, t) for n, t in numbers if not is_comment(t)), (0, ""))
     if not start:
@@ -28,21 +26,8 @@ def csv_rows(path: str, source: BinaryIO) -> Iterator[tuple[str, dict[str, str]]
         raise ListError(f"{path}, line {start}, header: not CSV ({error})") from None
     if "" in header or len(set(header)) < len(header):
         raise ListError(f"{path}, line {start}, header: a column without a name, or a name twice")
-    reader = csv.reader((text for _, text in numbers), strict=True)
-    while True:
-        place = f"line {start + reader.line_num + 1}"
-        try:
-            row = next(reader, None)
-        except csv.Error as error:
-            # Its messages are fixed texts ("unexpected end of data"), without the field.
-            raise ListError(f"{path}, {place}, row: not CSV ({error})") from None
-        if row is None:
-            return
-        if not any(field.strip() for field in row) or row[0].startswith("#"):
-            continue
-        if len(row) != len(header):
-            raise ListError(f"{path}, {place}, row: {len(row)} fields, the header {len(header)}")
-        yield place, dict(zip(header, row, strict=True))
+    for line, row in table_rows(path, header, numbers):
+        yield f"line {line}", row
 
 
 def header_names(head: bytes) -> list[str]:

@@ -47,6 +47,14 @@ def test_csv(tmp_path: Path) -> None:
     ]
 
 
+def test_csv_rows_whose_identifier_begins_with_a_hash_sign(tmp_path: Path) -> None:
+    text = f'entry_id,value\n"#17",{MD5}\n#18\n'
+    assert [entry.entry_id for entry in read(tmp_path, "md5", text)] == ["#17"]
+    message = refused(tmp_path, "md5", f"entry_id,value\n17,{MD5}\n#18,{MD5}\n")
+    assert "line 3, row: begins with # as a remark does, but has the fields of a row" in message
+    assert MD5 not in message
+
+
 def test_csv_of_values_only_and_in_another_order(tmp_path: Path) -> None:
     assert len(read(tmp_path, "md5", f"Value\n{MD5}\n")) == 1
     assert read(tmp_path, "md5", f"entry_id,value\n9,{MD5}\n")[0].entry_id == "9"

@@ -38,7 +38,7 @@ def test_type_for_all_values() -> None:
         (f"Id,Type,Hash\n7,,{MD5}\n", "line 2, Type: empty"),
         ("Id,Type,Hash\n7,md5,\n", "line 2, row: no value"),
         (f"Id,Type\n7,{MD5}\n", "line 2, Hash: no such column"),
-        (f"Id,Type,Hash\n\n#x\n7,md5,{MD5},\n", "line 4, row: 4 fields, the header 3"),
+        (f"Id,Type,Hash\n\n#x\n7,md5,{MD5},\n", "line 4, row: has 4 fields, the header 3"),
         (f'Id,Type,Hash\n7,md5,"{MD5}\n', "line 2, row: not CSV"),
         (f"Id,Id,Hash\n7,md5,{MD5}\n", "line 1, header: a column without a name, or a name"),
         ("Id,Type,Hash\n", ": holds no entry"),
@@ -167,3 +167,18 @@ def test_times_as_parquet_has_them(read: Callable, times: pa.Array) -> None:
     assert one.modified is not None
     assert one.modified // 1_000_000 == 1_767_225_600
     assert read("parquet", parquet(Hash=[MD5], At=pa.nulls(1, times.type)), "md5=Hash,modified=At")
+
+
+@pytest.mark.parametrize("identifier", ['"#17"', '"# 17, or so"', "18"])
+def test_rows_whose_identifier_begins_with_a_hash_sign(read: Callable, identifier: str) -> None:
+    content = f"Id,Type,Hash\n# by us\n{identifier},md5,{MD5}\n19,md5,{MD5}\n"
+    assert [row.entry_id for row in read("csv", content, COLUMNS)] == [identifier.strip('"'), "19"]
+    content = f"id,type,indicator\n{identifier},HASH_MD5,{MD5}\n"
+    assert [row.entry_id for row in read("threatexchange", content)] == [identifier.strip('"')]
+
+
+def test_remarks_that_could_be_rows_are_refused(read: Callable) -> None:
+    content = f"Id,Type,Hash\n18,md5,{MD5}\n#17,md5,{MD5}\n"
+    assert read.refused("csv", content, COLUMNS, secret=MD5).startswith(
+        "line 3, row: begins with # as a remark does, but has the fields of a row"
+    )
