@@ -118,7 +118,7 @@ def test_what_a_domain_covers(read: Callable) -> None:
 def test_names_relative_to_the_zone(read: Callable) -> None:
     zone = (
         "$ORIGIN rpz.example.\n@ 3600 IN SOA a. b. 1 2 3 4 5\n@ NS localhost.\n"
-        "d.example CNAME .\nd2.example.rpz.example. IN 60 CNAME .\n other.example.net CNAME .\n"
+        "d.example CNAME .\nd2.example.rpz.example. IN 60 CNAME .\n 60 IN A 192.0.2.1\n"
         "rpz.example. TXT x\nd3.example A 192.0.2.1\n"
     )
     values = [value for one in read("rpz", zone) for _, value in one.values]
@@ -126,6 +126,101 @@ def test_names_relative_to_the_zone(read: Callable) -> None:
     assert b"=d2.example" in values
     assert b"=d3.example" in values
     assert read.skipped == {"record of the zone itself": 1}
+
+
+SOA = "SOA localhost. root.localhost. 1 2 3 4 5"
+LISTED = {"bad.example", "www.evil.example"}
+ZONES = {
+    "nothing said": f"@ {SOA}\nbad.example CNAME .\nwww.evil.example CNAME .\n",
+    "no SOA": "bad.example CNAME .\nwww.evil.example. CNAME .\n",
+    "no SOA, an origin": "$ORIGIN rpz.local.\nbad.example CNAME .\n"
+    "$ORIGIN evil.example\nwww CNAME .\n",
+    "origin of the zone": f"$ORIGIN RPZ.local.\n@ {SOA}\nbad.example CNAME .\n"
+    "www.evil.example.rpz.LOCAL. CNAME .\n",
+    "origin of the root": f"$ORIGIN .\nrpz.local {SOA}\nbad.example.rpz.local CNAME .\n"
+    "www.evil.example.rpz.local. CNAME .\n",
+    "as written by BIND": f"$ORIGIN .\n$TTL 300\nrpz.local IN {SOA}\n NS localhost.\n"
+    "$ORIGIN rpz.local.\nbad.example CNAME .\n$ORIGIN example.rpz.local.\nwww.evil CNAME .\n",
+    "as transferred": f"rpz.local. 60 IN {SOA}\nrpz.local. 60 IN NS localhost.\n"
+    "bad.example.rpz.local. 60 IN CNAME .\nwww.evil.example.rpz.local. IN 60 CNAME .\n"
+    f"rpz.local. 60 IN {SOA}\n",
+    "names relative to a zone named by its SOA": f"rpz.local. {SOA}\nbad.example CNAME .\n"
+    "www.evil.example.rpz.local. CNAME .\n",
+    "no dots at the ends": f"rpz.local {SOA}\nbad.example.rpz.local CNAME .\n"
+    "www.evil.example.rpz.local CNAME .\n",
+    "an origin that is relative": f"$ORIGIN local.\nrpz {SOA}\n$ORIGIN rpz\nbad.example CNAME .\n"
+    "$ORIGIN example\n$ORIGIN evil\nwww CNAME .\n",
+    "the origin itself": f"$ORIGIN rpz.local.\n@ {SOA}\n$ORIGIN bad.example\n@ CNAME .\n"
+    "$ORIGIN www.evil.example.rpz.local.\n@ CNAME .\n",
+    "owners left out": f"@ {SOA}\nbad.example CNAME .\n$ORIGIN evil.example\n TXT a\nwww TXT a\n"
+    "\t60 IN A 192.0.2.1\n",
+    "quotes and parentheses": f'@ {SOA}\nbad.example TXT "a (;" "\\")" (\n"b" ; )\n)\n'
+    "www.evil.example (\n CNAME\n . )\n",
+}
+
+
+@pytest.mark.parametrize("zone", ZONES)
+def test_names_as_the_zone_means_them(read: Callable, zone: str) -> None:
+    values = [value for one in read("rpz", ZONES[zone]) for _, value in one.values]
+    assert {value.decode() for value in values} == {f"={name}" for name in LISTED}
+
+
+@pytest.mark.parametrize(
+    ("zone", "problem"),
+    [
+        (
+            f"$ORIGIN rpz.local.\n@ {SOA}\nbad.example. CNAME .",
+            "line 3, owner: outside of the zone",
+        ),
+        (f"$ORIGIN rpz.local.\n@ {SOA}\n$ORIGIN evil.\nwww CNAME .", "line 4, owner: outside of"),
+        (f"$ORIGIN rpz.local.\n@ {SOA}\n$ORIGIN .\nbad.example CNAME .", "line 4, owner: outside"),
+        (f"$ORIGIN rpz.local.\n@ {SOA}\nbad.xrpz.local. CNAME .", "line 3, owner: outside of the"),
+        (
+            f"@ {SOA}\nbad.example. CNAME .",
+            "line 2, owner: outside of the zone, as far as the file",
+        ),
+        (f"rpz.local {SOA}\nbad.example CNAME .", "line 2, owner: outside of the zone"),
+        ("a.example CNAME .\n$ORIGIN bad.\nwww CNAME .", "line 3, owner: outside of the zone"),
+        (f"bad.example CNAME .\nrpz.local. {SOA}\n", "line 2, owner: SOA record of another zone"),
+        (f"rpz.local. {SOA}\nbad.rpz.local. {SOA}\n", "line 2, owner: SOA record of another zone"),
+        (f"@ {SOA}\n bad.example CNAME .", "line 2, row: not a resource record"),
+        (f"@ {SOA}\nbad.example CNAME", "line 2, row: not a resource record"),
+        (f"@ {SOA}\n* CNAME .", "line 2, value: more or less than a host name"),
+        (f"@ {SOA}\nbad\\.example CNAME .", "line 2, value: more or less than a host name"),
+        (f'@ {SOA}\na.example TXT "a\nb"', "line 2, row: a quote that is not closed"),
+        ("$GENERATE 1-9 a$.bad.example CNAME .", "line 1, row: a directive that is not read"),
+        ("$ORIGIN a b", "line 1, row: a directive wants one argument"),
+    ],
+)
+def test_zones_that_do_not_say_what_they_mean(read: Callable, zone: str, problem: str) -> None:
+    message = read.refused("rpz", zone)
+    assert message.startswith(problem)
+    assert "bad" not in message
+
+
+def test_what_a_zone_says_of_itself_and_of_others(read: Callable) -> None:
+    zone = f"rpz.local. {SOA}\n NS localhost.\n TXT a\nbad.example NS localhost.\n"
+    zone += "$ORIGIN rpz-ip.rpz.local.\n24.0.2.0.192 CNAME .\n"
+    assert read("rpz", zone) == []
+    assert read.skipped == {
+        "record of the zone itself": 1,
+        "delegation": 1,
+        "trigger other than a name": 1,
+    }
+
+
+labels = st.lists(st.sampled_from(["a", "bad", "rpz", "local", "example"]), min_size=1, max_size=3)
+
+
+@given(st.lists(st.tuples(labels, labels), min_size=1, max_size=6))
+def test_however_names_are_divided_they_are_the_same(
+    names: list[tuple[list[str], list[str]]],
+) -> None:
+    lines = ["$ORIGIN .", f"rpz.local {SOA}"]
+    for first, last in names:
+        lines += [f"$ORIGIN {'.'.join(last)}.rpz.local.", f"{'.'.join(first)} CNAME ."]
+    records = list_format("rpz").read("f", io.BytesIO("\n".join(lines).encode()))
+    assert [record.values[0].text for record in records] == [".".join(a + b) for a, b in names]
 
 
 def test_another_hash_than_the_format_takes_them_for(read: Callable) -> None:
