@@ -49,7 +49,7 @@ _RUN = 262_144  # rows sorted in memory at a time; each takes about half a kilob
 
 
 class Row(NamedTuple):
-    """One value of an entry, or the mark that it has none.
+    """One value of an entry, or the mark that it has none, or (with a type alone) an unread one.
 
     Attributes:
         source: Which file it came from: 0 the store, 1 the first file of an import...
@@ -93,7 +93,8 @@ def apply(
     The entries of one file under one identifier belong together; they replace what was there
     under it, unless both say when they were changed and what was there is younger. Of one
     moment within an import, the later file counts; within a file, an entry counts before its
-    removal. One import of a partner at a time: a second one at once is refused.
+    removal. Of values that could not be read, those of their type stand that were said before.
+    One import of a partner at a time: a second one at once is refused.
 
     Args:
         store: Folder of partners' entries.
@@ -102,7 +103,8 @@ def apply(
         snapshot: The files are all there is: what they lack is removed.
 
     Raises:
-        ListError: A file is refused, the store damaged, or another import under way; nothing has
+        ListError: A file is refused, the store damaged, or another import under way; or a
+            snapshot would remove entries that could be what could not be read. Nothing has
             changed then.
         UsageError: The partner's name cannot be a folder's.
         StorageError: Reading or writing failed.
@@ -119,6 +121,13 @@ def apply(
             if snapshot and not tally.total:
                 raise ListError(
                     f"{path}: the files hold no entry, and would remove everything there is"
+                )
+            if snapshot and tally.nameless and tally.removed:
+                raise ListError(
+                    f"{path}: {tally.nameless:,} malformed value"
+                    f"{' has' if tally.nameless == 1 else 's have'} no identifier, and could be "
+                    f"one of the {tally.removed:,} entries that the files lack; import them "
+                    "without --snapshot, or ask the partner for other files"
                 )
             if _mark(path) != before:  # where there are no locks
                 raise ListError(f"{path}: another import changed it meanwhile; import again")
@@ -145,7 +154,9 @@ def _rows(files: Iterable[Iterable[Listed]]) -> Iterator[Row]:
             shared = (entry.category, entry.feedback, entry.modified, entry.tombstone)
             for name, value in entry.values:
                 yield Row(entry.entry_id, number, name, value, *shared)
-            if not entry.values:
+            for name in entry.unreadable:
+                yield Row(entry.entry_id, number, name, None, *shared)
+            if not entry.values and not entry.unreadable:
                 yield Row(entry.entry_id, number, None, None, *shared)
 
 
@@ -220,6 +231,7 @@ class _Tally:
 
     def __init__(self) -> None:
         self.added = self.changed = self.removed = self.older = self.total = 0
+        self.nameless = 0  # values that could not be read, of nobody knows which entry
         self.values: dict[str, int] = {}
 
     def changes(self) -> Changes:
@@ -229,14 +241,25 @@ class _Tally:
 
 def _resolved(rows: Iterable[Row], tally: _Tally, *, snapshot: bool) -> Iterator[Row]:
     """Yields, of all rows of each entry, those that count; sorted."""
-    for _, group in itertools.groupby(rows, key=attrgetter("entry_id")):
+    for entry_id, group in itertools.groupby(rows, key=attrgetter("entry_id")):
         everything = list(group)
+        if not entry_id:
+            tally.nameless += len(everything)
+            continue
         old = [row for row in everything if row.source == 0]
         new = _latest([row for row in everything if row.source])
-        kept = new or ([] if snapshot else old)
-        if new and old and not snapshot and _is_older(new, old):
+        kept = [row for row in new if not _is_unread(row)]
+        if not new:
+            kept = [] if snapshot else old
+        elif kept and not snapshot and _is_older(kept, old):
             tally.older += 1
             kept = old
+        elif unread := {row.signal_type for row in new if _is_unread(row)}:
+            rest = [row for row in everything if row.source not in (0, new[0].source)]
+            earlier = [row for row in _latest(rest) if not _is_unread(row)]
+            if not earlier or (not snapshot and _is_older(earlier, old)):
+                earlier = old
+            kept += [row for row in earlier if not kept or row.signal_type in unread]
         before, after = _content(old), _content(kept)
         tally.added += bool(after and not before)
         tally.removed += bool(before and not after)
@@ -257,16 +280,24 @@ def _content(rows: Iterable[Row]) -> frozenset[tuple[str, bytes, str, str]]:
     )
 
 
+def _is_unread(row: Row) -> bool:
+    return row.signal_type is not None and row.value is None
+
+
 def _latest(rows: Sequence[Row]) -> list[Row]:
-    """Returns the rows of the latest state among those of one entry that came together."""
+    """Returns the rows of the latest state among those of one entry that came together.
+
+    A file that holds of it only what cannot be read has no state, if another one has.
+    """
     if not rows:
         return []
-    timed = all(row.modified is not None for row in rows)
-    _, last = max((_moment(row) if timed else 0, row.source) for row in rows)
+    stated = [row for row in rows if not _is_unread(row)] or rows
+    timed = all(row.modified is not None for row in stated)
+    _, last = max((_moment(row) if timed else 0, row.source) for row in stated)
     rows = [row for row in rows if row.source == last]
     # Within a file, rows are values of the entry side by side, however they are dated.
     removed = max((_moment(row) for row in rows if row.tombstone), default=0)
-    listed = [row for row in rows if row.value is not None and _moment(row) >= removed]
+    listed = [row for row in rows if row.signal_type is not None and _moment(row) >= removed]
     return listed or [max(rows, key=lambda row: (row.tombstone, _moment(row)))]
 
 
@@ -277,7 +308,7 @@ def _moment(row: Row) -> int:
 def _is_older(new: Sequence[Row], old: Sequence[Row]) -> bool:
     """Whether all of an entry's new state was made before any of what is stored of it."""
     timed = all(row.modified is not None for row in (*new, *old))
-    return timed and max(map(_moment, new)) < max(map(_moment, old))
+    return bool(old) and timed and max(map(_moment, new)) < max(map(_moment, old))
 
 
 def _write(sink: BinaryIO, rows: Iterator[Row], tally: _Tally) -> None:

@@ -50,10 +50,13 @@ class Listed(NamedTuple):
     """One entry of a partner, checked, or its removal.
 
     Attributes:
-        entry_id: The partner's identifier, or one made of a digest of the first value.
+        entry_id: The partner's identifier, or one made of a digest of the first value; "" if
+            there is neither, and values of it could not be read.
         values: Pairs of signal type and value as `entries.Entry` has it; none if nothing of
             the entry can be matched here.
         category, feedback, modified, tombstone: As in `record.Record`.
+        unreadable: Signal types of the values that are there, but malformed: what was said of
+            these before stands.
     """
 
     entry_id: str
@@ -62,6 +65,7 @@ class Listed(NamedTuple):
     feedback: str = ""
     modified: int | None = None
     tombstone: bool = False
+    unreadable: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         return f"Listed(entry_id={self.entry_id!r}, tombstone={self.tombstone})"
@@ -89,8 +93,7 @@ def read_list(
             meant to list (all zeros, the digest of the empty file, a public suffix...) rather
             than refuse the file.
         max_malformed: The largest share of a file's values that may be left out, and counted,
-            because they are not of their signal type. An entry of which nothing else is left
-            says nothing: what an earlier file said of it stands.
+            because they are not of their signal type: what an earlier file said of them stands.
         suffixes: Public suffixes, which no domain may be; None for the built-in ones.
 
     Raises:
@@ -109,7 +112,7 @@ def read_list(
                 skipped[record.not_read] += 1
                 continue
             values = []
-            before = malformed
+            unreadable = []
             for value in record.values:
                 name = forced or _resolve(path, record, value)
                 if name not in signal_types():
@@ -127,11 +130,8 @@ def read_list(
                         raise _refuse(path, record, value.field, error) from None
                     skipped[f"malformed {name}"] += 1
                     malformed += 1
-            if malformed > before and not values and not record.tombstone:
-                continue
-            listed = _listed(path, record, tuple(values))
-            if listed is not None:
-                yield listed
+                    unreadable.append(name)
+            yield from _listed(path, record, tuple(values), tuple(unreadable))
     if malformed > max_malformed * seen:
         raise ListError(
             f"{path}: {malformed:,} of {seen:,} values are malformed, more than may be left out "
@@ -147,7 +147,9 @@ def _refuse(path: str, record: Record, field: str, error: FieldError) -> ListErr
     return ListError(f"{path}, {record.place}, {field}: {error}")
 
 
-def _listed(path: str, record: Record, values: tuple[tuple[str, bytes], ...]) -> Listed | None:
+def _listed(
+    path: str, record: Record, values: tuple[tuple[str, bytes], ...], unreadable: tuple[str, ...]
+) -> Iterator[Listed]:
     texts = {}
     for field in ("entry_id", "category", "feedback"):
         try:
@@ -155,16 +157,21 @@ def _listed(path: str, record: Record, values: tuple[tuple[str, bytes], ...]) ->
         except FieldError as error:
             raise _refuse(path, record, field, error) from None
     entry_id = texts["entry_id"]
-    if not entry_id and not values:
-        return None  # nothing that could be stored, and what it was has been counted
-    return Listed(
-        entry_id or _made_id(*values[0]),
-        () if record.tombstone else values,
-        texts["category"],
-        texts["feedback"],
-        record.modified,
-        record.tombstone,
-    )
+    if record.tombstone:
+        unreadable = ()
+    if not entry_id and unreadable:  # nobody knows which entry these would be of
+        yield Listed("", (), unreadable=unreadable)
+        unreadable = ()
+    if entry_id or values:  # else it is nothing that could be stored, and has been counted
+        yield Listed(
+            entry_id or _made_id(*values[0]),
+            () if record.tombstone else values,
+            texts["category"],
+            texts["feedback"],
+            record.modified,
+            record.tombstone,
+            unreadable,
+        )
 
 
 def _made_id(name: str, value: bytes) -> str:

@@ -219,7 +219,7 @@ def _bits(text: str) -> int:
     default=0,
     metavar="SHARE",
     help="Leave values out that are not of their type, up to this share of each file's values "
-    "(at most 0.1), rather than refuse the file.",
+    "(at most 0.1), rather than refuse the file; what is stored of them stays.",
 )
 @_public_suffixes
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")

@@ -12,6 +12,7 @@ from ingestgate.blocklists.formats.mapping import parse_mapping
 from ingestgate.blocklists.importing import import_files
 from ingestgate.blocklists.manifest import DomainScope, ListInfo
 from ingestgate.blocklists.public_suffixes import PublicSuffixes
+from ingestgate.blocklists.store import stored_entries
 
 SAMPLES = Path(__file__).parent / "samples"
 ISSUED = datetime(2026, 1, 1, tzinfo=UTC)
@@ -129,3 +130,55 @@ def test_an_entry_that_nothing_is_left_of_says_nothing(tmp_path: Path) -> None:
     path = written(tmp_path, f"md5,id\n{rows}{'1' * 31},a\n")
     changes = import_files(store, "p", [path], mapping=mapping, max_malformed=0.1).changes
     assert (changes.added, changes.removed, changes.changed, changes.total) == (29, 0, 0, 30)
+
+
+def stored(store: str) -> dict[str, set[str]]:
+    found: dict[str, set[str]] = {}
+    for signal, entries in stored_entries(store, "p"):
+        for one in entries:
+            found.setdefault(one.entry_id, set()).add(f"{signal.name}:{one.value.hex()[-2:]}")
+    return found
+
+
+def table(tmp_path: Path, *rows: str) -> str:
+    return written(tmp_path, "id,md5,sha1,gone\n" + "".join(f"{row}\n" for row in rows))
+
+
+def test_a_snapshot_leaves_what_it_holds_but_cannot_be_read(tmp_path: Path) -> None:
+    store, mapping = str(tmp_path / "store"), parse_mapping("id=id,md5=md5,sha1=sha1,deleted=gone")
+    a, b, c = (f"{'1' * 30}{n:02}" for n in range(3))
+    import_files(
+        store,
+        "p",
+        [table(tmp_path, f"A,{a},,", f"B,{a},{'1' * 40},", f"C,{b},,", f"D,{c},,")],
+        mapping=mapping,
+    )
+    more = [f"{n},{n + 1:032x},," for n in range(60)]
+    path = table(tmp_path, f"A,{a[1:]},,", f"B,{b[1:]},{'1' * 39}2,", f"C,{a},,", *more)
+    result = import_files(store, "p", [path], mapping=mapping, snapshot=True, max_malformed=0.1)
+    assert result.skipped == {"malformed md5": 2}
+    assert (result.changes.removed, result.changes.changed) == (1, 2)
+    after = stored(store)
+    assert after["A"] == {"md5:00"}
+    assert after["B"] == {"md5:00", "sha1:12"}  # its readable part is as the file has it
+    assert after["C"] == {"md5:00"}
+    assert "D" not in after
+
+
+def test_a_snapshot_removes_nothing_that_could_be_what_cannot_be_read(tmp_path: Path) -> None:
+    store, names = str(tmp_path / "store"), [f"a{n}.example" for n in range(20)]
+    options: dict[str, Any] = {"format_name": "domains", "max_malformed": 0.1}
+    import_files(store, "p", [written(tmp_path, "\n".join(names))], **options)
+    before = stored(store)
+    path = written(tmp_path, "\n".join([*names[2:], "a0.example,secret"]))
+    said = (
+        "1 malformed value has no identifier, and could be one of the 2 entries that the files "
+        "lack; import them without --snapshot, or ask the partner for other files"
+    )
+    with pytest.raises(ListError, match=said) as caught:
+        import_files(store, "p", [path], snapshot=True, **options)
+    assert "secret" not in str(caught.value)
+    assert stored(store) == before
+    assert import_files(store, "p", [path], **options).changes.removed == 0
+    path = written(tmp_path, "\n".join([*names, "b.example", "secret,"]))
+    assert import_files(store, "p", [path], snapshot=True, **options).changes[:3] == (1, 0, 0)

@@ -104,6 +104,99 @@ def test_a_snapshot_removes_what_it_lacks(tmp_path: Path) -> None:
     assert content(tmp_path) == {("1", A, "")}
 
 
+def unread(id: str, *values: bytes, types: str = "md5", modified: int | None = None) -> Listed:
+    listed = tuple(("sha1", value) for value in values)
+    return Listed(id, listed, modified=modified, unreadable=tuple(types.split()))
+
+
+def test_what_cannot_be_read_of_an_entry_stands(tmp_path: Path) -> None:
+    old = Listed("1", (("md5", A), ("sha1", B), ("sha512", A * 4)), "x")
+    applied(tmp_path, [old, entry("2", A)])
+    assert applied(tmp_path, [unread("1"), unread("9")]) == (0, 0, 0, 0, 2)
+    assert content(tmp_path) == {("1", A, "x"), ("1", B, "x"), ("1", A * 4, "x"), ("2", A, "")}
+    assert applied(tmp_path, [unread("1", C)], snapshot=True) == (0, 1, 1, 0, 1)
+    assert content(tmp_path) == {("1", A, "x"), ("1", C, "")}
+    assert applied(tmp_path, [unread("1")], snapshot=True) == (0, 0, 0, 0, 1)
+
+
+def test_what_cannot_be_read_in_one_row_stands_beside_what_others_say(tmp_path: Path) -> None:
+    applied(tmp_path, [entry("1", A)])
+    applied(tmp_path, [unread("1", types="md5"), Listed("1", (("sha1", B),))])
+    assert content(tmp_path) == {("1", A, ""), ("1", B, "")}
+
+
+def test_a_readable_statement_counts_before_one_that_is_not(tmp_path: Path) -> None:
+    applied(tmp_path, [entry("1", A, modified=2)])
+    for files in ([[entry("1", B, modified=4)], [unread("1", modified=5)]],) * 2:
+        assert applied(tmp_path, *files)[:2] in ((0, 1), (0, 0))
+        assert content(tmp_path) == {("1", B, "")}
+        files.reverse()
+    applied(tmp_path, [entry("1", C, modified=1)], [unread("1", modified=9)])  # older than B
+    assert content(tmp_path) == {("1", B, "")}
+    applied(tmp_path, [entry("1", C, modified=9)], [unread("1", A, modified=10)])
+    assert content(tmp_path) == {("1", C, ""), ("1", A, "")}
+    applied(tmp_path, [unread("1", modified=11)], [gone("1", modified=12), entry("2", A)])
+    assert content(tmp_path) == {("2", A, "")}
+
+
+def test_within_a_file_a_removal_counts_against_what_cannot_be_read_and_is_older(
+    tmp_path: Path,
+) -> None:
+    applied(tmp_path, [entry("1", A, modified=1), entry("2", A, modified=1), entry("3", A)])
+    applied(tmp_path, [unread("1", modified=5), gone("1", modified=6)])
+    applied(tmp_path, [unread("2", modified=6), gone("2", modified=5)])
+    assert content(tmp_path) == {("2", A, ""), ("3", A, "")}
+
+
+@pytest.mark.parametrize("run", [1, 1000])
+def test_a_snapshot_that_lacks_what_has_no_identifier(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, run: int
+) -> None:
+    monkeypatch.setattr(stores, "_RUN", run)
+    applied(tmp_path, [entry("1", A), entry("2", B)])
+    nameless = [unread("", types="md5 md5"), unread("")]
+    with pytest.raises(ListError, match="3 malformed values have no identifier, and could be"):
+        applied(tmp_path, [*nameless, entry("2", B)], snapshot=True)
+    assert applied(tmp_path, [*nameless, entry("2", B)]) == (0, 0, 0, 0, 2)
+    assert applied(tmp_path, [*nameless, entry("1", A), entry("2", C)], snapshot=True)[1:3] == (
+        1,
+        0,
+    )
+
+
+statements = st.lists(
+    st.tuples(
+        st.sampled_from("ab"),
+        st.lists(st.sampled_from([A, B]), max_size=1),
+        st.sampled_from(["md5", "sha1", "md5 sha1"]),
+    ),
+    max_size=4,
+)
+
+
+@given(statements, st.booleans())
+def test_nothing_that_cannot_be_read_is_lost(
+    tmp_path_factory: pytest.TempPathFactory,
+    file: list[tuple[str, list[bytes], str]],
+    snapshot: bool,
+) -> None:
+    store = tmp_path_factory.mktemp("s")
+    applied(store, [Listed(id, (("md5", A), ("sha1", B))) for id in "ab"])
+    applied(
+        store, [entry("z", C), *(unread(id, *v, types=t) for id, v, t in file)], snapshot=snapshot
+    )
+    values = {(id, name) for name, entries in by_type(store) for id in entries}
+    for id, _, types in file:
+        assert all((id, name) in values for name in types.split())
+
+
+def by_type(store: Path) -> list[tuple[str, list[str]]]:
+    return [
+        (signal.name, [one.entry_id for one in entries])
+        for signal, entries in stored_entries(str(store), "p")
+    ]
+
+
 def test_counts_of_values(tmp_path: Path) -> None:
     changes = apply(str(tmp_path), "p", [[entry("1", A, B), Listed("2", (("pdq", A * 2),))]])
     assert changes == Changes(2, 0, 0, 0, 2, {"md5": 2, "pdq": 1})
