@@ -17,11 +17,12 @@ _POINTS = 4  # of about six hundred, per format
 
 def fail(gate: Job, layer: FaultLayer, expected: dict[str, object], *extra: str) -> None:
     """Runs with the layer armed, and again without it; the end is as expected."""
-    at, fault, for_ever = layer.at, layer.fault, layer.for_ever
+    at, fault, for_ever = layer.at or 0, layer.fault, layer.for_ever
     tried = gate.run(*extra)
     layer.pass_through()
-    name, path = layer.operations[at or 0]
-    where = (at, fault, for_ever, name, path)
+    # A run that ends before the fault could strike failed of something else, which it says.
+    assert at < len(layer.operations), (at, tried.output, tried.exception)
+    where = (at, fault, for_ever, *layer.operations[at])
     assert tried.exception is None or isinstance(tried.exception, SystemExit), where
     assert layer.struck, where
     if any(faults_at(each, fault) for each in layer.struck):

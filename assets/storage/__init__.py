@@ -1,0 +1,66 @@
+"""Where bytes lie: local paths, and through Beam's FileSystems every scheme its extras bring.
+
+The one seam to a file system. Everything that is written goes to a temporary name beside its
+final one, is made durable, and is renamed (object stores: copied by the store, then the
+temporary deleted): nobody ever sees a half-written file under a final name. Temporary names
+start with a dot and end in ``.partial``; `sweep` removes those that a killed run left behind.
+
+Patterns follow `glob`: ``*`` and ``?`` stay within one path component, ``**`` does not.
+"""
+
+from ingestgate.assets.storage.erasing import erase
+from ingestgate.assets.storage.listing import (
+    Entry,
+    exists,
+    match,
+    match_directories,
+    status,
+    walk,
+    walk_unfollowed,
+)
+from ingestgate.assets.storage.opening import open_lock, open_read, read_bytes
+from ingestgate.assets.storage.paths import (
+    PARTIAL_SUFFIX,
+    absolute,
+    basename,
+    has_wildcard,
+    is_partial,
+    is_remote,
+    join,
+    parent,
+    temporary_name,
+)
+from ingestgate.assets.storage.removing import delete, sweep
+from ingestgate.assets.storage.renaming import make_directory, move, publish_directory
+from ingestgate.assets.storage.writing import PendingFile, write_atomic, write_bytes
+
+__all__ = [
+    "PARTIAL_SUFFIX",
+    "Entry",
+    "PendingFile",
+    "absolute",
+    "basename",
+    "delete",
+    "erase",
+    "exists",
+    "has_wildcard",
+    "is_partial",
+    "is_remote",
+    "join",
+    "make_directory",
+    "match",
+    "match_directories",
+    "move",
+    "open_lock",
+    "open_read",
+    "parent",
+    "publish_directory",
+    "read_bytes",
+    "status",
+    "sweep",
+    "temporary_name",
+    "walk",
+    "walk_unfollowed",
+    "write_atomic",
+    "write_bytes",
+]

@@ -1,0 +1,55 @@
+"""What file systems raise, turned into errors that say what happened and where."""
+
+import errno
+import functools
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Concatenate, ParamSpec, TypeVar
+
+from ingestgate.assets.errors import StorageError
+from ingestgate.assets.storage.paths import is_partial, is_remote
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+@contextmanager
+def explaining(path: str) -> Iterator[None]:
+    """Turns what file systems raise into a StorageError that says what and where."""
+    try:
+        yield
+    except StorageError:
+        raise
+    except (OSError, ValueError) as error:
+        raise explain(error, path) from error
+    except Exception as error:
+        # The clients of object stores raise classes of their own.
+        if is_remote(path):
+            raise explain(error, path) from error
+        raise
+
+
+def explained(function: Callable[Concatenate[str, P], R]) -> Callable[Concatenate[str, P], R]:
+    """Makes what a function raises about the path that it is given first a StorageError."""
+
+    @functools.wraps(function)
+    def wrapper(path: str, /, *args: P.args, **kwargs: P.kwargs) -> R:
+        with explaining(path):
+            return function(path, *args, **kwargs)
+
+    return wrapper
+
+
+def explain(error: Exception, path: str) -> StorageError:
+    """Returns the StorageError that tells of another error; it names no temporary name."""
+    named = error.filename if isinstance(error, OSError) else None
+    if isinstance(named, str) and not is_partial(named):  # nobody knows a temporary name
+        path = named
+    what = os.strerror(error.errno) if isinstance(error, OSError) and error.errno else str(error)
+    advice = ""
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        advice = "; free some room and run again, finished work is kept"
+    elif isinstance(error, PermissionError):
+        advice = "; check the permissions"
+    return StorageError(f"{path}: {what}{advice}")

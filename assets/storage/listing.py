@@ -1,0 +1,161 @@
+"""What files there are: matching patterns, walking directories, asking for one file."""
+
+import glob as _glob
+import os
+import stat
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+from ingestgate.assets.errors import StorageError
+from ingestgate.assets.storage.explaining import explained
+from ingestgate.assets.storage.paths import basename, has_wildcard, is_partial, is_remote
+from ingestgate.assets.storage.remote import filesystems, remote_match, remote_tree
+
+
+class Entry(NamedTuple):
+    """A file that a listing found.
+
+    Attributes:
+        path: Where it lies.
+        size: Bytes.
+        mark: Changes when the file is replaced or rewritten (modification time).
+    """
+
+    path: str
+    size: int
+    mark: str
+
+
+def _remote_entry(metadata: Any) -> Entry:
+    return Entry(
+        metadata.path, metadata.size_in_bytes, repr(metadata.last_updated_in_seconds or 0.0)
+    )
+
+
+def _local_entry(path: str) -> Entry:
+    status = os.stat(path)
+    return Entry(path, status.st_size, str(status.st_mtime_ns))
+
+
+def _local_tree(directory: str, partials: bool, above: tuple[str, ...] = ()) -> Iterator[Entry]:
+    """Yields every file below a directory; links to directories are followed."""
+    real = os.path.realpath(directory)
+    if real in above:
+        raise StorageError(f"{directory}: a link that leads back to a directory above it")
+    with os.scandir(directory) as listing:
+        for item in listing:
+            if is_partial(item.name) and not partials:
+                continue
+            if item.is_dir():
+                yield from _local_tree(item.path, partials, (*above, real))
+            elif item.is_file():
+                yield _local_entry(item.path)
+            else:
+                # A pipe would hang who reads it, a dangling link is a file that is missing.
+                raise StorageError(f"{item.path}: neither a file nor a directory")
+
+
+@explained
+def match(pattern: str) -> list[Entry]:
+    """Returns the files (never directories) a path or pattern matches, sorted by path.
+
+    Raises:
+        StorageError: Something that matches is a dangling link, or the listing failed.
+    """
+    if is_remote(pattern):
+        entries = [_remote_entry(metadata) for metadata in remote_match(pattern)]
+    elif has_wildcard(pattern):
+        paths = _glob.glob(pattern, recursive=True)
+        entries = [_local_entry(path) for path in paths if not os.path.isdir(path)]
+    else:
+        entries = [_local_entry(pattern)] if os.path.isfile(pattern) else []
+    return sorted(entry for entry in entries if not is_partial(basename(entry.path)))
+
+
+@explained
+def match_directories(pattern: str) -> list[str]:
+    """Returns the directories a path or pattern matches, sorted.
+
+    Object stores have no directories: there, a path without wildcards below which objects
+    lie counts as one.
+    """
+    if is_remote(pattern):
+        if has_wildcard(pattern) or match(pattern):
+            return []
+        return [pattern.rstrip("/")] if walk(pattern) else []
+    paths = _glob.glob(pattern, recursive=True) if has_wildcard(pattern) else [pattern]
+    return sorted({path.rstrip("/") or "/" for path in paths if os.path.isdir(path)})
+
+
+@explained
+def walk(directory: str, *, partials: bool = False) -> list[Entry]:
+    """Returns every file below a directory, sorted by path; hidden ones too.
+
+    Args:
+        directory: Where.
+        partials: What lies under temporary names as well.
+
+    Raises:
+        StorageError: The directory cannot be listed whole; locally also if it does not exist
+            or holds a pipe, a dangling link or a circle of links.
+    """
+    if is_remote(directory):
+        filesystem = filesystems().get_filesystem(directory)
+        entries = [_remote_entry(metadata) for metadata in remote_tree(filesystem, directory)]
+        below = len(directory.rstrip("/"))
+        return sorted(e for e in entries if partials or not is_partial(e.path[below:]))
+    return sorted(_local_tree(directory, partials))
+
+
+@explained
+def walk_unfollowed(directory: str) -> tuple[list[Entry], list[str]]:
+    """Returns every file below a directory, sorted by path, and what is no plain file.
+
+    Unlike `walk`, links are not followed: they, pipes and the like are the second list.
+    """
+    if is_remote(directory):
+        return walk(directory), []
+    entries: list[Entry] = []
+    others: list[str] = []
+    for folder, directories, names in os.walk(directory, onerror=_raise):
+        directories[:] = [name for name in directories if not is_partial(name)]
+        for name in (*directories, *names):
+            path = os.path.join(folder, name)
+            status = os.lstat(path)
+            if stat.S_ISREG(status.st_mode) and not is_partial(name):
+                entries.append(Entry(path, status.st_size, str(status.st_mtime_ns)))
+            elif not stat.S_ISREG(status.st_mode) and not stat.S_ISDIR(status.st_mode):
+                others.append(path)
+    return sorted(entries), sorted(others)
+
+
+@explained
+def exists(path: str) -> bool:
+    """Whether there is a file of that name, or, where the file system has them, a directory."""
+    if is_remote(path):
+        return bool(filesystems().exists(path))
+    return os.path.exists(path)
+
+
+@explained
+def status(path: str) -> Entry:
+    """Returns the entry of one file.
+
+    Raises:
+        StorageError: There is none.
+    """
+    if is_remote(path):
+        return _remote_entry(filesystems().get_filesystem(path).metadata(path))
+    return _local_entry(path)
+
+
+def local_partials(directory: str) -> Iterator[str]:
+    """Yields every temporary name below a local directory; not what lies below one."""
+    for folder, directories, names in os.walk(directory, onerror=_raise):
+        stale = [name for name in directories + names if is_partial(name)]
+        directories[:] = [name for name in directories if name not in stale]
+        yield from (os.path.join(folder, name) for name in stale)
+
+
+def _raise(error: OSError) -> None:
+    raise error

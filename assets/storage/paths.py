@@ -1,0 +1,54 @@
+"""Paths as text: schemes, wildcards, components, and the temporary names beside final ones."""
+
+import os
+import posixpath
+import re
+import uuid
+
+PARTIAL_SUFFIX = ".partial"
+_PARTIAL = re.compile(r"\..*\.[0-9a-f]{12}" + re.escape(PARTIAL_SUFFIX), re.DOTALL)
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
+WILDCARD = re.compile(r"[*?\[]")
+
+
+def is_remote(path: str) -> bool:
+    """Whether a path has a scheme (``gs://``, ``s3://``...) and goes through Beam."""
+    return _SCHEME.match(path) is not None
+
+
+def has_wildcard(path: str) -> bool:
+    """Whether a path is a pattern."""
+    return WILDCARD.search(path) is not None
+
+
+def join(root: str, *parts: str) -> str:
+    """Joins path components with ``/``."""
+    return posixpath.join(root, *parts)
+
+
+def parent(path: str) -> str:
+    """Returns a path without its last component."""
+    return posixpath.dirname(path.rstrip("/"))
+
+
+def basename(path: str) -> str:
+    """Returns a path's last component."""
+    return posixpath.basename(path.rstrip("/"))
+
+
+def absolute(path: str) -> str:
+    """Returns a path that does not depend on the working directory."""
+    return path.rstrip("/") if is_remote(path) else os.path.abspath(path)
+
+
+def temporary_name(path: str) -> str:
+    """Returns a new temporary name beside a final one."""
+    # Short enough for every file system whatever the name, and free of wildcards, which some
+    # stores' clients would expand when the file is deleted.
+    stem = WILDCARD.sub("_", basename(path))[:40]
+    return join(parent(path), f".{stem}.{uuid.uuid4().hex[:12]}{PARTIAL_SUFFIX}")
+
+
+def is_partial(path: str) -> bool:
+    """Whether a path is, or lies below, a name that `temporary_name` made."""
+    return any(_PARTIAL.fullmatch(part) for part in path.split("/"))

@@ -1,0 +1,92 @@
+"""Beam's file systems, whose kinds differ: some have directories, object stores have prefixes.
+
+Beam is imported here alone, and only once a path is remote, so that local work starts fast.
+"""
+
+from collections.abc import Iterator
+from typing import Any, BinaryIO, cast
+
+from ingestgate.assets.errors import StorageError
+from ingestgate.assets.storage.paths import WILDCARD, has_wildcard, parent
+
+
+def filesystems() -> Any:
+    """Returns Beam's class of all file systems."""
+    from apache_beam.io.filesystems import FileSystems
+
+    return FileSystems
+
+
+def remote_open(path: str) -> BinaryIO:
+    """Opens a remote file's raw bytes for reading, never decompressed by its extension."""
+    from apache_beam.io.filesystem import CompressionTypes
+
+    handle = filesystems().open(path, compression_type=CompressionTypes.UNCOMPRESSED)
+    return cast(BinaryIO, handle)
+
+
+def remote_create(path: str) -> BinaryIO:
+    """Makes a remote file and opens it for writing, never compressed by its extension."""
+    from apache_beam.io.filesystem import CompressionTypes
+
+    handle = filesystems().create(
+        path,
+        mime_type="application/octet-stream",
+        compression_type=CompressionTypes.UNCOMPRESSED,
+    )
+    return cast(BinaryIO, handle)
+
+
+def remote_tree(filesystem: Any, directory: str) -> Iterator[Any]:
+    """Yields Beam's metadata of every file below a remote directory or prefix, if there is one."""
+    prefix = directory.rstrip("/") + "/"
+    if not filesystem.has_dirs():
+        # Beam's patterns cannot be quoted: `?` stands for the character, the prefix decides.
+        found = filesystem.match([WILDCARD.sub("?", prefix) + "**"])[0].metadata_list
+        # An object whose name ends in a slash is how some tools mark an empty directory.
+        yield from (m for m in found if m.path.startswith(prefix) and not m.path.endswith("/"))
+        return
+    if has_wildcard(prefix):
+        raise StorageError(f"{directory}: a directory with wildcards in its name cannot be listed")
+    if not filesystem.exists(directory):
+        return
+    for metadata in filesystem.match([prefix + "*"])[0].metadata_list:
+        if _is_directory(filesystem, metadata):
+            yield from remote_tree(filesystem, metadata.path)
+        else:
+            yield metadata
+
+
+def _is_directory(filesystem: Any, metadata: Any) -> bool:
+    # Beam's metadata does not tell; but directories have no size, and only they can be listed.
+    if not filesystem.has_dirs() or metadata.size_in_bytes or has_wildcard(metadata.path):
+        return False
+    try:
+        filesystem.match([metadata.path + "/*"])
+    except OSError:
+        return False
+    return True
+
+
+def remote_match(pattern: str) -> list[Any]:
+    """Returns Beam's metadata of the files a remote path or pattern matches."""
+    filesystem = filesystems().get_filesystem(pattern)
+    if not has_wildcard(pattern):
+        found = [filesystem.metadata(pattern)] if filesystem.exists(pattern) else []
+        found = [m for m in found if not _is_directory(filesystem, m)]
+    elif filesystem.has_dirs():
+        # There, Beam lists one level only.
+        top = parent(WILDCARD.split(pattern, maxsplit=1)[0] + "_")
+        found = list(filesystem.match_files(remote_tree(filesystem, top), pattern))
+    else:
+        found = filesystem.match([pattern])[0].metadata_list
+    return list(found)
+
+
+def remote_rename(source: str, path: str) -> None:
+    """Gives a remote file another name, in place of what is there."""
+    filesystem = filesystems().get_filesystem(path)
+    # Stores replace an object; file systems with directories refuse to rename onto a file.
+    if filesystem.has_dirs() and filesystem.exists(path):
+        filesystem.delete([path])
+    filesystem.rename([source], [path])

@@ -1,0 +1,55 @@
+"""Removing files and trees, and what killed runs left behind."""
+
+import os
+import shutil
+import stat
+
+from ingestgate.assets.errors import StorageError
+from ingestgate.assets.storage.explaining import explained
+from ingestgate.assets.storage.listing import exists, local_partials
+from ingestgate.assets.storage.paths import has_wildcard, is_partial, is_remote
+from ingestgate.assets.storage.remote import filesystems, remote_tree
+
+
+@explained
+def delete(path: str) -> None:
+    """Removes a file or a directory tree; it is no error if there is none.
+
+    Raises:
+        StorageError: It could not be removed, or (remote) its name holds wildcards, which
+            some clients would expand and so remove others.
+    """
+    if is_remote(path):
+        filesystem = filesystems().get_filesystem(path)
+        below = [] if filesystem.has_dirs() else remote_tree(filesystem, path)
+        found = [metadata.path for metadata in below] + ([path] if exists(path) else [])
+        if any(has_wildcard(name) for name in found):
+            raise StorageError(f"{path}: a name with wildcards cannot be deleted safely")
+        if found:
+            filesystem.delete(found)  # of a directory, what lies in it too
+        return
+    try:
+        if stat.S_ISDIR(os.lstat(path).st_mode):
+            shutil.rmtree(path)
+        else:
+            os.unlink(path)
+    except FileNotFoundError:
+        return
+
+
+@explained
+def sweep(directory: str) -> int:
+    """Removes the temporary files a killed run left below a directory; returns how many.
+
+    Only for a caller that holds the run's lock: a live writer's files go as well.
+    """
+    if is_remote(directory):
+        filesystem = filesystems().get_filesystem(directory)
+        below = len(directory.rstrip("/"))
+        tree = remote_tree(filesystem, directory)
+        found = [metadata.path for metadata in tree if is_partial(metadata.path[below:])]
+    else:
+        found = list(local_partials(directory)) if os.path.isdir(directory) else []
+    for path in found:
+        delete(path)
+    return len(found)

@@ -1,0 +1,48 @@
+import errno
+from pathlib import Path
+
+import pytest
+
+from ingestgate.assets import storage
+from ingestgate.assets.errors import StorageError
+from tests.assets.storage.conftest import everywhere, names
+from tests.object_store import ObjectStore
+
+
+@everywhere
+def test_a_missing_file_is_named(root: str) -> None:
+    storage.write_bytes(f"{root}/other", b"")
+    for operation in (storage.open_read, storage.read_bytes, storage.status):
+        with pytest.raises(StorageError, match="gone"):
+            operation(f"{root}/gone")
+
+
+def test_an_oserror_of_a_write_is_explained(tmp_path: Path) -> None:
+    with (
+        pytest.raises(StorageError, match=r"file: No space left .*; free some room"),
+        storage.PendingFile(str(tmp_path / "file")),
+    ):
+        raise OSError(errno.ENOSPC, "whatever")
+    assert names(tmp_path) == []
+
+
+@pytest.mark.parametrize("operation", ["create", "rename", "open", "list", "delete"])
+def test_what_a_client_raises_is_explained(stores: None, operation: str) -> None:
+    path = "teststore://bucket/file"
+    storage.write_bytes(path, b"old")
+    ObjectStore.failing.add(operation)
+    with pytest.raises(StorageError, match=rf"{operation} refused"):
+        {
+            "create": lambda: storage.write_bytes(path, b"new"),
+            "rename": lambda: storage.write_bytes(path, b"new"),
+            "open": lambda: storage.read_bytes(path),
+            "list": lambda: storage.walk("teststore://bucket"),
+            "delete": lambda: storage.delete(path),
+        }[operation]()
+    ObjectStore.failing.clear()
+    assert storage.read_bytes(path) == b"old"
+
+
+def test_an_unknown_scheme_is_explained() -> None:
+    with pytest.raises(StorageError, match="apache-beam"):
+        storage.match("nosuch://bucket/*")
