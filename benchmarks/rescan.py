@@ -31,8 +31,8 @@ from ingestgate.blocklists.compiling import compile_list
 from ingestgate.blocklists.listset import ListSet
 from ingestgate.transforms.policy import Policy
 from ingestgate.transforms.rescan import RescanSettings, open_rescan
-from ingestgate.transforms.rescan_canaries import check_rescan
 from ingestgate.transforms.rescanning import rescan_part
+from ingestgate.transforms.rescanning.canaries import check_rescan
 
 #: Assets per second on one core, against what came to the list.
 TARGET = 150_000

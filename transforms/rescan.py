@@ -16,9 +16,9 @@ from ingestgate.blocklists.matching import Matcher
 from ingestgate.blocklists.selftest import self_test as lists_self_test
 from ingestgate.blocklists.suppressions import NOWHERE, SuppressionSource
 from ingestgate.transforms.policy import Policy
-from ingestgate.transforms.rescan_canaries import check_rescan
-from ingestgate.transforms.rescan_suppressing import RescanSuppressions
 from ingestgate.transforms.rescanning import RescanLists, as_json, rescan_part
+from ingestgate.transforms.rescanning.canaries import check_rescan
+from ingestgate.transforms.rescanning.suppressing import RescanSuppressions
 from ingestgate.transforms.settings import open_suppressions
 
 

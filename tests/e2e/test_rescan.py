@@ -4,6 +4,7 @@ import shutil
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -15,7 +16,7 @@ from ingestgate.blocklists.matching import Matcher
 from ingestgate.fingerprints.fingerprinter import Fingerprinter
 from ingestgate.fingerprints.limits import DecodeLimits
 from ingestgate.quarantine.keys import generate_identity
-from ingestgate.transforms import rescanning
+from ingestgate.transforms.rescanning import digests, hashes, provenance
 from tests.e2e.conftest import WRITERS, Job, content, write_webdataset
 
 MakeJob = Callable[..., Job]
@@ -394,14 +395,19 @@ def test_matches_of_a_dry_run_recall_nothing(old_job: Callable[[str], Job], tmp_
 
 
 @pytest.mark.parametrize("since", [(), ("--since", "1")], ids=["whole", "since"])
-@pytest.mark.parametrize("broken", ["_look_up", "_search_all", "_match_provenance"])
+@pytest.mark.parametrize(
+    ("where", "broken"),
+    [(digests, "look_up"), (hashes, "search_all"), (provenance, "match_provenance")],
+    ids=["digests", "hashes", "provenance"],
+)
 def test_a_rescan_that_misses_a_canary_concludes_nothing(
     judged_by_old: Job,
     monkeypatch: pytest.MonkeyPatch,
+    where: ModuleType,
     broken: str,
     since: tuple[str, ...],
 ) -> None:
-    monkeypatch.setattr(rescanning, broken, lambda *arguments: iter(()))
+    monkeypatch.setattr(where, broken, lambda *arguments: iter(()))
     found = rescan(judged_by_old, *since, code=4)
     assert "canary was not caught" in found["error"]
     for name in ("rescans", "recalls", "rescan-findings"):

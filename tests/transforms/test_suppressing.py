@@ -28,12 +28,12 @@ from ingestgate.transforms.gate import Gate, _JudgeAssets
 from ingestgate.transforms.judging import Judge
 from ingestgate.transforms.policy import Policy
 from ingestgate.transforms.records import Asset
-from ingestgate.transforms.rescan_suppressing import RescanSuppressions
 from ingestgate.transforms.rescanning import PartResult, RescanLists, rescan_part
+from ingestgate.transforms.rescanning.suppressing import RescanSuppressions
 from tests.pictures import encoded, jpeg, picture
 from tests.transforms.conftest import LISTED_EXACT, LISTED_NEAR
+from tests.transforms.rescanning.test_parts import make_lists, row
 from tests.transforms.test_judging import CLEAN, member, sample
-from tests.transforms.test_rescanning import make_lists, row
 
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
 KEYS = [Ed25519PrivateKey.from_private_bytes(bytes([number]) * 32) for number in (1, 2)]

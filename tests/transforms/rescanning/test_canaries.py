@@ -16,10 +16,9 @@ from ingestgate.blocklists.compiling import compile_list
 from ingestgate.blocklists.listset import ListSet
 from ingestgate.blocklists.matching import Matcher, SourceMatches
 from ingestgate.blocklists.tables import SortedValues
-from ingestgate.transforms import rescanning
 from ingestgate.transforms.policy import Policy
-from ingestgate.transforms.rescan_canaries import check_rescan
-from ingestgate.transforms.rescanning import RescanLists
+from ingestgate.transforms.rescanning import RescanLists, digests, hashes, parts, provenance
+from ingestgate.transforms.rescanning.canaries import check_rescan
 
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
 Stub = Callable[..., Any]
@@ -114,13 +113,13 @@ def no_sources(*arguments: Any, **more: Any) -> SourceMatches:
 @pytest.mark.parametrize(
     ("where", "name", "stub", "of", "signal", "way"),
     [
-        (rescanning, "_match_recorded", nothing, "every", "md5", "by content"),
-        (rescanning, "_look_up", nothing, "every", "md5", "by content"),
-        (rescanning, "_screened", no_rows, "every", "md5", "by content"),
-        (rescanning, "_match_views", nothing, "indexed", "pdq", "by content"),
+        (digests, "match_recorded", nothing, "every", "md5", "by content"),
+        (digests, "look_up", nothing, "every", "md5", "by content"),
+        (digests, "_screened", no_rows, "every", "md5", "by content"),
+        (hashes, "match_views", nothing, "indexed", "pdq", "by content"),
         (hamming, "find_pairs", no_pairs, "indexed", "pdq", "by content"),
-        (rescanning, "_scan_pairs", no_pairs, "every", "phash", "by content"),
-        (rescanning, "_match_provenance", nothing, "every", "domain", "by what an asset says"),
+        (hashes, "_scan_pairs", no_pairs, "every", "phash", "by content"),
+        (provenance, "match_provenance", nothing, "every", "domain", "by what an asset says"),
         (Matcher, "match_sources", no_sources, "hashed", "expression", "by what an asset says"),
         (screening, "undecided", no_rows, "every", "domain", "by what an asset says"),
     ],
@@ -143,14 +142,14 @@ def test_a_matcher_that_misses(
 
 
 def test_a_sidecar_that_is_passed_over(lists: ListSet, monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = rescanning._rescan_batch
+    whole = parts._rescan_batch
 
     def without(batch: pa.RecordBatch, *more: Any) -> None:
         place = batch.schema.get_field_index("sidecars")
         empty = pa.nulls(batch.num_rows, batch.schema.field(place).type)
         whole(batch.set_column(place, batch.schema.field(place), empty), *more)
 
-    monkeypatch.setattr(rescanning, "_rescan_batch", without)
+    monkeypatch.setattr(parts, "_rescan_batch", without)
     with pytest.raises(SelfTestError, match="its md5 canary was not caught by a sidecar"):
         check_rescan(wanted(lists))
 
@@ -159,12 +158,12 @@ def test_a_sidecar_that_is_passed_over(lists: ListSet, monkeypatch: pytest.Monke
 def test_a_search_that_ends_before_the_threshold(
     lists: ListSet, monkeypatch: pytest.MonkeyPatch, of: str
 ) -> None:
-    whole = rescanning._search_all
+    whole = hashes.search_all
 
     def near_only(*arguments: Any) -> Any:
         for one, pairs in whole(*arguments):
             yield one, pairs[pairs[:, 1] < 3]
 
-    monkeypatch.setattr(rescanning, "_search_all", near_only)
+    monkeypatch.setattr(hashes, "search_all", near_only)
     with pytest.raises(SelfTestError, match="canary was not caught at its threshold"):
         check_rescan(wanted(lists, of))
