@@ -101,8 +101,8 @@ def rescan(ctx: click.Context, /, **options: Any) -> None:
     from ingestgate.pipeline.consumers import consumers_of
     from ingestgate.pipeline.list_opening import open_lists
     from ingestgate.pipeline.policy_file import load_policy
-    from ingestgate.pipeline.rescan_job import RescanRequest
     from ingestgate.pipeline.rescan_job import rescan as rescan_ledger
+    from ingestgate.pipeline.rescan_request import RescanRequest
     from ingestgate.pipeline.rescan_since import parse_since
     from ingestgate.transforms.policy import Policy
 

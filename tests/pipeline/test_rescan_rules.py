@@ -7,7 +7,7 @@ import pytest
 from ingestgate.blocklists.compiling import compile_list
 from ingestgate.blocklists.listset import ListSet
 from ingestgate.pipeline.contexts import ContextRecord
-from ingestgate.pipeline.rescan_job import _newly_needed
+from ingestgate.pipeline.rescan_rules import newly_needed
 from ingestgate.transforms.policy import Policy
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -31,4 +31,4 @@ def test_quality_is_looked_at_where_the_policy_holds_for_that_hash(
     policy = Policy(low_quality=said)
     earlier = ContextRecord("", 1, policy.model_dump(mode="json"), [], [])
     lists = ListSet.open(str(tmp_path / "lists"), now=NOW)
-    assert _newly_needed(policy, lists, [earlier]) == needed
+    assert newly_needed(policy, lists, [earlier]) == needed

@@ -1,0 +1,139 @@
+"""Whether a ledger can tell what lists match: by which rules it was made, and what it lacks.
+
+A rescan stands for a judging by today's rules. So all but the lists has to be as it was then, and a
+part of a ledger that was made otherwise, or does not hold what a list needs, decides nothing.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from ingestgate.assets import storage
+from ingestgate.assets.errors import EvidenceError, GateError, UsageError
+from ingestgate.assets.verdict import SignalKind
+from ingestgate.blocklists.listset import ListSet
+from ingestgate.blocklists.signals import signal_types
+from ingestgate.pipeline.contexts import ContextRecord, read_context
+from ingestgate.pipeline.rescan_records import read_rescans
+from ingestgate.pipeline.rescan_request import RescanRequest
+from ingestgate.transforms.policy import Policy
+from ingestgate.transforms.settings import JUDGING_VERSION, context_digest
+
+
+class RescanError(GateError):
+    """The ledger does not hold what the lists need: it has to be judged again."""
+
+
+def rules_on_record(evidence: str, policy: Policy) -> dict[str, ContextRecord]:
+    """Returns the rules on record that the ledger may have been made by."""
+    folder = storage.join(evidence, "contexts")
+    entries = storage.walk(folder) if storage.match_directories(folder) else []
+    found = {}
+    for entry in entries:
+        name = storage.basename(entry.path).removesuffix(".json")
+        if record := read_context(evidence, name):
+            found[name] = record
+    return {n: r for n, r in found.items() if _same_rules(r, policy)}
+
+
+def _same_rules(record: ContextRecord, policy: Policy) -> bool:
+    """Whether, lists aside, a ledger made by these rules would be made the same today."""
+    now = policy.model_dump(mode="json")
+    for left_out in ("lists", "trust"):
+        now.pop(left_out)
+    then = {name: value for name, value in record.policy.items() if name in now}
+    return record.judging_version == JUDGING_VERSION and then == now
+
+
+def same_override(record: ContextRecord, policy: Policy, list_id: str) -> bool:
+    """Whether the policy said of a list then what it says now."""
+    then = record.policy.get("lists", {}).get(list_id)
+    return bool(then == policy.model_dump(mode="json")["lists"].get(list_id))
+
+
+def newly_needed(
+    policy: Policy, lists: ListSet, contexts: Iterable[ContextRecord]
+) -> frozenset[str]:
+    """Returns the hashes that some earlier judging may have had no need of, where that decides."""
+    needed = {
+        name
+        for name in lists.signal_types
+        if signal_types()[name].kind is SignalKind.PERCEPTUAL and policy.holds_low_quality(name)
+    }
+    counts = {(i.id, i.digest): set(i.counts) for i in (*lists.infos, *lists.superseded)}
+    had_by_all = [
+        set().union(
+            *(
+                counts.get((u["id"], u["digest"]), set())
+                | set(u.get("signal_types", u["canaries"]))
+                for u in record.lists
+            )
+        )
+        for record in contexts
+    ]
+    return frozenset(name for name in needed if not all(name in had for had in had_by_all))
+
+
+def require_decided(
+    results: Sequence[Mapping[str, Any]],
+    digests: Mapping[str, str],
+    contexts: Mapping[str, ContextRecord],
+    request: RescanRequest,
+    lists: ListSet,
+    evidence: str,
+) -> None:
+    """Refuses what cannot be decided from the ledger.
+
+    Args:
+        results: What was found in each part, as `as_json` has it.
+        digests: By shard, `shard_ledger_digest` of what was looked at.
+        contexts: As of `rules_on_record`.
+        request: What was asked.
+        lists: What the ledger was held against.
+        evidence: Where it lies.
+
+    Raises:
+        RescanError: The ledger lacks something that the lists need.
+        EvidenceError: By which rules a part was made is not on record, or were others.
+        UsageError: A shard was never held against the version since which lists were looked at.
+    """
+    missing = Counter(name for found in results for name in found["missing"])
+    if missing:
+        name = min(missing)
+        where = next(found["shard"] for found in results if name in found["missing"])
+        raise RescanError(
+            f"{where}: the lists hold {name}, which its ledger lacks ({missing[name]} parts of "
+            f"{len(results)}); judge again: run with these lists, and `perceptual` and "
+            "`digests` in the policy naming what later lists may need"
+        )
+    read = read_rescans(evidence)
+    # By other suppressions something may have been let pass that counts now.
+    suppressed = request.suppressions.digest
+    for found in results:
+        record = contexts.get(found["context"])
+        if record is None:
+            raise EvidenceError(
+                f"{found['shard']}: was judged by other rules than this policy and program, or by "
+                "rules that are not on record; run again, which judges it anew"
+            )
+        for info in lists.infos:
+            since = request.since.version(info)
+            if since is None:
+                continue
+            shard = found["shard"]
+            bases = [record.lists] if same_override(record, request.policy, info.id) else []
+            bases += [
+                r.lists
+                for r in read
+                if r.covers(
+                    shard,
+                    digests[shard],
+                    context_digest(request.policy, r.lists_digest, suppressed),
+                )
+            ]
+            versions = [u["version"] for base in bases for u in base if u["id"] == info.id]
+            if max(versions, default=0) < since:
+                raise UsageError(
+                    f"--since {info.id}={since}: {shard} was not held against that version or a "
+                    "later one by this policy; leave --since out, or name an older one"
+                )
