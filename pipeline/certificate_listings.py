@@ -1,0 +1,82 @@
+"""Listings of the evidence, whose digests a certificate names, held against the receipts."""
+
+import hashlib
+from collections import defaultdict
+from collections.abc import Mapping
+
+from ingestgate.assets import storage
+from ingestgate.assets.containers.pending_folder import listing_sha256
+from ingestgate.assets.errors import EvidenceError
+from ingestgate.assets.receipts import Receipt
+from ingestgate.pipeline.hashing import Meter, Show, hash_files
+from ingestgate.pipeline.rescan_records import shard_ledger_digest
+
+
+def evidence_listings(
+    evidence: str, quarantine: str | None, receipts: Mapping[str, Receipt], show: Show | None
+) -> tuple[dict[str, str], dict[str, bytes]]:
+    """Returns each shard's ledger digest, and the listings that the certificate has digests of.
+
+    Args:
+        evidence: The evidence folder.
+        quarantine: Whose manifests are listed; None: none are.
+        receipts: By shard, what was committed.
+        show: Told how far it is, see `Meter`.
+
+    Returns:
+        By shard, `shard_ledger_digest`; and files and SHA-256 of ``ledger``, ``receipts`` and
+        ``manifests``, in ``sha256sum``'s format.
+
+    Raises:
+        EvidenceError: Ledger or manifests are not those that the receipts name.
+        StorageError: Something cannot be read.
+    """
+    roots = {name: storage.join(evidence, name) for name in ("ledger", "receipts")}
+    if quarantine is not None:
+        roots["manifests"] = storage.join(quarantine, "manifest")
+    files = {
+        name: storage.walk(root) if storage.match_directories(root) else []
+        for name, root in roots.items()
+    }
+    meter = Meter(sum(entry.size for several in files.values() for entry in several), show)
+    digests = {
+        name: {
+            path[len(roots[name]) + 1 :]: sha256
+            for path, sha256 in hash_files([entry.path for entry in several], meter)
+        }
+        for name, several in files.items()
+    }
+    parts: dict[str, dict[str, str]] = defaultdict(dict)
+    for path, sha256 in digests["ledger"].items():
+        shard, _, part = path.rpartition(".parts/")
+        parts[shard][part] = sha256
+    for shard, receipt in receipts.items():
+        if len(parts[shard]) != receipt.ranges:
+            raise EvidenceError(
+                f"{shard}: its ledger has {len(parts[shard])} parts, its receipt says "
+                f"{receipt.ranges}; run again"
+            )
+        if receipt.manifest and "manifests" in digests:
+            _require_manifest(receipt, digests["manifests"])
+    listings = {name: _listing(several) for name, several in digests.items()}
+    return {shard: shard_ledger_digest(several) for shard, several in parts.items()}, listings
+
+
+def _require_manifest(receipt: Receipt, digests: Mapping[str, str]) -> None:
+    for suffix, sha256 in receipt.manifest_digests.items():
+        name = f"{receipt.manifest}.{suffix}"
+        if digests.get(name) != sha256:
+            what = "is not what was sealed" if name in digests else "is not there"
+            raise EvidenceError(
+                f"manifest/{name}: {what}, by the receipt of {receipt.shard}; find out who changed "
+                "it, see `ingestgate quarantine check`"
+            )
+
+
+def _listing(digests: Mapping[str, str]) -> bytes:
+    """Returns files and their SHA-256 as lines; `listing_sha256` is the digest of these bytes."""
+    encoded = sorted((path.encode("utf-8", "surrogateescape"), s) for path, s in digests.items())
+    lines = b"".join(b"%s  %s\n" % (sha256.encode(), path) for path, sha256 in encoded)
+    if hashlib.sha256(lines).hexdigest() != listing_sha256(digests.items()):
+        raise AssertionError("the listing is not what its digest is of")
+    return lines
