@@ -365,7 +365,7 @@ def read_parts(evidence: str, columns: Sequence[str]) -> Iterator[pa.Table]:
         LedgerError: There is no ledger, or a part is damaged.
     """
     root = storage.join(evidence, "ledger")
-    if not storage.match_directories(root):
+    if not storage.is_directory(root):
         raise LedgerError(root, "there is none; give the --evidence of a run")
     for entry in storage.walk(root):
         yield read_part(entry.path)[1].select(columns)

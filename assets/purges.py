@@ -104,7 +104,7 @@ def refuse_unfinished(evidence: str) -> None:
         UsageError: A purge was interrupted; it has to be completed first.
     """
     folder = storage.join(evidence, "purging")
-    if storage.match_directories(folder) and (begun := storage.walk(folder)):
+    if begun := storage.walk_if_there(folder):
         raise UsageError(
             f"{begun[0].path}: a purge was interrupted; complete it by the same command first"
         )

@@ -122,7 +122,7 @@ def read_receipt(evidence: str, shard: str) -> Receipt | None:
 def read_failures(evidence: str) -> dict[str, str]:
     """Returns why shards could not be done, by their names; a damaged note tells the shard only."""
     root = storage.join(evidence, "failures")
-    entries = storage.walk(root) if storage.match_directories(root) else []
+    entries = storage.walk_if_there(root)
     found = {}
     for entry in entries:
         shard = entry.path.removeprefix(f"{root}/").removesuffix(".json")
@@ -144,7 +144,7 @@ def every_receipt(evidence: str) -> dict[str, Receipt]:
         EvidenceError: One is damaged, so that nothing tells what was admitted of its shard.
     """
     folder = storage.join(evidence, "receipts")
-    entries = storage.walk(folder) if storage.match_directories(folder) else []
+    entries = storage.walk_if_there(folder)
     names = [entry.path[len(folder.rstrip("/")) + 1 :].removesuffix(".json") for entry in entries]
     with ThreadPoolExecutor(_THREADS) as pool:
         receipts = list(pool.map(lambda name: read_receipt(evidence, name), names))
@@ -247,4 +247,4 @@ def _is_its_ledger(receipt: Receipt, evidence: str) -> bool:
 
 def _is_there(path: str) -> bool:
     # An object store knows a folder only by what lies below it.
-    return storage.exists(path) or bool(storage.match_directories(path))
+    return storage.exists(path) or storage.is_directory(path)

@@ -75,7 +75,7 @@ def version_before(to: str, info: ListInfo) -> str | None:
     """Returns the directory of the version before one in a folder of compiled lists, if any."""
     named = re.compile(re.escape(f"{info.id}-") + r"([1-9][0-9]*)")
     found: dict[int, str] = {}
-    for file in storage.walk(to) if storage.match_directories(to) else []:
+    for file in storage.walk_if_there(to):
         directory = storage.parent(file.path)
         match = named.fullmatch(storage.basename(directory))
         if match and storage.basename(file.path) == MANIFEST and int(match[1]) < info.version:

@@ -81,7 +81,7 @@ def import_files(
 
 
 def _found(file: str) -> list[str]:
-    found = storage.walk(file) if storage.match_directories(file) else storage.match(file)
+    found = storage.walk(file) if storage.is_directory(file) else storage.match(file)
     if not found:
         raise UsageError(f"{file}: no file there")
     return [entry.path for entry in found]

@@ -131,7 +131,7 @@ def _digest(infos: Sequence[ListInfo]) -> str:
 
 def _discover(directory: str, trust: Trust) -> list[_Found]:
     """Returns every list below a folder, its ``list.json`` read and its files all there."""
-    files = storage.walk(directory) if storage.match_directories(directory) else []
+    files = storage.walk_if_there(directory)
     names: dict[str, set[str]] = {}
     for file in files:
         names.setdefault(storage.parent(file.path), set()).add(storage.basename(file.path))

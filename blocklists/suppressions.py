@@ -275,7 +275,7 @@ def read_suppression(path: str) -> tuple[Envelope, Suppression] | None:
 
 
 def _files(path: str) -> Iterator[str]:
-    if storage.match_directories(path):
+    if storage.is_directory(path):
         yield from (entry.path for entry in storage.walk(path))
     elif storage.exists(path):
         yield path

@@ -34,10 +34,7 @@ def evidence_listings(
     roots = {name: storage.join(evidence, name) for name in ("ledger", "receipts")}
     if quarantine is not None:
         roots["manifests"] = storage.join(quarantine, "manifest")
-    files = {
-        name: storage.walk(root) if storage.match_directories(root) else []
-        for name, root in roots.items()
-    }
+    files = {name: storage.walk_if_there(root) for name, root in roots.items()}
     meter = Meter(sum(entry.size for several in files.values() for entry in several), show)
     digests = {
         name: {

@@ -218,9 +218,9 @@ def _is_answered(notice: RecallNotice, subject: Subject, certificate: Certificat
 
 def _statements(directory: str, recalls: Sequence[str]) -> Iterator[str]:
     own = storage.join(directory, FOLDER, "recalls")
-    folders = [own] if storage.match_directories(own) else []
+    folders = [own] if storage.is_directory(own) else []
     for path in recalls:
-        if storage.match_directories(path):
+        if storage.is_directory(path):
             folders.append(path)
         elif storage.exists(path):
             yield path
@@ -361,7 +361,7 @@ def _compare_listing(
     for line in content.splitlines():
         sha256, _, path_below = line.partition(b"  ")
         wanted[os.fsdecode(path_below)] = sha256.decode()
-    entries = storage.walk(root) if storage.match_directories(root) else []
+    entries = storage.walk_if_there(root)
     there = {entry.path[len(root.rstrip("/")) + 1 :]: entry.size for entry in entries}
     for name in sorted(set(there) ^ set(wanted)):
         what = "missing" if name in wanted else "added since it was certified"

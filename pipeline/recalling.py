@@ -63,7 +63,7 @@ def recalls(evidence: str) -> list[Recall]:
         EvidenceError: One cannot be read.
     """
     folder = storage.join(evidence, "recalls")
-    entries = storage.walk(folder) if storage.match_directories(folder) else []
+    entries = storage.walk_if_there(folder)
     found = []
     for entry in entries:
         if entry.path.endswith(_SUFFIX):
@@ -130,7 +130,7 @@ def _is_there(recall: Recall, shard: str, output: str) -> bool:
         for one in recall.notice.shards
         if _shard_of(one) == shard
     )
-    return any(storage.exists(path) or bool(storage.match_directories(path)) for path in paths)
+    return any(storage.exists(path) or storage.is_directory(path) for path in paths)
 
 
 def recalled_plan(plan: Plan, settings: RunSettings, lists: ListSet) -> Plan:

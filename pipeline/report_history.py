@@ -71,7 +71,7 @@ def _counted(evidence: str) -> frozenset[str]:
 
 
 def _names(folder: str) -> list[str]:
-    entries = storage.walk(folder) if storage.match_directories(folder) else []
+    entries = storage.walk_if_there(folder)
     return [storage.basename(entry.path) for entry in entries]
 
 

@@ -42,7 +42,7 @@ def whole_ledger(evidence: str) -> Ledger:
         EvidenceError: A receipt is damaged, or its shard's ledger is not the one it is of.
     """
     root = storage.join(evidence, "ledger")
-    entries = storage.walk(root) if storage.match_directories(root) else []
+    entries = storage.walk_if_there(root)
     receipts = every_receipt(evidence)
     if not entries and not receipts:
         raise LedgerError(root, "there is none; give the --evidence of a run")

@@ -145,7 +145,7 @@ def read_rescans(evidence: str) -> list[RescanRecord]:
         EvidenceError: A record is damaged.
     """
     folder = storage.join(evidence, "rescans")
-    entries = storage.walk(folder) if storage.match_directories(folder) else []
+    entries = storage.walk_if_there(folder)
     found = []
     for entry in entries:
         try:

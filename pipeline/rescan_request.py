@@ -57,7 +57,7 @@ class RescanRequest:
         if self.quarantine is not None:
             return storage.absolute(self.quarantine)
         report = _reported(evidence, "quarantine")
-        receipts = storage.match_directories(storage.join(evidence, "receipts"))
+        receipts = storage.is_directory(storage.join(evidence, "receipts"))
         return None if report["dry_run"] and not receipts else str(report["paths"]["quarantine"])
 
 

@@ -27,7 +27,7 @@ class RescanError(GateError):
 def rules_on_record(evidence: str, policy: Policy) -> dict[str, ContextRecord]:
     """Returns the rules on record that the ledger may have been made by."""
     folder = storage.join(evidence, "contexts")
-    entries = storage.walk(folder) if storage.match_directories(folder) else []
+    entries = storage.walk_if_there(folder)
     found = {}
     for entry in entries:
         name = storage.basename(entry.path).removesuffix(".json")

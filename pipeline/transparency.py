@@ -101,7 +101,7 @@ def transparency(year: int, evidence: Sequence[str], quarantines: Sequence[str])
 
 def _reports(evidence: str) -> list[dict[str, Any]]:
     folder = storage.join(evidence, "reports")
-    entries = storage.walk(folder) if storage.match_directories(folder) else []
+    entries = storage.walk_if_there(folder)
     if not entries:
         raise UsageError(f"{evidence}: holds no reports of runs; give the --evidence of a run")
     found = []

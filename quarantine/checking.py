@@ -128,7 +128,7 @@ def check_vault(
 def _by_receipts(root: str, evidence: str, sealed: Mapping[str, SealedManifest]) -> Iterator[Fault]:
     """Yields where the audit log, or a manifest, says something else than a run's receipts."""
     folder = storage.join(evidence, "receipts")
-    for entry in storage.walk(folder) if storage.match_directories(folder) else []:
+    for entry in storage.walk_if_there(folder):
         shard = entry.path.removeprefix(f"{folder}/").removesuffix(".json")
         receipt = read_receipt(evidence, shard)
         if receipt is None:

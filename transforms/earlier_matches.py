@@ -30,7 +30,7 @@ def earlier_manifests(quarantine: str, shards: Iterable[Shard]) -> dict[str, tup
     """
     folder = storage.join(quarantine, "manifest")
     found: dict[str, list[str]] = {}
-    for entry in storage.walk(folder) if storage.match_directories(folder) else []:
+    for entry in storage.walk_if_there(folder):
         if entry.path.endswith(_SUFFIX):
             stem = storage.basename(entry.path).removesuffix(_SUFFIX)
             found.setdefault(stem.rpartition("-")[0], []).append(entry.path)

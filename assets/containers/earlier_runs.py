@@ -49,7 +49,7 @@ def refuse_around(directory: str, shown: str, paths: Iterable[str]) -> None:
     """
 
     def there(path: str) -> bool:
-        return storage.exists(path) or bool(storage.match_directories(path))
+        return storage.exists(path) or storage.is_directory(path)
 
     _refuse(directory, shown, _ancestors(directory, paths), there)
 

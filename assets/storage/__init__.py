@@ -12,10 +12,12 @@ from ingestgate.assets.storage.erasing import erase
 from ingestgate.assets.storage.listing import (
     Entry,
     exists,
+    is_directory,
     match,
     match_directories,
     status,
     walk,
+    walk_if_there,
     walk_unfollowed,
 )
 from ingestgate.assets.storage.opening import open_lock, open_read, read_bytes
@@ -44,6 +46,7 @@ __all__ = [
     "erase",
     "exists",
     "has_wildcard",
+    "is_directory",
     "is_partial",
     "is_remote",
     "join",
@@ -60,6 +63,7 @@ __all__ = [
     "sweep",
     "temporary_name",
     "walk",
+    "walk_if_there",
     "walk_unfollowed",
     "write_atomic",
     "write_bytes",

@@ -88,6 +88,17 @@ def match_directories(pattern: str) -> list[str]:
 
 
 @explained
+def is_directory(path: str) -> bool:
+    """Whether there is a directory of that name, links followed; the name is no pattern.
+
+    On an object store: whether objects lie below it.
+    """
+    if is_remote(path):
+        return bool(walk(path) if has_wildcard(path) else match_directories(path))
+    return os.path.isdir(path)
+
+
+@explained
 def walk(directory: str, *, partials: bool = False) -> list[Entry]:
     """Returns every file below a directory, sorted by path; hidden ones too.
 
@@ -105,6 +116,11 @@ def walk(directory: str, *, partials: bool = False) -> list[Entry]:
         below = len(directory.rstrip("/"))
         return sorted(e for e in entries if partials or not is_partial(e.path[below:]))
     return sorted(_local_tree(directory, partials))
+
+
+def walk_if_there(directory: str) -> list[Entry]:
+    """Returns what `walk` does, and nothing where there is no such directory; raises as `walk`."""
+    return walk(directory) if is_directory(directory) else []
 
 
 @explained

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -201,3 +202,18 @@ def test_a_shard_that_was_removed_with_its_evidence_is_settled(
     (job.output / "00000.tar").unlink()
     job.report("--recall")
     assert not is_open(job)
+
+
+def test_folders_whose_names_look_like_patterns(certified: Job) -> None:
+    job = replace(certified, root=certified.root.parent / "job[1]")
+    (job.evidence / "recalls").mkdir(parents=True)
+    notice = job.evidence / "recalls" / "r.dsse.json"
+    notice.write_text("{}")
+    assert "a recall notice that cannot be read" in job.run().output
+    notice.unlink()
+    certify(job)
+    assert verified(job)
+    newer(job, **new(pdq=None))
+    recall(job, "r", "00001.tar")
+    assert not verified(job)
+    assert rescan(job)["recalled"] == ["00000.tar"]
