@@ -8,8 +8,6 @@ into the provenance (`prov:wasGeneratedBy`) and the preprocessing protocol, in w
 
 from typing import Any, Final
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-
 from ingestgate.assets.verdict import SignalKind
 from ingestgate.blocklists.signals import signal_types
 from ingestgate.pipeline.statements import (
@@ -19,6 +17,7 @@ from ingestgate.pipeline.statements import (
     Screening,
     Subject,
 )
+from ingestgate.pipeline.templating import template
 
 CONTEXT: Final[dict[str, Any]] = {
     "@language": "en",
@@ -172,14 +171,8 @@ def _activity(screening: Screening, digest: str) -> dict[str, Any]:
 
 def data_statement(certificate: Certificate, digest: str, name: str) -> str:
     """Returns the section for a data statement or model card, in Markdown."""
-    environment = Environment(
-        loader=PackageLoader("ingestgate.pipeline", "templates"),
-        autoescape=False,  # noqa: S701 - Markdown; names are put between backticks
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template("data-statement.md").render(
+    # Names are put between backticks.
+    return template("data-statement.md").render(
         name=name.replace("`", "'"),
         digest=digest,
         predicate=certificate.predicate,

@@ -4,7 +4,6 @@
 listed URL or anything of an asset.
 """
 
-import functools
 import hashlib
 import json
 import platform
@@ -13,8 +12,6 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any
-
-from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 
 from ingestgate.assets import ledger, storage
 from ingestgate.assets.errors import LedgerError
@@ -25,6 +22,7 @@ from ingestgate.blocklists.exemptions import Exemption
 from ingestgate.blocklists.listset import ListSet
 from ingestgate.blocklists.suppressions import Suppressions
 from ingestgate.pipeline import report_history
+from ingestgate.pipeline.templating import template
 from ingestgate.transforms.canaries import not_looked_for
 from ingestgate.transforms.settings import RunSettings, policy_digest
 
@@ -223,19 +221,7 @@ def write_report(evidence: str, report: Mapping[str, Any], counted: Sequence[str
     encoded = _encoded(report)
     report_history.keep(evidence, report["ended_at"], encoded, counted)
     storage.write_bytes(storage.join(evidence, "report.json"), encoded, private=True)
-    page = _template().render(report=report)
+    page = template("report.html").render(report=report)
     storage.write_bytes(
         storage.join(evidence, "report.html"), page.encode("utf-8", "replace"), private=True
     )
-
-
-@functools.cache
-def _template() -> Template:
-    environment = Environment(
-        loader=PackageLoader("ingestgate.pipeline", "templates"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template("report.html")

@@ -15,12 +15,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-
 from ingestgate.assets import storage
 from ingestgate.assets.errors import EvidenceError, UsageError
 from ingestgate.assets.verdict import REASONS, Action, Reason, Verdict
 from ingestgate.pipeline.rescan_records import RescanRecord, read_rescans
+from ingestgate.pipeline.templating import template
 from ingestgate.quarantine.audit import read_log
 from ingestgate.quarantine.decisions import APPROVED, DECIDED, Decision, decisions_of
 from ingestgate.quarantine.suppressing import signed_suppressions
@@ -260,11 +259,4 @@ def _decisions(year: int, quarantines: Sequence[str]) -> dict[str, Any]:
 
 def page(figures: Mapping[str, Any]) -> str:
     """Returns the figures as a page of HTML, plots included; it loads nothing."""
-    environment = Environment(
-        loader=PackageLoader("ingestgate.pipeline", "templates"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template("transparency.html").render(figures=figures)
+    return template("transparency.html").render(figures=figures)

@@ -6,20 +6,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ingestgate.assets.errors import UsageError
+from ingestgate.pipeline.commands.options import FILE, JSON, QUARANTINE
 
 if TYPE_CHECKING:
     from ingestgate.quarantine.audit import AuditLine
-
-_ROOT = click.option(
-    "--quarantine",
-    "root",
-    required=True,
-    type=click.Path(),
-    metavar="DIR",
-    help="The quarantine.",
-)
-_FILE = click.Path(exists=True, dir_okay=False)
-_JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
 @click.group()
@@ -28,9 +18,9 @@ def audit() -> None:
 
 
 @audit.command()
-@_ROOT
+@QUARANTINE
 @click.option(
-    "--key", required=True, type=_FILE, metavar="FILE", help="The private key that signs it."
+    "--key", required=True, type=FILE, metavar="FILE", help="The private key that signs it."
 )
 @click.option(
     "--to", "path", required=True, type=click.Path(), metavar="FILE", help="Where it goes."
@@ -49,14 +39,12 @@ def checkpoint(root: str, key: str, path: str) -> None:
 
 
 @audit.command()
-@_ROOT
-@click.option(
-    "--checkpoint", "path", type=_FILE, metavar="FILE", help="A checkpoint that was kept."
-)
+@QUARANTINE
+@click.option("--checkpoint", "path", type=FILE, metavar="FILE", help="A checkpoint that was kept.")
 @click.option(
     "--key", metavar="ed25519:...", help="Public line of the key that signed the checkpoint."
 )
-@_JSON
+@JSON
 @click.pass_context
 def verify(ctx: click.Context, root: str, path: str | None, key: str | None, as_json: bool) -> None:
     """Check that no line was edited, dropped, reordered or put in; ends with 5 and names it.
@@ -96,7 +84,7 @@ def verify(ctx: click.Context, root: str, path: str | None, key: str | None, as_
 
 
 @audit.command()
-@_ROOT
+@QUARANTINE
 def repair(root: str) -> None:
     """Take a torn last line, which a crash left, off the log; it stays on record in the next.
 
@@ -108,11 +96,11 @@ def repair(root: str) -> None:
 
 
 @audit.command()
-@_ROOT
+@QUARANTINE
 @click.option("--event", help="Only these events, or those that start so: asset.decided, asset.")
 @click.option("--asset", help="Only what names this asset (the start of its id will do).")
 @click.option("--who", help="Only what this person did.")
-@_JSON
+@JSON
 @click.pass_context
 def show(
     ctx: click.Context,

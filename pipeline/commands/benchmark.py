@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import click
 
 from ingestgate.assets.errors import UsageError
+from ingestgate.pipeline.commands.options import JSON
 
 
 @click.group()
@@ -25,7 +26,7 @@ def benchmark() -> None:
     metavar="NAME",
     help="A perceptual hash of the gate; may be repeated. [default: pdq, phash]",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@JSON
 @click.option(
     "--markdown",
     "as_markdown",

@@ -7,6 +7,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
+from ingestgate.pipeline.commands.options import JSON, policy
 from ingestgate.pipeline.commands.values import SeveralValuesCommand, several
 from ingestgate.pipeline.exit_codes import ExitCode
 
@@ -17,14 +18,8 @@ from ingestgate.pipeline.exit_codes import ExitCode
 @click.option("--quarantine", required=True, type=click.Path(), metavar="DIR")
 @click.option("--evidence", required=True, type=click.Path(), metavar="DIR")
 @click.option("--format", "format_", metavar="F", help="The run's --format.")
-@click.option(
-    "--policy",
-    "policy_file",
-    type=click.Path(exists=True, dir_okay=False),
-    metavar="FILE",
-    help="The run's policy (its sidecars decide what a sample is).",
-)
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@policy("The run's policy (its sidecars decide what a sample is).")
+@JSON
 @click.pass_context
 def census(ctx: click.Context, /, **options: Any) -> None:
     """Prove that every input asset has exactly one verdict.

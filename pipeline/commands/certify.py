@@ -5,6 +5,7 @@ from typing import Any
 
 import click
 
+from ingestgate.pipeline.commands.options import policy
 from ingestgate.pipeline.commands.values import SeveralValuesCommand, several
 
 _FOLDER = click.Path(path_type=str)
@@ -26,13 +27,7 @@ _FOLDER = click.Path(path_type=str)
     metavar="DIR",
     help="The lists in force; everything has to have been judged, or rescanned, with them.",
 )
-@click.option(
-    "--policy",
-    "policy_file",
-    type=click.Path(exists=True, dir_okay=False),
-    metavar="FILE",
-    help="The run's policy.",
-)
+@policy("The run's policy.")
 @click.option(
     "--suppressions",
     type=_FOLDER,

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ingestgate.assets.errors import UsageError
+from ingestgate.pipeline.commands.options import policy
 
 if TYPE_CHECKING:
     from ingestgate.fingerprints.fingerprinter import Fingerprinter
@@ -32,13 +33,7 @@ if TYPE_CHECKING:
     help="A digest to compute beside md5, sha1 and sha256, such as sha512; may be repeated. "
     "[default: those of the policy]",
 )
-@click.option(
-    "--policy",
-    "policy_file",
-    type=click.Path(exists=True, dir_okay=False),
-    metavar="FILE",
-    help="The run's policy: its limits, its decoder and its hashes. [default: pdq, phash]",
-)
+@policy("The run's policy: its limits, its decoder and its hashes. [default: pdq, phash]")
 @click.option(
     "--exact/--quick",
     default=True,

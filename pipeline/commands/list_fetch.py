@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 import click
 
 from ingestgate.assets.errors import UsageError
+from ingestgate.pipeline.commands.options import JSON
 
 
 @click.command()
@@ -32,7 +33,7 @@ from ingestgate.assets.errors import UsageError
     metavar="DIR",
     help="Folder of its pages and its checkpoint; one for each exchange.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@JSON
 @click.pass_context
 def fetch(ctx: click.Context, kind: str, source: str, to: str, as_json: bool) -> None:
     """Fetch what is new from a partner's exchange into a dated folder.

@@ -6,28 +6,16 @@ from datetime import UTC, datetime
 import click
 
 from ingestgate.assets.errors import ListError
+from ingestgate.pipeline.commands.options import FILE, JSON, LISTS, policy
 
 
 @click.command()
-@click.option(
-    "--lists",
-    "directory",
-    required=True,
-    type=click.Path(),
-    metavar="DIR",
-    help="Folder of compiled lists.",
-)
-@click.option(
-    "--policy",
-    "policy_file",
-    type=click.Path(exists=True, dir_okay=False),
-    metavar="FILE",
-    help="The run's policy: its thresholds and actions instead of the lists' own.",
-)
+@LISTS
+@policy("The run's policy: its thresholds and actions instead of the lists' own.")
 @click.option(
     "--public-suffixes",
     "suffix_file",
-    type=click.Path(exists=True, dir_okay=False),
+    type=FILE,
     metavar="FILE",
     help="public_suffix_list.dat of publicsuffix.org; without it, a few are known.",
 )
@@ -44,7 +32,7 @@ from ingestgate.assets.errors import ListError
     show_default=True,
     help="That share.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@JSON
 @click.pass_context
 def lint(
     ctx: click.Context,

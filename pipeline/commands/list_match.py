@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ingestgate.assets.errors import UsageError
+from ingestgate.pipeline.commands.options import LISTS, policy
 
 if TYPE_CHECKING:
     from ingestgate.assets.verdict import Finding
@@ -18,21 +19,8 @@ _SOURCE = re.compile(r"(?!(?:azfs|gs|hdfs|s3)://)[a-z][a-z0-9+.-]*:[\\/]{2}", re
 
 
 @click.command()
-@click.option(
-    "--lists",
-    "directory",
-    required=True,
-    type=click.Path(),
-    metavar="DIR",
-    help="Folder of compiled lists.",
-)
-@click.option(
-    "--policy",
-    "policy_file",
-    type=click.Path(exists=True, dir_okay=False),
-    metavar="FILE",
-    help="The run's policy: thresholds, actions, trusted keys, limits.",
-)
+@LISTS
+@policy("The run's policy: thresholds, actions, trusted keys, limits.")
 @click.option(
     "--url",
     "as_url",

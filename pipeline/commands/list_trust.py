@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ingestgate.assets.errors import UsageError
+from ingestgate.pipeline.commands.options import FILE, JSON, LISTS, policy
 
 if TYPE_CHECKING:
     from ingestgate.transforms.policy import Policy
@@ -15,25 +16,11 @@ _KEY = click.option(
     "--key",
     "key_file",
     required=True,
-    type=click.Path(exists=True, dir_okay=False),
+    type=FILE,
     metavar="FILE",
     help="Private key, see 'ingestgate keys signing'.",
 )
-_LISTS = click.option(
-    "--lists",
-    "directory",
-    required=True,
-    type=click.Path(),
-    metavar="DIR",
-    help="Folder of compiled lists.",
-)
-_POLICY = click.option(
-    "--policy",
-    "policy_file",
-    type=click.Path(exists=True, dir_okay=False),
-    metavar="FILE",
-    help="Policy whose trusted keys count.",
-)
+_POLICY = policy("Policy whose trusted keys count.")
 _STATE = "File that remembers which lists were seen."
 
 
@@ -60,7 +47,7 @@ def sign(key_file: str, directories: tuple[str, ...]) -> None:
 
 
 @click.command()
-@_LISTS
+@LISTS
 @_POLICY
 @click.option(
     "--trust",
@@ -70,7 +57,7 @@ def sign(key_file: str, directories: tuple[str, ...]) -> None:
     help="A trusted public key, in place of a policy.",
 )
 @click.option("--list-state", type=click.Path(dir_okay=False), metavar="FILE", help=_STATE)
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@JSON
 @click.pass_context
 def verify(
     ctx: click.Context,
@@ -111,7 +98,7 @@ def verify(
 
 
 @click.command()
-@_LISTS
+@LISTS
 @click.option(
     "--list-state",
     required=True,

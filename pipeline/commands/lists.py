@@ -8,6 +8,7 @@ import click
 
 from ingestgate.assets.errors import UsageError
 from ingestgate.pipeline.commands import list_fetch, list_lint, list_match, list_trust
+from ingestgate.pipeline.commands.options import FILE, JSON, LISTS
 
 if TYPE_CHECKING:
     from ingestgate.blocklists.public_suffixes import PublicSuffixes
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 _public_suffixes = click.option(
     "--public-suffixes",
     "suffix_file",
-    type=click.Path(exists=True, dir_okay=False),
+    type=FILE,
     metavar="FILE",
     help="public_suffix_list.dat of publicsuffix.org, names that no list may hold; without it, a "
     "few are known.",
@@ -222,7 +223,7 @@ def _bits(text: str) -> int:
     "(at most 0.1), rather than refuse the file; what is stored of them stays.",
 )
 @_public_suffixes
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@JSON
 @click.argument("files", nargs=-1, required=True, metavar="FILE...")
 @click.pass_context
 def import_(
@@ -287,7 +288,7 @@ def import_(
 
 
 @lists.command()
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@JSON
 @click.argument("old", type=click.Path(), metavar="OLD")
 @click.argument("new", type=click.Path(), metavar="NEW")
 @click.pass_context
@@ -317,15 +318,8 @@ def diff(ctx: click.Context, old: str, new: str, as_json: bool) -> None:
 
 
 @lists.command()
-@click.option(
-    "--lists",
-    "directory",
-    required=True,
-    type=click.Path(),
-    metavar="DIR",
-    help="Folder of compiled lists.",
-)
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@LISTS
+@JSON
 @click.pass_context
 def inspect(ctx: click.Context, directory: str, as_json: bool) -> None:
     """Verify compiled lists as a run would, and say what they hold."""

@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from ingestgate.pipeline.commands.options import FILE, JSON, policy
 from ingestgate.pipeline.commands.values import SeveralValuesCommand, several
 from ingestgate.pipeline.exit_codes import ExitCode
 
@@ -18,23 +19,17 @@ from ingestgate.pipeline.exit_codes import ExitCode
 @click.option("--quarantine", required=True, type=click.Path(), metavar="DIR")
 @click.option("--evidence", required=True, type=click.Path(), metavar="DIR")
 @click.option("--format", "format_", metavar="F", help="The run's --format.")
-@click.option(
-    "--policy",
-    "policy_file",
-    type=click.Path(exists=True, dir_okay=False),
-    metavar="FILE",
-    help="The run's policy (it decides how shards are read).",
-)
+@policy("The run's policy (it decides how shards are read).")
 @click.option(
     "--key",
-    type=click.Path(exists=True, dir_okay=False),
+    type=FILE,
     metavar="FILE",
     help="Private key that signs the receipts (see: ingestgate keys signing).",
 )
 @click.option(
     "--dry-run", is_flag=True, help="Verify everything, say what would go; change nothing."
 )
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@JSON
 @click.pass_context
 def purge(ctx: click.Context, /, **options: Any) -> None:
     """Take matched originals out of the landing zone, once they are verifiably sealed.

@@ -11,21 +11,14 @@ import click
 from ingestgate.assets.errors import UsageError
 from ingestgate.pipeline.commands import quarantine_vault, reviewing
 from ingestgate.pipeline.commands.on_record import put_on_record
+from ingestgate.pipeline.commands.options import FILE, QUARANTINE
 
 if TYPE_CHECKING:
     from ingestgate.quarantine.selecting import Selection
 
-_ROOT = click.option(
-    "--quarantine",
-    "root",
-    required=True,
-    type=click.Path(),
-    metavar="DIR",
-    help="The quarantine of the run.",
-)
 _KEY = click.option(
     "--key",
-    type=click.Path(exists=True, dir_okay=False),
+    type=FILE,
     metavar="FILE",
     help="Your private signing key: puts in the audit log that you looked. Needed once it knows "
     "people.",
@@ -94,7 +87,7 @@ class _Case:
 
 
 @quarantine.command(name="list")
-@_ROOT
+@QUARANTINE
 @_choosing
 @_KEY
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON object per asset, a line each.")
@@ -163,7 +156,7 @@ def _counted(counter: Counter[str]) -> str:
 
 
 @quarantine.command()
-@_ROOT
+@QUARANTINE
 @_KEY
 @click.argument("asset_id")
 def show(root: str, key: str | None, asset_id: str) -> None:
@@ -184,7 +177,7 @@ def show(root: str, key: str | None, asset_id: str) -> None:
 
 
 @quarantine.command()
-@_ROOT
+@QUARANTINE
 @_choosing
 @_KEY
 @click.option(

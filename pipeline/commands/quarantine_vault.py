@@ -10,36 +10,27 @@ import click
 
 from ingestgate.assets.errors import EvidenceError, UsageError, VaultError
 from ingestgate.pipeline.commands.on_record import permitted, put_on_record
+from ingestgate.pipeline.commands.options import FILE, JSON, QUARANTINE
 from ingestgate.pipeline.commands.values import SeveralValuesCommand, several
 from ingestgate.pipeline.exit_codes import ExitCode
 
 if TYPE_CHECKING:
     from ingestgate.quarantine.checking import VaultCheck
 
-_ROOT = click.option(
-    "--quarantine",
-    "root",
-    required=True,
-    type=click.Path(),
-    metavar="DIR",
-    help="The quarantine of the run.",
-)
-_FILE = click.Path(exists=True, dir_okay=False)
 _KEY = click.option(
     "--key",
-    type=_FILE,
+    type=FILE,
     metavar="FILE",
     help="Your private signing key: the audit log says who it was. Needed once it knows people.",
 )
-_JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
 @click.command(name="open")
-@_ROOT
+@QUARANTINE
 @click.option(
     "--identity",
     required=True,
-    type=_FILE,
+    type=FILE,
     metavar="FILE",
     help="The secret age identity of one of the recipients.",
 )
@@ -98,10 +89,10 @@ def _last_copy(root: str, rows: Sequence[dict[str, Any]]) -> str:
 
 
 @click.command()
-@_ROOT
+@QUARANTINE
 @click.option(
     "--identity",
-    type=_FILE,
+    type=FILE,
     metavar="FILE",
     help="Also open each object, and compare what is inside.",
 )
@@ -125,7 +116,7 @@ def _last_copy(root: str, rows: Sequence[dict[str, Any]]) -> str:
     help="Evidence of a run into it: also hold the manifests against its receipts.",
 )
 @_KEY
-@_JSON
+@JSON
 @click.pass_context
 def check(
     ctx: click.Context,
@@ -221,11 +212,11 @@ def _show_check(found: "VaultCheck", removed: Sequence[str], *, opened: bool) ->
 
 
 @click.command(cls=SeveralValuesCommand)
-@_ROOT
+@QUARANTINE
 @click.option(
     "--identity",
     required=True,
-    type=_FILE,
+    type=FILE,
     metavar="FILE",
     help="A secret age identity that opens the quarantine as it is.",
 )
@@ -243,7 +234,7 @@ def _show_check(found: "VaultCheck", removed: Sequence[str], *, opened: bool) ->
     help="Only the samples of these assets.  [default: all]",
 )
 @_KEY
-@_JSON
+@JSON
 @click.pass_context
 def rewrap(
     ctx: click.Context,
@@ -299,8 +290,8 @@ def rewrap(
 
 
 @click.command()
-@_ROOT
-@click.option("--key", required=True, type=_FILE, metavar="FILE", help="Your private signing key.")
+@QUARANTINE
+@click.option("--key", required=True, type=FILE, metavar="FILE", help="Your private signing key.")
 @click.option("--reason", metavar="TEXT", help="Why; stays on record, with your name.")
 @click.option("--approve", metavar="ORDER", help="Approve this order, and carry it out.")
 @click.option(
@@ -308,7 +299,7 @@ def rewrap(
     is_flag=True,
     help="Confirm that assets in the same sealed samples fall as well.",
 )
-@_JSON
+@JSON
 @click.argument("assets", nargs=-1)
 @click.pass_context
 def destroy(ctx: click.Context, /, **options: Any) -> None:

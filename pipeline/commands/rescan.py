@@ -9,6 +9,7 @@ from typing import Any
 import click
 from rich.console import Console
 
+from ingestgate.pipeline.commands.options import FILE, JSON, policy
 from ingestgate.pipeline.commands.values import SeveralValuesCommand, several
 from ingestgate.pipeline.exit_codes import ExitCode
 
@@ -28,13 +29,7 @@ from ingestgate.pipeline.exit_codes import ExitCode
     metavar="FILE",
     help="Remember there which lists were seen, and refuse older, missing or much changed ones.",
 )
-@click.option(
-    "--policy",
-    "policy_file",
-    type=click.Path(exists=True, dir_okay=False),
-    metavar="FILE",
-    help="The runs' policy.",
-)
+@policy("The runs' policy.")
 @click.option(
     "--suppressions",
     type=click.Path(),
@@ -44,7 +39,7 @@ from ingestgate.pipeline.exit_codes import ExitCode
 @click.option(
     "--key",
     "key_file",
-    type=click.Path(exists=True, dir_okay=False),
+    type=FILE,
     metavar="FILE",
     help="Private key that signs recall notices (see: ingestgate keys signing).",
 )
@@ -65,7 +60,7 @@ from ingestgate.pipeline.exit_codes import ExitCode
 )
 @click.option(
     "--consumers",
-    type=click.Path(exists=True, dir_okay=False),
+    type=FILE,
     metavar="FILE",
     help="Recorded training runs, CSV or JSONL: run, dataset, shard, sha256, time. Says which of "
     "them read a recalled shard.",
@@ -78,7 +73,7 @@ from ingestgate.pipeline.exit_codes import ExitCode
     help="Local worker processes.",
 )
 @click.option("--exit-on-match", is_flag=True, help="End with code 10 if anything is recalled.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@JSON
 @click.argument("beam_options", nargs=-1, type=click.UNPROCESSED, metavar="[-- BEAM OPTIONS]")
 @click.pass_context
 def rescan(ctx: click.Context, /, **options: Any) -> None:

@@ -7,23 +7,15 @@ from datetime import UTC, datetime
 import click
 
 from ingestgate.assets.errors import UsageError
+from ingestgate.pipeline.commands.options import FILE, JSON, QUARANTINE
 
-_ROOT = click.option(
-    "--quarantine",
-    "root",
-    required=True,
-    type=click.Path(),
-    metavar="DIR",
-    help="The quarantine of the run.",
-)
 _KEY = click.option(
     "--key",
     required=True,
-    type=click.Path(exists=True, dir_okay=False),
+    type=FILE,
     metavar="FILE",
     help="Your private signing key; who you are follows from it.",
 )
-_JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 _CLUSTER = click.option(
     "--cluster",
     metavar="ID",
@@ -40,7 +32,7 @@ def reviewers() -> None:
 
 
 @reviewers.command()
-@_ROOT
+@QUARANTINE
 @_KEY
 @click.option("--name", required=True, help="The person's name, theirs alone.")
 @click.option(
@@ -67,7 +59,7 @@ def add(root: str, key: str, name: str, line: str, role: str) -> None:
 
 
 @reviewers.command()
-@_ROOT
+@QUARANTINE
 @_KEY
 @click.option("--name", required=True, help="Whom.")
 def remove(root: str, key: str, name: str) -> None:
@@ -80,8 +72,8 @@ def remove(root: str, key: str, name: str) -> None:
 
 
 @reviewers.command(name="list")
-@_ROOT
-@_JSON
+@QUARANTINE
+@JSON
 @click.pass_context
 def list_(ctx: click.Context, root: str, as_json: bool) -> None:
     """List the people, with their roles and public lines."""
@@ -97,7 +89,7 @@ def list_(ctx: click.Context, root: str, as_json: bool) -> None:
 
 
 @click.command()
-@_ROOT
+@QUARANTINE
 @_KEY
 @click.option(
     "--decision",
@@ -143,7 +135,7 @@ def _chosen(root: str, assets: Sequence[str], cluster: str | None) -> list[str]:
 
 
 @click.command()
-@_ROOT
+@QUARANTINE
 @_KEY
 @click.option(
     "--release",
@@ -194,7 +186,7 @@ def suppress(root: str, key: str, number: int, until: datetime | None, to: str) 
 
 
 @click.command()
-@_ROOT
+@QUARANTINE
 @_KEY
 @click.option("--reason", metavar="TEXT", help="Why they are to be released; stays on record.")
 @click.option("--approve", "number", type=int, metavar="N", help="Approve this request.")

@@ -8,6 +8,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
+from ingestgate.pipeline.commands.options import policy
 from ingestgate.pipeline.commands.values import SeveralValuesCommand, several
 from ingestgate.pipeline.exit_codes import ExitCode
 
@@ -76,13 +77,7 @@ _FOLDER = click.Path(path_type=str)
     help="Format of every input: webdataset, "
     "img2dataset, parquet, folder, url-manifest. Default: told from the input.",
 )
-@click.option(
-    "--policy",
-    "policy_file",
-    type=click.Path(exists=True, dir_okay=False),
-    metavar="FILE",
-    help="Policy in YAML; default: everything that fails closed.",
-)
+@policy("Policy in YAML; default: everything that fails closed.")
 @click.option(
     "--workers",
     type=click.IntRange(min=1),

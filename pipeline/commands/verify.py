@@ -6,13 +6,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ingestgate.assets.errors import UsageError
+from ingestgate.pipeline.commands.options import policy
 from ingestgate.pipeline.commands.values import SeveralValuesCommand, several
 from ingestgate.pipeline.exit_codes import ExitCode
 
 if TYPE_CHECKING:
     from ingestgate.pipeline.dataset_verifying import Verification
-
-_FILE = click.Path(exists=True, dir_okay=False)
 
 
 @click.command(cls=SeveralValuesCommand)
@@ -35,13 +34,7 @@ _FILE = click.Path(exists=True, dir_okay=False)
     metavar="ID>=VERSION",
     help="Version of a list that every file has to have been held against.",
 )
-@click.option(
-    "--policy",
-    "policy_file",
-    type=_FILE,
-    metavar="FILE",
-    help="These demands in YAML: keys, threshold, max_age_days, lists.",
-)
+@policy("These demands in YAML: keys, threshold, max_age_days, lists.")
 @several(
     "--recalls",
     metavar="PATH",
