@@ -3,7 +3,7 @@
     python -m benchmarks.confirmation --images DIR... [--json]
 
 Every file below the folders is fingerprinted the quick way and the exact way, as a judge does with
-lists of all kinds of hashes. Of those that it would not look at again for their quality or borders,
+lists of all kinds of hashes. Of those that it would not look at again for their quality,
 each hash that the exact way finds, in every view and orientation, is compared with all that the
 quick way finds: the nearest of these must be within the hash's margin, or an entry could match the
 first and stay unnoticed by the second. `benchmarks.margins` compares view by view.
