@@ -31,6 +31,7 @@ from ingestgate.assets.verdict import Action, Finding, Reason, Tier, Verdict
 
 LEDGER_VERSION = 3
 _META_KEY = b"ingestgate.ledger"
+_PARTS = ".parts"  # how the folder of a shard's parts ends
 
 FINDING_TYPE = pa.struct(
     [
@@ -271,12 +272,21 @@ def part_folder(root: str, shard: str) -> str:
 
     Its name does not end as a shard's may: ``**/*.parquet`` finds parts and nothing else.
     """
-    return storage.join(root, f"{shard}.parts")
+    return storage.join(root, f"{shard}{_PARTS}")
 
 
 def part_path(root: str, shard: str, number: int) -> str:
     """Returns where the part of a shard's ``number``-th range lies below a ledger root."""
     return storage.join(part_folder(root, shard), f"part-{number:05d}.parquet")
+
+
+def named_part(path: str) -> tuple[str, str]:
+    """Returns shard and file name of a part, by its path below a ledger root.
+
+    What is no part has a shard of no name.
+    """
+    shard, _, name = path.rpartition(f"{_PARTS}/")
+    return shard, name
 
 
 def write_part(root: str, header: PartHeader, table: pa.Table) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from ingestgate.assets import storage
 from ingestgate.assets.containers.pending_folder import listing_sha256
 from ingestgate.assets.errors import EvidenceError
+from ingestgate.assets.ledger import named_part
 from ingestgate.assets.receipts import Receipt
 from ingestgate.pipeline.hashing import Meter, Show, hash_files
 from ingestgate.pipeline.rescan_records import shard_ledger_digest
@@ -45,7 +46,7 @@ def evidence_listings(
     }
     parts: dict[str, dict[str, str]] = defaultdict(dict)
     for path, sha256 in digests["ledger"].items():
-        shard, _, part = path.rpartition(".parts/")
+        shard, part = named_part(path)
         parts[shard][part] = sha256
     for shard, receipt in receipts.items():
         if len(parts[shard]) != receipt.ranges:

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from ingestgate.assets import storage
 from ingestgate.assets.errors import LedgerError
-from ingestgate.assets.ledger import part_folder, part_path, read_header
+from ingestgate.assets.ledger import named_part, part_folder, part_path, read_header
 from ingestgate.assets.receipts import (
     Receipt,
     every_receipt,
@@ -50,7 +50,7 @@ def whole_ledger(evidence: str) -> Ledger:
     failed = read_failures(evidence)
     by_shard: dict[str, list[storage.Entry]] = defaultdict(list)
     for entry in entries:
-        by_shard[entry.path[len(root) + 1 :].rpartition(".parts/")[0]].append(entry)
+        by_shard[named_part(entry.path[len(root) + 1 :])[0]].append(entry)
     left_out = sorted(by_shard.keys() & failed.keys() - receipts.keys())
     parts = []
     for shard in sorted(by_shard.keys() - set(left_out)):

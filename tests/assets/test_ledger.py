@@ -266,3 +266,9 @@ def test_another_version_or_another_file_is_refused(tmp_path: Path) -> None:
 def test_a_column_that_must_have_a_value_has_one() -> None:
     with pytest.raises((pa.ArrowException, ValueError, TypeError)):
         ledger.rows_to_table([replace(CLEAN, sample=object())], WIDTHS)  # type: ignore[arg-type]
+
+
+def test_a_part_s_path_names_its_shard() -> None:
+    path = ledger.part_path("root", "a/b.parts/c.tar", 7).removeprefix("root/")
+    assert ledger.named_part(path) == ("a/b.parts/c.tar", "part-00007.parquet")
+    assert ledger.named_part("stray.parquet")[0] == ""
