@@ -16,7 +16,6 @@ from typing import Any, Final, NamedTuple
 
 import imagehash
 import numpy as np
-import scipy.fftpack
 from numba import njit
 from numpy.typing import NDArray
 from PIL import Image
@@ -119,6 +118,9 @@ def _phash_bits(small: Any, dct: Any) -> tuple[Any, float]:
 
 def _phash_of_ties(small: NDArray[np.uint8], side: int) -> NDArray[np.bool_]:
     """Returns pHash where frequencies tie with the median: the reference's rounding decides."""
+    # Takes a sixth of a second to import, in every process; most never need it.
+    import scipy.fftpack
+
     pixels = np.stack(_turned(small, small))
     dct = scipy.fftpack.dct(scipy.fftpack.dct(pixels, axis=1), axis=2)
     low = dct[:, :side, :side].reshape(len(ORIENTATIONS), -1)
