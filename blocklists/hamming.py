@@ -10,16 +10,17 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit, types
-from numba.extending import intrinsic
+from numba import njit
 
 from ingestgate.blocklists import chunking
 from ingestgate.blocklists.chunking import SHARED, HammingIndex, Unsigned, Words
+from ingestgate.blocklists.intrinsics import popcount, prefetch
 
 INDEXED_FROM = chunking.FEWEST  # hashes
 _START_CAPACITY = 256  # pairs, or so many per query; for more, all is searched again
 _PAIRS_PER_QUERY = 8
 _PASS = 32768  # buckets looked at in one pass: what it notes of them stays in the cache
+_AHEAD = 24  # buckets, whose ranks are on their way before they are needed
 
 Integers = npt.NDArray[np.int64]
 
@@ -36,16 +37,6 @@ class Neighbours(NamedTuple):
     rows: Integers
     distances: Integers
     queries: Integers
-
-
-@intrinsic
-def popcount(typing_context: Any, word: Any) -> Any:
-    """Number of ones in a uint64, as one machine instruction; an int64, to be added up."""
-
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        return builder.ctpop(arguments[0])
-
-    return types.int64(types.uint64), generate
 
 
 @njit(cache=True, nogil=True)
@@ -128,8 +119,9 @@ def _search(
     """Finds every pair once.
 
     Works in passes over short arrays, without branches that depend on what was read: so that
-    many reads from memory are under way at once. Queries that are alike in a chunk, as views of
-    one picture often are, look around in it together.
+    many reads from memory are under way at once. Each pass sends for what the next one reads.
+    Queries that are alike in a chunk, as views of one picture often are, look around in it
+    together.
 
     Args:
         hashes: uint64, shape (n, words).
@@ -150,7 +142,7 @@ def _search(
     for chunk in range(chunks.shape[0]):
         most = max(most, chunks[chunk, 3] - chunks[chunk, 2])
     block = max(1, _PASS // most)  # queries at a time
-    room = most * block + 1  # one more, for what is written and not kept
+    room = most * block + _AHEAD  # more, for what is written and not kept, and read ahead
     buckets = np.empty(room, np.uint32)
     rows = np.empty(room, np.uint32)
     several = np.empty(room, np.uint32)
@@ -190,10 +182,18 @@ def _search(
                     bucket = np.uint64(buckets[place])
                     at = first_word + (bucket >> np.uint64(6))
                     below = (np.uint64(1) << (bucket & np.uint64(63))) - np.uint64(1)
+                    further = np.uint64(buckets[place + _AHEAD])
+                    prefetch(ranks, first_word + (further >> np.uint64(6)))
                     rank = np.uint64(ranks[at]) + np.uint64(popcount(occupied[at] & below))
-                    head = heads[first_head + rank]
-                    rows[alone] = head
-                    several[many] = head & np.uint32(SHARED - 1)
+                    buckets[place] = rank
+                    prefetch(heads, first_head + rank)
+            for group in range(groups):
+                for place in range(ends[1, group], ends[1, group + 1]):
+                    head = heads[first_head + np.uint64(buckets[place])]
+                    row = head & np.uint32(SHARED - 1)
+                    prefetch(hashes, np.uint64(row))
+                    rows[alone] = row
+                    several[many] = row
                     is_shared = np.uint64(head >> np.uint32(31))
                     alone += np.uint64(1) - is_shared
                     many += is_shared

@@ -16,6 +16,7 @@ from numba import njit
 from ingestgate.blocklists import chunking, hamming
 from ingestgate.blocklists.chunking import Words
 from ingestgate.blocklists.hamming import Integers
+from ingestgate.blocklists.intrinsics import popcount
 
 MAX_HASHES = 1 << 16  # rows are of 16 bits
 _MAX_RADIUS = 1
@@ -152,13 +153,11 @@ def _find(
             for place in range(held):
                 row = np.uint64(noted[place] & np.uint32(MAX_HASHES - 1))
                 asked = np.uint64(base) + np.uint64(noted[place] >> np.uint32(16))
-                distance = hamming.popcount(hashes[row, zero] ^ queries[asked, zero])
-                distance += hamming.popcount(
-                    (hashes[row, second] ^ queries[asked, second]) & two_words
-                )
+                distance = popcount(hashes[row, zero] ^ queries[asked, zero])
+                distance += popcount((hashes[row, second] ^ queries[asked, second]) & two_words)
                 if distance <= threshold:
                     for word in range(2, words):
-                        distance += hamming.popcount(hashes[row, word] ^ queries[asked, word])
+                        distance += popcount(hashes[row, word] ^ queries[asked, word])
                     if distance <= threshold:
                         count = hamming.note_pair(found, count, row, distance, asked)
             base = query

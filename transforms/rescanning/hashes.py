@@ -14,6 +14,7 @@ from numba import njit
 
 from ingestgate.blocklists import chunking, hamming, spreading
 from ingestgate.blocklists.chunking import Words
+from ingestgate.blocklists.intrinsics import popcount
 from ingestgate.blocklists.matching import OpenList
 from ingestgate.blocklists.signals import signal_type
 from ingestgate.blocklists.spreading import SpreadIndex
@@ -127,7 +128,7 @@ def _every_pair(hashes: Words, queries: Words, threshold: int, found: Integers) 
         for row in range(hashes.shape[0]):
             distance = 0
             for word in range(words):
-                distance += hamming.popcount(hashes[row, word] ^ queries[query, word])
+                distance += popcount(hashes[row, word] ^ queries[query, word])
                 if distance > threshold:
                     break
             if distance <= threshold:
