@@ -96,8 +96,11 @@ def _load(fingerprinter: Fingerprinter) -> None:
 
 
 def _pictures() -> Iterator[Image.Image]:
-    """Yields pictures that reach every kernel: flat, noisy, with a border, of odd shapes."""
-    for height, width in ((600, 700), (1100, 1050), (40, 40), (3, 3), (600, 5), (5, 600)):
+    """Yields pictures that reach every kernel: flat, noisy, with a border, of odd shapes.
+
+    None that is large: with one of those, a `Fingerprinter` has begun.
+    """
+    for height, width in ((600, 700), (40, 40), (3, 3), (600, 5), (5, 600)):
         noise = Image.effect_noise((width, height), 90.0)
         yield Image.new("L", noise.size)
         yield noise
