@@ -168,5 +168,6 @@ class _TableStream:
                 break
             self._rest.append(table)
         joined = pa.concat_tables(self._rest) if self._rest else pa.table({})
+        rows = min(rows, joined.num_rows)  # without columns, a slice is as long as it is told
         self._rest = [joined.slice(rows)]
         return joined.slice(0, rows)

@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from ingestgate.assets.signing_keys import generate_signing_key
 from tests.archives import make_tar, special
 from tests.e2e.conftest import (
     CAUGHT,
@@ -276,6 +277,40 @@ def test_url_manifests_are_filtered_and_nothing_is_fetched(
         assert [json.loads(line) for line in out.read_text().splitlines()] == kept
     assert [row["member"] for row in gate.manifest()] == ["2", "4", "9"]
     assert gate.census()["exact"]
+
+
+def _write_empty_shards(landing: Path) -> list[str]:
+    """One shard of each kind that holds nothing, and two with an empty row group among full ones."""
+    landing.mkdir()
+    (landing / "a.tar").write_bytes(make_tar([]))
+    (landing / "b.csv").write_text("url\n")
+    (landing / "c.jsonl").write_text("")
+    pq.write_table(pa.table({"image": pa.array([], pa.binary())}), landing / "d.parquet")
+    pq.write_table(pa.table({"url": pa.array([], pa.string())}), landing / "e.parquet")
+    for name, host in (("f.parquet", "fine.example"), ("g.parquet", LISTED_HOST)):
+        clean = pa.table({"url": [f"https://fine.example/{n}" for n in range(3)]})
+        other = pa.table({"url": [f"https://{host}/{n}" for n in range(3)]})
+        with pq.ParquetWriter(landing / name, clean.schema) as writer:
+            for table in (clean, clean.slice(0, 0), other):
+                writer.write_table(table)
+    return sorted(path.name for path in landing.iterdir())
+
+
+def test_what_holds_nothing_is_done_and_can_be_certified(job: MakeJob, tmp_path: Path) -> None:
+    names = _write_empty_shards(tmp_path / "landing")
+    gate = job(str(tmp_path / "landing" / "*"))
+    generate_signing_key(str(tmp_path / "key"))
+    (tmp_path / "policy.yaml").write_text("range_bytes: 1\n")
+    how = ("--policy", str(tmp_path / "policy.yaml"), "--certificate-key", str(tmp_path / "key"))
+    report = gate.report(*how)
+    assert report["counts"] == {"admitted": 9, "quarantined": 3, "unscannable": 0}
+    assert report["shards"]["done"] == len(names)
+    assert report["certificate"]
+    for name in names[:-1]:
+        expected = (tmp_path / "landing" / name).read_bytes()
+        assert (gate.output / name).read_bytes() == expected, name
+    assert gate.census()["exact"], gate.results[-1].output
+    assert gate.report(*how)["shards"]["finished_before"] == len(names)
 
 
 def test_flat_pictures_are_held_unless_policy_lets_exact_checks_suffice(
