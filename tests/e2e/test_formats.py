@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from ingestgate.assets.containers import folder_index
 from ingestgate.assets.signing_keys import generate_signing_key
 from tests.archives import make_tar, special
 from tests.e2e.conftest import (
@@ -311,6 +312,33 @@ def test_what_holds_nothing_is_done_and_can_be_certified(job: MakeJob, tmp_path:
         assert (gate.output / name).read_bytes() == expected, name
     assert gate.census()["exact"], gate.results[-1].output
     assert gate.report(*how)["shards"]["finished_before"] == len(names)
+
+
+def test_metadata_of_pictures_that_are_all_quarantined(job: MakeJob, tmp_path: Path) -> None:
+    for name, host in (("a", LISTED_HOST), ("b", "fine.example"), ("c", LISTED_HOST)):
+        folder = tmp_path / "landing" / name
+        folder.mkdir(parents=True)
+        (folder / "x.jpg").write_bytes(jpeg(80 + ord(name)))
+        row = json.dumps({"file_name": "x.jpg", "url": f"https://{host}/x"})
+        (folder / "metadata.jsonl").write_text(row + "\n" * (2 if name == "c" else 1))
+    (tmp_path / "landing" / "c" / "metadata.jpg").write_bytes(jpeg(79))  # the rows are no caption
+    gate = job(str(tmp_path / "landing"))
+    assert gate.report()["counts"] == {"admitted": 2, "quarantined": 2, "unscannable": 0}
+    left = {
+        str(path.relative_to(gate.output / "landing")): path.read_bytes()
+        for path in (gate.output / "landing").rglob("*.jsonl")
+    }
+    assert {name: content.strip() for name, content in left.items()} == {
+        "a/metadata.jsonl": b"",
+        "b/metadata.jsonl": row.replace(LISTED_HOST, "fine.example").encode(),
+        "c/metadata.jsonl": b"",
+    }
+    assert gate.census()["exact"], gate.results[-1].output
+    # What the input has no such rows for is counted as ever.
+    (gate.output / "landing" / "metadata.jsonl").write_bytes(b"")
+    folder_index._listing.cache_clear()
+    folder_index._index.cache_clear()
+    assert not gate.census()["exact"], "an empty file that nobody admitted"
 
 
 def test_flat_pictures_are_held_unless_policy_lets_exact_checks_suffice(
