@@ -7,7 +7,7 @@ of what it says: a figure of which a bit has flipped would otherwise be believed
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -18,6 +18,8 @@ from ingestgate.assets.purges import is_as_judged
 from ingestgate.assets.shard import Shard
 
 RECEIPT_VERSION = 2
+#: Problem of a shard that failed in one run, and that a later one has not come to.
+NOT_TRIED = "it failed, and the run after that ended before it was tried again; run again"
 _THREADS = 16
 
 
@@ -80,6 +82,25 @@ def write_failure(evidence: str, shard: Shard, problem: str) -> None:
     """Notes why a shard could not be judged or committed."""
     content = {"shard": shard.name, "identity": shard.identity, "problem": problem}
     storage.write_bytes(failure_path(evidence, shard.name), _encoded(content), private=True)
+
+
+def carry_failures(evidence: str, todo: Sequence[Shard], others: Collection[str]) -> None:
+    """Keeps the failure notes of shards that are not done, and takes back all others.
+
+    A note stays until its shard is done: a run that is killed before would leave nothing that says
+    that it is not. Those of shards that are about to be tried again say so, see `NOT_TRIED`.
+
+    Args:
+        evidence: The evidence folder.
+        todo: The shards that are about to be tried.
+        others: Names of shards that are not done either.
+    """
+    by_name = {shard.name: shard for shard in todo}
+    for name in read_failures(evidence):
+        if name in by_name:
+            write_failure(evidence, by_name[name], NOT_TRIED)
+        elif name not in others:
+            storage.delete(failure_path(evidence, name))
 
 
 def clear_failure(evidence: str, shard: Shard) -> None:

@@ -1,7 +1,7 @@
 """The plan: which shards there are, and which of them an earlier run has finished."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ingestgate.assets.containers.container import Discovery
 from ingestgate.assets.containers.discovery import discover
@@ -22,12 +22,14 @@ class Plan:
         todo: Shards to judge and commit.
         finished: Shards with a current receipt, or found clean by a rescan with the lists in force.
         again: Names of shards that are to do whatever was judged of them, for they are recalled.
+        others: Names of shards that are not to do though the rules in force have not judged them.
     """
 
     discovery: Discovery
     todo: Sequence[Shard]
     finished: Sequence[Shard]
     again: frozenset[str] = frozenset()
+    others: frozenset[str] = frozenset()
 
 
 def make_plan(
@@ -98,4 +100,5 @@ def still_to_do(plan: Plan, settings: RunSettings, again: frozenset[str] = froze
         return plan
     todo = [shard for shard in plan.todo if shard.name not in names]
     finished = [shard for shard in plan.todo if shard.name in names]
-    return Plan(plan.discovery, todo, sorted([*plan.finished, *finished]), plan.again & again)
+    every = sorted([*plan.finished, *finished])
+    return replace(plan, todo=todo, finished=every, again=plan.again & again)

@@ -8,7 +8,7 @@ of what it recalls can exist for ever.
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -166,7 +166,8 @@ def recalled_plan(plan: Plan, settings: RunSettings, lists: ListSet) -> Plan:
     todo = [shard for shard in plan.todo if shard.name in names]
     others = [shard for shard in plan.todo if shard.name not in names]
     keep = [s for s in others if read_receipt(settings.evidence, s.name) is not None]
-    return Plan(plan.discovery, todo, [*plan.finished, *keep], plan.again)
+    left = frozenset(shard.name for shard in others)
+    return replace(plan, todo=todo, finished=[*plan.finished, *keep], others=left)
 
 
 def to_forget(plan: Plan, settings: RunSettings) -> list[Shard]:

@@ -3,7 +3,7 @@
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -16,7 +16,12 @@ from ingestgate.assets import ledger, storage
 from ingestgate.assets.containers.discovery import shown
 from ingestgate.assets.errors import GateError, UsageError
 from ingestgate.assets.purges import refuse_unfinished
-from ingestgate.assets.receipts import read_failures, receipt_path
+from ingestgate.assets.receipts import (
+    NOT_TRIED,
+    carry_failures,
+    read_failures,
+    receipt_path,
+)
 from ingestgate.assets.shard import Shard
 from ingestgate.assets.signing_keys import read_signing_key
 from ingestgate.blocklists.listset import ListSet
@@ -281,18 +286,18 @@ def _do_shards(
                 held.enter_context(output_lock(settings.output))
             for root in roots:
                 storage.sweep(root)
-            storage.delete(storage.join(settings.notes, "failures"))
             require_earlier_manifests(settings.quarantine, settings.evidence, plan.todo)
             if plan.todo and not settings.dry_run:
                 events.begin(plan.todo)
+            carry_failures(settings.notes, plan.todo, plan.others)
             _forget(plan.todo if not request.resume else to_forget(plan, settings), settings)
             if plan.todo:
                 _judge_and_commit(request, settings, plan, display)
     except GateError as error:
         return error
-    noted = read_failures(settings.notes)
+    noted = _failed_of(plan, settings)
     done = summary.tallies(plan.todo, settings)
-    lost = [s.name for s in plan.todo if s.name not in noted and s.name not in done]
+    lost = [name for name in _untold(plan, noted) if name not in done]
     if lost:
         # A runner that says DONE is not believed: what counts is what is there.
         return RunFailedError(
@@ -306,6 +311,17 @@ def _do_shards(
     if not settings.dry_run:
         storage.delete(settings.tried)  # taken over, or of other rules by now
     return None
+
+
+def _failed_of(plan: Plan, settings: RunSettings) -> dict[str, str]:
+    """Returns why shards that were to do could not be done; others may have failed before."""
+    todo = {shard.name for shard in plan.todo}
+    return {n: problem for n, problem in read_failures(settings.notes).items() if n in todo}
+
+
+def _untold(plan: Plan, noted: Mapping[str, str]) -> list[str]:
+    """Returns the names of the shards that this run has not said of that they failed."""
+    return [s.name for s in plan.todo if noted.get(s.name, NOT_TRIED) == NOT_TRIED]
 
 
 def _forget(shards: Sequence[Shard], settings: RunSettings) -> None:
@@ -346,7 +362,7 @@ def _report(
 ) -> dict[str, Any]:
     shards = plan.discovery.shards
     total, unreported = figures.total, figures.unreported
-    failed = read_failures(settings.notes)
+    failed = _failed_of(plan, settings)
     fresh = sum(figures.done.values(), Counter[str]())
     judged = sum(summary.counts(fresh).values())
     code = ExitCode.DONE if error is None else exit_code(error)
@@ -385,6 +401,7 @@ def _report(
         "shards": {
             "total": len(shards),
             "finished_before": len(plan.finished),
+            "left_out": len(shards) - len(plan.finished) - len(plan.todo),
             "done": len(figures.done),
             "failed": [
                 {"shard": name, "problem": problem} for name, problem in sorted(failed.items())

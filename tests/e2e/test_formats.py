@@ -281,7 +281,7 @@ def test_url_manifests_are_filtered_and_nothing_is_fetched(
 
 
 def _write_empty_shards(landing: Path) -> list[str]:
-    """One shard of each kind that holds nothing, and two with an empty row group among full ones."""
+    """A shard of each kind that holds nothing, two with an empty row group among full ones."""
     landing.mkdir()
     (landing / "a.tar").write_bytes(make_tar([]))
     (landing / "b.csv").write_text("url\n")

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from ingestgate.assets.receipts import Receipt, write_receipt
+from ingestgate.assets.receipts import NOT_TRIED, Receipt, read_failures, write_receipt
 from ingestgate.assets.signing_keys import generate_signing_key
 from ingestgate.blocklists.listset import ListSet
 from ingestgate.pipeline import rescan_job
@@ -85,6 +85,54 @@ def test_a_run_by_the_older_lists_does_not_close_it(certified: Job) -> None:
     (line,) = [line for line in read_log(str(job.quarantine)) if line.event == "recall.closed"]
     assert line.fields["shards"] == 1
     assert [used["version"] for used in line.fields["lists"]] == [2]
+
+
+@pytest.fixture
+def failing(job: MakeJob, tmp_path: Path) -> Job:
+    """A run of which one shard failed; the other is recalled."""
+    made = job(write_webdataset(tmp_path / "landing"))
+    made.lists = compiled(tmp_path, 1, OLD)
+    (tmp_path / "key.pub").write_text(generate_signing_key(str(tmp_path / "key")) + "\n")
+    shard = tmp_path / "landing" / "00001.tar"
+    shard.write_bytes(shard.read_bytes()[:700])
+    made.report(code=1)
+    newer(made, **new(pdq=None))
+    assert rescan(made)["recalled"] == ["00000.tar"]
+    return made
+
+
+def test_a_shard_that_failed_stands_against_a_certificate_after_a_recall(failing: Job) -> None:
+    report = certify(failing, "--recall", code=5)
+    assert "1 shards failed, 00001.tar among them" in report["error"]
+    assert report["shards"] == {
+        "total": 2,
+        "finished_before": 0,
+        "left_out": 1,
+        "done": 1,
+        "failed": [],
+    }
+    assert not is_open(failing), "the recall has been done all the same"
+    # Out of the landing zone, it is out of the way.
+    Path(failing.inputs[0]).with_name("00001.tar").unlink()
+    assert certify(failing)["shards"]["total"] == 1
+
+
+def test_nor_is_it_forgotten_by_a_run_that_does_not_come_to_it(
+    failing: Job, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def killed(*arguments: object, **more: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("ingestgate.pipeline.run.run_job", killed)
+        failing.run()
+    assert list(read_failures(str(failing.evidence))) == ["00001.tar"]
+    with monkeypatch.context() as patch:
+        patch.setattr("ingestgate.pipeline.run.run_job", lambda *_, **__: None)
+        report = failing.report(code=1)
+    assert "ended without doing 2 shards" in report["error"], "it has not failed again"
+    (failed,) = report["shards"]["failed"]
+    assert failed == {"shard": "00001.tar", "problem": NOT_TRIED}
 
 
 def test_a_shard_that_was_found_clean_may_be_trained_on_again(
