@@ -16,6 +16,12 @@ from ingestgate.assets import ledger, storage
 from ingestgate.assets.errors import EvidenceError, LedgerError, StorageError
 from ingestgate.assets.purges import is_as_judged
 from ingestgate.assets.shard import Shard
+from ingestgate.assets.withdrawn_receipts import (
+    end_withdrawal,
+    note_withdrawal,
+    withdrawal_path,
+    withdrawals,
+)
 
 RECEIPT_VERSION = 2
 #: Problem of a shard that failed in one run, and that a later one has not come to.
@@ -66,6 +72,7 @@ def failure_path(evidence: str, shard: str) -> str:
 def write_receipt(evidence: str, receipt: Receipt) -> None:
     """Writes a shard's receipt, durably."""
     storage.write_bytes(receipt_path(evidence, receipt.shard), _whole(receipt), private=True)
+    end_withdrawal(evidence, receipt.shard)
 
 
 def withdraw_receipt(evidence: str, shard: str, manifest: str) -> None:
@@ -75,6 +82,7 @@ def withdraw_receipt(evidence: str, shard: str, manifest: str) -> None:
     """
     earlier = read_receipt(evidence, shard)
     if earlier is not None and earlier.manifest == manifest:
+        note_withdrawal(evidence, shard, forgotten=True)
         storage.delete(receipt_path(evidence, shard))
 
 
@@ -162,7 +170,8 @@ def every_receipt(evidence: str) -> dict[str, Receipt]:
     """Returns every receipt there is, by shard.
 
     Raises:
-        EvidenceError: One is damaged, so that nothing tells what was admitted of its shard.
+        EvidenceError: One is damaged, or was withdrawn, so that nothing tells what the output
+            holds of its shard.
     """
     folder = storage.join(evidence, "receipts")
     entries = storage.walk_if_there(folder)
@@ -176,6 +185,12 @@ def every_receipt(evidence: str) -> dict[str, Receipt]:
                 f"{entry.path}: not a whole receipt; run again, which commits its shard anew"
             )
         found[name] = receipt
+    if gone := sorted(withdrawals(evidence).keys() - found.keys()):
+        raise EvidenceError(
+            f"{gone[0]}: was to be judged anew and is not yet committed, and the output still "
+            f"holds what was admitted of it before ({len(gone)} such shards); run again, or remove "
+            f"it from the output, with {withdrawal_path(evidence, gone[0])}"
+        )
     return found
 
 

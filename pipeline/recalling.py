@@ -19,6 +19,7 @@ from ingestgate.assets.containers.discovery import shown
 from ingestgate.assets.errors import UsageError
 from ingestgate.assets.receipts import Receipt, finished_receipts, read_receipt
 from ingestgate.assets.shard import Shard
+from ingestgate.assets.withdrawn_receipts import withdrawals
 from ingestgate.blocklists.listset import ListSet
 from ingestgate.pipeline.audit_events import log_closed_recall
 from ingestgate.pipeline.contexts import read_context
@@ -171,13 +172,15 @@ def recalled_plan(plan: Plan, settings: RunSettings, lists: ListSet) -> Plan:
 
 
 def to_forget(plan: Plan, settings: RunSettings) -> list[Shard]:
-    """Returns the shards to do that were recalled though the rules in force have judged them.
+    """Returns the shards to do of which what was judged must not stand for judging them anew.
 
-    What was judged of them then must not stand for judging them anew.
+    Those that were recalled though the rules in force have judged them, and those that a run
+    which was killed has not forgotten whole.
     """
     again = [shard for shard in plan.todo if shard.name in plan.again]
     done = finished_receipts(settings.evidence, settings.output, again, settings.context)
-    return [shard for shard in again if shard.name in done]
+    half = {name for name, forgotten in withdrawals(settings.evidence).items() if not forgotten}
+    return [shard for shard in plan.todo if shard.name in done or shard.name in half]
 
 
 def close_recalls(settings: RunSettings, key: Ed25519PrivateKey | None) -> list[str]:

@@ -24,6 +24,7 @@ from ingestgate.assets.receipts import (
 )
 from ingestgate.assets.shard import Shard
 from ingestgate.assets.signing_keys import read_signing_key
+from ingestgate.assets.withdrawn_receipts import note_withdrawal
 from ingestgate.blocklists.listset import ListSet
 from ingestgate.blocklists.remembered import remember
 from ingestgate.blocklists.suppressions import Suppressions
@@ -327,13 +328,24 @@ def _untold(plan: Plan, noted: Mapping[str, str]) -> list[str]:
 def _forget(shards: Sequence[Shard], settings: RunSettings) -> None:
     """Removes what earlier runs judged of some shards; a dry run only what dry runs did.
 
-    Receipts first: none may stand for a ledger that is gone. What they name is on record by now.
+    Receipts first: none may stand for a ledger that is gone. What they name is on record by now,
+    and a note says of what the output holds that it has none.
     """
     for shard in shards:
+        admitted = not settings.dry_run and _is_there(shard.name, settings)
+        if admitted:
+            note_withdrawal(settings.evidence, shard.name, forgotten=False)
         if not settings.dry_run:
             storage.delete(receipt_path(settings.evidence, shard.name))
             storage.delete(ledger.part_folder(f"{settings.tried}/ledger", shard.name))
         storage.delete(ledger.part_folder(settings.ledger_of(shard.name), shard.name))
+        if admitted:
+            note_withdrawal(settings.evidence, shard.name, forgotten=True)
+
+
+def _is_there(shard: str, settings: RunSettings) -> bool:
+    path = storage.join(settings.output, shard)
+    return storage.exists(path) or bool(storage.match_directories(path))
 
 
 def _judge_and_commit(
