@@ -101,6 +101,8 @@ class PartHeader:
         tallies: Counts for progress and receipts (see `tally`).
         isolation: What confined the decoder of the process that judged it, by measure, as that
             process found when it tried; empty where nothing was decoded.
+        earlier: Hex digest of what had been quarantined of the shard before by other rules, which
+            decides a verdict, too; "" for nothing.
     """
 
     shard: str
@@ -114,6 +116,7 @@ class PartHeader:
     range_sha256: str = ""
     tallies: Mapping[str, int] = field(default_factory=dict)
     isolation: Mapping[str, str] = field(default_factory=dict)
+    earlier: str = ""
 
 
 def ledger_schema(perceptual: Iterable[str], further: Iterable[str] = ()) -> pa.Schema:
@@ -415,8 +418,18 @@ def _header(path: str, schema: pa.Schema) -> PartHeader:
         raise LedgerError(path, "its header is damaged") from error
 
 
-def is_current(header: PartHeader | None, shard: Shard, work: WorkRange, context: str) -> bool:
-    """Whether a part may stand for judging ``work`` again: same bytes, same range, same rules."""
+def is_current(
+    header: PartHeader | None, shard: Shard, work: WorkRange, context: str, earlier: str | None
+) -> bool:
+    """Whether a part may stand for judging ``work`` again: same bytes, same range, same rules.
+
+    Args:
+        header: The part's; None: there is none.
+        shard: The shard.
+        work: The range.
+        context: As the rules in force have it.
+        earlier: As what was quarantined before has it (see `PartHeader`); None: whatever it was.
+    """
     return header is not None and (
         header.shard,
         header.identity,
@@ -425,4 +438,14 @@ def is_current(header: PartHeader | None, shard: Shard, work: WorkRange, context
         header.start,
         header.stop,
         header.context,
-    ) == (shard.name, shard.identity, work.number, work.total, work.start, work.stop, context)
+        header.earlier,
+    ) == (
+        shard.name,
+        shard.identity,
+        work.number,
+        work.total,
+        work.start,
+        work.stop,
+        context,
+        header.earlier if earlier is None else earlier,
+    )

@@ -176,7 +176,7 @@ class Preparation:
         root = storage.join(self._settings.evidence, "ledger")
         path = ledger.part_path(root, self._shard.name, work.number)
         header, table = ledger.read_part(path)
-        if not ledger.is_current(header, self._shard, work, self._receipt.context):
+        if not ledger.is_current(header, self._shard, work, self._receipt.context, None):
             raise LedgerError(path, "is of another judging, or of another policy than was named")
         return header, table
 

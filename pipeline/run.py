@@ -345,7 +345,7 @@ def _forget(shards: Sequence[Shard], settings: RunSettings) -> None:
 
 def _is_there(shard: str, settings: RunSettings) -> bool:
     path = storage.join(settings.output, shard)
-    return storage.exists(path) or bool(storage.match_directories(path))
+    return storage.exists(path) or storage.is_directory(path)
 
 
 def _judge_and_commit(

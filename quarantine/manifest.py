@@ -160,6 +160,11 @@ def manifest_name(shard: str) -> str:
     return f"{safe}-{digest[:8]}"
 
 
+def manifest_stem(shard: str, context: str) -> str:
+    """Returns the name of a shard's manifest files under a context, without their suffixes."""
+    return f"{manifest_name(shard)}-{context[:8]}"
+
+
 class _Files(NamedTuple):
     lines: storage.PendingFile
     columns: storage.PendingFile
@@ -190,7 +195,7 @@ class ManifestWriter:
     def __init__(self, root: str, shard: str, context: str) -> None:
         if not _CONTEXT.fullmatch(context):
             raise VaultError("a judging context is a hex digest")
-        self.stem = f"{manifest_name(shard)}-{context[:8]}"
+        self.stem = manifest_stem(shard, context)
         self.rows = 0
         self.digests: Mapping[str, str] = {}
         self._path = storage.join(root, "manifest", self.stem)

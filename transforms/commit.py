@@ -55,7 +55,7 @@ class CommitShard(beam.DoFn):
         if self._settings.dry_run:
             return ""
         try:
-            self._committer.commit(shard, works)
+            self._committer.commit(shard, works, [outcome.earlier for outcome in outcomes])
         except (ShardError, LedgerError) as error:
             # What was judged does not fit what is there: let the next run judge it anew.
             for work in works:

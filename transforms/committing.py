@@ -57,19 +57,22 @@ class Committer:
         self._vault = vault
         self._notes = notes
 
-    def commit(self, shard: Shard, works: Sequence[WorkRange]) -> Receipt:
+    def commit(self, shard: Shard, works: Sequence[WorkRange], earlier: Sequence[str]) -> Receipt:
         """Commits one shard.
 
         Args:
             shard: The shard.
             works: All of its ranges, in order.
+            earlier: What of it had been quarantined before, as each was judged by.
 
         Raises:
             ShardError: It is not, or no longer, what was judged; nothing of it is admitted.
             LedgerError: A ledger part is missing, damaged or of other rules.
             StorageError: Something could not be written; nothing of the shard is admitted.
         """
-        headers = [self._header(shard, work) for work in works]
+        headers = [
+            self._header(shard, work, known) for work, known in zip(works, earlier, strict=True)
+        ]
         tallies: Counter[str] = Counter()
         for header in headers:
             tallies.update(header.tallies)
@@ -107,10 +110,11 @@ class Committer:
         self._notes.flush()
         return receipt
 
-    def _header(self, shard: Shard, work: WorkRange) -> PartHeader:
+    def _header(self, shard: Shard, work: WorkRange, earlier: str) -> PartHeader:
         path = ledger.part_path(self._settings.ledger, shard.name, work.number)
         header = ledger.read_header(path)
-        if header is None or not ledger.is_current(header, shard, work, self._settings.context):
+        context = self._settings.context
+        if header is None or not ledger.is_current(header, shard, work, context, earlier):
             raise LedgerError(path, "is missing or of another run; run again to judge it anew")
         return header
 

@@ -6,6 +6,8 @@ what that list alone has caught. Where a shard is judged anew, the quarantine's 
 of it was sealed before. The driver lists them once; only a shard that has some costs more.
 """
 
+import hashlib
+import json
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -94,10 +96,38 @@ class EarlierMatches:
     ) -> None:
         self._by_place: dict[str, list[_Earlier]] = {}
         self._by_bytes: dict[str, list[_Earlier]] = {}
+        self._decisive = hashlib.sha256()
+        self._decides = False
+        self.add(rows, observing)
+
+    @property
+    def digest(self) -> str:
+        """Hex digest of all that was added and can decide a verdict; "" for nothing."""
+        return self._decisive.hexdigest() if self._decides else ""
+
+    def add(
+        self,
+        rows: Iterable[Mapping[str, Any]],
+        observing: Collection[str] = (),
+        *,
+        own: bool = False,
+    ) -> None:
+        """Adds rows of manifests.
+
+        Args:
+            rows: The rows.
+            observing: As of the class.
+            own: They were sealed by the rules in force, of what the shard holds now. Judging it
+                anew finds the same, so they are not in the digest: a run that was killed after it
+                had sealed them goes on with what it had judged.
+        """
         for row in rows:
             one = _earlier(row, observing)
             if not one.findings:
                 continue
+            if not own:
+                self._decisive.update(_canonical(row["asset_id"], one))
+                self._decides = True
             self._by_place.setdefault(row["asset_id"], []).append(one)
             if one.sha256 is not None and one.is_of_bytes:
                 self._by_bytes.setdefault(one.sha256, []).append(one)
@@ -132,16 +162,30 @@ class EarlierMatches:
                     yield int(one.number)
 
 
-def read_earlier(paths: Iterable[str], policy: Policy) -> EarlierMatches:
+def read_earlier(paths: Iterable[str], policy: Policy, own: str) -> EarlierMatches:
     """Returns what some manifests of one shard say of it.
+
+    Args:
+        paths: The manifests.
+        policy: The policy.
+        own: Stem of the one that judging the shard by the rules in force leaves.
 
     Raises:
         VaultError: One is damaged.
         StorageError: One cannot be read.
     """
-    rows = (row for path in paths for row in read_manifest_file(path))
     observing = {name for name, said in policy.lists.items() if said.action == Action.OBSERVE}
-    return EarlierMatches(rows, observing)
+    found = EarlierMatches()
+    for path in paths:
+        is_own = storage.basename(path) == f"{own}{_SUFFIX}"
+        found.add(read_manifest_file(path), observing, own=is_own)
+    return found
+
+
+def _canonical(asset_id: str, one: _Earlier) -> bytes:
+    findings = [finding._asdict() for finding in one.findings]
+    said = [asset_id, one.number, one.sha256, dict(one.provenance), findings]
+    return json.dumps(said, sort_keys=True).encode() + b"\n"
 
 
 def _earlier(row: Mapping[str, Any], observing: Collection[str]) -> _Earlier:

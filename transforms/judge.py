@@ -14,6 +14,7 @@ from ingestgate.assets.containers.registry import container
 from ingestgate.assets.errors import LedgerError, ShardError, VaultError
 from ingestgate.assets.ledger import LedgerRow, PartHeader
 from ingestgate.assets.shard import Shard, WorkRange
+from ingestgate.quarantine.manifest import manifest_stem
 from ingestgate.transforms.earlier_matches import EarlierMatches, read_earlier
 from ingestgate.transforms.judging import Judge
 from ingestgate.transforms.progress import ProgressNotes
@@ -50,7 +51,10 @@ def judge_range(
     root = settings.ledger_of(shard.name)
     path = ledger.part_path(root, shard.name, work.number)
     size = range_bytes(shard, work)
-    if _is_judged(path, shard, work, settings) or _is_taken_over(path, shard, work, settings):
+    known = earlier.digest
+    if _is_judged(path, shard, work, settings, known) or _is_taken_over(
+        path, shard, work, settings, known
+    ):
         notes.add("judged_bytes", size)
         return
     table = pa.concat_tables(_judge(shard, work, judge, settings, notes, earlier, size))
@@ -67,28 +71,33 @@ def judge_range(
         range_sha256=reader.range_sha256(shard, work),
         tallies=ledger.tally(table),
         isolation={} if isinstance(reader, RowContainer) else judge.isolation,
+        earlier=known,
     )
     ledger.write_part(root, header, table)
 
 
-def _is_taken_over(path: str, shard: Shard, work: WorkRange, settings: RunSettings) -> bool:
+def _is_taken_over(
+    path: str, shard: Shard, work: WorkRange, settings: RunSettings, earlier: str
+) -> bool:
     """Whether a dry run has judged the range; its part then becomes the ledger's."""
     if settings.dry_run:
         return False
     tried = ledger.part_path(f"{settings.tried}/ledger", shard.name, work.number)
-    if not _is_judged(tried, shard, work, settings):
+    if not _is_judged(tried, shard, work, settings, earlier):
         return False
     storage.make_directory(storage.parent(path), private=True)
     storage.move(tried, path)
     return True
 
 
-def _is_judged(path: str, shard: Shard, work: WorkRange, settings: RunSettings) -> bool:
+def _is_judged(
+    path: str, shard: Shard, work: WorkRange, settings: RunSettings, earlier: str
+) -> bool:
     try:
         header = ledger.read_header(path)
     except LedgerError:
         return False  # damaged: judged again, and replaced
-    return ledger.is_current(header, shard, work, settings.context)
+    return ledger.is_current(header, shard, work, settings.context, earlier)
 
 
 def _judge(
@@ -161,7 +170,7 @@ class CutShard(beam.DoFn):
         try:
             ranges = container(shard.format).cut(shard, self._settings.policy.read_options())
         except ShardError as error:
-            failed = RangeOutcome(shard, WorkRange(0, 1, 0, 0), error.problem)
+            failed = RangeOutcome(shard, WorkRange(0, 1, 0, 0), error.problem, "")
             yield beam.pvalue.TaggedOutput(self.FAILED, failed)
             return
         for work in ranges:
@@ -185,19 +194,22 @@ class JudgeRange(beam.DoFn):
 
     def process(self, task: RangeTask) -> Iterator[RangeOutcome]:
         """Judges one range."""
-        problem = ""
+        problem = known = ""
         try:
             earlier = self._read_earlier(task)
+            known = earlier.digest
             judge_range(task.shard, task.work, self._judge, self._settings, self._notes, earlier)
         except ShardError as error:
             problem = error.problem
-        yield RangeOutcome(task.shard, task.work, problem)
+        yield RangeOutcome(task.shard, task.work, problem, known)
 
     def _read_earlier(self, task: RangeTask) -> EarlierMatches:
         """Returns what of a shard was quarantined before; read once for its ranges in a row."""
         if task.earlier != self._earlier[0]:
             try:
-                found = read_earlier(task.earlier, self._settings.policy)
+                context = self._settings.manifest_context(task.shard)
+                own = manifest_stem(task.shard.name, context)
+                found = read_earlier(task.earlier, self._settings.policy, own)
                 self._earlier = (task.earlier, found)
             except VaultError as error:
                 raise ShardError(

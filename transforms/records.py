@@ -40,11 +40,13 @@ class RangeOutcome(NamedTuple):
     Attributes:
         shard, work: As in the task.
         problem: Why it could not be judged, or "": its ledger part is there.
+        earlier: What had been quarantined before, as its ledger part has it.
     """
 
     shard: Shard
     work: WorkRange
     problem: str
+    earlier: str
 
 
 class ShardOutcome(NamedTuple):

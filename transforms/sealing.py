@@ -40,10 +40,7 @@ class ShardSealer:
         self._settings = settings
         self._vault = vault
         self._shard = shard
-        # What an earlier judging sealed, or an earlier content of the shard, stays on record
-        # under a name of its own.
-        decided = f"{settings.context} {shard.identity}".encode()
-        context = hashlib.sha256(decided).hexdigest()
+        context = settings.manifest_context(shard)
         self._writer = ManifestWriter(settings.quarantine, shard.name, context)
         self._policy_digest = policy_digest(settings.policy)
         self._lists = tuple(

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 
 from ingestgate.assets import storage
 from ingestgate.assets.receipts import receipt_path
+from ingestgate.assets.shard import Shard
 from ingestgate.blocklists.listset import ListSet
 from ingestgate.blocklists.selftest import self_test as lists_self_test
 from ingestgate.blocklists.suppressions import NOWHERE, Suppressions, SuppressionSource
@@ -73,6 +74,14 @@ class RunSettings:
     def notes(self) -> str:
         """Folder below which it is noted what could not be done."""
         return self.tried if self.dry_run else self.evidence
+
+    def manifest_context(self, shard: Shard) -> str:
+        """Returns the hex digest that a shard's manifest has its name from.
+
+        What an earlier judging sealed, or an earlier content of the shard, stays on record under
+        a name of its own.
+        """
+        return hashlib.sha256(f"{self.context} {shard.identity}".encode()).hexdigest()
 
     def ledger_of(self, shard: str) -> str:
         """Returns the root of the ledger that a shard's parts are written to.

@@ -194,17 +194,20 @@ def test_tally_counts_verdicts_reasons_tiers_and_lists() -> None:
         {"start": 0},
         {"stop": 4097},
         {"shard": "train/00001.tar"},
+        {"earlier": "1f" * 32},
     ],
 )
 def test_a_part_of_other_bytes_range_or_rules_is_not_current(change: dict[str, Any]) -> None:
-    assert ledger.is_current(HEADER, SHARD, WORK, HEADER.context)
-    assert not ledger.is_current(replace(HEADER, **change), SHARD, WORK, HEADER.context)
+    assert ledger.is_current(HEADER, SHARD, WORK, HEADER.context, HEADER.earlier)
+    assert not ledger.is_current(
+        replace(HEADER, **change), SHARD, WORK, HEADER.context, HEADER.earlier
+    )
 
 
 def test_no_part_is_not_current(tmp_path: Path) -> None:
     path = ledger.part_path(str(tmp_path), "none", 0)
     assert ledger.read_header(path) is None
-    assert not ledger.is_current(None, SHARD, WORK, HEADER.context)
+    assert not ledger.is_current(None, SHARD, WORK, HEADER.context, HEADER.earlier)
     with pytest.raises(LedgerError, match="is missing"):
         ledger.read_part(path)
 

@@ -4,6 +4,7 @@ import json
 import shutil
 import tarfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -166,6 +167,29 @@ def test_a_dry_run_says_the_same(listed: Callable[[str], Job], tmp_path: Path) -
     assert tried["reasons"]["matched_before"] == 3
     assert job.report()["counts"] == tried["counts"]
     assert outcomes(job)["k01.jpg"] == KEPT, "what the dry run judged was taken over"
+
+
+def test_a_dry_run_from_before_does_not_decide_what_was_sealed_since(
+    listed: Callable[[str], Job], job: MakeJob, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With an evidence folder of its own, which has the quarantine in common with the first."""
+    pattern = write_webdataset(tmp_path / "landing")
+    later = replace(job(pattern), root=tmp_path / "later")
+    later.lists = compiled(tmp_path / "v2", 2, listing(0))
+    for made in (later.root, tmp_path / "job" / "quarantine"):
+        made.mkdir(parents=True, mode=0o700)
+    later.quarantine.symlink_to(tmp_path / "job" / "quarantine")
+    assert later.report("--dry-run")["counts"]["quarantined"] == 1
+    listed(pattern)
+    report = later.report()
+    assert report["reasons"] == {"clean": 8, "matched_before": 3, "matched": 1}
+    assert outcomes(later)["k01.jpg"] == KEPT
+    # What it has itself sealed since is no reason to judge again.
+    (later.evidence / "receipts" / "00000.tar.json").unlink()
+    from ingestgate.transforms import judge
+
+    monkeypatch.delattr(judge, "_judge")
+    assert later.report()["shards"]["done"] == 1
 
 
 def test_other_bytes_in_its_place_are_another_asset(

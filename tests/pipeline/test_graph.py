@@ -57,7 +57,7 @@ def test_no_step_falls_back_to_pickling(caplog: pytest.LogCaptureFixture) -> Non
         SHARD,
         ShardTask(SHARD, ("m.jsonl",)),
         RangeTask(SHARD, WorkRange(0, 2, 0, 512, 3), ("m.jsonl",)),
-        RangeOutcome(SHARD, WorkRange(1, 2, 512, 1024), "truncated"),
+        RangeOutcome(SHARD, WorkRange(1, 2, 512, 1024), "truncated", "1f" * 32),
         ShardOutcome("a/0.tar", ""),
     ],
 )

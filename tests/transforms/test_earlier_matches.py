@@ -55,6 +55,22 @@ def test_of_several_manifests_the_newest_version_of_a_match_is_told() -> None:
         assert [one.list_version for one in found] == [2]
 
 
+def test_the_digest_is_of_what_can_decide_and_was_sealed_by_other_rules() -> None:
+    def digest(*rows: dict[str, Any], observing: tuple[str, ...] = ()) -> str:
+        return EarlierMatches(rows, observing).digest
+
+    known = digest(row(finding()))
+    assert known == digest(row(finding(), sealed_at="later", package_sha256=OTHERS))
+    assert digest(row(finding()), row(reason="companion_matched")) == known
+    assert digest() == digest(row(finding()), observing=("p",)) == ""
+    others = [row(finding(list_version=2)), row(finding(), sha256=OTHERS), row(finding("url"))]
+    assert len({known, *map(digest, others), digest(row(finding()), others[0])}) == 5
+    made = EarlierMatches()
+    made.add([row(finding())], own=True)
+    assert made.digest == ""
+    assert made.findings_of(ID, BYTES, {}), "what the rules in force sealed stays as well"
+
+
 @pytest.mark.parametrize(
     ("now", "kept"),
     [
