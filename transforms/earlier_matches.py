@@ -8,9 +8,14 @@ of it was sealed before. The driver lists them once; only a shard that has some 
 
 import hashlib
 import json
+import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from ingestgate.assets import storage
 from ingestgate.assets.errors import EvidenceError
@@ -22,6 +27,7 @@ from ingestgate.transforms.policy import Policy
 
 _SUFFIX = ".jsonl"
 _DECLARED = "declared:"
+_PLACE = re.compile(r"\[\d+\]")
 
 
 def earlier_manifests(quarantine: str, shards: Iterable[Shard]) -> dict[str, tuple[str, ...]]:
@@ -57,11 +63,11 @@ def require_earlier_manifests(quarantine: str, evidence: str, shards: Sequence[S
 
 @dataclass(frozen=True, slots=True)
 class _Earlier:
-    """An asset that had matches of its own."""
+    """An asset that had matches of its own, and what the input said in the places that matched."""
 
     number: str
     sha256: str | None
-    provenance: Mapping[str, str]
+    said: Mapping[str, str | None]
     findings: tuple[Finding, ...]
 
     @property
@@ -78,8 +84,7 @@ class _Earlier:
         """Whether what lies in its place is the same, as far as can be told."""
         if sha256 is not None or self.sha256 is not None:
             return sha256 == self.sha256
-        columns = {found.view.removeprefix(_DECLARED) for found in self.findings}
-        said = {(self.provenance.get(name), provenance.get(name)) for name in columns}
+        said = ((before, provenance.get(name)) for name, before in self.said.items())
         return any(before == now or None in (before, now) for before, now in said)
 
 
@@ -96,6 +101,7 @@ class EarlierMatches:
     ) -> None:
         self._by_place: dict[str, list[_Earlier]] = {}
         self._by_bytes: dict[str, list[_Earlier]] = {}
+        self._by_value: dict[tuple[str, str], list[_Earlier]] = {}
         self._decisive = hashlib.sha256()
         self._decides = False
         self.add(rows, observing)
@@ -131,11 +137,17 @@ class EarlierMatches:
             self._by_place.setdefault(row["asset_id"], []).append(one)
             if one.sha256 is not None and one.is_of_bytes:
                 self._by_bytes.setdefault(one.sha256, []).append(one)
+            for name, value in one.said.items():
+                if value is not None:
+                    self._by_value.setdefault((_column(name), value), []).append(one)
 
     def findings_of(
         self, asset_id: str, sha256: str | None, provenance: Mapping[str, str]
     ) -> tuple[Finding, ...]:
         """Returns what an asset had matched before; nothing, if it was not quarantined for it.
+
+        It is known by its place, by its bytes if these matched, and by the source or the declared
+        digest that matched, if its bytes are the same or were never there.
 
         Args:
             asset_id: The asset.
@@ -147,6 +159,10 @@ class EarlierMatches:
             one for one in self._by_place.get(asset_id, ()) if one.is_still(sha256, provenance)
         ]
         found += self._by_bytes.get(sha256 or "", ())
+        if self._by_value:
+            for name, value in provenance.items():
+                same = self._by_value.get((_column(name), value), ())
+                found += [one for one in same if one.sha256 == sha256]
         newest: dict[tuple[str, ...], Finding] = {}
         for finding in (each for one in found for each in one.findings):
             key = (finding.list_id, finding.entry_id, finding.signal_type, finding.view)
@@ -154,8 +170,26 @@ class EarlierMatches:
                 newest[key] = finding
         return tuple(newest[key] for key in sorted(newest))
 
-    def numbers(self) -> Iterator[int]:
-        """Yields the numbers of rows without bytes that were quarantined, in no order."""
+    def candidates(self, provenance: pa.MapArray, first: int) -> list[int]:
+        """Returns which rows without bytes may have been quarantined before, in order.
+
+        Args:
+            provenance: What the rows say, a map each.
+            first: Number of the first row within its shard.
+
+        Returns:
+            Indices of the rows; `findings_of` tells of each.
+        """
+        if not self._by_place:
+            return []
+        found = {number - first for number in self._numbers()}
+        values = pa.array({value for _, value in self._by_value}, pa.string())
+        same = np.flatnonzero(pc.is_in(provenance.items, values).to_numpy(zero_copy_only=False))
+        owners = np.searchsorted(provenance.offsets.to_numpy(), same, side="right") - 1
+        found.update(owners.tolist())
+        return sorted(row for row in found if 0 <= row < len(provenance))
+
+    def _numbers(self) -> Iterator[int]:
         for several in self._by_place.values():
             for one in several:
                 if one.sha256 is None and one.number.isascii() and one.number.isdecimal():
@@ -184,7 +218,7 @@ def read_earlier(paths: Iterable[str], policy: Policy, own: str) -> EarlierMatch
 
 def _canonical(asset_id: str, one: _Earlier) -> bytes:
     findings = [finding._asdict() for finding in one.findings]
-    said = [asset_id, one.number, one.sha256, dict(one.provenance), findings]
+    said = [asset_id, one.number, one.sha256, dict(one.said), findings]
     return json.dumps(said, sort_keys=True).encode() + b"\n"
 
 
@@ -193,5 +227,11 @@ def _earlier(row: Mapping[str, Any], observing: Collection[str]) -> _Earlier:
     if row["reason"] in (Reason.MATCHED, Reason.MATCHED_BEFORE):
         every = (Finding(**finding) for finding in row["findings"])
         findings = tuple(f for f in every if f.quarantines and f.list_id not in observing)
-    provenance = {} if row["sha256"] is not None else row["provenance"]
-    return _Earlier(row["member"], row["sha256"], provenance, findings)
+    views = {finding.view.removeprefix(_DECLARED) for finding in findings}
+    said = {view: row["provenance"].get(view) for view in sorted(views)}
+    return _Earlier(row["member"], row["sha256"], said, findings)
+
+
+def _column(name: str) -> str:
+    """Returns the name of a value's column, wherever in a list of it the value stands."""
+    return _PLACE.sub("", name)

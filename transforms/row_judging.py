@@ -102,11 +102,10 @@ def _keep(
     checks: _Checks,
 ) -> None:
     """Keeps in the quarantine what was in it and matches nothing any more."""
-    for number in sorted(set(earlier.numbers())):
-        row = number - work.first
-        if not 0 <= row < len(provenance) or tier(checks.findings.get(row, ())) is not None:
+    for row in earlier.candidates(provenance, work.first):
+        if tier(checks.findings.get(row, ())) is not None:
             continue
-        known = asset_id(shard.name, str(number))
+        known = asset_id(shard.name, str(work.first + row))
         if before := earlier.findings_of(known, None, dict(provenance[row].as_py())):
             checks.find(row, list(before))
             checks.kept.add(row)

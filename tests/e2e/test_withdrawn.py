@@ -226,9 +226,17 @@ def test_rows_without_bytes_stay_while_they_say_the_same(job: MakeJob, tmp_path:
     ]
     assert made.census()["exact"]
     assert up_for_review(made) == ["1", "3"]
-    lines[2], lines[4] = lines[4], lines[2]  # in its place now lies another
+    # A row before them all, and in each other's place: they say what they said.
+    lines[2], lines[4] = lines[4], lines[2]
+    path.write_text("\n".join([lines[0], "https://a.example/0,", *lines[1:]]) + "\n")
+    report = made.report("--format", "url-manifest")
+    assert report["reasons"] == {"clean": 3, "matched_before": 2}
+    assert (made.output / "rows.csv").read_text().splitlines() == [
+        *(lines[0], "https://a.example/0,", lines[1], lines[3])
+    ]
+    assert made.census()["exact"]
+    lines[2], lines[4] = "https://x.other.example/2,", f"https://a.example/4,{md5_of(b'2')}"
     path.write_text("\n".join(lines) + "\n")
-    made.report("--format", "url-manifest")
     assert made.report("--format", "url-manifest")["counts"]["quarantined"] == 0
 
 

@@ -1,5 +1,6 @@
 from typing import Any
 
+import pyarrow as pa
 import pytest
 
 from ingestgate.transforms.earlier_matches import EarlierMatches
@@ -84,4 +85,22 @@ def test_a_row_without_bytes_is_the_same_while_it_says_the_same(
     said = {"url": "a", "caption": "x"}
     earlier = EarlierMatches([row(finding("url", "source"), sha256=None, provenance=said)])
     assert bool(earlier.findings_of(ID, None, now)) == kept
-    assert list(earlier.numbers()) == [3]
+    known = pa.array([{}, {"url": "b"}], pa.map_(pa.string(), pa.string()))
+    assert earlier.candidates(known, 2) == [1], "by its number"
+
+
+def test_what_matched_in_the_input_is_known_wherever_it_is_said_again() -> None:
+    said = {"urls[1]": "a", "md5": "5", "caption": "x"}
+    found = [finding("urls[1]", "source"), finding("declared:md5")]
+    earlier = EarlierMatches([row(*found, sha256=None, provenance=said)])
+    rows = [{"urls[0]": "a"}, {"url": "a"}, {"md5": "5"}, {"caption": "x"}, {"urls[0]": "b"}]
+    assert [bool(earlier.findings_of(OTHER, None, known)) for known in rows] == [
+        *(True, False, True, False, False)
+    ]
+    made = pa.array(rows, pa.map_(pa.string(), pa.string()))
+    assert earlier.candidates(made, 100) == [0, 1, 2]
+    assert earlier.findings_of(OTHER, BYTES, rows[0]) == (), "then it had no bytes"
+    earlier = EarlierMatches([row(*found, provenance=said)])
+    assert earlier.findings_of(OTHER, BYTES, rows[0])
+    assert earlier.findings_of(OTHER, OTHERS, rows[0]) == (), "another picture"
+    assert EarlierMatches().candidates(made, 0) == []
