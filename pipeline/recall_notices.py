@@ -5,7 +5,7 @@ believes it, signed or not: a false notice stops a training job until somebody l
 is not believed lets it read what was recalled.
 
 A notice is never taken back. It stops to count for a file once that was judged anew, later and with
-the lists that the recall is by or newer ones: `verify` learns that from the certificate, which is
+all the lists that the rescan had or newer ones: `verify` learns that from the certificate, which is
 signed, so nobody lifts a recall who could not certify anything.
 """
 
@@ -34,7 +34,7 @@ class RecallNotice:
     Attributes:
         dataset: What is recalled from: where the output lies.
         made_at: RFC 3339 UTC time.
-        lists: ``{id, version, digest}`` of the lists that newly match.
+        lists: ``{id, version, digest}`` of all lists that the rescan held the ledger against.
         shards: ``{name, sha256, assets}``: each admitted file, its digest as it was certified
             (of an image folder its dirHash), and how many of its assets match.
         certificate: Digest of the certificate that no longer holds, or "".

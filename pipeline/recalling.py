@@ -1,6 +1,6 @@
 """Recalls from notice to end: which shards have to be judged anew, and when a notice is done with.
 
-A notice is open until every shard it names was committed after it, by the lists that it is by or
+A notice is open until every shard it names was committed after it, by all lists that it names or
 newer ones. Then the evidence and the audit log say so. The notice itself stays where it is: copies
 of what it recalls can exist for ever.
 """

@@ -76,11 +76,11 @@ def conclude(
         _write_findings(evidence, name, findings)
     if recalled:
         certificate = current_certificate(output)
-        matching = {line["list_id"] for line in findings.lines}
         notice = RecallNotice(
             dataset=shown(output),
             made_at=started.isoformat(timespec="seconds"),
-            lists=[one for one in used if one["id"] in matching] or used,
+            # All of them: what has to be judged again was found by no list in particular.
+            lists=used,
             shards=recalled,
             certificate=digest_of(certificate[0].payload) if certificate else "",
         )

@@ -1,6 +1,7 @@
 """What closes a recall, and what does not."""
 
 import json
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -8,15 +9,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
 from ingestgate.assets.receipts import NOT_TRIED, Receipt, read_failures, write_receipt
 from ingestgate.assets.signing_keys import generate_signing_key
 from ingestgate.blocklists.listset import ListSet
 from ingestgate.pipeline import rescan_job
-from ingestgate.pipeline.recall_notices import RecallNotice, write_recall
+from ingestgate.pipeline.recall_notices import RecallNotice, read_notice, write_recall
 from ingestgate.quarantine.audit import read_log
-from tests.e2e.conftest import Job, write_webdataset
+from tests.archives import make_tar
+from tests.e2e.conftest import Job, content, write_webdataset
 from tests.e2e.test_rescan import OLD, compiled, new, rescan
+from tests.pictures import encoded
 
 MakeJob = Callable[..., Job]
 LATER = datetime(2026, 6, 1, tzinfo=UTC)
@@ -133,6 +137,34 @@ def test_nor_is_it_forgotten_by_a_run_that_does_not_come_to_it(
     assert "ended without doing 2 shards" in report["error"], "it has not failed again"
     (failed,) = report["shards"]["failed"]
     assert failed == {"shard": "00001.tar", "problem": NOT_TRIED}
+
+
+def test_a_list_that_names_no_match_answers_for_what_has_to_be_judged_again(
+    job: MakeJob, tmp_path: Path
+) -> None:
+    landing = tmp_path / "landing"
+    landing.mkdir()
+    (landing / "a.tar").write_bytes(make_tar([("k.jpg", content(1))]))
+    flat = encoded(Image.new("RGB", (64, 64), (90, 120, 40)), "PNG")
+    (landing / "b.tar").write_bytes(make_tar([("f.png", flat)]))
+    made = job(str(landing / "*.tar"))
+    before, found = {"md5": OLD["md5"]}, {"md5": new()["md5"]}
+    made.lists = compiled(tmp_path, 1, before)
+    compiled(tmp_path, 1, before, id="other")
+    made.report()
+    compiled(tmp_path, 2, found)
+    # Needs a hash, which a flat picture has not: no entry of it matches anything.
+    compiled(tmp_path, 2, {**before, "pdq": OLD["pdq"]}, id="other")
+    rescanned = rescan(made)
+    assert (rescanned["matched"], rescanned["to_judge_again"]) == (1, 1)
+    assert rescanned["recalled"] == ["a.tar", "b.tar"]
+    notice = read_notice(rescanned["notices"][0])
+    assert [(one["id"], one["version"]) for one in notice.lists] == [("other", 2), ("partner", 2)]
+    shutil.rmtree(tmp_path / "lists" / "other-2")
+    refused = made.run("--recall")
+    assert refused.exit_code == 2
+    assert "version 2 of list other, which the lists in force do not have" in refused.output
+    assert is_open(made)
 
 
 def test_a_shard_that_was_found_clean_may_be_trained_on_again(
