@@ -52,17 +52,18 @@ def _rescan(
     quarantine = request.quarantine_of(evidence)
     if quarantine is not None:
         require_log(quarantine)
+    older = compared_versions(request.since, request.lists, lists, request.policy)
     settings = RescanSettings(
         policy=request.policy,
         lists=storage.absolute(request.lists),
         lists_digest=lists.digest,
         work="",
-        since=compared_versions(request.since, request.lists, lists, request.policy),
+        since={name: one.folders for name, one in older.items()},
         newly_needed=newly_needed(request.policy, lists, contexts.values()),
         withdrawals=request.withdrawals,
         suppressions=request.suppressions.source._replace(at=""),
     )
-    key = hashlib.sha256(repr((settings, JUDGING_VERSION, parts)).encode()).hexdigest()[:16]
+    key = hashlib.sha256(repr((settings, older, JUDGING_VERSION, parts)).encode()).hexdigest()[:16]
     work = storage.join(evidence, "rescanning", key)
     job = replace(settings, work=work, suppressions=request.suppressions.source)
     numbered = [(number, part.path) for number, part in enumerate(parts)]
@@ -88,7 +89,7 @@ def _rescan(
             raise LedgerError(path, found.get("problem", "was not looked at; rescan again"))
         results.append(found)
     digests = ledger_digests(results)
-    require_decided(results, digests, contexts, request, lists, evidence)
+    require_decided(results, digests, contexts, request, lists, older, evidence)
     now = context_digest(request.policy, lists.digest, request.suppressions.digest)
     findings = gathered(results, contexts, request.policy, lists, now)
     shards = findings.by_shard(digests, now)

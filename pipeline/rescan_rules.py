@@ -14,8 +14,9 @@ from ingestgate.assets.verdict import SignalKind
 from ingestgate.blocklists.listset import ListSet
 from ingestgate.blocklists.signals import signal_types
 from ingestgate.pipeline.contexts import ContextRecord, read_context
-from ingestgate.pipeline.rescan_records import read_rescans
+from ingestgate.pipeline.rescan_records import RescanRecord, read_rescans
 from ingestgate.pipeline.rescan_request import RescanRequest
+from ingestgate.pipeline.rescan_since import Older
 from ingestgate.transforms.policy import Policy
 from ingestgate.transforms.settings import JUDGING_VERSION, context_digest
 
@@ -80,6 +81,7 @@ def require_decided(
     contexts: Mapping[str, ContextRecord],
     request: RescanRequest,
     lists: ListSet,
+    older: Mapping[str, Older],
     evidence: str,
 ) -> None:
     """Refuses what cannot be decided from the ledger.
@@ -90,12 +92,14 @@ def require_decided(
         contexts: As of `rules_on_record`.
         request: What was asked.
         lists: What the ledger was held against.
+        older: As of `compared_versions`.
         evidence: Where it lies.
 
     Raises:
         RescanError: The ledger lacks something that the lists need.
         EvidenceError: By which rules a part was made is not on record, or were others.
-        UsageError: A shard was never held against the version since which lists were looked at.
+        UsageError: A shard was held neither against the version since which a list was looked at
+            nor against the one in force. A later one does not do: what it had left out may be back.
     """
     missing = Counter(name for found in results for name in found["missing"])
     if missing:
@@ -106,9 +110,7 @@ def require_decided(
             f"{len(results)}); judge again: run with these lists, and `perceptual` and "
             "`digests` in the policy naming what later lists may need"
         )
-    read = read_rescans(evidence)
-    # By other suppressions something may have been let pass that counts now.
-    suppressed = request.suppressions.digest
+    rescans = read_rescans(evidence) if older else []
     for found in results:
         record = contexts.get(found["context"])
         if record is None:
@@ -116,24 +118,34 @@ def require_decided(
                 f"{found['shard']}: was judged by other rules than this policy and program, or by "
                 "rules that are not on record; run again, which judges it anew"
             )
+        shard = found["shard"]
+        held = _held_against(record, rescans, shard, digests[shard], request) if older else set()
         for info in lists.infos:
-            since = request.since.version(info)
-            if since is None:
+            if info.id not in older:
                 continue
-            shard = found["shard"]
-            bases = [record.lists] if same_override(record, request.policy, info.id) else []
-            bases += [
-                r.lists
-                for r in read
-                if r.covers(
-                    shard,
-                    digests[shard],
-                    context_digest(request.policy, r.lists_digest, suppressed),
-                )
-            ]
-            versions = [u["version"] for base in bases for u in base if u["id"] == info.id]
-            if max(versions, default=0) < since:
+            version, digest, _ = older[info.id]
+            if not held & {(info.id, digest), (info.id, info.digest)}:
                 raise UsageError(
-                    f"--since {info.id}={since}: {shard} was not held against that version or a "
-                    "later one by this policy; leave --since out, or name an older one"
+                    f"--since {info.id}={version}: {shard} was not held against that version by "
+                    "this policy (one of the same number with other entries does not count); "
+                    "leave --since out, or name the version that it was held against"
                 )
+
+
+def _held_against(
+    record: ContextRecord,
+    rescans: Iterable[RescanRecord],
+    shard: str,
+    digest: str,
+    request: RescanRequest,
+) -> set[tuple[str, str]]:
+    """Returns id and digest of the lists of which nothing in a shard is left to be found."""
+    judged = (u for u in record.lists if same_override(record, request.policy, u["id"]))
+    found = {(str(one["id"]), str(one["digest"])) for one in judged}
+    # By other suppressions something may have been let pass that counts now.
+    suppressed = request.suppressions.digest
+    for rescan in rescans:
+        context = context_digest(request.policy, rescan.lists_digest, suppressed)
+        if rescan.covers(shard, digest, context):
+            found |= {(str(one["id"]), str(one["digest"])) for one in rescan.lists}
+    return found

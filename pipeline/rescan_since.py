@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from ingestgate.assets import storage
 from ingestgate.assets.errors import UsageError
@@ -38,19 +38,31 @@ class Since:
 WHOLE: Final = Since({})
 
 
+class Older(NamedTuple):
+    """The version of a list that the one in force is compared with.
+
+    Attributes:
+        version: Its number.
+        digest: Of its ``list.json``: one of the same number with other entries is another one.
+        folders: Of the version in force, and of this one; None: that is the one in force.
+    """
+
+    version: int
+    digest: str
+    folders: tuple[str, str] | None
+
+
 def compared_versions(
     since: Since, directory: str, lists: ListSet, policy: Policy
-) -> dict[str, tuple[str, str] | None]:
-    """Returns, by list id, the folders of the newer and of the older version to compare.
-
-    None stands for a list that has not changed since; what is not named is looked for whole.
+) -> dict[str, Older]:
+    """Returns, by list id, which version to compare with; what is not named is looked for whole.
 
     Raises:
         UsageError: A version is not there, is the newest one, or cannot be compared.
     """
     if unknown := sorted(since.named.keys() - {info.id for info in lists.infos}):
         raise UsageError(f"--since: there is no list {unknown[0]}")
-    chosen: dict[str, tuple[str, str] | None] = {}
+    chosen: dict[str, Older] = {}
     for info in lists.infos:
         version = since.version(info)
         if version is None:
@@ -58,7 +70,7 @@ def compared_versions(
         if info.id in since.named and version >= info.version:
             raise UsageError(f"--since {info.id}={version}: the list is of version {info.version}")
         if version == info.version:
-            chosen[info.id] = None
+            chosen[info.id] = Older(version, info.digest, None)
             continue
         older = next((o for o in lists.superseded if (o.id, o.version) == (info.id, version)), None)
         if older is None:
@@ -68,8 +80,13 @@ def compared_versions(
             )
         _require_comparable(info, older, policy)
         folders = _folders(directory)
-        chosen[info.id] = (folders[info.id, info.version], folders[info.id, version])
-    if chosen and all(one is None for one in chosen.values()) and len(chosen) == len(lists.infos):
+        both = (folders[info.id, info.version], folders[info.id, version])
+        chosen[info.id] = Older(version, older.digest, both)
+    if (
+        chosen
+        and not any(one.folders for one in chosen.values())
+        and len(chosen) == len(lists.infos)
+    ):
         raise UsageError(
             f"--since {since.every}: no list is of a later version, so that there is nothing to "
             "look for; leave --since out to look for the whole lists again"

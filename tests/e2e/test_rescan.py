@@ -440,6 +440,30 @@ def test_since_a_version_passes_over_lists_that_have_not_come_as_far(
     assert "--since third=1: 00000.tar was not held" in rescan(job, "--since", "3", code=2)["error"]
 
 
+def test_since_another_version_than_the_ledger_was_held_against_is_refused(
+    job: MakeJob, tmp_path: Path
+) -> None:
+    made = job(write_webdataset(tmp_path / "landing"))
+    other, more = {"md5": [("o", "ab" * 16)]}, new(pdq=None)
+    compiled(tmp_path / "then", 2, other, "other")
+    made.lists = compiled(tmp_path / "then", 2, OLD)
+    assert made.report()["counts"]["quarantined"] == 0
+    cases: dict[str, tuple[str, dict[int, Any]]] = {
+        "compiled anew under its number": ("2", {2: more, 3: more}),
+        "likewise, and still in force": ("2", {2: more}),
+        "left out for a version, and back again": ("1", {1: more, 2: OLD, 3: more}),
+    }
+    for case, (since, lying) in cases.items():
+        for version, entries in lying.items():
+            made.lists = compiled(tmp_path / case, version, entries)
+        compiled(tmp_path / case, 2, other, "other")
+        compiled(tmp_path / case, 3, other, "other")
+        said = rescan(made, "--since", since, "--since", "other=2", code=2)["error"]
+        assert f"--since partner={since}: 00000.tar was not held against that" in said, case
+        assert not (made.evidence / "rescans").exists()
+    assert rescan(made)["matched"] == 1
+
+
 def test_lists_that_went_back_or_are_gone_are_refused(
     old_job: Callable[[str], Job], tmp_path: Path
 ) -> None:
