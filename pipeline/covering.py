@@ -24,12 +24,7 @@ def covered(shards: Sequence[Shard], settings: RunSettings) -> list[Shard]:
             receipt, shard, receipt.context, settings.output, settings.evidence
         ):
             continue
-        claims = [
-            record for record in records if record.shards.get(shard.name, {}).get("held") == 0
-        ]
-        if not claims:
-            continue
         digest = hash_shard_ledger(settings.evidence, shard.name, receipt.ranges)
-        if any(record.covers(shard.name, digest, settings.context) for record in claims):
+        if any(record.settles(shard.name, digest, settings.context) for record in records):
             found.append(shard)
     return found

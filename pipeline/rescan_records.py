@@ -66,6 +66,14 @@ class RescanRecord:
         found = self.shards.get(shard, {})
         return self.is_of(shard, ledger_digest, context) and found.get("matched") == 0
 
+    def settles(self, shard: str, ledger_digest: str, context: str) -> bool:
+        """Whether judging a shard anew by these rules would change nothing in it.
+
+        What is held may match, too: it is not in the output, but it belongs into the quarantine.
+        """
+        found = self.shards.get(shard, {})
+        return self.covers(shard, ledger_digest, context) and found.get("held") == 0
+
     def is_of(self, shard: str, ledger_digest: str, context: str) -> bool:
         """Whether it held a shard, its ledger being this one, against these rules."""
         found = self.shards.get(shard, {})

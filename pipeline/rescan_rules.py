@@ -127,8 +127,9 @@ def require_decided(
             if not held & {(info.id, digest), (info.id, info.digest)}:
                 raise UsageError(
                     f"--since {info.id}={version}: {shard} was not held against that version by "
-                    "this policy (one of the same number with other entries does not count); "
-                    "leave --since out, or name the version that it was held against"
+                    "this policy (one of the same number with other entries does not count), or "
+                    "what was found then has yet to be judged: run first, which judges it, leave "
+                    "--since out, or name the version that it was held against"
                 )
 
 
@@ -146,6 +147,6 @@ def _held_against(
     suppressed = request.suppressions.digest
     for rescan in rescans:
         context = context_digest(request.policy, rescan.lists_digest, suppressed)
-        if rescan.covers(shard, digest, context):
+        if rescan.settles(shard, digest, context):
             found |= {(str(one["id"]), str(one["digest"])) for one in rescan.lists}
     return found

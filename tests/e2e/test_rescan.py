@@ -17,6 +17,7 @@ from ingestgate.fingerprints.fingerprinter import Fingerprinter
 from ingestgate.fingerprints.limits import DecodeLimits
 from ingestgate.quarantine.keys import generate_identity
 from ingestgate.transforms.rescanning import digests, hashes, provenance
+from tests.archives import make_tar
 from tests.e2e.conftest import WRITERS, Job, content, write_webdataset
 
 MakeJob = Callable[..., Job]
@@ -462,6 +463,27 @@ def test_since_another_version_than_the_ledger_was_held_against_is_refused(
         assert f"--since partner={since}: 00000.tar was not held against that" in said, case
         assert not (made.evidence / "rescans").exists()
     assert rescan(made)["matched"] == 1
+
+
+def test_since_a_rescan_that_found_a_held_asset_is_refused_until_that_is_judged(
+    job: MakeJob, tmp_path: Path
+) -> None:
+    cut_short = content(1)[:200]
+    (tmp_path / "landing").mkdir()
+    archive = make_tar([("k.jpg", cut_short), ("m.jpg", content(2))])
+    (tmp_path / "landing" / "a.tar").write_bytes(archive)
+    made = job(str(tmp_path / "landing" / "a.tar"))
+    made.lists = compiled(tmp_path, 1, OLD)
+    assert made.report()["counts"]["unscannable"] == 1
+    listed = {**OLD, "md5": [*OLD["md5"], ("n-md5", md5_of(cut_short))]}
+    compiled(tmp_path, 2, listed)
+    found = rescan(made)
+    assert (found["matched"], found["unscannable_matched"]) == (0, 1)
+    compiled(tmp_path, 3, {**listed, "domain": [*OLD["domain"], ("d", "nowhere.example")]})
+    refused = rescan(made, "--since", "2", code=2)["error"]
+    assert "what was found then has yet to be judged" in refused
+    assert made.report()["counts"]["quarantined"] == 1
+    assert rescan(made)["unscannable_matched"] == 0
 
 
 def test_lists_that_went_back_or_are_gone_are_refused(
