@@ -18,6 +18,11 @@ _PLAIN_URL = (
 )
 # `sources.is_absent` in RE2: nothing but white space.
 _ABSENT = "\\A[ \\t\\r\\n\\f\\v\\x00\u00a0]*\\z"
+# White space as `str.split` has it.
+_SPACE = (
+    r"[\t-\r\x1c-\x20\x{85}\x{a0}\x{1680}\x{2000}-\x{200a}"
+    r"\x{2028}\x{2029}\x{202f}\x{205f}\x{3000}]+"
+)
 _NOT_HEX = 0xFF
 _NIBBLE = np.full(256, _NOT_HEX, np.uint8)
 _NIBBLE[np.frombuffer(b"0123456789abcdef", np.uint8)] = np.arange(16)
@@ -57,7 +62,7 @@ class SourceColumn(NamedTuple):
 
 
 def decode_hex(column: pa.Array | pa.ChunkedArray, width: int) -> HexColumn:
-    """Decodes a column of hex values of one width.
+    """Decodes a column of hex values of one width; white space in them says nothing.
 
     Args:
         column: Strings; null and blank ones are absent.
@@ -68,6 +73,7 @@ def decode_hex(column: pa.Array | pa.ChunkedArray, width: int) -> HexColumn:
     """
     texts = as_texts(column)
     present = present_rows(texts)
+    texts = without_space(texts, 2 * width)
     sized = pc.equal(pc.binary_length(texts), 2 * width).fill_null(False)
     candidates = np.flatnonzero(sized.to_numpy(zero_copy_only=False))
     flat = b"".join(texts.take(pa.array(candidates)).cast(pa.large_binary()).to_pylist())
@@ -76,6 +82,24 @@ def decode_hex(column: pa.Array | pa.ChunkedArray, width: int) -> HexColumn:
     nibbles = nibbles[good]
     rows = candidates[good]
     return HexColumn(nibbles[:, ::2] << 4 | nibbles[:, 1::2], rows, np.setdiff1d(present, rows))
+
+
+def decode_hex_value(text: str, width: int) -> bytes | None:
+    """Decodes one value as `decode_hex` does; None if it is bad or blank."""
+    digits = "".join(text.split())
+    if not digits.isascii() or len(digits) != 2 * width:
+        return None
+    try:
+        return bytes.fromhex(digits)
+    except ValueError:
+        return None
+
+
+def without_space(texts: pa.Array, length: int) -> pa.Array:
+    """Returns texts without the white space in them, if there are any longer than some length."""
+    if pc.any(pc.greater(pc.binary_length(texts), length)).as_py():
+        return pc.replace_substring_regex(texts, _SPACE, "")
+    return texts
 
 
 def source_hosts(column: pa.Array | pa.ChunkedArray) -> SourceColumn:

@@ -18,7 +18,7 @@ import pyarrow as pa
 from ingestgate.assets.errors import UsageError
 from ingestgate.assets.verdict import Finding, SignalKind
 from ingestgate.blocklists.chunking import HammingIndex
-from ingestgate.blocklists.columns import as_texts, decode_hex, source_hosts
+from ingestgate.blocklists.columns import as_texts, decode_hex, decode_hex_value, source_hosts
 from ingestgate.blocklists.manifest import ListInfo
 from ingestgate.blocklists.signals import SignalType, signal_type
 from ingestgate.blocklists.sources import (
@@ -145,11 +145,8 @@ class Matcher:
             UsageError: There is no such digest, or its width is wrong.
         """
         signal = _of_kind(name, SignalKind.DIGEST)
-        try:
-            raw = bytes.fromhex(digest) if isinstance(digest, str) else digest
-        except ValueError:
-            raw = b""
-        if len(raw) != signal.width:
+        raw = decode_hex_value(digest, signal.width) if isinstance(digest, str) else digest
+        if raw is None or len(raw) != signal.width:
             raise UsageError(f"view {view}: not a {name} of {signal.width} bytes")
         keys = as_keys(np.frombuffer(raw, np.uint8).reshape(1, -1))
         return self._find(signal, keys, [view]).get(0, [])

@@ -32,6 +32,7 @@ from ingestgate.assets.verdict import (
     Verdict,
     tier,
 )
+from ingestgate.blocklists.columns import decode_hex_value
 from ingestgate.blocklists.listset import ListSet
 from ingestgate.blocklists.signals import signal_types
 from ingestgate.blocklists.sources import BadSource, is_absent
@@ -222,12 +223,9 @@ class Judge:
         return evidence
 
     def _check_declared(self, signal: str, value: str, view: str, evidence: Evidence) -> None:
-        width = signal_types()[signal].bits // 8
-        try:
-            raw = bytes.fromhex(value.strip())
-        except ValueError:
-            raw = b""
-        if len(raw) != width:
+        width = signal_types()[signal].width
+        raw = decode_hex_value(value, width)
+        if raw is None:
             evidence.hold(Reason.BAD_DECLARED_HASH)
         elif signal not in self.lists.signal_types:
             return

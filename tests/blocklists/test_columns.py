@@ -7,15 +7,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ingestgate.assets.errors import UsageError
-from ingestgate.blocklists.columns import decode_hex, source_hosts
+from ingestgate.blocklists.columns import decode_hex, decode_hex_value, source_hosts
 from ingestgate.blocklists.sources import BadSource, canonical_host, is_absent, parse_source
 
 HEX = "00ff10aB"
+SPACE = "".join(filter(str.isspace, map(chr, range(0x110000))))
 
 
 def test_hex_in_either_case_with_absent_and_bad_rows() -> None:
     column = pa.array(
-        [HEX, None, "", "  ", HEX.upper(), HEX[:-1], HEX + "\n", "zz" * 4, "é" * 4, " " + HEX[1:]]
+        [HEX, None, "", "  ", HEX.upper(), HEX[:-1], HEX + "0", "zz" * 4, "é" * 4, " " + HEX[1:]]
     )
     decoded = decode_hex(column, 4)
     assert [value.tobytes().hex() for value in decoded.values] == [HEX.lower()] * 2
@@ -23,22 +24,37 @@ def test_hex_in_either_case_with_absent_and_bad_rows() -> None:
     assert decoded.bad.tolist() == [5, 6, 7, 8, 9]
 
 
+def test_white_space_in_hex_says_nothing() -> None:
+    texts = [f"{space}{HEX[:1]}{space}{HEX[1:6]}{space}{HEX[6:]}{space}" for space in SPACE]
+    decoded = decode_hex(pa.array(texts), 4)
+    assert {value.tobytes().hex() for value in decoded.values} == {HEX.lower()}
+    assert decoded.rows.tolist() == list(range(len(SPACE)))
+    # No more than white space: what looks like a separator may be another notation.
+    others = [":".join([HEX[:4], HEX[4:]]), f"0x{HEX}", HEX + "\0", HEX + "\u200b", "\u2003" * 8]
+    assert decode_hex(pa.array(others), 4).bad.tolist() == [0, 1, 2, 3, 4]
+
+
 @given(
     st.lists(
         st.none()
-        | st.text("09afAFgZ \n", max_size=5)
+        | st.text("09afAFgZé:\0" + SPACE, max_size=6)
+        | st.text("09aF \t\u3000", max_size=6)
         | st.binary(min_size=2, max_size=2).map(bytes.hex)
     )
 )
 def test_decode_hex_equals_decoding_one_by_one(texts: list[str | None]) -> None:
     decoded = decode_hex(pa.array(texts, pa.string()), 2)
     good = {
-        i: bytes.fromhex(t) for i, t in enumerate(texts) if t and re.fullmatch("[0-9a-fA-F]{4}", t)
+        i: bytes.fromhex("".join(t.split()))
+        for i, t in enumerate(texts)
+        if t and re.fullmatch("[0-9a-fA-F]{4}", "".join(t.split()))
     }
     found = zip(decoded.rows.tolist(), decoded.values, strict=True)
     assert {row: value.tobytes() for row, value in found} == good
     absent = {i for i, text in enumerate(texts) if is_absent(text)}
     assert decoded.bad.tolist() == sorted(set(range(len(texts))) - set(good) - absent)
+    one_by_one = {i: value for i, t in enumerate(texts) if t and (value := decode_hex_value(t, 2))}
+    assert one_by_one == good
 
 
 @pytest.mark.parametrize("kind", [pa.string(), pa.large_string(), pa.string_view()])

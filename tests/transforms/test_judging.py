@@ -1,14 +1,20 @@
+import hashlib
 import sys
 from datetime import UTC, datetime
 from typing import Any
 
+import hypothesis
 import numpy as np
+import pyarrow as pa
 import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
 from PIL import Image
 
 from ingestgate.assets.errors import GateError, UsageError
 from ingestgate.assets.shard import Kind, Member, Sample
 from ingestgate.assets.verdict import Reason, SignalKind, Tier, Verdict
+from ingestgate.blocklists.columns import decode_hex
 from ingestgate.blocklists.listset import ListSet
 from ingestgate.blocklists.signals import SignalType, signal_types
 from ingestgate.fingerprints.fingerprinter import Fingerprinter
@@ -20,6 +26,7 @@ from tests.pictures import encoded, jpeg, picture
 from tests.transforms.conftest import LISTED_EXACT, LISTED_NEAR, LISTED_OBSERVED
 
 CLEAN = 100
+LISTED_MD5 = hashlib.md5(jpeg(LISTED_EXACT), usedforsecurity=False).hexdigest()
 
 
 def member(
@@ -168,6 +175,28 @@ def test_what_cannot_be_checked_is_not_admitted(
 ) -> None:
     verdict, why, _ = outcome(judge, given)
     assert (verdict, why) == (Verdict.UNSCANNABLE, reason)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@hypothesis.given(
+    text=st.text("09afAF:\0 \t\x1c\u3000", max_size=9)
+    | st.tuples(
+        st.sampled_from(["ab" * 16, LISTED_MD5, LISTED_MD5.upper()]),
+        st.integers(0, 32),
+        st.sampled_from(["", " ", "\n", "\x1c", "\u2003", "\0", ":", "0"]),
+    ).map(lambda drawn: drawn[0][: drawn[1]] + drawn[2] + drawn[0][drawn[1] :])
+)
+def test_declared_digests_are_read_as_whole_columns_of_them_are(judge: Judge, text: str) -> None:
+    decoded = decode_hex(pa.array([text]), 16)
+    expected = Verdict.ADMITTED, Reason.CLEAN
+    if len(decoded.bad):
+        expected = Verdict.UNSCANNABLE, Reason.BAD_DECLARED_HASH
+    elif not len(decoded.rows):
+        expected = Verdict.UNSCANNABLE, Reason.NOTHING_TO_CHECK
+    elif decoded.values.tobytes().hex() == LISTED_MD5:
+        expected = Verdict.QUARANTINED, Reason.MATCHED
+    row = sample(member("a", None, Kind.REFERENCE), md5=text)
+    assert outcome(judge, row)[:2] == expected
 
 
 def test_a_check_that_raises_holds_its_asset(

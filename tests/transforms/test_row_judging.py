@@ -23,7 +23,10 @@ URLS = st.sampled_from(
     [None, "", " ", "\0", "https://fine.example/a", "https://LISTED.example", "http://[::bad",
      "http:\\\\a.listed.example\\b", "notlisted.example/x"]
 )  # fmt: skip
-DIGESTS = st.sampled_from([None, "", "\0", MD5, MD5.upper(), "00" * 15, "zz" * 16, "ab" * 16])
+DIGESTS = st.sampled_from(
+    [None, "", "\0", MD5, MD5.upper(), "00" * 15, "zz" * 16, "ab" * 16,
+     " ".join(MD5), f"{MD5}\n", f"\u2003{MD5}", f"{MD5[:2]}:{MD5[2:]}"]
+)  # fmt: skip
 ROWS = st.lists(
     st.fixed_dictionaries(
         {

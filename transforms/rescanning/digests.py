@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numba import njit
 
-from ingestgate.blocklists.columns import decode_hex
+from ingestgate.blocklists.columns import decode_hex, without_space
 from ingestgate.blocklists.signals import signal_type
 from ingestgate.blocklists.tables import as_keys
 from ingestgate.transforms.rescanning.noting import Integers, Pairs
@@ -43,7 +43,7 @@ def match_recorded(
 
 
 def look_up(texts: pa.Array, rows: Integers, wanted: RescanLists, name: str) -> Iterator[Pairs]:
-    """Looks up digests written in hex.
+    """Looks up digests written in hex, as `decode_hex` reads it.
 
     Args:
         texts: The digests; null where there is none.
@@ -51,6 +51,8 @@ def look_up(texts: pa.Array, rows: Integers, wanted: RescanLists, name: str) -> 
         wanted: What is looked for.
         name: Signal type of the digests.
     """
+    width = signal_type(name).width
+    texts = without_space(texts, 2 * width)
     for one in wanted.matcher.lists:
         if name not in one.values or not len(one.values[name].values):
             continue
@@ -58,7 +60,7 @@ def look_up(texts: pa.Array, rows: Integers, wanted: RescanLists, name: str) -> 
         chosen = _maybe_listed(texts, _first_bytes(id(table), table.values))
         if not len(chosen):
             continue
-        decoded = decode_hex(texts.take(pa.array(chosen)), signal_type(name).width)
+        decoded = decode_hex(texts.take(pa.array(chosen)), width)
         queries, listed = table.find(as_keys(decoded.values))
         found = rows[chosen[decoded.rows[queries]]]
         yield Pairs(name, one, found, listed, np.zeros(len(found), np.int64))

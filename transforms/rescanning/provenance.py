@@ -5,7 +5,6 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from ingestgate.assets.verdict import SignalKind
 from ingestgate.blocklists.columns import decode_hex
@@ -52,11 +51,10 @@ def match_provenance(batch: pa.RecordBatch, wanted: RescanLists, noter: Noter) -
                     in_any_case=one.list_id in counting,
                 )
         for name in signals:
-            stripped = pc.utf8_trim_whitespace(values)
             if signal_type(name).kind is SignalKind.DIGEST:
-                noter.note_all(digests.look_up(stripped, rows, wanted, name))
+                noter.note_all(digests.look_up(values, rows, wanted, name))
             else:
-                decoded = decode_hex(stripped, signal_type(name).width)
+                decoded = decode_hex(values, signal_type(name).width)
                 for source, pairs in hashes.search_all(wanted, name, decoded.values, 0):
                     owners = rows[decoded.rows[pairs[:, 2]]]
                     noter.note_all(iter([Pairs(name, source, owners, pairs[:, 0], pairs[:, 1])]))

@@ -119,20 +119,22 @@ def test_looks_at_sidecars_and_declared_values_and_not_at_what_is_sealed(tmp_pat
         row(0, clean, md5="ab" * 16),
         row(1, clean, sidecar="ab" * 16),
         row(2, clean, provenance={"note": "x", "image_md5": f" {'AB' * 16} "}),
-        row(3, clean, provenance={"page.pdq": value.hex()}),
+        row(3, clean, provenance={"page.pdq": value.hex(" ")}),
         row(4, clean, provenance={"note": "ab" * 16}),
         row(5, clean, Verdict.QUARANTINED, md5="ab" * 16),
         row(6, clean, Verdict.UNSCANNABLE, md5="ab" * 16),
+        row(7, clean, provenance={"md5": "ab " * 16}),
+        row(8, clean, provenance={"md5": "a\tb" + "\u2003ab" * 15}),
     ]
     found = rescan_part(write(tmp_path, rows), RescanLists(Matcher(lists.lists), Policy()))
     hits = [(int(hit.asset_id, 16), hit.signal_type, hit.verdict) for hit in found.hits]
     admitted = "admitted"
     assert sorted(hits) == [
         *((0, "md5", admitted), (1, "md5", admitted), (2, "md5", admitted), (3, "pdq", admitted)),
-        (6, "md5", "unscannable"),
+        *((6, "md5", "unscannable"), (7, "md5", admitted), (8, "md5", admitted)),
     ]
-    assert found.rows == 7
-    assert found.verdicts == {"admitted": 5, "quarantined": 1, "unscannable": 1}
+    assert found.rows == 9
+    assert found.verdicts == {"admitted": 7, "quarantined": 1, "unscannable": 1}
 
 
 def test_pictures_without_a_hash_that_is_needed_are_missing_it(tmp_path: Path) -> None:
