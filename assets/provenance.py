@@ -24,6 +24,7 @@ def flatten(value: Mapping[str, object]) -> dict[str, str]:
     """Flattens a record to one text per scalar, in the record's order.
 
     Nested mappings are joined with dots (``exif.model``), lists are numbered (``urls[0]``).
+    Arrow's maps come as lists of pairs; those with text keys are named as mappings are.
     Text is kept; numbers and booleans become their JSON text, times their ISO 8601 text, other
     scalars their ``str``. Nulls and bytes are left out. Where two scalars come under the same
     name with different values (``{"a.b": 1, "a": {"b": 2}}``), the later one gets
@@ -37,8 +38,11 @@ def flatten(value: Mapping[str, object]) -> dict[str, str]:
         if isinstance(item, Mapping):
             stack += _fields(f"{name}.", item)
         elif isinstance(item, Sequence) and not isinstance(item, str | bytes | bytearray):
-            numbered: list[_Path] = [(f"{name}[{i}]", part) for i, part in enumerate(item)]
-            stack += reversed(numbered)
+            if item and all(map(_is_entry, item)):
+                named: list[_Path] = [(f"{name}.{key}", part) for key, part in item]
+            else:
+                named = [(f"{name}[{i}]", part) for i, part in enumerate(item)]
+            stack += reversed(named)
         elif item is not None and not isinstance(item, bytes | bytearray | memoryview):
             _put(flat, readable(name), _text(item))
     return flat
@@ -72,6 +76,11 @@ def _fields(prefix: str, value: Mapping[str, object]) -> list[_Path]:
     named: list[_Path] = [(f"{prefix}{key}", item) for key, item in value.items()]
     named.reverse()
     return named
+
+
+def _is_entry(item: object) -> bool:
+    # Only Arrow's maps bring up tuples: JSON and Arrow's lists bring up lists.
+    return isinstance(item, tuple) and len(item) == 2 and isinstance(item[0], str)
 
 
 def _put(flat: dict[str, str], name: str, text: str) -> None:

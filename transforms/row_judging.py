@@ -4,7 +4,7 @@ The same checks as `transforms.judging` makes of an asset's provenance, column b
 instead of asset by asset; a test holds one against the other.
 """
 
-from collections.abc import Iterator
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ingestgate.assets.ledger import FINDING_TYPE
+from ingestgate.assets.provenance import flatten
 from ingestgate.assets.shard import Shard, WorkRange, asset_id
 from ingestgate.assets.verdict import Finding, Reason, SignalKind, Verdict, tier
 from ingestgate.blocklists.columns import decode_hex, present_rows
@@ -75,15 +76,17 @@ def judge_rows(
     Returns:
         The ledger's rows, in the order of the table's.
     """
-    columns = dict(_text_columns(table))
+    unreadable: list[int] = []
+    columns = _text_columns(table, unreadable)
     checks = _Checks(table.num_rows)
-    for name, (column, rows) in columns.items():
+    checks.hold(np.asarray(unreadable, np.int64), Reason.BAD_SOURCE)
+    for name, column in columns.items():
         if matches_column(name, policy.url_columns):
-            _check_sources(lists, name, column, rows, checks)
+            _check_sources(lists, name, column, checks)
     for signal, patterns in policy.digest_columns.items():
-        for name, (column, rows) in columns.items():
+        for name, column in columns.items():
             if matches_column(name, patterns):
-                _check_declared(lists, signal, name, column, rows, checks)
+                _check_declared(lists, signal, name, column, checks)
     if policy.require_source:
         checks.hold(~checks.has_source, Reason.NO_SOURCE)
     checks.hold(~(checks.has_source | checks.has_candidate), Reason.NOTHING_TO_CHECK)
@@ -111,40 +114,105 @@ def _keep(
             checks.kept.add(row)
 
 
-_Column = tuple[pa.Array, npt.NDArray[np.int64] | None]
+class _Column(NamedTuple):
+    """Values as text, the row of each (None: 1 to 1), and whether names number them by place."""
+
+    values: pa.Array
+    rows: npt.NDArray[np.int64] | None
+    numbered: bool
 
 
-def _text_columns(table: pa.Table) -> Iterator[tuple[str, _Column]]:
-    """Yields every scalar or list column as text, with the row of each value (None: 1 to 1)."""
+def _text_columns(table: pa.Table, unreadable: list[int]) -> dict[str, _Column]:
+    """Returns everything in the rows as text, by name; no name hides another.
+
+    Rows of which a part has no text are added to ``unreadable``.
+    """
     while any(pa.types.is_struct(field.type) for field in table.schema):
         table = table.flatten()
+    columns: dict[str, _Column] = {}
     for name, chunked in zip(table.column_names, table.columns, strict=True):
         column = chunked.combine_chunks()
-        rows = None
-        while pa.types.is_list(column.type) or pa.types.is_large_list(column.type):
-            parents = pc.list_parent_indices(column).to_numpy()
-            rows = parents if rows is None else rows[parents]
-            column = pc.list_flatten(column)
         if pa.types.is_dictionary(column.type):
             column = column.dictionary_decode()
-        if pa.types.is_binary(column.type) or pa.types.is_fixed_size_binary(column.type):
-            # A digest in raw form; bytes of any other meaning are no provenance.
-            column = pa.array([None if v is None else v.hex() for v in column.to_pylist()])
-        elif pa.types.is_nested(column.type):
+        rows = None
+        is_list = pa.types.is_list(column.type) or pa.types.is_large_list(column.type)
+        if is_list and _is_flat(column.type.value_type):
+            rows = pc.list_parent_indices(column).to_numpy()
+            column = pc.list_flatten(column)
+        if _is_flat(column.type):
+            _add(columns, name, _Column(_as_text(column), rows, rows is not None))
             continue
-        elif not pa.types.is_string(column.type):
-            column = pc.cast(column, pa.string())
-        yield name, (column, rows)
+        for path, sparse in _unnested(name, column, unreadable).items():
+            _add(columns, path, sparse)
+    return columns
 
 
-def _note_hits(
-    checks: _Checks, hits: dict[int, list[Finding]], rows: npt.NDArray[np.int64] | None
-) -> None:
+def _is_flat(kind: pa.DataType) -> bool:
+    if pa.types.is_dictionary(kind):
+        return _is_flat(kind.value_type)
+    return not (pa.types.is_nested(kind) or isinstance(kind, pa.BaseExtensionType))
+
+
+def _as_text(column: pa.Array) -> pa.Array:
+    if pa.types.is_dictionary(column.type):
+        column = column.dictionary_decode()
+    if pa.types.is_binary(column.type) or pa.types.is_fixed_size_binary(column.type):
+        # A digest in raw form; bytes of any other meaning are no provenance.
+        return pa.array([None if v is None else v.hex() for v in column.to_pylist()], pa.string())
+    return column if pa.types.is_string(column.type) else pc.cast(column, pa.string())
+
+
+def _unnested(name: str, column: pa.Array, unreadable: list[int]) -> dict[str, _Column]:
+    """Names what is nested in a column as assets' records are; a column for each name.
+
+    Rows that have no Python form are added to ``unreadable``.
+    """
+    found: dict[str, tuple[list[int], list[str]]] = {}
+    for row in np.flatnonzero(column.is_valid().to_numpy(zero_copy_only=False)).tolist():
+        try:
+            value = column[row].as_py()
+        except (ValueError, OverflowError, pa.ArrowException):
+            unreadable.append(row)
+            continue
+        for path, text in flatten({name: _without_bytes(value)}).items():
+            rows, texts = found.setdefault(path, ([], []))
+            rows.append(row)
+            texts.append(text)
+    return {
+        path: _Column(pa.array(texts, pa.string()), np.asarray(rows, np.int64), False)
+        for path, (rows, texts) in found.items()
+    }
+
+
+def _without_bytes(value: object) -> object:
+    """Returns a value with hex in the place of bytes, as flat columns have it."""
+    if isinstance(value, bytes):
+        return value.hex()
+    if isinstance(value, dict):
+        return {key: _without_bytes(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return type(value)(map(_without_bytes, value))
+    return value
+
+
+def _add(columns: dict[str, _Column], name: str, column: _Column) -> None:
+    unique, number = name, 1
+    while unique in columns:
+        number += 1
+        unique = f"{name}[#{number}]"
+    columns[unique] = column
+
+
+def _note_hits(checks: _Checks, hits: dict[int, list[Finding]], column: _Column) -> None:
+    rows = column.rows
     for index, findings in hits.items():
         if rows is None:
             checks.find(index, findings)
             continue
         row = int(rows[index])
+        if not column.numbered:
+            checks.find(row, findings)
+            continue
         place = index - int(np.searchsorted(rows, row))
         checks.find(row, [found._replace(view=f"{found.view}[{place}]") for found in findings])
 
@@ -152,14 +220,14 @@ def _note_hits(
 def _check_sources(
     lists: ListSet,
     name: str,
-    column: pa.Array,
-    rows: npt.NDArray[np.int64] | None,
+    column: _Column,
     checks: _Checks,
 ) -> None:
-    present = present_rows(column)
+    rows = column.rows
+    present = present_rows(column.values)
     checks.has_source[present if rows is None else rows[present]] = True
-    matches = lists.match_sources(column, name)
-    _note_hits(checks, matches.hits, rows)
+    matches = lists.match_sources(column.values, name)
+    _note_hits(checks, matches.hits, column)
     bad = np.asarray(matches.bad, np.int64)
     checks.hold(bad if rows is None else rows[bad], Reason.BAD_SOURCE)
 
@@ -168,20 +236,20 @@ def _check_declared(
     lists: ListSet,
     signal: str,
     name: str,
-    column: pa.Array,
-    rows: npt.NDArray[np.int64] | None,
+    column: _Column,
     checks: _Checks,
 ) -> None:
-    present = present_rows(column)
+    rows = column.rows
+    present = present_rows(column.values)
     checks.has_candidate[present if rows is None else rows[present]] = True
     view = f"declared:{name}"
     hits: dict[int, list[Finding]]
     if signal_types()[signal].kind is SignalKind.DIGEST:
-        matches = lists.match_digests(signal, column, view)
+        matches = lists.match_digests(signal, column.values, view)
         hits, bad = matches.hits, np.asarray(matches.bad, np.int64)
     else:
-        hits, bad = _match_declared_perceptual(lists, signal, column, view)
-    _note_hits(checks, hits, rows)
+        hits, bad = _match_declared_perceptual(lists, signal, column.values, view)
+    _note_hits(checks, hits, column)
     checks.hold(bad if rows is None else rows[bad], Reason.BAD_DECLARED_HASH)
 
 
@@ -202,11 +270,14 @@ def _provenance(columns: dict[str, _Column], rows: int) -> pa.MapArray:
     names: list[str] = []
     labels, owners = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
     values = [pa.array([], pa.string())]
-    for name, (column, parents) in columns.items():
+    for name, (column, parents, numbered) in columns.items():
         valid = np.flatnonzero(column.is_valid().to_numpy(zero_copy_only=False))
         base = len(names)
         if parents is None:
             owner, label = valid, np.full(len(valid), base)
+            names.append(name)
+        elif not numbered:
+            owner, label = parents[valid], np.full(len(valid), base)
             names.append(name)
         else:
             owner = parents[valid]

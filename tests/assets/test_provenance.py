@@ -35,6 +35,14 @@ def test_scalars_become_text_and_nesting_becomes_names() -> None:
     ]
 
 
+def test_maps_with_text_keys_are_named_as_objects_are() -> None:
+    kinds = pa.map_(pa.string(), pa.list_(pa.string()))
+    (entries,) = pa.array([[("url", ["a"]), ("url", ["b"]), ("x", None)]], kinds).to_pylist()
+    assert flatten({"m": entries}) == {"m.url[0]": "a", "m.url[0][#2]": "b"}
+    (numbers,) = pa.array([[(7, "a")]], pa.map_(pa.int64(), pa.string())).to_pylist()
+    assert flatten({"m": numbers}) == {"m[0][0]": "7", "m[0][1]": "a"}
+
+
 def test_times_and_decimals_are_kept_as_text() -> None:
     moment = datetime.datetime(2024, 5, 6, 7, 8, 9, tzinfo=datetime.UTC)
     flat = flatten({"at": moment, "day": moment.date(), "price": decimal.Decimal("1.50")})

@@ -277,6 +277,24 @@ def test_recalls_rows_of_a_url_manifest(old_job: Callable[[str], Job], tmp_path:
     assert sorted(verdicts(job).values()) == ["admitted", *["quarantined"] * 3]
 
 
+def test_sources_in_lists_of_structs_are_judged_and_recalled(
+    old_job: Callable[[str], Job], tmp_path: Path
+) -> None:
+    (tmp_path / "landing").mkdir()
+    record = {
+        "page_url": "https://a.example/1",
+        "images": [{"url": "https://x.listed.example/b.jpg"}],
+    }
+    (tmp_path / "landing" / "rows.jsonl").write_text(json.dumps(record) + "\n")
+    job = old_job(str(tmp_path / "landing" / "*.jsonl"))
+    assert job.report("--format", "url-manifest")["counts"]["quarantined"] == 0
+    compiled(tmp_path, 2, new(md5=None, pdq=None, host="listed.example"))
+    assert rescan(job)["matched"] == 1
+    fresh = job.elsewhere("fresh")
+    fresh.report("--format", "url-manifest")
+    assert [row["reason"] for row in fresh.ledger()] == ["matched"]
+
+
 def test_what_a_killed_rescan_did_is_taken_over(
     old_job: Callable[[str], Job], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -27,6 +27,15 @@ DIGESTS = st.sampled_from(
     [None, "", "\0", MD5, MD5.upper(), "00" * 15, "zz" * 16, "ab" * 16,
      " ".join(MD5), f"{MD5}\n", f"\u2003{MD5}", f"{MD5[:2]}:{MD5[2:]}"]
 )  # fmt: skip
+IMAGES = st.none() | st.fixed_dictionaries(
+    {
+        "url": URLS,
+        "copies": st.none() | st.lists(st.fixed_dictionaries({"page_url": URLS}), max_size=2),
+    }
+)
+IMAGE = pa.struct(
+    [("url", pa.string()), ("copies", pa.list_(pa.struct([("page_url", pa.string())])))]
+)
 ROWS = st.lists(
     st.fixed_dictionaries(
         {
@@ -36,6 +45,12 @@ ROWS = st.lists(
             "text": st.sampled_from([None, "a caption"]),
             "uid": st.integers(0, 9),
             "urls": st.none() | st.lists(URLS, max_size=3),
+            "images": st.none() | st.lists(IMAGES, max_size=2),
+            "grid": st.none() | st.lists(st.none() | st.lists(URLS, max_size=2), max_size=2),
+            "pair_url": st.none() | st.lists(URLS, min_size=2, max_size=2),
+            "view_url": st.none() | st.lists(URLS, max_size=2),
+            "more": st.none()
+            | st.lists(st.tuples(st.sampled_from(["url", "x"]), URLS), max_size=2),
             "meta": st.none() | st.fixed_dictionaries({"source_url": URLS}),
         }
     ),
@@ -45,6 +60,9 @@ SCHEMA = pa.schema(
     [
         *(("url", pa.string()), ("page_url", pa.large_string()), ("md5", pa.string())),
         *(("text", pa.string()), ("uid", pa.int64()), ("urls", pa.list_(pa.string()))),
+        *(("images", pa.list_(IMAGE)), ("grid", pa.list_(pa.list_(pa.string())))),
+        *(("pair_url", pa.list_(pa.string(), 2)), ("view_url", pa.list_view(pa.string()))),
+        ("more", pa.map_(pa.string(), pa.string())),
         ("meta", pa.struct([("source_url", pa.string())])),
     ]
 )
@@ -74,6 +92,54 @@ def test_rows_are_judged_as_assets_are(lists: str, policy: Policy, rows: list[di
             repr(finding._asdict()) for finding in expected.findings
         )
         assert dict(got["provenance"]) == dict(expected.provenance)
+
+
+def test_listed_sources_are_found_however_they_are_nested(lists: str) -> None:
+    judge = open_judge(Policy(), lists)
+    listed, name = "https://listed.example/b", pa.string()
+    url = pa.struct([("url", name)])
+    nested = {
+        "list of structs": pa.array([[{"url": listed}]], pa.list_(url)),
+        "list of lists": pa.array([[[{"url": listed}]]], pa.list_(pa.list_(url))),
+        "fixed-size list": pa.array([[{"url": listed}]], pa.list_(url, 1)),
+        "map": pa.array([[("url", listed)]], pa.map_(name, name)),
+        "map of structs": pa.array([[("a", {"url": listed})]], pa.map_(name, url)),
+    }
+    for kind, column in nested.items():
+        table = pa.table({"page_url": ["https://fine.example/"], "images": column})
+        judged = judge_rows(
+            Policy(), judge.lists, SHARD, WorkRange(0, 1, 0, 1), table, ledger_schema([])
+        )
+        assert judged["reason"].to_pylist() == ["matched"], kind
+        assert listed in dict(judged["provenance"].to_pylist()[0]).values(), kind
+
+
+def test_nested_raw_digests_are_checked_and_what_has_no_text_is_held(lists: str) -> None:
+    judge = open_judge(Policy(), lists)
+    image = pa.struct([("md5", pa.binary(16))])
+    raw = pa.array([[{"md5": bytes.fromhex(MD5)}], None], pa.list_(image))
+    offsets = pa.array([0, 1, 1], pa.int32())
+    wrong = pa.Array.from_buffers(pa.string(), 1, pa.array([b"\xff"]).buffers())
+    undecodable = pa.ListArray.from_arrays(offsets, pa.ListArray.from_arrays(offsets[:2], wrong))
+    fine = ["https://fine.example/"] * 2
+    for column, reasons in ((raw, ["matched", "clean"]), (undecodable, ["bad_source", "clean"])):
+        table = pa.table({"page_url": fine, "more": column})
+        judged = judge_rows(
+            Policy(), judge.lists, SHARD, WorkRange(0, 1, 0, 1), table, ledger_schema([])
+        )
+        assert judged["reason"].to_pylist() == reasons
+
+
+def test_names_that_come_twice_hide_nothing(lists: str) -> None:
+    judge = open_judge(Policy(), lists)
+    for order in (1, -1):
+        columns = {"a": pa.array([{"url": "https://listed.example/"}])}
+        columns["a.url"] = pa.array(["https://fine.example/"])
+        table = pa.table(dict(list(columns.items())[::order]))
+        judged = judge_rows(
+            Policy(), judge.lists, SHARD, WorkRange(0, 1, 0, 1), table, ledger_schema([])
+        )
+        assert judged["reason"].to_pylist() == ["matched"]
 
 
 def test_reasons_of_rows(lists: str) -> None:
