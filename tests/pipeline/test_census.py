@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -130,6 +131,32 @@ def test_an_output_that_holds_something_else(copy: Callable[[str], Job], kind: s
     found = taken(job)
     assert not found.exact
     assert any(said in problem for problem in found.problems), found.problems
+
+
+def test_rows_with_nan_are_compared_to_the_bit(tmp_path: Path, lists: str) -> None:
+    nan = float("nan")
+    recipient = generate_identity(str(tmp_path / "identity.txt"))
+    path = tmp_path / "landing" / "rows.parquet"
+    path.parent.mkdir()
+    spots = pa.list_(pa.struct([("x", pa.float32())]))
+    columns = {
+        "url": [f"https://fine.example/{number}" for number in range(3)],
+        "score": [nan, None, 0.0],
+        "spots": pa.array([[{"x": nan}], None, [{"x": 2.0}]], spots),
+        "sizes": pa.array([[("w", nan)], [], None], pa.map_(pa.string(), pa.float64())),
+    }
+    pq.write_table(pa.table(columns), path)
+    job = Job(tmp_path / "job", [str(path.parent / "*")], lists, "", recipient)
+    job.report()
+    assert taken(job).exact
+    changes = {
+        "score": [nan, None, -0.0],
+        "spots": pa.array([[{"x": nan}], None, [{"x": 2.5}]], spots),
+        "sizes": pa.array([[("w", 1.0)], [], None], pa.map_(pa.string(), pa.float64())),
+    }
+    for name, changed in changes.items():
+        pq.write_table(pa.table({**columns, name: changed}), job.output / "rows.parquet")
+        assert any("not as admitted" in line for line in taken(job).problems), name
 
 
 def test_files_that_nobody_accounts_for(copy: Callable[[str], Job]) -> None:
