@@ -1,7 +1,7 @@
 """What an input says of its samples, as flat text: the provenance that the ledger carries."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 
 #: Provenance key that says why what an input says of a sample could not be read.
 SIDECAR_ERROR = "ingestgate.sidecar_error"
@@ -20,6 +20,42 @@ def readable(text: str) -> str:
         return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
+class Named:
+    """Texts by name, of which none hides another.
+
+    Where two come under the same name, the later one gets ``[#2]``, ``[#3]``..., unless the
+    same text is there under that name.
+    """
+
+    def __init__(self, texts: Mapping[str, str] | None = None) -> None:
+        self.texts = dict(texts or {})
+        self._again: set[tuple[str, str]] = set()
+        self._numbers: dict[str, int] = {}
+
+    def put(self, name: str, text: str) -> None:
+        """Adds a text under its name, or under that name with a number."""
+        if self.texts.setdefault(name, text) == text or (name, text) in self._again:
+            return
+        self._again.add((name, text))
+        self.texts[free_name(name, self.texts, self._numbers)] = text
+
+
+def free_name(name: str, taken: Container[str], numbers: dict[str, int]) -> str:
+    """Returns a name that is not taken: as it is, or with ``[#2]``, ``[#3]``...
+
+    Args:
+        name: The name.
+        taken: The names that are.
+        numbers: The last number of each name, kept from call to call: however many share a
+            name, none is tried twice.
+    """
+    unique = name
+    while unique in taken:
+        numbers[name] = numbers.get(name, 1) + 1
+        unique = f"{name}[#{numbers[name]}]"
+    return unique
+
+
 def flatten(value: Mapping[str, object]) -> dict[str, str]:
     """Flattens a record to one text per scalar, in the record's order.
 
@@ -30,7 +66,7 @@ def flatten(value: Mapping[str, object]) -> dict[str, str]:
     name with different values (``{"a.b": 1, "a": {"b": 2}}``), the later one gets
     ``[#2]``, ``[#3]``... so that neither can hide the other.
     """
-    flat: dict[str, str] = {}
+    flat = Named()
     # A stack and not recursion: how deep a record nests is the input's choice.
     stack: list[_Path] = _fields("", value)
     while stack:
@@ -44,8 +80,8 @@ def flatten(value: Mapping[str, object]) -> dict[str, str]:
                 named = [(f"{name}[{i}]", part) for i, part in enumerate(item)]
             stack += reversed(named)
         elif item is not None and not isinstance(item, bytes | bytearray | memoryview):
-            _put(flat, readable(name), _text(item))
-    return flat
+            flat.put(readable(name), _text(item))
+    return flat.texts
 
 
 def of_json(name: str, content: bytes) -> dict[str, str]:
@@ -81,14 +117,6 @@ def _fields(prefix: str, value: Mapping[str, object]) -> list[_Path]:
 def _is_entry(item: object) -> bool:
     # Only Arrow's maps bring up tuples: JSON and Arrow's lists bring up lists.
     return isinstance(item, tuple) and len(item) == 2 and isinstance(item[0], str)
-
-
-def _put(flat: dict[str, str], name: str, text: str) -> None:
-    unique, number = name, 1
-    while unique in flat and flat[unique] != text:
-        number += 1
-        unique = f"{name}[#{number}]"
-    flat[unique] = text
 
 
 def _text(item: object) -> str:

@@ -3,6 +3,7 @@
 The model alone; reading it from a YAML file is `pipeline.policy_file`'s.
 """
 
+import re
 from collections.abc import Iterable, Mapping
 from fnmatch import fnmatchcase
 from typing import Annotated, Literal, Self, get_args
@@ -241,15 +242,21 @@ class Policy(_Section):
         }
 
 
+#: What `provenance.free_name` puts behind a name.
+_NUMBER = re.compile(r"(\[#\d+\])+$")
+
+
 def matches_column(column: str, patterns: tuple[str, ...]) -> bool:
     """Whether a (flattened) column name is one of the patterns.
 
-    ``images[2].page_url`` is matched whole, and by its last component without the index.
+    ``images[2].page_url`` is matched whole, and by its last component without the index. What a
+    name has got so as not to hide another (``json.`` before it, ``[#2]`` behind) may be there.
     """
     name = column.lower()
+    plain = _NUMBER.sub("", name)
     last = name.rsplit(".", 1)[-1].split("[", 1)[0]
     return any(
         fnmatchcase(candidate, pattern.lower())
         for pattern in patterns
-        for candidate in {name, last}
+        for candidate in {name, plain, plain.removeprefix("json."), last}
     )

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ingestgate.assets.ledger import FINDING_TYPE
-from ingestgate.assets.provenance import flatten
+from ingestgate.assets.provenance import flatten, free_name
 from ingestgate.assets.shard import Shard, WorkRange, asset_id
 from ingestgate.assets.verdict import Finding, Reason, SignalKind, Verdict, tier
 from ingestgate.blocklists.columns import decode_hex, present_rows
@@ -130,6 +130,7 @@ def _text_columns(table: pa.Table, unreadable: list[int]) -> dict[str, _Column]:
     while any(pa.types.is_struct(field.type) for field in table.schema):
         table = table.flatten()
     columns: dict[str, _Column] = {}
+    numbers: dict[str, int] = {}
     for name, chunked in zip(table.column_names, table.columns, strict=True):
         column = chunked.combine_chunks()
         if pa.types.is_dictionary(column.type):
@@ -140,10 +141,12 @@ def _text_columns(table: pa.Table, unreadable: list[int]) -> dict[str, _Column]:
             rows = pc.list_parent_indices(column).to_numpy()
             column = pc.list_flatten(column)
         if _is_flat(column.type):
-            _add(columns, name, _Column(_as_text(column), rows, rows is not None))
+            columns[free_name(name, columns, numbers)] = _Column(
+                _as_text(column), rows, rows is not None
+            )
             continue
         for path, sparse in _unnested(name, column, unreadable).items():
-            _add(columns, path, sparse)
+            columns[free_name(path, columns, numbers)] = sparse
     return columns
 
 
@@ -193,14 +196,6 @@ def _without_bytes(value: object) -> object:
     if isinstance(value, list | tuple):
         return type(value)(map(_without_bytes, value))
     return value
-
-
-def _add(columns: dict[str, _Column], name: str, column: _Column) -> None:
-    unique, number = name, 1
-    while unique in columns:
-        number += 1
-        unique = f"{name}[#{number}]"
-    columns[unique] = column
 
 
 def _note_hits(checks: _Checks, hits: dict[int, list[Finding]], column: _Column) -> None:

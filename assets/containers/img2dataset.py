@@ -22,7 +22,7 @@ from ingestgate.assets.containers.trio_files import keys_of, open_rows
 from ingestgate.assets.containers.trio_writer import TrioWriter, has_row, is_reference
 from ingestgate.assets.containers.webdataset import WebDataset, walk_keys
 from ingestgate.assets.errors import ShardError
-from ingestgate.assets.provenance import flatten
+from ingestgate.assets.provenance import Named, flatten
 from ingestgate.assets.shard import Kind, Member, Sample, Shard, WorkRange
 
 # Positions of rows without a sample: behind every byte offset of a tar.
@@ -106,8 +106,8 @@ def _rows(shard: Shard) -> dict[str, Row]:
 
 def _merged(row: Mapping[str, str], sidecar: Mapping[str, str]) -> dict[str, str]:
     """Joins what the two say; where they differ, the sidecar's is kept as ``json.<name>``."""
-    merged = dict(row)
+    merged = Named(row)
     for name, value in sidecar.items():
-        if merged.setdefault(name, value) != value:
-            merged[f"json.{name}"] = value
-    return merged
+        differs = merged.texts.get(name, value) != value
+        merged.put(f"json.{name}" if differs else name, value)
+    return merged.texts

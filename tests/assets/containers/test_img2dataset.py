@@ -7,12 +7,15 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from ingestgate.assets.containers.container import ReadOptions, SampleContainer
-from ingestgate.assets.containers.img2dataset import Img2Dataset
+from ingestgate.assets.containers.img2dataset import Img2Dataset, _merged
 from ingestgate.assets.errors import ShardError
 from ingestgate.assets.provenance import SIDECAR_ERROR
 from ingestgate.assets.shard import Kind, Shard
+from ingestgate.transforms.policy import matches_column
 from tests.archives import JPEG, make_tar, read_all, rewrite, write_shard
 
 GONE = "HTTP Error 404: Not Found"
@@ -219,3 +222,22 @@ def test_a_package_holds_the_row_too(tmp_path: Path) -> None:
 
 def test_is_a_sample_container() -> None:
     assert isinstance(Img2Dataset(), SampleContainer)
+
+
+_SIDES = st.dictionaries(
+    st.sampled_from(["url", "json.url", "json.json.url", "a.b", "json.a.b", "json.url[#2]"]),
+    st.sampled_from(["1", "2", "3"]),
+)
+
+
+@given(row=_SIDES, sidecar=_SIDES, column=st.sampled_from(["url", "json.url", "a.b", "json.a.b"]))
+def test_neither_row_nor_sidecar_hides_a_source(
+    row: dict[str, str], sidecar: dict[str, str], column: str
+) -> None:
+    merged = _merged(row, sidecar)
+    checked = {value for name, value in merged.items() if matches_column(name, (column,))}
+    for side in (row, sidecar):
+        assert side.get(column, None) in {None, *checked}
+        assert column != "url" or set(side.values()) - checked <= {
+            value for name, value in side.items() if "url" not in name
+        }
