@@ -1,10 +1,17 @@
 """What an input says of its samples, as flat text: the provenance that the ledger carries."""
 
 import json
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
+from typing import cast
 
 #: Provenance key that says why what an input says of a sample could not be read.
 SIDECAR_ERROR = "ingestgate.sidecar_error"
+
+#: What a record may hold: values (nulls, lists and objects among them), and characters of all
+#: their names together. Boxes, polygons and embeddings beside a picture stay far below; a long
+#: key over a long list, whose names would fill the memory, does not.
+MOST_VALUES = 100_000
+MOST_NAME_CHARACTERS = 8 << 20
 
 _Path = tuple[str, object]
 
@@ -64,21 +71,28 @@ def flatten(value: Mapping[str, object]) -> dict[str, str]:
     Text is kept; numbers and booleans become their JSON text, times their ISO 8601 text, other
     scalars their ``str``. Nulls and bytes are left out. Where two scalars come under the same
     name with different values (``{"a.b": 1, "a": {"b": 2}}``), the later one gets
-    ``[#2]``, ``[#3]``... so that neither can hide the other.
+    ``[#2]``, ``[#3]``... so that neither can hide the other. Of a record beyond `MOST_VALUES` or
+    `MOST_NAME_CHARACTERS` there is a `SIDECAR_ERROR` and nothing else.
     """
     flat = Named()
-    # A stack and not recursion: how deep a record nests is the input's choice.
-    stack: list[_Path] = _fields("", value)
+    values = characters = 0
+    # A stack and not recursion: how deep a record nests is the input's choice. Of iterators, so
+    # that no name is made before it is counted.
+    stack = [_parts("", value)]
     while stack:
-        name, item = stack.pop()
+        part = next(stack[-1], None)
+        if part is None:
+            stack.pop()
+            continue
+        name, item = part
+        values += 1
+        characters += len(name)
+        if values > MOST_VALUES or characters > MOST_NAME_CHARACTERS:
+            return {SIDECAR_ERROR: "more values, or longer names of them, than a record may have"}
         if isinstance(item, Mapping):
-            stack += _fields(f"{name}.", item)
+            stack.append(_parts(f"{name}.", item))
         elif isinstance(item, Sequence) and not isinstance(item, str | bytes | bytearray):
-            if item and all(map(_is_entry, item)):
-                named: list[_Path] = [(f"{name}.{key}", part) for key, part in item]
-            else:
-                named = [(f"{name}[{i}]", part) for i, part in enumerate(item)]
-            stack += reversed(named)
+            stack.append(_items(name, item))
         elif item is not None and not isinstance(item, bytes | bytearray | memoryview):
             flat.put(readable(name), _text(item))
     return flat.texts
@@ -108,10 +122,14 @@ def _once(pairs: list[tuple[str, object]]) -> dict[str, object]:
     return record
 
 
-def _fields(prefix: str, value: Mapping[str, object]) -> list[_Path]:
-    named: list[_Path] = [(f"{prefix}{key}", item) for key, item in value.items()]
-    named.reverse()
-    return named
+def _parts(prefix: str, value: Mapping[str, object]) -> Iterator[_Path]:
+    return ((f"{prefix}{key}", item) for key, item in value.items())
+
+
+def _items(name: str, value: Sequence[object]) -> Iterator[_Path]:
+    if value and all(map(_is_entry, value)):
+        return ((f"{name}.{key}", item) for key, item in cast(Sequence[_Path], value))
+    return ((f"{name}[{number}]", item) for number, item in enumerate(value))
 
 
 def _is_entry(item: object) -> bool:

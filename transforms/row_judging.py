@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ingestgate.assets.ledger import FINDING_TYPE
-from ingestgate.assets.provenance import flatten, free_name
+from ingestgate.assets.provenance import SIDECAR_ERROR, flatten, free_name
 from ingestgate.assets.shard import Shard, WorkRange, asset_id
 from ingestgate.assets.verdict import Finding, Reason, SignalKind, Verdict, tier
 from ingestgate.blocklists.columns import decode_hex, present_rows
@@ -27,6 +27,7 @@ _HELD = (
     Reason.CLEAN,
     Reason.BAD_SOURCE,
     Reason.BAD_DECLARED_HASH,
+    Reason.BAD_SIDECAR,
     Reason.NO_SOURCE,
     Reason.NOTHING_TO_CHECK,
 )
@@ -76,10 +77,11 @@ def judge_rows(
     Returns:
         The ledger's rows, in the order of the table's.
     """
-    unreadable: list[int] = []
+    unreadable: dict[int, Reason] = {}
     columns = _text_columns(table, unreadable)
     checks = _Checks(table.num_rows)
-    checks.hold(np.asarray(unreadable, np.int64), Reason.BAD_SOURCE)
+    for row, reason in unreadable.items():
+        checks.hold(np.array([row]), reason)
     for name, column in columns.items():
         if matches_column(name, policy.url_columns):
             _check_sources(lists, name, column, checks)
@@ -122,7 +124,7 @@ class _Column(NamedTuple):
     numbered: bool
 
 
-def _text_columns(table: pa.Table, unreadable: list[int]) -> dict[str, _Column]:
+def _text_columns(table: pa.Table, unreadable: dict[int, Reason]) -> dict[str, _Column]:
     """Returns everything in the rows as text, by name; no name hides another.
 
     Rows of which a part has no text are added to ``unreadable``.
@@ -165,7 +167,7 @@ def _as_text(column: pa.Array) -> pa.Array:
     return column if pa.types.is_string(column.type) else pc.cast(column, pa.string())
 
 
-def _unnested(name: str, column: pa.Array, unreadable: list[int]) -> dict[str, _Column]:
+def _unnested(name: str, column: pa.Array, unreadable: dict[int, Reason]) -> dict[str, _Column]:
     """Names what is nested in a column as assets' records are; a column for each name.
 
     Rows that have no Python form are added to ``unreadable``.
@@ -175,9 +177,13 @@ def _unnested(name: str, column: pa.Array, unreadable: list[int]) -> dict[str, _
         try:
             value = column[row].as_py()
         except (ValueError, OverflowError, pa.ArrowException):
-            unreadable.append(row)
+            unreadable[row] = Reason.BAD_SOURCE
             continue
-        for path, text in flatten({name: _without_bytes(value)}).items():
+        flat = flatten({name: _without_bytes(value)})
+        if SIDECAR_ERROR in flat:
+            unreadable[row] = Reason.BAD_SIDECAR
+            continue
+        for path, text in flat.items():
             rows, texts = found.setdefault(path, ([], []))
             rows.append(row)
             texts.append(text)

@@ -2,13 +2,16 @@
 
 import datetime
 import decimal
+import json
+import tracemalloc
 from typing import Any
 
 import pyarrow as pa
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingestgate.assets.provenance import flatten, readable
+from ingestgate.assets.provenance import SIDECAR_ERROR, Named, flatten, of_json, readable
 
 
 def test_scalars_become_text_and_nesting_becomes_names() -> None:
@@ -56,9 +59,46 @@ def test_a_name_that_comes_twice_hides_nothing() -> None:
 
 def test_deep_nesting_is_no_recursion() -> None:
     record: dict[str, Any] = {"x": 1}
-    for _ in range(5000):
+    for _ in range(2000):
         record = {"x": record}
     assert list(flatten(record).values()) == ["1"]
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        {"a" * 80_000: [1] * 4000},
+        {"a" * 80_000: {str(number): 1 for number in range(4000)}},
+        {"a": [[]] * 200_000},
+        {"a" * 9_000_000: 1},
+    ],
+)
+def test_names_that_would_fill_the_memory_are_not_made(record: dict[str, Any]) -> None:
+    tracemalloc.start()
+    flat = of_json("a.json", json.dumps(record).encode())
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert list(flat) == [SIDECAR_ERROR]
+    assert "aaa" not in flat[SIDECAR_ERROR]
+    assert peak < 64 << 20
+
+
+def test_many_that_share_a_name_take_no_longer_each() -> None:
+    tried = 0
+
+    class Taken(dict[str, str]):
+        def __contains__(self, name: object) -> bool:
+            nonlocal tried
+            tried += 1
+            return super().__contains__(name)
+
+    named = Named()
+    named.texts = Taken()
+    for number in range(2000):
+        named.put("a", str(number))
+        named.put("a", str(number))
+    assert list(named.texts.values()) == [str(number) for number in range(2000)]
+    assert tried < 3 * 2000
 
 
 def test_undecodable_text_is_made_readable() -> None:

@@ -130,6 +130,15 @@ def test_nested_raw_digests_are_checked_and_what_has_no_text_is_held(lists: str)
         assert judged["reason"].to_pylist() == reasons
 
 
+def test_a_row_with_more_values_than_it_may_have_is_held(lists: str) -> None:
+    judge = open_judge(Policy(), lists)
+    table = pa.table({"page_url": ["https://fine.example/"] * 2, "more": [[[1] * 100_001], [[1]]]})
+    judged = judge_rows(
+        Policy(), judge.lists, SHARD, WorkRange(0, 1, 0, 1), table, ledger_schema([])
+    )
+    assert judged["reason"].to_pylist() == ["bad_sidecar", "clean"]
+
+
 def test_names_that_come_twice_hide_nothing(lists: str) -> None:
     judge = open_judge(Policy(), lists)
     for order in (1, -1):
