@@ -29,7 +29,7 @@ from ingestgate.assets.containers.pending_folder import PendingFolder, listing_s
 from ingestgate.assets.errors import ShardError
 from ingestgate.assets.media import kind_of
 from ingestgate.assets.pending import Pending
-from ingestgate.assets.provenance import flatten, of_json, readable
+from ingestgate.assets.provenance import SIDECAR_ERROR, flatten, of_json, readable
 from ingestgate.assets.shard import Kind, Member, Sample, Shard, WorkRange
 
 _FILES_PER_RANGE = 2000
@@ -226,7 +226,8 @@ def _united(records: Sequence[Mapping[str, str]]) -> dict[str, str]:
     values: dict[str, dict[str, None]] = defaultdict(dict)
     for record in records:
         for name, text in record.items():
-            values[name][text] = None
+            if name != SIDECAR_ERROR or not values[name]:  # one is enough, and it keeps its name
+                values[name][text] = None
     return flatten(
         {name: next(iter(texts)) if len(texts) == 1 else [*texts] for name, texts in values.items()}
     )

@@ -169,6 +169,11 @@ def test_a_sidecar_that_cannot_be_read_says_so(tmp_path: Path) -> None:
     assert SIDECAR_ERROR in sample.provenance
 
 
+def test_two_sidecars_that_cannot_be_read_say_so(tmp_path: Path) -> None:
+    (sample,) = read(make(tmp_path, {"1.jpg": A, "1.json": b"{", "1.jpg.json": b"{"}))
+    assert SIDECAR_ERROR in sample.provenance
+
+
 @pytest.mark.parametrize("suffix", ["csv", "jsonl", "parquet"])
 def test_rows_tie_files_and_go_with_them(tmp_path: Path, suffix: str) -> None:
     rows = [
