@@ -11,6 +11,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from ingestgate.assets.errors import ShardError
 from ingestgate.assets.ledger import FINDING_TYPE
 from ingestgate.assets.provenance import SIDECAR_ERROR, flatten, free_name
 from ingestgate.assets.shard import Shard, WorkRange, asset_id
@@ -30,6 +31,17 @@ _HELD = (
     Reason.BAD_SIDECAR,
     Reason.NO_SOURCE,
     Reason.NOTHING_TO_CHECK,
+)
+
+
+#: Bytes of column names, each as often as a row of a range has it in the ledger.
+_MOST_NAMES = 1 << 28
+
+_BYTES = (
+    pa.types.is_binary,
+    pa.types.is_large_binary,
+    pa.types.is_binary_view,
+    pa.types.is_fixed_size_binary,
 )
 
 
@@ -76,9 +88,19 @@ def judge_rows(
 
     Returns:
         The ledger's rows, in the order of the table's.
+
+    Raises:
+        ShardError: A column is of a kind that has no text, or names are too long for so many rows.
     """
     unreadable: dict[int, Reason] = {}
-    columns = _text_columns(table, unreadable)
+    try:
+        columns = _text_columns(table, unreadable)
+    except pa.ArrowException as error:  # whose message may quote a value
+        raise ShardError(
+            shard.name,
+            f"has a column that cannot be read as text ({type(error).__name__}); leave it out, or "
+            "write it as text",
+        ) from None
     checks = _Checks(table.num_rows)
     for row, reason in unreadable.items():
         checks.hold(np.array([row]), reason)
@@ -93,6 +115,12 @@ def judge_rows(
         checks.hold(~checks.has_source, Reason.NO_SOURCE)
     checks.hold(~(checks.has_source | checks.has_candidate), Reason.NOTHING_TO_CHECK)
     recorded = {name: columns[name] for name in recorded_columns(columns, policy)}
+    if _name_bytes(recorded) > _MOST_NAMES:
+        raise ShardError(
+            shard.name,
+            f"names of columns take more than {_MOST_NAMES >> 20} MiB in range {work.number}, as "
+            "often as its rows have them; give them shorter names, or write fewer rows to a file",
+        )
     provenance = _provenance(recorded, table.num_rows)
     if earlier is not None:
         _keep(earlier, shard, work, provenance, checks)
@@ -140,7 +168,10 @@ def _text_columns(table: pa.Table, unreadable: dict[int, Reason]) -> dict[str, _
         rows = None
         is_list = pa.types.is_list(column.type) or pa.types.is_large_list(column.type)
         if is_list and _is_flat(column.type.value_type):
-            rows = pc.list_parent_indices(column).to_numpy()
+            # Of a list that is null there may be items all the same, which no reader shows.
+            there = np.flatnonzero(column.is_valid().to_numpy(zero_copy_only=False))
+            column = column.drop_null()
+            rows = there[pc.list_parent_indices(column).to_numpy()]
             column = pc.list_flatten(column)
         if _is_flat(column.type):
             columns[free_name(name, columns, numbers)] = _Column(
@@ -161,7 +192,7 @@ def _is_flat(kind: pa.DataType) -> bool:
 def _as_text(column: pa.Array) -> pa.Array:
     if pa.types.is_dictionary(column.type):
         column = column.dictionary_decode()
-    if pa.types.is_binary(column.type) or pa.types.is_fixed_size_binary(column.type):
+    if any(is_bytes(column.type) for is_bytes in _BYTES):
         # A digest in raw form; bytes of any other meaning are no provenance.
         return pa.array([None if v is None else v.hex() for v in column.to_pylist()], pa.string())
     return column if pa.types.is_string(column.type) else pc.cast(column, pa.string())
@@ -264,6 +295,14 @@ def _match_declared_perceptual(
         found = lists.match_perceptual_each(signal, queries, [[view]] * len(queries))
         hits = dict(zip(values.rows.tolist(), found, strict=True))
     return hits, np.asarray(values.bad, np.int64)
+
+
+def _name_bytes(columns: dict[str, _Column]) -> int:
+    """Returns how long all names are together, each as often as there is a value of it."""
+    counts = (
+        (name, len(column.values) - column.values.null_count) for name, column in columns.items()
+    )
+    return sum(len(name.encode()) * count for name, count in counts)
 
 
 def _provenance(columns: dict[str, _Column], rows: int) -> pa.MapArray:

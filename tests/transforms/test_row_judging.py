@@ -1,15 +1,18 @@
 """The vectorised judging of rows, held against judging the same rows one by one."""
 
 import hashlib
+import tracemalloc
 
 import pyarrow as pa
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from ingestgate.assets.errors import ShardError
 from ingestgate.assets.ledger import ledger_schema
 from ingestgate.assets.provenance import flatten
 from ingestgate.assets.shard import Kind, Member, Sample, Shard, WorkRange
+from ingestgate.transforms import row_judging
 from ingestgate.transforms.policy import Policy
 from ingestgate.transforms.row_judging import judge_rows
 from ingestgate.transforms.settings import open_judge
@@ -94,6 +97,12 @@ def test_rows_are_judged_as_assets_are(lists: str, policy: Policy, rows: list[di
         assert dict(got["provenance"]) == dict(expected.provenance)
 
 
+def judged(lists: str, table: pa.Table) -> pa.Table:
+    judge = open_judge(Policy(), lists)
+    work = WorkRange(0, 1, 0, 1)
+    return judge_rows(Policy(), judge.lists, SHARD, work, table, ledger_schema([]))
+
+
 def test_listed_sources_are_found_however_they_are_nested(lists: str) -> None:
     judge = open_judge(Policy(), lists)
     listed, name = "https://listed.example/b", pa.string()
@@ -137,6 +146,43 @@ def test_a_row_with_more_values_than_it_may_have_is_held(lists: str) -> None:
         Policy(), judge.lists, SHARD, WorkRange(0, 1, 0, 1), table, ledger_schema([])
     )
     assert judged["reason"].to_pylist() == ["bad_sidecar", "clean"]
+
+
+@pytest.mark.parametrize("kind", [pa.large_binary(), pa.binary_view()])
+def test_raw_digests_of_any_binary_kind_are_checked(lists: str, kind: pa.DataType) -> None:
+    table = pa.table({"md5": pa.array([bytes.fromhex(MD5)], kind)})
+    assert judged(lists, table)["reason"].to_pylist() == ["matched"]
+
+
+def test_a_column_without_text_fails_its_shard(lists: str) -> None:
+    interval = pa.array([pa.MonthDayNano([1, 2, 3])])
+    table = pa.table({"page_url": ["https://fine.example/"], "more": interval})
+    with pytest.raises(ShardError, match=r"a column that cannot be read as text \(Arrow"):
+        judged(lists, table)
+
+
+def test_items_of_a_list_that_is_null_move_no_match(lists: str) -> None:
+    items = pa.array(["https://fine.example/", "https://fine.example/", "https://listed.example/"])
+    validity = pa.array([False, True]).buffers()[1]
+    offsets = pa.array([0, 2, 3], pa.int32()).buffers()[1]
+    urls = pa.Array.from_buffers(pa.list_(pa.string()), 2, [validity, offsets], children=[items])
+    table = pa.table({"page_url": ["https://fine.example/"] * 2, "urls": urls})
+    found = judged(lists, table)
+    assert found["reason"].to_pylist() == ["clean", "matched"]
+    assert [len(row) for row in found["provenance"].to_pylist()] == [1, 2]
+
+
+def test_names_that_would_fill_the_memory_fail_their_shard(
+    lists: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(row_judging, "_MOST_NAMES", 1 << 20)
+    urls = pa.array([["https://fine.example/"] * 1000], pa.list_(pa.string()))
+    assert judged(lists, pa.table({"page_url": urls}))["reason"].to_pylist() == ["clean"]
+    tracemalloc.start()
+    with pytest.raises(ShardError, match="names of columns take more than 1 MiB in range 0"):
+        judged(lists, pa.table({"k" * 20_000 + "_url": urls}))
+    assert tracemalloc.get_traced_memory()[1] < 4 << 20
+    tracemalloc.stop()
 
 
 def test_names_that_come_twice_hide_nothing(lists: str) -> None:
