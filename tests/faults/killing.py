@@ -1,4 +1,4 @@
-"""Processes of a run killed (-9), or held, at one of their operations."""
+"""Processes of a run killed (-9) at one of their operations."""
 
 import json
 import os
@@ -52,14 +52,12 @@ class Strike:
         process: `DRIVER` or `WORKER`.
         below: Only operations below this folder count.
         at: Number of the operation; None lets it pass.
-        pipes: Where it says that it is there, and where it waits; None kills it.
         tally: A folder in which each such process leaves a file with a byte an operation.
     """
 
     process: str
     below: str
     at: int | None
-    pipes: tuple[int, int] | None = None
     tally: str | None = None
 
     def environment(self) -> dict[str, str]:

@@ -14,7 +14,7 @@ from ingestgate.pipeline import run as run_module
 from tests.e2e.conftest import Job, write_webdataset
 from tests.faults.checks import files
 from tests.faults.conftest import chosen
-from tests.faults.killing import DRIVER, Strike, command
+from tests.faults.killing import command
 from tests.faults.layer import FaultLayer
 
 MakeJob = Callable[..., Job]
@@ -31,45 +31,57 @@ def changes(gate: Job, layer: FaultLayer) -> range:
 
 @dataclass
 class Held:
-    """A run that has stopped at one of its changes, in the middle of its work."""
+    """A run in a copy of this process that has stopped at one of its changes."""
 
-    process: subprocess.Popen[str]
+    process: int
     wait: int
+    ended: int | None = None
 
     def finish(self) -> int:
         """Lets it go on; returns what it ends with."""
         os.write(self.wait, b".")
-        _, said = self.process.communicate()
-        assert "Traceback" not in said
-        return self.process.returncode
+        return self._end()
 
-    def kill(self) -> None:
-        os.kill(self.process.pid, signal.SIGKILL)
-        self.process.communicate()
+    def kill(self) -> int:
+        """Kills it where it is; returns what it ends with."""
+        os.kill(self.process, signal.SIGKILL)
+        return self._end()
+
+    def _end(self) -> int:
+        self.ended = os.waitstatus_to_exitcode(os.waitpid(self.process, 0)[1])
+        return self.ended
 
 
 @contextmanager
-def held(gate: Job, at: int, *extra: str) -> Iterator[Held]:
+def held(gate: Job, layer: FaultLayer, at: int) -> Iterator[Held]:
+    """Holds a run at a change to a file, when no request to this process's decoder is under way."""
     there, ours = os.pipe()
     theirs, wait = os.pipe()
-    strike = Strike(DRIVER, str(gate.root), at, pipes=(ours, theirs))
-    process = subprocess.Popen(
-        command(gate, "--workers", "1", *extra),
-        env=strike.environment(),
-        pass_fds=(ours, theirs),
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+
+    def hold() -> None:
+        os.write(ours, b".")
+        os.read(theirs, 1)
+
+    process = os.fork()
+    if process == 0:
+        code = 77
+        try:
+            os.close(wait)  # or it would wait for itself
+            layer.arm(at, hold, for_ever=False)
+            result = gate.run()
+            if result.exception is None or isinstance(result.exception, SystemExit):
+                code = result.exit_code
+        finally:
+            os._exit(code)
     os.close(ours)
     os.close(theirs)
+    first = Held(process, wait)
     try:
-        assert os.read(there, 1), process.communicate()[1]  # nothing: it ended before it got there
-        yield Held(process, wait)
+        assert os.read(there, 1), "it ended before it got there"
+        yield first
     finally:
-        if process.poll() is None:
-            process.kill()
-            process.communicate()
+        if first.ended is None:
+            first.kill()
         os.close(there)
         os.close(wait)
 
@@ -78,11 +90,11 @@ def test_the_second_refuses_and_changes_nothing(
     job: MakeJob, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     gate = job(write_webdataset(tmp_path / "landing"))
-    calm = gate.elsewhere("calm")
-    within = changes(calm, FaultLayer(monkeypatch.setattr, tmp_path))
+    calm, layer = gate.elsewhere("calm"), FaultLayer(monkeypatch.setattr, tmp_path)
+    within = changes(calm, layer)
     for at in chosen(within, 1, "two runs"):
         both = gate.elsewhere(f"held-{at}")
-        with held(both, at) as first:
+        with held(both, layer, at) as first:
             before = files(both.root)
             second = both.run()
             assert second.exit_code == 1, (at, second.stderr)
@@ -98,11 +110,12 @@ def test_an_output_is_one_runs_whatever_its_evidence(
 ) -> None:
     """Another evidence folder is no way round: its rules could admit what is being taken out."""
     gate = job(write_webdataset(tmp_path / "landing"))
-    within = changes(gate.elsewhere("calm"), FaultLayer(monkeypatch.setattr, tmp_path))
+    layer = FaultLayer(monkeypatch.setattr, tmp_path)
+    within = changes(gate.elsewhere("calm"), layer)
     other = gate.elsewhere("other")
     other.root.mkdir()
     other.output.symlink_to(gate.output)
-    with held(gate, within[len(within) // 2]) as first:
+    with held(gate, layer, within[len(within) // 2]) as first:
         refused = other.run()
         assert refused.exit_code == 1, refused.output
         assert "another run is at work on" in refused.output
@@ -116,12 +129,12 @@ def test_a_killed_run_locks_nobody_out(
     job: MakeJob, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     gate = job(write_webdataset(tmp_path / "landing"))
-    calm = gate.elsewhere("calm")
-    within = changes(calm, FaultLayer(monkeypatch.setattr, tmp_path))
+    calm, layer = gate.elsewhere("calm"), FaultLayer(monkeypatch.setattr, tmp_path)
+    within = changes(calm, layer)
     for at in chosen(within, 1, "killed"):
         killed = gate.elsewhere(f"killed-{at}")
-        with held(killed, at) as first:
-            first.kill()
+        with held(killed, layer, at) as first:
+            assert first.kill() == -signal.SIGKILL, at
             killed.report()
         assert killed.state() == calm.state(), at
         assert killed.census()["exact"], at

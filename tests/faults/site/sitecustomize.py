@@ -1,4 +1,4 @@
-"""Kills or holds a process at one of the changes it makes to a folder, or while it decodes.
+"""Kills a process at one of the changes it makes to a folder, or while it decodes.
 
 Imported by every Python process that has this folder on its path. ``INGESTGATE_FAULT`` says in
 JSON what is meant, as `tests.faults.killing.Strike` writes it.
@@ -15,11 +15,6 @@ if any(strike["process"] in argument for argument in sys.orig_argv):
     from tests.faults.killing import kill_self
     from tests.faults.layer import FaultLayer
 
-    def hold() -> None:
-        there, wait = strike["pipes"]
-        os.write(there, b".")
-        os.read(wait, 1)
-
     class Layer(FaultLayer):
         def strikes(self, operation: str, path: str) -> bool:
             if strike["tally"]:
@@ -28,4 +23,4 @@ if any(strike["process"] in argument for argument in sys.orig_argv):
             return super().strikes(operation, path)
 
     layer = Layer(setattr, Path(strike["below"]))
-    layer.arm(strike["at"], hold if strike["pipes"] else kill_self, for_ever=False)
+    layer.arm(strike["at"], kill_self, for_ever=False)
