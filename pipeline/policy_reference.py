@@ -23,7 +23,7 @@ the file: the defaults hold whatever cannot be checked.
   below `limits`, `lists.<id>` and `trust` are the exception: each has its own default.
 - Keys that end in `_columns` hold patterns of column names. `*`, `?` and `[ab]` match as in a
   shell, case does not matter. A nested column such as `images[2].page_url` is matched by its whole
-  name and by its last part without the index (`page_url`).
+  name, by its name without indices (`images.page_url`), and by its last part alone (`page_url`).
   Lists, structs and maps are searched at any depth; the text keys of a map are parts of names.
 - The policy is part of what decides a verdict. A changed policy judges every shard again (all but
   `trust` counts); the digest of the policy is in the report and in each row of the quarantine's

@@ -242,15 +242,15 @@ class Policy(_Section):
         }
 
 
-#: What `provenance.free_name` puts behind a name.
-_NUMBER = re.compile(r"(\[#\d+\])+$")
+#: Places in lists, and what `provenance.free_name` puts behind a name.
+_NUMBER = re.compile(r"\[#?\d+\]")
 
 
 def matches_column(column: str, patterns: tuple[str, ...]) -> bool:
     """Whether a (flattened) column name is one of the patterns.
 
-    ``images[2].page_url`` is matched whole, and by its last component without the index. What a
-    name has got so as not to hide another (``json.`` before it, ``[#2]`` behind) may be there.
+    ``images[2].page_url`` is matched whole, without indices, and by its last component alone. What
+    a name has got so as not to hide another (``json.`` before it, ``[#2]`` behind) may be there.
     """
     name = column.lower()
     plain = _NUMBER.sub("", name)

@@ -76,6 +76,21 @@ def test_columns_match_by_name_whatever_their_place(column: str, matches: bool) 
     assert matches_column(column, Policy().url_columns) is matches
 
 
+@pytest.mark.parametrize(
+    "column",
+    [
+        "meta.source",
+        "meta.source[0]",
+        "meta[3].source[0][1]",
+        "json.meta.source[#2]",
+        "Meta.Source",
+    ],
+)
+def test_columns_match_by_their_whole_names_without_indices(column: str) -> None:
+    assert matches_column(column, ("meta.source",))
+    assert not matches_column(f"{column}.more", ("meta.source",))
+
+
 def test_who_has_to_have_signed_decides_no_verdict() -> None:
     trusting = Policy.model_validate({"trust": {"keys": {"alice": KEY}}})
     assert context_digest(trusting, "00") == context_digest(Policy(), "00")
