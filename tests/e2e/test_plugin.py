@@ -44,18 +44,17 @@ def _installed(tmp_path: Path) -> Iterator[None]:
     forget()
 
 
-def toyhash(gate: Job, path: Path) -> str:
-    result = gate.invoke("fingerprint", str(path), "--hash", "toyhash", "--json")
-    (view,) = json.loads(result.stdout)["perceptual"]["toyhash"]["views"]
-    value: str = view["hashes"]["upright"]
-    return value
+def toyhashes(gate: Job, paths: list[Path]) -> list[str]:
+    result = gate.invoke("fingerprint", *map(str, paths), "--hash", "toyhash", "--json")
+    values = []
+    for line in result.stdout.splitlines():
+        (view,) = json.loads(line)["perceptual"]["toyhash"]["views"]
+        values.append(view["hashes"]["upright"])
+    return values
 
 
-def compile_listed(gate: Job, root: Path, version: int, seeds: list[int]) -> None:
-    lines = ["value,entry_id"]
-    for seed in seeds:
-        (root / "listed.jpg").write_bytes(jpeg(seed))
-        lines.append(f"{toyhash(gate, root / 'listed.jpg')},toy-{seed}")
+def compile_listed(gate: Job, root: Path, version: int, listed: dict[int, str]) -> None:
+    lines = ["value,entry_id", *(f"{value},toy-{seed}" for seed, value in listed.items())]
     (root / "toy.csv").write_text("\n".join(lines) + "\n")
     result = gate.invoke(
         *("lists", "compile", "--id", "licensed", "--list-version", str(version)),
@@ -68,7 +67,11 @@ def compile_listed(gate: Job, root: Path, version: int, seeds: list[int]) -> Non
 def test_a_hash_of_another_package_screens_and_rescans(job: MakeJob, tmp_path: Path) -> None:
     gate = job(write_webdataset(tmp_path / "landing"))
     gate.lists = str(tmp_path / "own")
-    compile_listed(gate, tmp_path, 1, [NEAR])
+    pictures = {seed: tmp_path / f"{seed}.jpg" for seed in (NEAR, LATER)}
+    for seed, path in pictures.items():
+        path.write_bytes(jpeg(seed))
+    listed = dict(zip(pictures, toyhashes(gate, list(pictures.values())), strict=True))
+    compile_listed(gate, tmp_path, 1, {NEAR: listed[NEAR]})
     report = gate.report("--workers", "2")
     assert report["counts"] == {"admitted": 11, "quarantined": 1, "unscannable": 0}
     rows = {row["sample"]: row for row in gate.ledger()}
@@ -84,7 +87,7 @@ def test_a_hash_of_another_package_screens_and_rescans(job: MakeJob, tmp_path: P
     assert kind["measures"]["decoder"] == "in a process of its own"
     assert "confined alike" not in (gate.evidence / "report.html").read_text()
 
-    compile_listed(gate, tmp_path, 2, [NEAR, LATER])
+    compile_listed(gate, tmp_path, 2, listed)
     result = gate.invoke(
         *("rescan", "--evidence", str(gate.evidence), "--lists", gate.lists),
         *("--workers", "1", "--json"),
