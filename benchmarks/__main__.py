@@ -96,7 +96,11 @@ def run(step: Step, options: str, images: Path, scratch: Path) -> dict[str, Any]
         started = time.monotonic()
         done = subprocess.run(command, check=False, stdout=subprocess.PIPE, text=True)
     shown = shlex.join(["python", "-m", f"benchmarks.{step.module}", *options.split(), "--json"])
-    result: dict[str, Any] = {"command": shown, "seconds": round(time.monotonic() - started)}
+    result: dict[str, Any] = {
+        "command": shown,
+        "seconds": round(time.monotonic() - started),
+        "measured_at": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
     try:
         result["figures"] = json.loads(done.stdout)
     except ValueError:
@@ -131,7 +135,6 @@ def main(images: Path | None, only: tuple[str, ...], small: bool, to: Path, scra
     results |= {
         "machine": machine(),
         "versions": versions(),
-        "measured_at": datetime.now(UTC).isoformat(timespec="seconds"),
         "small": small,
     }
     chosen = [step for step in STEPS if not only or step.name in only]

@@ -47,7 +47,7 @@ def write_page(results: dict[str, Any], to: Path) -> None:
     machine = results["machine"]
     parts = [
         _INTRODUCTION,
-        f"Measured {results['measured_at'][:10]} on {machine['processor']}, "
+        f"Measured on {machine['processor']}, "
         f"{machine['cores']} cores, {machine['memory_gb']} GB, {machine['system']}, "
         f"Python {machine['python']}; "
         + ", ".join(f"{name} {version}" for name, version in results["versions"].items())
@@ -61,9 +61,14 @@ def write_page(results: dict[str, Any], to: Path) -> None:
     parts.append("## Commands\n")
     parts.append(
         _table(
-            ("benchmark", "command", "minutes"),
+            ("benchmark", "command", "minutes", "measured"),
             [
-                (name, f"`{one['command']}`", f"{one['seconds'] / 60:.0f}")
+                (
+                    name,
+                    f"`{one['command']}`",
+                    f"{one['seconds'] / 60:.0f}",
+                    one["measured_at"][:10],
+                )
                 for name, one in results["benchmarks"].items()
             ],
         )
