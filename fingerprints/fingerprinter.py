@@ -134,7 +134,7 @@ class Fingerprinter:
         decoded = decode(content, self._limits, colour=colour)
         found = {name: _Views(scheme) for name, scheme in self._hashes.items()}
         for picture in decoded.pictures():
-            shown = tuple(layers(picture))
+            shown = tuple(layers(picture if hashed_in_colour else picture._replace(colour=None)))
             if decoded.is_quick and len(shown) > 1:
                 # Where a border ends is a matter of single levels; what a JPEG's luma hashes to is
                 # not, and the colours cost as much again.
@@ -145,8 +145,6 @@ class Fingerprinter:
                 if decoded.is_quick:  # by which nothing is known of the colours
                     return self._fingerprint(content, colour=True)
                 counts = _is_coloured(picture)
-            if not hashed_in_colour:
-                shown = tuple(one._replace(colour=None) for one in shown)
             for views in found.values():
                 views.add(shown, counts=counts)
         return Fingerprint(

@@ -102,8 +102,9 @@ def judge_rows(
             "write it as text",
         ) from None
     checks = _Checks(table.num_rows)
-    for row, reason in unreadable.items():
-        checks.hold(np.array([row]), reason)
+    for reason in set(unreadable.values()):
+        rows = [row for row, why in unreadable.items() if why is reason]
+        checks.hold(np.asarray(rows, np.int64), reason)
     for name, column in columns.items():
         if matches_column(name, policy.url_columns):
             _check_sources(lists, name, column, checks)
