@@ -132,7 +132,7 @@ def run(request: RunRequest, display: ProgressDisplay) -> dict[str, Any]:
         _show_that_it_catches(settings, request)
     if request.list_state is not None:
         remember(request.list_state, lists.infos)
-    with run_lock(settings.evidence), tempfile.TemporaryDirectory(prefix="ingestgate-") as notes:
+    with run_lock(settings.evidence), _notes() as notes:
         if request.resume:
             plan = still_to_do(plan, settings, recalled_shards(settings, lists))
         record_context(settings, lists, suppressions)
@@ -150,6 +150,15 @@ def run(request: RunRequest, display: ProgressDisplay) -> dict[str, Any]:
             report |= _logged(events, report)
         summary.write_report(settings.evidence, report, figures.counted)
     return report
+
+
+def _notes() -> tempfile.TemporaryDirectory[str]:
+    """Returns a folder for progress notes.
+
+    A run that was interrupted may still have threads that write there while it is removed; that
+    is no reason to say anything else than that it was interrupted.
+    """
+    return tempfile.TemporaryDirectory(prefix="ingestgate-", ignore_cleanup_errors=True)
 
 
 def _close_recalls(

@@ -19,6 +19,7 @@ import psutil
 from ingestgate.assets.errors import GateError, ListError, SelfTestError, UsageError
 
 _WORKER_THREAD = "run_worker"
+_DEATH_S = 5.0  # a killed process is gone at once, unless its disk hangs
 _RAISED = re.compile(r"^ingestgate\.assets\.errors\.(\w+): (.*)$", re.MULTILINE)
 _WHERE = re.compile(r" \[while running '.*'\]$")
 
@@ -156,12 +157,17 @@ def _noting_interrupts() -> Iterator[list[int]]:
 
 
 def _end_children() -> None:
-    """Ends the local worker processes, which would wait for a driver that has given up."""
-    for child in psutil.Process().children(recursive=True):
+    """Ends the local worker processes, which would wait for a driver that has given up.
+
+    They are waited for: what they were writing is written or not when this returns.
+    """
+    children = psutil.Process().children(recursive=True)
+    for child in children:
         try:
             child.kill()
         except psutil.NoSuchProcess:
             continue
+    psutil.wait_procs(children, timeout=_DEATH_S)
 
 
 def _explained(error: BaseException) -> GateError:

@@ -1,6 +1,8 @@
 """What the run command refuses, says, and never says."""
 
 import json
+import os
+import tempfile
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -8,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from ingestgate.blocklists.compiling import compile_list
+from ingestgate.pipeline import run as run_module
 from ingestgate.pipeline.lock import run_lock
 from tests.e2e.conftest import LISTED_HOST, LISTED_MD5, WRITERS, Job, listed_pdq, write_webdataset
 
@@ -117,6 +120,30 @@ def test_two_runs_at_once_on_one_evidence_folder(job: MakeJob, tmp_path: Path) -
     assert result.exit_code == 1
     assert "another run is at work" in result.stderr
     assert gate.run().exit_code == 0
+
+
+def test_notes_that_a_thread_still_writes_hide_no_interrupt(
+    job: MakeJob, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The folder of progress notes cannot be removed while something is put into it."""
+    gate = job(WRITERS["webdataset"](tmp_path / "landing"))
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    real = os.rmdir
+
+    def rmdir(path: str, *arguments: object, **options: object) -> None:
+        if Path(path).name.startswith("ingestgate-"):
+            (Path(path) / "1.json").write_text("{}")
+        real(path, *arguments, **options)  # type: ignore[arg-type]
+
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(os, "rmdir", rmdir)
+    monkeypatch.setattr(run_module, "_do", interrupted)
+    result = gate.run()
+    assert list(tmp_path.glob("ingestgate-*/1.json"))
+    assert "interrupted" in result.stderr
+    assert not isinstance(result.exception, OSError)
 
 
 @pytest.mark.parametrize("where", ["output", "quarantine", "evidence"])

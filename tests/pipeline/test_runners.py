@@ -8,6 +8,7 @@ import threading
 import time
 
 import apache_beam as beam
+import psutil
 import pytest
 
 from ingestgate.assets.errors import StorageError, UsageError
@@ -95,6 +96,20 @@ def test_an_interrupt_within_a_destructor_is_not_lost() -> None:
         assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+def test_children_are_gone_when_an_interrupted_job_returns() -> None:
+    started: list[subprocess.Popen[bytes]] = []
+
+    def poll() -> None:
+        started.append(subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"]))
+        _polled.set()
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run_job(_job(_until_polled), [], workers=1, poll=poll)
+    assert not psutil.pid_exists(started[0].pid)
+    started[0].wait()
 
 
 def test_options_that_are_none_of_beams_are_refused() -> None:
