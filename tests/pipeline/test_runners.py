@@ -89,6 +89,7 @@ def test_an_interrupt_within_a_destructor_is_not_lost() -> None:
         _Interrupting()
         _polled.set()
 
+    _polled.clear()
     before = signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in background jobs
     try:
         with pytest.raises(KeyboardInterrupt):
@@ -100,6 +101,7 @@ def test_an_interrupt_within_a_destructor_is_not_lost() -> None:
 
 def test_children_are_gone_when_an_interrupted_job_returns() -> None:
     started: list[subprocess.Popen[bytes]] = []
+    _polled.clear()
 
     def poll() -> None:
         started.append(subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"]))
