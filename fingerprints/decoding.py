@@ -6,7 +6,9 @@ exceeds a limit or makes a decoder raise is `Unscannable`; never part of a pictu
 
 Unless colours are asked for, the luma of a JPEG comes straight from its Y plane: the quick way, a
 third of the time of a decode to RGB, with the same pixels but for clipped colours and rounding. By
-how much that moves fingerprints is measured by ``python -m benchmarks.margins``.
+how much that moves fingerprints is measured by ``python -m benchmarks.margins``. It must not move
+where borders end, by which a picture's views are made, so the luma of the quick way tells that on
+either way.
 """
 
 import io
@@ -16,6 +18,8 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 from PIL.JpegImagePlugin import JpegImageFile
 
@@ -86,7 +90,7 @@ class Decoded:
                 self._check_frames(frame + 1)
                 self._check_pixels()
                 self._pixels_left -= self._frame.width * self._frame.height
-                found = [_picture(frame, *each) for each in self._shown()]
+                found = list(self._shown(frame))
                 exif = self._frame.info.get("exif", b"") if frame == 0 or self._starts else b""
             self.frames = frame + 1
             yield from found
@@ -132,21 +136,32 @@ class Decoded:
         end = self._stream.tell()
         return self._content[end - 1 : end] == b";"
 
-    def _shown(self) -> Iterator[tuple[str, Image.Image]]:
-        """Yields what the current frame shows, in memory of its own."""
+    def _shown(self, number: int) -> Iterator[Picture]:
+        """Yields what the current frame, of this number, shows, in memory of its own."""
         frame = self._frame
         mode = "RGB"  # else luma would be rounded to levels before it is hashed
-        if self._mode == "L" and frame.format == "JPEG" and frame.mode in {"RGB", "L"}:
-            mode = "L"
-            frame.draft(mode, None)
-            self.is_quick = True
+        outline = None
+        if frame.format == "JPEG" and frame.mode in {"RGB", "L"}:
+            if self._mode == "L":
+                mode = "L"
+                frame.draft(mode, None)
+                self.is_quick = True
+            else:
+                outline = self._outline(number)
         frame.load()
         for variant, shown in pictures(frame, mode):
             # The next frame may be decoded into the memory of this one.
-            yield (
-                GAIN_MAP if self._is_gain_map() else variant,
-                shown.copy() if shown is self._image and self._claimed != 1 else shown,
-            )
+            image = shown.copy() if shown is self._image and self._claimed != 1 else shown
+            yield _picture(number, GAIN_MAP if self._is_gain_map() else variant, image, outline)
+
+    def _outline(self, number: int) -> NDArray[np.uint8]:
+        """Returns the luma that the quick way has for a JPEG's frame."""
+        start = self._starts[number] if self._starts else 0
+        frame = _opened(io.BytesIO(self._content[start:] if start else self._content), "JPEG")
+        frame.draft("L", None)
+        frame.load()
+        ((_, shown),) = pictures(frame, "L")
+        return levels(shown)
 
     def _is_gain_map(self) -> bool:
         """Whether readers that know no gain maps are right to leave the current frame out."""
@@ -195,7 +210,10 @@ class Decoded:
         try:
             opened = Decoded(*found, self._limits, self._mode)
             with _refusing(opened.media_type):
-                shown = [_picture(self.frames - 1, EXIF_THUMBNAIL, s) for _, s in opened._shown()]
+                shown = [
+                    picture._replace(frame=self.frames - 1, variant=EXIF_THUMBNAIL)
+                    for picture in opened._shown(0)
+                ]
         except Unscannable as error:
             if error.reason is Reason.UNDECODABLE:
                 return
@@ -211,10 +229,12 @@ def _opened(stream: io.BytesIO, format: str) -> Image.Image:
     return Image.open(stream, formats=(format,))
 
 
-def _picture(frame: int, variant: str, shown: Image.Image) -> Picture:
+def _picture(
+    frame: int, variant: str, shown: Image.Image, outline: NDArray[np.uint8] | None
+) -> Picture:
     if shown.mode == "L":
         return Picture(frame, variant, levels(shown))
-    return Picture(frame, variant, levels(shown.convert("L")), shown)
+    return Picture(frame, variant, levels(shown.convert("L")), shown, outline)
 
 
 def decode(content: bytes, limits: DecodeLimits, *, colour: bool = False) -> Decoded:

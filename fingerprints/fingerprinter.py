@@ -128,18 +128,11 @@ class Fingerprinter:
             name = type(error).__name__.encode("ascii", "replace").decode()
             return Unscannable(Reason.INTERNAL_ERROR, f"a hash raised {name}")
 
-    def _fingerprint(
-        self, content: bytes, *, colour: bool, hashed_in_colour: bool = True
-    ) -> Fingerprint:
+    def _fingerprint(self, content: bytes, *, colour: bool) -> Fingerprint:
         decoded = decode(content, self._limits, colour=colour)
         found = {name: _Views(scheme) for name, scheme in self._hashes.items()}
         for picture in decoded.pictures():
-            shown = tuple(layers(picture if hashed_in_colour else picture._replace(colour=None)))
-            if decoded.is_quick and len(shown) > 1:
-                # Where a border ends is a matter of single levels; what a JPEG's luma hashes to is
-                # not, and the colours cost as much again.
-                is_jpeg = decoded.media_type == "image/jpeg"
-                return self._fingerprint(content, colour=True, hashed_in_colour=not is_jpeg)
+            shown = tuple(layers(picture))
             counts = picture.variant not in NEED_NOT_BE_SEEN and not _is_washed_out(picture)
             if counts and not _spans(picture.luma, _VISIBLE_SPAN):
                 if decoded.is_quick:  # by which nothing is known of the colours

@@ -11,6 +11,9 @@ Where the picture is of the border's level at its edge (a product on white, fram
 the border ends cannot be seen: more is trimmed than was added, or nothing. A picture that is of one
 level all around is therefore also hashed without 2 and without 4 % of each side, as far as these
 are of that level: near enough to what was there before borders of 1 to 5 %.
+
+Where a border ends is a matter of single levels, so it is told by the same luma whichever way a
+picture was decoded (see `views.Picture.outline`): by a JPEG's Y plane.
 """
 
 from collections.abc import Iterator
@@ -134,10 +137,11 @@ def _is_plain(luma: Any, across: int, down: int) -> bool:
 
 def _insets(picture: Picture) -> Iterator[Picture]:
     """Yields a picture without as much of each side as may be a border that cannot be seen."""
-    height, width = picture.luma.shape
+    outline = _outline(picture)
+    height, width = outline.shape
     for share in _INSETS:
         across, down = round(width * share / 100), round(height * share / 100)
-        if not across or not down or not _is_plain(picture.luma, across, down):
+        if not across or not down or not _is_plain(outline, across, down):
             return
         box = (down, height - down, across, width - across)
         yield _cropped(picture, box, f"{INSET}-{share}")
@@ -157,8 +161,9 @@ def layers(picture: Picture) -> Iterator[Picture]:
 
 def trimmed(picture: Picture) -> Picture | None:
     """Returns a picture without its outermost border; None if there is nothing to trim."""
-    height, width = picture.luma.shape
-    top, bottom, left, right = content_box(picture.luma)
+    outline = _outline(picture)
+    height, width = outline.shape
+    top, bottom, left, right = content_box(outline)
     if height - (bottom - top) <= height // _LEAST and width - (right - left) <= width // _LEAST:
         return None
     if bottom - top < max(_SMALLEST, height // _REST) or right - left < max(
@@ -171,7 +176,15 @@ def trimmed(picture: Picture) -> Picture | None:
 def _cropped(picture: Picture, box: tuple[int, int, int, int], variant: str) -> Picture:
     """Returns what lies between top and bottom, left and right."""
     top, bottom, left, right = box
-    luma: NDArray[np.uint8] = np.ascontiguousarray(picture.luma[top:bottom, left:right])
+    rows, columns = slice(top, bottom), slice(left, right)
+    luma: NDArray[np.uint8] = np.ascontiguousarray(picture.luma[rows, columns])
     luma.flags.writeable = False
     colour = picture.colour and picture.colour.crop((left, top, right, bottom))
-    return Picture(picture.frame, picture.view(variant), luma, colour)
+    outline = None if picture.outline is None else picture.outline[rows, columns]
+    return Picture(picture.frame, picture.view(variant), luma, colour, outline)
+
+
+def _outline(picture: Picture) -> NDArray[np.uint8]:
+    # Contiguous, as a crop is not: one type to the compiler.
+    outline = picture.luma if picture.outline is None else picture.outline
+    return np.ascontiguousarray(outline)

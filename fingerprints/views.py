@@ -80,12 +80,14 @@ class Picture(NamedTuple):
             `TRIMMED` once for each border that was taken off, or by `INSET` and a share.
         luma: uint8[height, width], C-contiguous, read-only.
         colour: The same picture in mode RGB; None unless a hash needs it.
+        outline: Luma by which it is told where borders end, of the same shape; None: `luma`.
     """
 
     frame: int
     variant: str
     luma: NDArray[np.uint8]
     colour: Image.Image | None = None
+    outline: NDArray[np.uint8] | None = None
 
     @property
     def image(self) -> Image.Image:

@@ -110,34 +110,73 @@ def test_levels_of_gray_are_no_shortcut(encode) -> None:
         assert both.fingerprint(content) == both.fingerprint(content, exact=True)
 
 
-def test_the_border_of_a_thumbnail_is_looked_at_the_exact_way(make, encode) -> None:
+def framed(make, seed: int) -> Image.Image:
+    """A picture in a frame of a colour that JPEGs clip."""
+    image = Image.new("RGB", (440, 330), [(255, 0, 0), (0, 0, 255), (255, 255, 0)][seed % 3])
+    image.paste(make(seed, 401, 301), (20, 15))
+    return image
+
+
+def check_differ_by_rounding(quick, exact, distance) -> None:
+    for name in BOTH:
+        scheme = perceptual_hashes()[name]
+        size = scheme.bits // 8
+        views = list(zip(quick.perceptual[name], exact.perceptual[name], strict=True))
+        assert all(one.view == other.view for one, other in views)
+        for one, other in views:
+            for at in range(0, 8 * size, size):
+                pair = one.hashes[at : at + size], other.hashes[at : at + size]
+                assert distance(*pair) <= scheme.margin // 2
+
+
+@pytest.mark.parametrize("seed", range(53, 61))
+def test_the_borders_of_a_jpeg_end_where_they_end_the_exact_way(
+    make, encode, distance, seed: int
+) -> None:
+    both = Fingerprinter(BOTH, DecodeLimits())
+    content = encode(framed(make, seed), "JPEG", quality=15)
+    quick, exact = both.fingerprint(content), both.fingerprint(content, exact=True)
+    check_differ_by_rounding(quick, exact, distance)
+    assert quick != exact
+    assert "trimmed/full" in [view.view for view in quick.perceptual["pdq"]]
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_borders_are_told_by_what_is_turned_as_the_picture_is(
+    make, encode, distance, orientation: int
+) -> None:
+    both = Fingerprinter(BOTH, DecodeLimits())
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    uneven = Image.new("RGB", (440, 330), (0, 0, 255))
+    uneven.paste(make(58, 401, 301), (30, 12))
+    content = encode(uneven, "JPEG", quality=15, exif=exif)
+    quick, exact = both.fingerprint(content), both.fingerprint(content, exact=True)
+    check_differ_by_rounding(quick, exact, distance)
+    assert "trimmed/full" in [view.view for view in exact.perceptual["pdq"]]
+
+
+def test_the_border_of_a_thumbnail_ends_where_it_ends_the_exact_way(make, encode, distance) -> None:
     both = Fingerprinter(BOTH, DecodeLimits())
     for seed in range(40, 44):
-        framed = Image.new("RGB", (160, 120), (12, 200, 30))
-        framed.paste(make(seed, 120, 90), (20, 15))
-        other = Image.open(io.BytesIO(with_thumbnail(make, encode, encode(framed, "JPEG"))))
+        small = framed(make, seed).resize((160, 120))
+        other = Image.open(
+            io.BytesIO(with_thumbnail(make, encode, encode(small, "JPEG", quality=30)))
+        )
         content = encode(make(26), "PNG", exif=other.info["exif"])  # itself not had the quick way
-        quick = both.fingerprint(content)
-        assert "exif-thumbnail/trimmed/full" in [view.view for view in quick.perceptual["pdq"]]
-        assert quick == both.fingerprint(content, exact=True)
-
-
-def test_the_borders_of_a_jpeg_end_where_they_end_the_exact_way(make, encode, distance) -> None:
-    both = Fingerprinter(BOTH, DecodeLimits())
-    for seed in range(50, 58):
-        framed = Image.new("RGB", (440, 330), (250, 0, 30 * (seed - 50)))
-        framed.paste(make(seed, 401, 301), (20, 15))
-        content = encode(framed, "JPEG", quality=50)
         quick, exact = both.fingerprint(content), both.fingerprint(content, exact=True)
-        for name in BOTH:
-            views = zip(quick.perceptual[name], exact.perceptual[name], strict=True)
-            size = perceptual_hashes()[name].bits // 8
-            for one, other in views:
-                assert one.view == other.view
-                for at in range(0, 8 * size, size):
-                    pair = one.hashes[at : at + size], other.hashes[at : at + size]
-                    assert distance(*pair) <= 4
-        assert "trimmed/full" in [view.view for view in quick.perceptual["pdq"]]
+        assert "exif-thumbnail/trimmed/full" in [view.view for view in quick.perceptual["pdq"]]
+        check_differ_by_rounding(quick, exact, distance)
+
+
+def test_the_borders_of_each_image_of_several_are_its_own(make, encode, distance) -> None:
+    both = Fingerprinter(BOTH, DecodeLimits())
+    images = [framed(make, seed).rotate(90 * seed, expand=True) for seed in (59, 60, 61)]
+    sink = io.BytesIO()
+    images[0].save(sink, "MPO", save_all=True, append_images=images[1:], quality=15)
+    quick, exact = both.fingerprint(sink.getvalue()), both.fingerprint(sink.getvalue(), exact=True)
+    check_differ_by_rounding(quick, exact, distance)
+    assert {view.frame for view in exact.perceptual["pdq"] if "trimmed" in view.view} == {0, 1, 2}
 
 
 def test_borders_are_hashed_with_and_without(make, encode, fingerprint, distance) -> None:
