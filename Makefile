@@ -2,6 +2,8 @@
 PYTHON ?= python3.11
 BIN := .venv/bin
 BENCH := .venv-bench/bin
+# One more than there are cores: some tests wait, for processes or for a disk.
+JOBS ?= $(shell $(PYTHON) -c 'import os; print(len(os.sched_getaffinity(0)) + 1)')
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 
 .PHONY: demo demo-review test faults bench check clean
@@ -15,7 +17,7 @@ demo-review: .venv/demo.installed
 	$(BIN)/python -m ingestgate.pipeline.demo_review
 
 test: .venv/dev.installed check
-	$(BIN)/pytest -n auto --dist worksteal
+	$(BIN)/pytest -n $(JOBS) --dist worksteal
 
 # Every fault at every place; hours. `make test` tries a seeded few of them.
 faults: .venv/dev.installed

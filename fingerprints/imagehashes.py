@@ -208,6 +208,6 @@ FAMILY = (
     ImageHash("phash16", 256, 24, phash16, 24),
     ImageHash("dhash", 64, 4, dhash, 6),
     ImageHash("ahash", 64, 2, ahash, 6),
-    ImageHash("whash", 64, 2, whash, 16),
+    ImageHash("whash", 64, 2, whash, 24),
     ImageHash("colorhash", 64, 0, colorhash, 0, orientations=1, colour=True),
 )

@@ -80,13 +80,17 @@ def _until_polled(element: int) -> None:
 
 
 class _Interrupting:
+    def __init__(self, number: int) -> None:
+        self._number = number
+
     def __del__(self) -> None:
-        os.kill(os.getpid(), signal.SIGINT)
+        os.kill(os.getpid(), self._number)
 
 
-def test_an_interrupt_within_a_destructor_is_not_lost() -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupt_within_a_destructor_is_not_lost(number: int) -> None:
     def poll() -> None:
-        _Interrupting()
+        _Interrupting(number)
         _polled.set()
 
     _polled.clear()
