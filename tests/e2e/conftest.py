@@ -83,11 +83,19 @@ class Job:
         self.results.append(result)
         return result
 
-    def run(self, *extra: str) -> Result:
-        return self.invoke(
+    @property
+    def run_arguments(self) -> list[str]:
+        return [
             *("run", "--input", *self.inputs, *self.folders, "--lists", self.lists),
-            *("--recipient", self.recipient, "--workers", "1", "--json", *extra),
-        )
+            *("--recipient", self.recipient, "--workers", "1", "--json"),
+        ]
+
+    @property
+    def census_arguments(self) -> list[str]:
+        return ["census", "--input", *self.inputs, *self.folders, "--json"]
+
+    def run(self, *extra: str) -> Result:
+        return self.invoke(*self.run_arguments, *extra)
 
     def report(self, *extra: str, code: int = 0) -> dict[str, Any]:
         result = self.run(*extra)
@@ -96,7 +104,7 @@ class Job:
         return report
 
     def census(self) -> dict[str, Any]:
-        result = self.invoke("census", "--input", *self.inputs, *self.folders, "--json")
+        result = self.invoke(*self.census_arguments)
         found: dict[str, Any] = json.loads(result.stdout)
         assert result.exit_code == (0 if found["exact"] else 1)
         return found

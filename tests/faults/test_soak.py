@@ -9,12 +9,15 @@ import shutil
 import time
 from collections import defaultdict
 from collections.abc import Callable
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
+from typing import TextIO
 
 import numpy as np
 import psutil
 import pytest
 
+from ingestgate.pipeline.cli import cli
 from tests.e2e.conftest import Job
 from tests.faults.conftest import thorough
 from tests.faults.zones import ZONES
@@ -43,24 +46,34 @@ def test_growth() -> None:
     assert growth([1.0, 2.0, 3.0, 4.0]) == pytest.approx(3)
 
 
+def invoke(sink: TextIO, *arguments: str) -> int:
+    """Returns a command's exit code.
+
+    All commands share one stream: click keeps every stream it has written to, and so does its
+    test runner, with what was written.
+    """
+    with redirect_stdout(sink), redirect_stderr(sink):
+        return cli.main(list(arguments), "ingestgate", standalone_mode=False) or 0
+
+
 @pytest.mark.skipif(not _SECONDS, reason="takes an hour, or INGESTGATE_SOAK_SECONDS")
 def test_an_hour_of_runs(job: Callable[..., Job], tmp_path: Path) -> None:
     zones = [job(write(tmp_path / name)).elsewhere(f"{name}-run") for name, write in ZONES.items()]
     memory: dict[str, list[float]] = defaultdict(list)
     files: dict[str, list[float]] = defaultdict(list)
     until = time.monotonic() + _SECONDS
-    while time.monotonic() < until or len(memory["run"]) < 3:
-        for gate in zones:
-            gate.report()
-            gate.report("--no-resume")
-            assert gate.census()["exact"]
-            shutil.rmtree(gate.root)  # logs and reports are kept, and grow as they should
-            gate.results.clear()
-        gc.collect()
-        here = psutil.Process()
-        for process in (here, *here.children(recursive=True)):
-            memory[role(process)].append(process.memory_info().rss / 1e6)
-            files[role(process)].append(float(process.num_fds()))
+    with open(os.devnull, "w") as sink:
+        while time.monotonic() < until or len(memory["run"]) < 3:
+            for gate in zones:
+                assert invoke(sink, *gate.run_arguments) == 0
+                assert invoke(sink, *gate.run_arguments, "--no-resume") == 0
+                assert invoke(sink, *gate.census_arguments) == 0  # exact
+                shutil.rmtree(gate.root)  # logs and reports are kept, and grow as they should
+            gc.collect()
+            here = psutil.Process()
+            for process in (here, *here.children(recursive=True)):
+                memory[role(process)].append(process.memory_info().rss / 1e6)
+                files[role(process)].append(float(process.num_fds()))
     assert set(memory) == {"run", "decoder"}
     for name in memory:
         warm = len(memory[name]) // 3
