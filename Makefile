@@ -3,7 +3,7 @@ PYTHON ?= python3.11
 BIN := .venv/bin
 BENCH := .venv-bench/bin
 # One more than there are cores: some tests wait, for processes or for a disk.
-JOBS ?= $(shell $(PYTHON) -c 'import os; print(len(os.sched_getaffinity(0)) + 1)')
+JOBS ?= $(shell $(BIN)/python -c 'import os; print(len(os.sched_getaffinity(0)) + 1)')
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 
 .PHONY: demo demo-review test faults bench check clean
@@ -21,7 +21,7 @@ test: .venv/dev.installed check
 
 # Every fault at every place; hours. `make test` tries a seeded few of them.
 faults: .venv/dev.installed
-	INGESTGATE_FAULTS=all $(BIN)/pytest -n auto --dist worksteal tests/faults
+	INGESTGATE_FAULTS=all $(BIN)/pytest -n $(JOBS) --dist worksteal tests/faults
 
 # All benchmarks, peers beside them, on the pictures below IMAGES or the demo's; half a day.
 # SMALL=1 tries all of it out in minutes. Writes benchmarks/results.json and the page beside it.

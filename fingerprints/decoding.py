@@ -117,10 +117,7 @@ class Decoded:
             if frame == self._claimed:
                 return False
             if frame and self._starts:
-                content = self._content[self._starts[frame] :]
-                if not content:
-                    raise EOFError
-                self._frame = _opened(io.BytesIO(content), "JPEG")
+                self._frame = self._jpeg(frame)
             elif frame:
                 self._image.seek(frame)  # EOFError: fewer frames than claimed, so truncated
             return True
@@ -131,6 +128,13 @@ class Decoded:
                 raise
             return False
         return True
+
+    def _jpeg(self, number: int) -> Image.Image:
+        """Opens an image of a JPEG, from where it begins in the file."""
+        content = self._content[self._starts[number] if self._starts else 0 :]
+        if not content:
+            raise EOFError
+        return _opened(io.BytesIO(content), "JPEG")
 
     def _at_gif_trailer(self) -> bool:
         end = self._stream.tell()
@@ -146,7 +150,7 @@ class Decoded:
                 mode = "L"
                 frame.draft(mode, None)
                 self.is_quick = True
-            else:
+            elif frame.mode == "RGB":  # of a gray one, luma is the Y plane either way
                 outline = self._outline(number)
         frame.load()
         for variant, shown in pictures(frame, mode):
@@ -156,8 +160,7 @@ class Decoded:
 
     def _outline(self, number: int) -> NDArray[np.uint8]:
         """Returns the luma that the quick way has for a JPEG's frame."""
-        start = self._starts[number] if self._starts else 0
-        frame = _opened(io.BytesIO(self._content[start:] if start else self._content), "JPEG")
+        frame = self._jpeg(number)
         frame.draft("L", None)
         frame.load()
         ((_, shown),) = pictures(frame, "L")

@@ -176,15 +176,20 @@ def trimmed(picture: Picture) -> Picture | None:
 def _cropped(picture: Picture, box: tuple[int, int, int, int], variant: str) -> Picture:
     """Returns what lies between top and bottom, left and right."""
     top, bottom, left, right = box
-    rows, columns = slice(top, bottom), slice(left, right)
-    luma: NDArray[np.uint8] = np.ascontiguousarray(picture.luma[rows, columns])
-    luma.flags.writeable = False
-    colour = picture.colour and picture.colour.crop((left, top, right, bottom))
-    outline = None if picture.outline is None else picture.outline[rows, columns]
-    return Picture(picture.frame, picture.view(variant), luma, colour, outline)
+
+    def within(levels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        cut: NDArray[np.uint8] = np.ascontiguousarray(levels[top:bottom, left:right])
+        cut.flags.writeable = False  # as decoded ones are: one type to the compiler
+        return cut
+
+    return Picture(
+        picture.frame,
+        picture.view(variant),
+        within(picture.luma),
+        picture.colour and picture.colour.crop((left, top, right, bottom)),
+        None if picture.outline is None else within(picture.outline),
+    )
 
 
 def _outline(picture: Picture) -> NDArray[np.uint8]:
-    # Contiguous, as a crop is not: one type to the compiler.
-    outline = picture.luma if picture.outline is None else picture.outline
-    return np.ascontiguousarray(outline)
+    return picture.luma if picture.outline is None else picture.outline
