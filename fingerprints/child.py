@@ -57,6 +57,7 @@ def main() -> None:
             fingerprinter = Fingerprinter(names, limits)
             _load(Fingerprinter(names, _WARM_UP_LIMITS))
             gc.freeze()  # what is loaded by now stays: collections need not look at it
+            gc.enable()
             _mute()
             measures = confine(limits.max_memory)
             self_test()  # again: what decodes is this process as it now is

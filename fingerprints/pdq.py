@@ -109,21 +109,23 @@ def _quality(buffer: Any) -> int:
 
 
 @njit(cache=True, nogil=True)
-def _coefficients(buffer: Any, dct: Any, dct_t: Any) -> Any:
-    """Returns the DCT's frequencies 1 to 16 each way, float32[16, 16].
+def _product(left: Any, right: Any) -> Any:
+    """Returns the matrix product of float32[n, 64] and float32[64, m].
 
-    Each coefficient is added up in the reference's order, so that it rounds alike.
+    Each entry is added up in order, as the reference does, so that it rounds alike. Eight terms
+    at a time: for an eighth of the loads and stores.
     """
-    half = np.zeros((_FREQUENCIES, _SIDE), np.float32)
-    for i in range(_FREQUENCIES):
-        for k in range(_SIDE):
-            for j in range(_SIDE):
-                half[i, j] += dct[i, k] * buffer[k, j]
-    result = np.zeros((_FREQUENCIES, _FREQUENCIES), np.float32)
-    for i in range(_FREQUENCIES):
-        for k in range(_SIDE):
-            for j in range(_FREQUENCIES):
-                result[i, j] += half[i, k] * dct_t[k, j]
+    result = np.zeros((left.shape[0], right.shape[1]), np.float32)
+    for i in range(left.shape[0]):
+        sums, w = result[i], left[i]
+        for k in range(0, _SIDE, 8):
+            w0, w1, w2, w3 = w[k], w[k + 1], w[k + 2], w[k + 3]
+            w4, w5, w6, w7 = w[k + 4], w[k + 5], w[k + 6], w[k + 7]
+            r0, r1, r2, r3 = right[k], right[k + 1], right[k + 2], right[k + 3]
+            r4, r5, r6, r7 = right[k + 4], right[k + 5], right[k + 6], right[k + 7]
+            for j in range(len(sums)):
+                total = sums[j] + w0 * r0[j] + w1 * r1[j] + w2 * r2[j] + w3 * r3[j]
+                sums[j] = total + w4 * r4[j] + w5 * r5[j] + w6 * r6[j] + w7 * r7[j]
     return result
 
 
@@ -143,14 +145,13 @@ def _pdq(
     luma: Any, rows: Paired, columns: Scattered, dct: Any, dct_t: Any, turns: Any
 ) -> tuple[Any, int]:
     hashes = np.zeros((len(turns), HASH_BYTES), np.uint8)
-    quality = 0
     # Rows 0 to 63 are upright, 64 to 127 mirrored top to bottom; columns, left to right.
     both = apply(luma, rows, columns)
     for flip_x in range(2):
+        half = _product(dct, both[flip_x * _SIDE : (flip_x + 1) * _SIDE])
         for flip_y in range(2):
-            top, left = flip_x * _SIDE, flip_y * _SIDE
-            buffer = both[top : top + _SIDE, left : left + _SIDE].copy()
-            coefficients = _coefficients(buffer, dct, dct_t)
+            # The DCT's frequencies 1 to 16 each way.
+            coefficients = _product(half[:, flip_y * _SIDE : (flip_y + 1) * _SIDE], dct_t)
             median = np.partition(coefficients.ravel(), 127)[127]  # the lower of the middle two
             for orientation in range(len(turns)):
                 if turns[orientation, 0] == flip_x and turns[orientation, 1] == flip_y:
@@ -158,9 +159,7 @@ def _pdq(
                         _write_hash(coefficients.T, median, hashes[orientation])
                     else:
                         _write_hash(coefficients, median, hashes[orientation])
-            if not flip_x and not flip_y:
-                quality = _quality(buffer)
-    return hashes, quality
+    return hashes, _quality(both[:_SIDE, :_SIDE])
 
 
 @lru_cache(maxsize=512)
