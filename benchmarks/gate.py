@@ -17,7 +17,8 @@ The plain loop is what people write today: Pillow, three digests, imagehash, pdq
 orientations, threatexchange's index over the same N hashes. The naive pipeline is that loop in
 a Beam DoFn. imagededup and perception only hash (their PHash), and match nothing. Peers are no
 dependencies: ``make bench`` installs them, in an environment of its own; without one
-its figures are null, as are those of faiss's index beyond four million entries, of a kilobyte each.
+its figures are null, as are those for which there is no memory: faiss's index takes a kilobyte an
+entry.
 """
 
 import importlib
@@ -43,7 +44,7 @@ from PIL import Image
 
 from benchmarks import processes
 from benchmarks.acceptance import Gate
-from benchmarks.machine import machine, versions
+from benchmarks.machine import holds_multihash, machine, versions
 from ingestgate.blocklists.compiling import compile_list
 from ingestgate.fingerprints.digests import digests
 from ingestgate.quarantine.keys import generate_identity
@@ -57,7 +58,6 @@ _PLAIN = 40  # pictures a round of the slower candidates gets
 _QUALITY = 90
 _IN_BEAM = 400
 _WIDTHS = (("md5", 16), ("pdq", 32))  # bytes
-_MULTIHASH_ENTRIES = 4_000_000  # faiss's takes a kilobyte per entry
 #: Of ten pictures of a mixed landing zone, the formats; all as they are found on the web.
 _MIXED = ("JPEG",) * 6 + ("PNG", "WEBP", "WEBP", "GIF")
 
@@ -200,9 +200,7 @@ def peers(
     found: dict[str, Callable[[Sequence[bytes]], None] | None] = dict.fromkeys(
         ("plain_loop", "naive_beam", "imagededup", "perception")
     )
-    if len(listed) <= _MULTIHASH_ENTRIES and _peer(
-        "threatexchange.signal_type.pdq.pdq_faiss_matcher"
-    ):
+    if _peer("threatexchange.signal_type.pdq.pdq_faiss_matcher") and holds_multihash(len(listed)):
         plain = PlainLoop(listed)
         found["plain_loop"] = plain.many
         if quick:

@@ -6,11 +6,15 @@ import platform
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 _PACKAGES = (
     *("ingestgate", "apache-beam", "numba", "numpy", "pillow", "pyarrow", "can-ada", "pyrage"),
     *("imagehash", "pdqhash", "faiss-cpu", "threatexchange", "perception", "imagededup"),
     *("datatrove", "tldextract"),
 )
+
+_MULTIHASH_BYTES = 1500  # an entry, while it is filled
 
 
 def machine() -> dict[str, Any]:
@@ -35,3 +39,8 @@ def versions() -> dict[str, str]:
         except importlib.metadata.PackageNotFoundError:
             continue
     return found
+
+
+def holds_multihash(entries: int) -> bool:
+    """Whether memory is free for faiss's IndexBinaryMultiHash over so many entries."""
+    return entries * _MULTIHASH_BYTES < psutil.virtual_memory().available

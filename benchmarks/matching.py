@@ -9,7 +9,8 @@ process; a figure is the median of the rounds, in CPU time. What is found is com
 with comparing every hash with every query.
 
 The peers are no dependency: ``make bench`` installs them, in an environment of its
-own. Without them their figures are null.
+own. Without them their figures are null, as are those for which there is no memory: faiss's
+MultiHash takes a kilobyte an entry.
 """
 
 import importlib.metadata
@@ -34,6 +35,7 @@ import numpy as np
 import numpy.typing as npt
 import psutil
 
+from benchmarks.machine import holds_multihash
 from ingestgate.blocklists import chunking, hamming, indexing
 from ingestgate.blocklists.compiling import compile_list
 from ingestgate.blocklists.listset import ListSet
@@ -49,7 +51,6 @@ _QUERIES = 1000
 _CHECKED = 200  # of them, against every hash
 _ROUNDS = 5
 _ROUND_SECONDS = 1.0  # each searches for as long, so that each finds its own data in the caches
-_MULTIHASH_ENTRIES = 4_000_000  # faiss's takes a kilobyte per entry
 
 Hashes = npt.NDArray[np.uint8]
 
@@ -175,23 +176,23 @@ def peers(listed: Hashes, asked: Hashes, radius: int) -> dict[str, Callable[[], 
         "flat": lambda: (flat.range_search(few, radius + 1), len(few)),
         "flat_single": lambda: (flat.range_search(asked[:1], radius + 1), 1),
     }
-    if count <= _MULTIHASH_ENTRIES:
+    if holds_multihash(count):
         # 16 tables of 16 bits and radius // 16 flips, as threatexchange has it; 4 for 64 bits.
         tables = width // 2
         multihash = faiss.IndexBinaryMultiHash(8 * width, tables, 16)
         multihash.nflip = radius // tables
         multihash.add(listed)
-        found["multihash"] = lambda: (multihash.range_search(asked, radius + 1), len(asked))
+        found["multihash"] = lambda: (multihash.range_search(few, radius + 1), len(few))
         found["multihash_single"] = lambda: (
             [multihash.range_search(asked[at : at + 1], radius + 1) for at in range(100)],
             100,
         )
-    if count <= _MULTIHASH_ENTRIES and width == 32:
+    if width == 32 and holds_multihash(count):
         from threatexchange.signal_type.pdq.pdq_faiss_matcher import PDQMultiHashIndex
 
         index = PDQMultiHashIndex()
         index.add([value.tobytes().hex() for value in listed], range(count))
-        texts = [value.tobytes().hex() for value in asked]
+        texts = [value.tobytes().hex() for value in few]
         found["threatexchange"] = lambda: (
             index.search_with_distance_in_result(texts, radius),
             len(texts),

@@ -13,7 +13,9 @@ import os
 import socket
 import struct
 from collections.abc import Iterator
+from types import ModuleType
 
+import numpy as np
 from PIL import AvifImagePlugin, Image
 
 from ingestgate.assets.errors import GateError
@@ -53,6 +55,8 @@ def main() -> None:
         names = setup["names"]
         formats = frozenset(setup["limits"].pop("formats"))
         limits = DecodeLimits(**setup["limits"], formats=formats)
+        # SciPy asks for all of NumPy, and so for a compiler of Fortran: a tenth of the start.
+        vars(np).setdefault("f2py", ModuleType("numpy.f2py"))
         try:
             fingerprinter = Fingerprinter(names, limits)
             _load(Fingerprinter(names, _WARM_UP_LIMITS))
