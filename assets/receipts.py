@@ -14,6 +14,7 @@ from typing import Any
 
 from ingestgate.assets import ledger, storage
 from ingestgate.assets.errors import EvidenceError, LedgerError, StorageError
+from ingestgate.assets.ledger_digest import hash_shard_ledger
 from ingestgate.assets.purges import is_as_judged
 from ingestgate.assets.shard import Shard
 from ingestgate.assets.withdrawn_receipts import (
@@ -23,7 +24,7 @@ from ingestgate.assets.withdrawn_receipts import (
     withdrawals,
 )
 
-RECEIPT_VERSION = 2
+RECEIPT_VERSION = 3
 #: Problem of a shard that failed in one run, and that a later one has not come to.
 NOT_TRIED = "it failed, and the run after that ended before it was tried again; run again"
 _THREADS = 16
@@ -37,6 +38,7 @@ class Receipt:
         shard, format, identity, size: The shard as it was judged.
         context: Hex digest of the rules it was judged by.
         ranges: How many ledger parts it has.
+        ledger: Hex digest of these, see `ledger_digest`.
         tallies: Counts of assets (see `ledger.tally`), and `ledger.tally_isolation`.
         outputs: ``{name, sha256, size}`` of each admitted file, names below the output root.
         manifest: Stem of its manifest's file names, "" where nothing was quarantined.
@@ -51,6 +53,7 @@ class Receipt:
     size: int
     context: str
     ranges: int
+    ledger: str
     tallies: Mapping[str, int]
     outputs: Sequence[Mapping[str, Any]]
     manifest: str
@@ -195,7 +198,7 @@ def every_receipt(evidence: str) -> dict[str, Receipt]:
 
 
 def require_their_ledgers(evidence: str, receipts: Mapping[str, Receipt]) -> None:
-    """Refuses receipts whose shards' ledgers are not the ones that were committed.
+    """Refuses receipts whose shards' ledgers are not the ones that were committed, to the byte.
 
     A run that judged a shard anew and could not commit it leaves another ledger, which tells
     nothing of what is in the output.
@@ -205,13 +208,23 @@ def require_their_ledgers(evidence: str, receipts: Mapping[str, Receipt]) -> Non
         LedgerError: A part is missing or damaged.
     """
     with ThreadPoolExecutor(_THREADS) as pool:
-        committed = pool.map(lambda one: _is_its_ledger(one, evidence), receipts.values())
-        for shard, is_its in zip(receipts, committed, strict=True):
-            if not is_its:
-                raise EvidenceError(
-                    f"{shard}: its ledger is not the one that was committed, says its receipt; "
-                    "run again, which judges and commits it anew"
-                )
+        for _ in pool.map(lambda one: _require_its_ledger(one, evidence), receipts.values()):
+            pass
+
+
+def _require_its_ledger(receipt: Receipt, evidence: str) -> None:
+    if not _is_its_ledger(receipt, evidence):
+        raise EvidenceError(
+            f"{receipt.shard}: its ledger is not the one that was committed, says its receipt; "
+            "run again, which judges and commits it anew"
+        )
+    if hash_shard_ledger(evidence, receipt.shard, receipt.ranges) != receipt.ledger:
+        # Runs look at the parts' headers alone, and would find the shard finished.
+        folder = ledger.part_folder(storage.join(evidence, "ledger"), receipt.shard)
+        raise EvidenceError(
+            f"{folder}: damaged, as its shard's receipt tells; remove it and run again, which "
+            "judges and commits the shard anew"
+        )
 
 
 def read_receipts(evidence: str, shards: Sequence[Shard]) -> dict[str, Receipt]:
@@ -248,8 +261,12 @@ def is_finished(
         return False
     if not is_as_judged(evidence, shard, receipt.identity):
         return False
-    if not all(_is_there(storage.join(output, entry["name"])) for entry in receipt.outputs):
-        return False
+    is_folder = receipt.format == "folder"
+    for entry in receipt.outputs:
+        if not _is_published(
+            storage.join(output, entry["name"]), None if is_folder else entry["size"]
+        ):
+            return False
     return _has_its_ledger(receipt, evidence)
 
 
@@ -281,6 +298,8 @@ def _is_its_ledger(receipt: Receipt, evidence: str) -> bool:
     return True
 
 
-def _is_there(path: str) -> bool:
-    # An object store knows a folder only by what lies below it.
-    return storage.exists(path) or storage.is_directory(path)
+def _is_published(path: str, size: int | None) -> bool:
+    """Whether a file of a size is there, or a folder (None)."""
+    if size is None:  # an object store knows a folder only by what lies below it
+        return storage.exists(path) or storage.is_directory(path)
+    return storage.exists(path) and storage.status(path).size == size

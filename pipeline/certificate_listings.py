@@ -8,9 +8,9 @@ from ingestgate.assets import storage
 from ingestgate.assets.containers.pending_folder import listing_sha256
 from ingestgate.assets.errors import EvidenceError
 from ingestgate.assets.ledger import named_part
+from ingestgate.assets.ledger_digest import shard_ledger_digest
 from ingestgate.assets.receipts import Receipt
 from ingestgate.pipeline.hashing import Meter, Show, hash_files
-from ingestgate.pipeline.rescan_records import shard_ledger_digest
 
 
 def evidence_listings(

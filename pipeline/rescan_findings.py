@@ -6,10 +6,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ingestgate.assets import storage
+from ingestgate.assets.ledger_digest import shard_ledger_digest
 from ingestgate.assets.verdict import Verdict
 from ingestgate.blocklists.listset import ListSet
 from ingestgate.pipeline.contexts import ContextRecord
-from ingestgate.pipeline.rescan_records import shard_ledger_digest
 from ingestgate.pipeline.rescan_rules import same_override
 from ingestgate.transforms.policy import Policy
 from ingestgate.transforms.rescanning import Hit

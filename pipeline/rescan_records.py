@@ -5,16 +5,13 @@ record says, shard by shard, which ledger it looked at and how much it found: a 
 a shard checked against the newer lists only while its ledger is that one, and nothing was found.
 """
 
-import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from ingestgate.assets import storage
-from ingestgate.assets.containers.pending_folder import listing_sha256
 from ingestgate.assets.errors import EvidenceError, StorageError
-from ingestgate.assets.ledger import part_path
 from ingestgate.assets.verdict import Verdict
 
 RESCAN_VERSION = 1
@@ -78,30 +75,6 @@ class RescanRecord:
         """Whether it held a shard, its ledger being this one, against these rules."""
         found = self.shards.get(shard, {})
         return (found.get("ledger"), found.get("context")) == (ledger_digest, context)
-
-
-def shard_ledger_digest(parts: Mapping[str, str]) -> str:
-    """Returns the digest of one shard's ledger, from its parts' file names and SHA-256."""
-    return listing_sha256(parts.items())
-
-
-def hash_shard_ledger(evidence: str, shard: str, ranges: int) -> str:
-    """Returns the digest of one shard's ledger as it lies in the evidence.
-
-    Args:
-        evidence: The evidence folder.
-        shard: The shard's name.
-        ranges: How many parts it has, as its receipt says.
-
-    Raises:
-        StorageError: A part is missing or cannot be read.
-    """
-    root = storage.join(evidence, "ledger")
-    parts = {}
-    for number in range(ranges):
-        path = part_path(root, shard, number)
-        parts[storage.basename(path)] = hashlib.sha256(storage.read_bytes(path)).hexdigest()
-    return shard_ledger_digest(parts)
 
 
 def rescan_path(evidence: str, id: str) -> str:

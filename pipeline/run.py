@@ -47,7 +47,7 @@ from ingestgate.pipeline.recalling import (
 from ingestgate.pipeline.run_events import RunEvents
 from ingestgate.pipeline.runners import RunFailedError, run_job
 from ingestgate.quarantine.keys import read_recipients
-from ingestgate.quarantine.locking import quarantine_lock
+from ingestgate.quarantine.locking import quarantine_lock, sweep_quarantine
 from ingestgate.quarantine.vault import Vault
 from ingestgate.transforms.earlier_matches import require_earlier_manifests
 from ingestgate.transforms.policy import Policy
@@ -285,18 +285,18 @@ def _do_shards(
     events: RunEvents,
 ) -> GateError | None:
     try:
-        roots = [settings.evidence]
         if not settings.dry_run:
-            roots += [settings.output, settings.quarantine]
             storage.make_directory(settings.quarantine, private=True)
             Vault(settings.quarantine, settings.recipients)
         with ExitStack() as held:
             if not settings.dry_run:
+                sweep_quarantine(settings.quarantine)
                 held.enter_context(quarantine_lock(settings.quarantine, alone=False))
                 held.enter_context(output_lock(settings.output))
-            for root in roots:
-                storage.sweep(root)
-            require_earlier_manifests(settings.quarantine, settings.evidence, plan.todo)
+                storage.sweep(settings.output)
+            storage.sweep(settings.evidence)
+            shards = plan.discovery.shards
+            require_earlier_manifests(settings.quarantine, settings.evidence, shards)
             if plan.todo and not settings.dry_run:
                 events.begin(plan.todo)
             carry_failures(settings.notes, plan.todo, plan.others)

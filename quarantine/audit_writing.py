@@ -51,6 +51,7 @@ class AuditWriter:
         self._path = log_path(root)
         self.repaired = _repair_torn(self._path)
         self.lines: list[AuditLine] = list(read_log(root))
+        self._size = sum(len(line.encoded()) + 1 for line in self.lines)
 
     @property
     def head(self) -> AuditHead:
@@ -67,7 +68,9 @@ class AuditWriter:
                 announces must not be done.
         """
         line = make_line(self.head, _now(), event, fields, key)
-        _append(self._path, line.encoded() + b"\n")
+        content = line.encoded() + b"\n"
+        _append(self._path, content, self._size)
+        self._size += len(content)
         self.lines.append(line)
         return line
 
@@ -157,19 +160,30 @@ def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
-def _append(path: str, line: bytes) -> None:
+def _refuse_changed(path: str, size: int, known: int) -> None:
+    if size != known:
+        raise StorageError(
+            f"{path}: has {size} bytes where {known} were read a moment ago; what cannot be logged "
+            "is refused. See who else writes there, then do it again"
+        )
+
+
+def _append(path: str, line: bytes, size: int) -> None:
+    """Appends a line to a log of so many bytes; to no other, and never in place of one."""
     if storage.is_remote(path):
-        before = storage.read_bytes(path) if storage.exists(path) else b""
+        before = storage.read_bytes(path) if size or storage.exists(path) else b""
+        _refuse_changed(path, len(before), size)
         storage.write_bytes(path, before + line, private=True)
         return
-    if not storage.exists(path):
-        storage.write_bytes(path, b"", private=True)  # its name is durable, too
+    flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW
     try:
-        handle = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW)
+        handle = os.open(path, flags, 0o600)
     except OSError as error:
         raise StorageError(f"{path}: {error.strerror}; what cannot be logged is refused") from error
     try:
-        size = os.fstat(handle).st_size
+        _refuse_changed(path, os.fstat(handle).st_size, size)
+        if not size:
+            storage.sync_directory(storage.parent(path))  # its name is durable, too
         try:
             written = os.write(handle, line)
             os.fsync(handle)

@@ -2,11 +2,15 @@
 
 import fcntl
 import os
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from ingestgate.assets import storage
 from ingestgate.assets.errors import VaultError
+
+#: How long a job waits for who holds the lock alone: as a rule another that is only sweeping.
+WAIT_SECONDS = 10.0
 
 
 @contextmanager
@@ -19,7 +23,7 @@ def quarantine_lock(root: str, *, alone: bool) -> Iterator[None]:
     these commands has to see to it.
 
     Raises:
-        VaultError: Somebody else holds it.
+        VaultError: Somebody else holds it; of a job, for longer than `WAIT_SECONDS`.
         StorageError: The quarantine's folder is not there.
     """
     if storage.is_remote(root):
@@ -31,12 +35,31 @@ def quarantine_lock(root: str, *, alone: bool) -> Iterator[None]:
     except OSError as error:
         raise VaultError(f"{path}: {error.strerror}") from error
     try:
-        fcntl.flock(handle, (fcntl.LOCK_EX if alone else fcntl.LOCK_SH) | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(handle)
-        who = "a job or another command" if alone else "a command that changes the quarantine"
-        raise VaultError(f"{root}: {who} is at work on it; wait for it") from None
-    try:
+        if not _is_locked(handle, alone=alone):
+            who = "a job or another command" if alone else "a command that changes the quarantine"
+            raise VaultError(f"{root}: {who} is at work on it; wait for it")
         yield
     finally:
         os.close(handle)
+
+
+def _is_locked(handle: int, *, alone: bool) -> bool:
+    until = time.monotonic() + (0.0 if alone else WAIT_SECONDS)
+    while True:
+        try:
+            fcntl.flock(handle, (fcntl.LOCK_EX if alone else fcntl.LOCK_SH) | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() >= until:
+                return False
+        else:
+            return True
+        time.sleep(0.02)
+
+
+def sweep_quarantine(root: str) -> None:
+    """Removes what killed jobs left under temporary names; nothing while another is at work.
+
+    What lies under such a name may be what the other one is just sealing.
+    """
+    with suppress(VaultError), quarantine_lock(root, alone=True):
+        storage.sweep(root)

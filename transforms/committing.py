@@ -23,6 +23,7 @@ from ingestgate.assets.containers.copying import ShardCopy
 from ingestgate.assets.containers.registry import container
 from ingestgate.assets.errors import LedgerError
 from ingestgate.assets.ledger import PartHeader
+from ingestgate.assets.ledger_digest import hash_shard_ledger
 from ingestgate.assets.receipts import Receipt, write_receipt
 from ingestgate.assets.shard import (
     Shard,
@@ -90,6 +91,7 @@ class Committer:
                 else:
                     outputs = self._rewrite(reader, shard, works, sealer)
                 stem, digests = sealer.manifest, sealer.manifest_digests
+        self._remove_surplus_parts(shard, len(works))
         receipt = Receipt(
             shard=shard.name,
             format=shard.format,
@@ -97,6 +99,7 @@ class Committer:
             size=shard.size,
             context=self._settings.context,
             ranges=len(works),
+            ledger=hash_shard_ledger(self._settings.evidence, shard.name, len(works)),
             tallies=dict(sorted({**tallies, **ledger.tally_isolation(headers)}.items())),
             outputs=[output._asdict() for output in outputs],
             manifest=stem,
@@ -104,7 +107,6 @@ class Committer:
             committed_at=datetime.now(UTC).isoformat(timespec="microseconds"),
             software=self._settings.software,
         )
-        self._remove_surplus_parts(shard, len(works))
         write_receipt(self._settings.evidence, receipt)
         self._notes.add("committed_bytes", shard.size)
         self._notes.flush()

@@ -47,7 +47,9 @@ def earlier_manifests(quarantine: str, shards: Iterable[Shard]) -> dict[str, tup
 
 
 def require_earlier_manifests(quarantine: str, evidence: str, shards: Sequence[Shard]) -> None:
-    """Refuses to judge shards anew where the record of what was sealed of them is elsewhere.
+    """Refuses to go on where the record of what was sealed of some shards is elsewhere.
+
+    What is judged anew would be let out; what is finished would be without what it stands on.
 
     Raises:
         EvidenceError: A receipt names a manifest that the quarantine does not hold.

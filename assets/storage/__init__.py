@@ -33,7 +33,12 @@ from ingestgate.assets.storage.paths import (
     temporary_name,
 )
 from ingestgate.assets.storage.removing import delete, sweep
-from ingestgate.assets.storage.renaming import make_directory, move, publish_directory
+from ingestgate.assets.storage.renaming import (
+    make_directory,
+    move,
+    publish_directory,
+    sync_directory,
+)
 from ingestgate.assets.storage.writing import PendingFile, write_atomic, write_bytes
 
 __all__ = [
@@ -61,6 +66,7 @@ __all__ = [
     "read_bytes",
     "status",
     "sweep",
+    "sync_directory",
     "temporary_name",
     "walk",
     "walk_if_there",

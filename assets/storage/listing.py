@@ -1,15 +1,25 @@
-"""What files there are: matching patterns, walking directories, asking for one file."""
+"""What files there are: matching patterns, walking directories, asking for one file.
 
-import glob as _glob
+Only what the file system says is not there is not there. ``os.path`` and ``glob`` take a broken
+disk, a stale handle and a folder that may not be read for one that is empty, and so what was sealed
+of a shard, or the shard itself, for nothing: here, what cannot be asked about is an error.
+"""
+
+import errno
+import fnmatch
 import os
+import re
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 from ingestgate.assets.errors import StorageError
 from ingestgate.assets.storage.explaining import explained
 from ingestgate.assets.storage.paths import basename, has_wildcard, is_partial, is_remote
 from ingestgate.assets.storage.remote import filesystems, remote_match, remote_tree
+
+#: What a file system answers where there is no such name; what is too long for a name is none.
+_NOT_THERE = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG})
 
 
 class Entry(NamedTuple):
@@ -35,6 +45,77 @@ def _remote_entry(metadata: Any) -> Entry:
 def _local_entry(path: str) -> Entry:
     status = os.stat(path)
     return Entry(path, status.st_size, str(status.st_mtime_ns))
+
+
+def _status(path: str, *, follow: bool = True) -> os.stat_result | None:
+    """Returns a local path's status; None if there is no such name."""
+    try:
+        return os.stat(path, follow_symlinks=follow)
+    except OSError as error:
+        if error.errno in _NOT_THERE:
+            return None
+        raise
+
+
+def _is_local_directory(path: str) -> bool:
+    status = _status(path)
+    return status is not None and stat.S_ISDIR(status.st_mode)
+
+
+def _scanned(directory: str) -> list[os.DirEntry[str]]:
+    """Returns what lies in a local directory; nothing if there is none."""
+    try:
+        with os.scandir(directory or ".") as listing:
+            return list(listing)
+    except OSError as error:
+        if error.errno in _NOT_THERE:
+            return []
+        raise
+
+
+def _matching(base: str, parts: Sequence[str], above: tuple[str, ...] = ()) -> Iterator[str]:
+    """Yields what the components of a pattern match below a directory, some of it twice.
+
+    As `glob.glob` has it: wildcards match no hidden names, ``**`` any number of directories.
+    """
+    part, rest = parts[0], parts[1:]
+    if not has_wildcard(part):
+        path = os.path.join(base, part)
+        if rest:
+            yield from _matching(path, rest)
+        elif _status(path, follow=bool(not part)) is not None:  # "": it ends in a slash
+            yield path
+        return
+    if part == "**":
+        real = os.path.realpath(base)
+        if real in above:
+            raise StorageError(f"{base}: a link that leads back to a directory above it")
+        above = (*above, real)
+        if rest:
+            yield from _matching(base, rest)
+        elif _is_local_directory(base):
+            yield base
+    wanted = re.compile(fnmatch.translate(part))
+    for item in _scanned(base):
+        if item.name.startswith(".") and not part.startswith("."):
+            continue
+        path = os.path.join(base, item.name)
+        if part == "**":
+            if not rest:
+                yield path
+            if item.is_dir():
+                yield from _matching(path, parts, above)
+        elif wanted.match(item.name):
+            if not rest:
+                yield path
+            elif item.is_dir():
+                yield from _matching(path, rest)
+
+
+def _local_matches(pattern: str) -> set[str]:
+    root = "/" if pattern.startswith("/") else ""
+    parts = pattern.split("/")
+    return set(_matching(root, [part for part in parts[:-1] if part] + parts[-1:]))
 
 
 def _local_tree(directory: str, partials: bool, above: tuple[str, ...] = ()) -> Iterator[Entry]:
@@ -65,10 +146,12 @@ def match(pattern: str) -> list[Entry]:
     if is_remote(pattern):
         entries = [_remote_entry(metadata) for metadata in remote_match(pattern)]
     elif has_wildcard(pattern):
-        paths = _glob.glob(pattern, recursive=True)
-        entries = [_local_entry(path) for path in paths if not os.path.isdir(path)]
+        paths = _local_matches(pattern)
+        entries = [_local_entry(path) for path in paths if not _is_local_directory(path)]
     else:
-        entries = [_local_entry(pattern)] if os.path.isfile(pattern) else []
+        status = _status(pattern)
+        is_file = status is not None and stat.S_ISREG(status.st_mode)
+        entries = [_local_entry(pattern)] if is_file else []
     return sorted(entry for entry in entries if not is_partial(basename(entry.path)))
 
 
@@ -83,8 +166,8 @@ def match_directories(pattern: str) -> list[str]:
         if has_wildcard(pattern) or match(pattern):
             return []
         return [pattern.rstrip("/")] if walk(pattern) else []
-    paths = _glob.glob(pattern, recursive=True) if has_wildcard(pattern) else [pattern]
-    return sorted({path.rstrip("/") or "/" for path in paths if os.path.isdir(path)})
+    paths = _local_matches(pattern) if has_wildcard(pattern) else {pattern}
+    return sorted({path.rstrip("/") or "/" for path in paths if _is_local_directory(path)})
 
 
 @explained
@@ -92,10 +175,13 @@ def is_directory(path: str) -> bool:
     """Whether there is a directory of that name, links followed; the name is no pattern.
 
     On an object store: whether objects lie below it.
+
+    Raises:
+        StorageError: It cannot be told.
     """
     if is_remote(path):
         return bool(walk(path) if has_wildcard(path) else match_directories(path))
-    return os.path.isdir(path)
+    return _is_local_directory(path)
 
 
 @explained
@@ -147,10 +233,14 @@ def walk_unfollowed(directory: str) -> tuple[list[Entry], list[str]]:
 
 @explained
 def exists(path: str) -> bool:
-    """Whether there is a file of that name, or, where the file system has them, a directory."""
+    """Whether there is a file of that name, or, where the file system has them, a directory.
+
+    Raises:
+        StorageError: It cannot be told.
+    """
     if is_remote(path):
         return bool(filesystems().exists(path))
-    return os.path.exists(path)
+    return _status(path) is not None
 
 
 @explained

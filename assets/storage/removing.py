@@ -6,7 +6,7 @@ import stat
 
 from ingestgate.assets.errors import StorageError
 from ingestgate.assets.storage.explaining import explained
-from ingestgate.assets.storage.listing import exists, local_partials
+from ingestgate.assets.storage.listing import exists, is_directory, local_partials
 from ingestgate.assets.storage.paths import has_wildcard, is_partial, is_remote
 from ingestgate.assets.storage.remote import filesystems, remote_tree
 
@@ -49,7 +49,7 @@ def sweep(directory: str) -> int:
         tree = remote_tree(filesystem, directory)
         found = [metadata.path for metadata in tree if is_partial(metadata.path[below:])]
     else:
-        found = list(local_partials(directory)) if os.path.isdir(directory) else []
+        found = list(local_partials(directory)) if is_directory(directory) else []
     for path in found:
         delete(path)
     return len(found)

@@ -27,6 +27,7 @@ def make_directory(path: str, *, private: bool = False) -> None:
         sync_directory(os.path.dirname(directory))
 
 
+@explained
 def sync_directory(path: str) -> None:
     """Makes the names in a local directory durable."""
     descriptor = os.open(path or ".", os.O_RDONLY | os.O_DIRECTORY)

@@ -10,6 +10,7 @@ from click.testing import Result
 
 from ingestgate.assets.signing_keys import generate_signing_key, read_signing_key
 from ingestgate.pipeline.lock import run_lock
+from ingestgate.quarantine import locking
 from ingestgate.quarantine.audit import read_log
 from ingestgate.quarantine.keys import generate_identity
 from ingestgate.quarantine.locking import quarantine_lock
@@ -316,7 +317,10 @@ def test_rows_of_one_range_fall_together(job: MakeJob, tmp_path: Path) -> None:
     assert "--approve" in quarantine(gate, "destroy", *named, "--others-too").stdout
 
 
-def test_a_run_and_a_change_of_the_vault_exclude_each_other(gate: Job, tmp_path: Path) -> None:
+def test_a_run_and_a_change_of_the_vault_exclude_each_other(
+    gate: Job, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(locking, "WAIT_SECONDS", 0.0)
     with quarantine_lock(str(gate.quarantine), alone=True):
         report = gate.report("--no-resume", code=1)
     assert "is at work on it" in report["error"]

@@ -327,6 +327,45 @@ def test_receipts(left: Certified) -> None:
             assert census(left.job)["exact"], damage[:2]
 
 
+def test_a_ledger_that_was_committed(left: Certified) -> None:
+    """Runs look at its headers alone; who signs or searches it sees what is damaged."""
+    path = one(left.job.evidence, "ledger/00000*/part-00000.parquet")
+    raw = path.read_bytes()
+    asked = ["--evidence", str(left.job.evidence), "--lists", left.job.lists]
+    pages = range(4, len(raw) // 2)
+    for damage in bits(raw, 6, "committed ledger", pages):
+        with in_place(path, damage):
+            for command in (
+                ["certify", "--output", str(left.job.output), "--key", left.key, *asked],
+                ["rescan", "--workers", "1", *asked],
+            ):
+                refused = sound(left.job.invoke(*command))
+                assert refused.exit_code != 0, (command[0], damage[:2])
+                assert f"{path.parent}: damaged" in refused.stderr, (command[0], damage[:2])
+                assert "remove it and run again" in refused.stderr
+    shutil.rmtree(path.parent)
+    assert left.job.report()["shards"]["done"] == 1
+    assert left.job.state() == left.state
+    assert census(left.job)["exact"]
+
+
+def test_an_admitted_shard_that_was_cut_off(left: Certified) -> None:
+    """It is not what was published, and its shard is done again."""
+    path = left.job.output / "00000.tar"
+    raw = path.read_bytes()
+    for damage in cuts(raw, every(512, raw), 3, "admitted"):
+        with in_place(path, damage):
+            assert left.job.report()["shards"]["done"] == 1, damage[:2]
+            assert left.job.state() == left.state, damage[:2]
+
+
+def test_a_quarantine_that_is_gone(left: Certified, tmp_path: Path) -> None:
+    """Not even a run with nothing to do goes by another one in silence."""
+    other = left.job.run("--quarantine", str(tmp_path / "other"))
+    assert other.exit_code == 5
+    assert "what was sealed of it is on record there, and the file is gone" in other.output
+
+
 def test_failure_notes(left: Certified) -> None:
     """A note that cannot be read still says that a shard failed."""
     path = left.job.evidence / "failures" / "00000.tar.json"

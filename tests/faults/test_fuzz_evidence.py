@@ -23,6 +23,7 @@ RECEIPT = Receipt(
     size=9,
     context="1" * 64,
     ranges=2,
+    ledger="3" * 64,
     tallies={"verdict:admitted": 3},
     outputs=[{"name": "a.tar", "sha256": "2" * 64, "size": 9}],
     manifest="",

@@ -180,3 +180,25 @@ def test_a_plan_that_another_run_has_overtaken(
     vault = ("--quarantine", str(gate.quarantine), "--identity", gate.identity)
     checked = gate.invoke("quarantine", "check", *vault)
     assert checked.exit_code == 0, checked.output
+
+
+def test_runs_that_share_a_quarantine_leave_each_other_alone(
+    job: MakeJob, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the other one is sealing lies under a temporary name, and is no leftover."""
+    gate = job(write_webdataset(tmp_path / "landing"))
+    calm = gate.elsewhere("calm")
+    layer = FaultLayer(monkeypatch.setattr, tmp_path)
+    operations = layer.counted(calm.report)
+    layer.pass_through()
+    objects = f"{calm.quarantine}/objects"
+    at = next(
+        n for n, (what, path) in enumerate(operations) if what == "replace" and objects in path
+    )
+    other = gate.elsewhere("other")
+    shared = ["--quarantine", str(gate.quarantine)]
+    with held(gate, layer, at) as first:
+        layer.pass_through()
+        assert other.run(*shared).exit_code == 0
+        assert first.finish() == 0
+    assert gate.census()["exact"]

@@ -2,11 +2,11 @@ from collections.abc import Mapping, Sequence
 from types import SimpleNamespace
 from typing import Any, cast
 
+from ingestgate.assets.ledger_digest import shard_ledger_digest
 from ingestgate.assets.verdict import Verdict
 from ingestgate.blocklists.listset import ListSet
 from ingestgate.pipeline.contexts import ContextRecord
 from ingestgate.pipeline.rescan_findings import Findings, gathered, ledger_digests
-from ingestgate.pipeline.rescan_records import shard_ledger_digest
 from ingestgate.transforms.policy import Policy
 
 POLICY = Policy()

@@ -8,6 +8,7 @@ import pytest
 from ingestgate.assets import ledger
 from ingestgate.assets.errors import EvidenceError, LedgerError
 from ingestgate.assets.ledger import PartHeader
+from ingestgate.assets.ledger_digest import hash_shard_ledger
 from ingestgate.assets.receipts import Receipt, write_failure, write_receipt
 from ingestgate.assets.shard import Shard
 from ingestgate.pipeline.rescan_parts import whole_ledger
@@ -20,6 +21,7 @@ RECEIPT = Receipt(
     size=1,
     context="c",
     ranges=3,
+    ledger="",
     tallies={},
     outputs=[],
     manifest="",
@@ -39,7 +41,8 @@ def write(tmp_path: Path) -> Write:
     for shard in ("a.tar", "b.tar"):
         for number in range(3):
             part(number, shard)
-    write_receipt(str(tmp_path), RECEIPT)
+    written = hash_shard_ledger(str(tmp_path), RECEIPT.shard, RECEIPT.ranges)
+    write_receipt(str(tmp_path), replace(RECEIPT, ledger=written))
     return part
 
 

@@ -1,12 +1,18 @@
+import threading
 from pathlib import Path
 
 import pytest
 
+from ingestgate.assets import storage
 from ingestgate.assets.errors import VaultError
-from ingestgate.quarantine.locking import quarantine_lock
+from ingestgate.quarantine import locking
+from ingestgate.quarantine.locking import quarantine_lock, sweep_quarantine
 
 
-def test_jobs_seal_together_and_who_changes_is_alone(tmp_path: Path) -> None:
+def test_jobs_seal_together_and_who_changes_is_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(locking, "WAIT_SECONDS", 0.0)
     root = str(tmp_path)
     with (
         quarantine_lock(root, alone=False),
@@ -30,3 +36,28 @@ def test_an_object_store_has_none() -> None:
 def test_no_quarantine_is_told(tmp_path: Path) -> None:
     with pytest.raises(VaultError, match="No such file"):
         quarantine_lock(str(tmp_path / "none"), alone=True).__enter__()
+
+
+def test_a_job_waits_for_one_that_sweeps(tmp_path: Path) -> None:
+    held = threading.Event()
+
+    def seal() -> None:
+        with quarantine_lock(str(tmp_path), alone=False):
+            held.set()
+
+    waiting = threading.Thread(target=seal)
+    with quarantine_lock(str(tmp_path), alone=True):
+        waiting.start()
+        assert not held.is_set()
+    waiting.join(locking.WAIT_SECONDS)
+    assert held.is_set()
+
+
+def test_only_what_nobody_is_writing_is_swept(tmp_path: Path) -> None:
+    partial = Path(storage.temporary_name(str(tmp_path / "object.age")))
+    partial.write_bytes(b"x")
+    with quarantine_lock(str(tmp_path), alone=False):
+        sweep_quarantine(str(tmp_path))
+        assert partial.exists()
+    sweep_quarantine(str(tmp_path))
+    assert not partial.exists()

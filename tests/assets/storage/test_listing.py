@@ -1,5 +1,9 @@
+import errno
+import glob
 import os
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -68,3 +72,80 @@ def test_wildcards_in_a_remote_name_reach_no_neighbour(stores: None) -> None:
     assert storage.read_bytes("teststore://bucket/a1") == b"a1"
     with pytest.raises(StorageError, match="cannot be listed"):
         storage.walk("testtree://host/d[1]")
+
+
+PATTERNS = (
+    *("*", "*.tar", "**", "**/*.tar", "**/*", "a/**", "a/**/x.tar", "*/x.tar", "*/*/*.tar", "?"),
+    *("[ab]/*", "[!a]/*", "a/*/", "*/", ".h*", ".hidden/*", "**/.h*", "linked/*", "**/b/**/*"),
+    *("missing/*", "missing/**", "file.txt/*", "a//*.tar", "./*", "q[[]1]/*"),
+    *("**/**/x.tar", "a**/*", "*/missing"),
+)
+
+
+@pytest.mark.parametrize("pattern", PATTERNS)
+def test_patterns_match_what_glob_matches(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pattern: str
+) -> None:
+    for name in ("x.tar", "a/x.tar", "a/b/x.tar", "a/b/c/y.tar", "b/z.tar", ".hidden/x.tar"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(b"x")
+    for name in ("file.txt", ".hid", "a/.hidden.tar", "q[1]"):
+        (tmp_path / name).write_bytes(b"x")
+    (tmp_path / "linked").symlink_to(tmp_path / "a")
+    monkeypatch.chdir(tmp_path)
+    for asked in (pattern, f"{tmp_path}/{pattern}"):
+        expected = {os.path.normpath(path) for path in glob.glob(asked, recursive=True)}
+        files = [os.path.normpath(entry.path) for entry in storage.match(asked)]
+        folders = [os.path.normpath(path) for path in storage.match_directories(asked)]
+        assert len(files) == len(set(files))
+        assert set(files) == {path for path in expected if os.path.isfile(path)}
+        assert set(folders) == {path for path in expected if os.path.isdir(path)}
+
+
+def test_a_circle_of_links_ends_a_pattern_too(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "back").symlink_to(tmp_path)
+    with pytest.raises(StorageError, match="leads back"):
+        storage.match(f"{tmp_path}/**/*.tar")
+
+
+QUESTIONS: dict[str, tuple[Callable[[str], object], object]] = {
+    "exists": (lambda root: storage.exists(f"{root}/a/x.tar"), False),
+    "is_directory": (lambda root: storage.is_directory(f"{root}/a"), False),
+    "walk_if_there": (lambda root: storage.walk_if_there(f"{root}/a"), []),
+    "match a name": (lambda root: storage.match(f"{root}/a/x.tar"), []),
+    "match": (lambda root: storage.match(f"{root}/*/x.tar"), []),
+    "match below": (lambda root: storage.match(f"{root}/**/*.tar"), []),
+    "match_directories": (lambda root: storage.match_directories(f"{root}/a"), []),
+    "match_directories, a pattern": (lambda root: storage.match_directories(f"{root}/a/*/"), []),
+    "sweep": (lambda root: storage.sweep(f"{root}/a"), 0),
+}
+
+
+def answering(code: int) -> Callable[..., Any]:
+    def call(path: Any, **_: Any) -> Any:
+        raise OSError(code, os.strerror(code), path)
+
+    return call
+
+
+@pytest.mark.parametrize("name", list(QUESTIONS))
+@pytest.mark.parametrize("code", [errno.EIO, errno.ESTALE, errno.EACCES, errno.ELOOP])
+def test_what_cannot_be_asked_about_is_not_taken_for_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, code: int
+) -> None:
+    (tmp_path / "a" / "b").mkdir(parents=True)
+    (tmp_path / "a" / "x.tar").write_bytes(b"x")
+    for function in ("stat", "scandir"):
+        monkeypatch.setattr(os, function, answering(code))
+    with pytest.raises(StorageError, match=os.strerror(code)):
+        QUESTIONS[name][0](str(tmp_path))
+
+
+@pytest.mark.parametrize("name", list(QUESTIONS))
+def test_what_is_said_to_be_missing_is(tmp_path: Path, name: str) -> None:
+    ask, nothing = QUESTIONS[name]
+    assert ask(str(tmp_path)) == nothing
+    (tmp_path / "a").write_bytes(b"x")  # of a file there is nothing below
+    assert ask(str(tmp_path)) == nothing
+    assert not storage.exists(f"{tmp_path}/{'long' * 100}")
