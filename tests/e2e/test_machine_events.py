@@ -46,10 +46,10 @@ def full(monkeypatch: pytest.MonkeyPatch, event: str) -> None:
     """Lets lines of an event find no room."""
     real = audit_writing._append
 
-    def append(path: str, line: bytes) -> None:
+    def append(path: str, line: bytes, size: int) -> None:
         if json.loads(line)["event"] == event:
             raise StorageError(f"{path}: No space left; what cannot be logged is refused")
-        real(path, line)
+        real(path, line, size)
 
     monkeypatch.setattr(audit_writing, "_append", append)
 

@@ -136,11 +136,11 @@ def test_a_line_that_cannot_be_written_fails_the_run_and_the_next_completes_it(
     generate_signing_key(key)
     real, calls = audit_writing._append, []
 
-    def append(path: str, line: bytes) -> None:
+    def append(path: str, line: bytes, size: int) -> None:
         calls.append(json.loads(line)["event"])
         if len(calls) >= nth:
             raise StorageError(f"{path}: No space left; what cannot be logged is refused")
-        real(path, line)
+        real(path, line, size)
 
     monkeypatch.setattr(audit_writing, "_append", append)
     report = gate.report(code=1)

@@ -216,7 +216,7 @@ def test_what_cannot_be_logged_is_not_signed(vault: Vault, monkeypatch: pytest.M
     vault.seal(row(1))
     number = vault.release(ASSET)
 
-    def full(path: str, line: bytes) -> None:
+    def full(path: str, line: bytes, size: int) -> None:
         raise StorageError(f"{path}: no space")
 
     monkeypatch.setattr("ingestgate.quarantine.audit_writing._append", full)
