@@ -9,7 +9,8 @@ import hashlib
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator
-from typing import NamedTuple
+from contextlib import nullcontext
+from typing import BinaryIO, NamedTuple
 
 from ingestgate.assets import storage
 from ingestgate.assets.errors import ListError
@@ -80,6 +81,7 @@ def read_list(
     leave_out_never_match: bool = False,
     max_malformed: float = 0,
     suffixes: PublicSuffixes | None = None,
+    source: BinaryIO | None = None,
 ) -> Iterator[Listed]:
     """Yields the entries of a partner's file, in bounded memory.
 
@@ -95,6 +97,7 @@ def read_list(
         max_malformed: The largest share of a file's values that may be left out, and counted,
             because they are not of their signal type: what an earlier file said of them stands.
         suffixes: Public suffixes, which no domain may be; None for the built-in ones.
+        source: The file, where it is open already; the path is for messages then.
 
     Raises:
         ListError: The file is not of that format, or a value not of its signal type, or more
@@ -105,8 +108,8 @@ def read_list(
     forced = signal_type(signal_type_name).name if signal_type_name else ""
     known = suffixes or PublicSuffixes.built_in()
     count = seen = malformed = 0
-    with storage.open_read(path) as source:
-        for record in list_format.read(path, source):
+    with storage.open_read(path) if source is None else nullcontext(source) as opened:
+        for record in list_format.read(path, opened):
             count += 1
             if record.not_read:
                 skipped[record.not_read] += 1

@@ -169,6 +169,14 @@ def test_ncmec_window_to_its_end(server: Server, exchange: NcmecExchange, tmp_pa
         ((200, {}, ncmec_page(*PAGES[1])[:-30]), ListError, "not XML"),
         ((200, {}, b"<html>login</html>"), ListError, "not a queryResult"),
         ((200, {}, b""), ListError, "not XML"),
+        ((200, {}, ncmec_page(image("", 2))), ListError, "image, id: empty; an entry needs both"),
+        (
+            (200, {}, ncmec_page(image("b", 2).replace("id>", "Id>"))),
+            ListError,
+            "id: there 0 times",
+        ),
+        ((200, {}, ncmec_page(image("b", 40))), ListError, "image, timestamp: not a time"),
+        ((200, {}, ncmec_page(image("x" * 300, 2))), ListError, "image, entry_id: longer than 256"),
         ((200, {}, ncmec_page(following="https://else.example/v2/entries")), ListError, "next"),
         ((200, {}, ncmec_page(following="//else.example/v2/entries")), ListError, "next"),
     ],
@@ -198,6 +206,20 @@ def test_checkpoint_moves_only_when_the_window_is_exhausted(
     assert fetched.pages == 3
     assert checkpoint(folder)["since"] == "2026-01-10T12:30:05Z"
     assert entries(fetched, tmp_path / "s") == {"42/c", "42/d"}
+
+
+def test_a_malformed_value_is_left_for_the_import(
+    server: Server, exchange: NcmecExchange, tmp_path: Path
+) -> None:
+    values = "".join(f"<md5>{md5(str(n))}</md5>" for n in range(10))
+    mixed = f"<md5>{md5('e')[1:]}</md5>{values}"
+    server.answers = [(200, {}, ncmec_page(image("e", 2).replace(f"<md5>{md5('e')}</md5>", mixed)))]
+    fetched = fetch(exchange, str(tmp_path / "f"), now=NOW)
+    assert fetched.pages == 1
+    with pytest.raises(ListError, match="image, md5: not a md5 of 32 hex digits"):
+        entries(fetched, tmp_path / "s")
+    result = import_files(str(tmp_path / "s"), "p", [str(fetched.folder)], max_malformed=0.1)
+    assert result.skipped == {"malformed md5": 1}
 
 
 def test_busy_servers_are_given_the_time_they_ask_for(
@@ -346,6 +368,10 @@ def test_stopncii_window_to_its_end(
         ({"hasMoreRecords": True, "nextPageToken": "t1"}, "nextPageToken: not another page"),
         ({"hashRecords": None}, "not a page of StopNCII's hashes"),
         ({"hashRecords": [{"hashValue": md5("x"), "hashStatus": "?"}]}, "hashStatus: a status"),
+        (
+            {"hashRecords": [{"hashValue": "x", "signalType": md5("x")}]},
+            "signal type: not the name",
+        ),
     ],
 )
 def test_malformed_stopncii_pages(
