@@ -367,6 +367,8 @@ def test_stopncii_window_to_its_end(
         ({"hasMoreRecords": True, "nextPageToken": None}, "nextPageToken: not another page"),
         ({"hasMoreRecords": True, "nextPageToken": "t1"}, "nextPageToken: not another page"),
         ({"hashRecords": None}, "not a page of StopNCII's hashes"),
+        ({"hashRecords": []}, "count: is not 0, the number of hashRecords there are"),
+        ({"count": 2}, "count: is not 1, the number of hashRecords there are"),
         ({"hashRecords": [{"hashValue": md5("x"), "hashStatus": "?"}]}, "hashStatus: a status"),
         (
             {"hashRecords": [{"hashValue": "x", "signalType": md5("x")}]},
@@ -385,6 +387,18 @@ def test_malformed_stopncii_pages(
     assert md5("x") not in str(caught.value)
     assert checkpoint(tmp_path)["since"] is None
     assert fetch(other, str(tmp_path), now=LATER).pages == 4
+
+
+def test_a_stopncii_page_without_records_is_not_an_empty_one(
+    server: Server, other: StopNciiExchange, tmp_path: Path
+) -> None:
+    page = {"hasMoreRecords": False, "nextSetTimestamp": 1767225700}
+    server.answers = [(200, {}, json.dumps(page).encode())]
+    with pytest.raises(ListError, match="not a page of StopNCII's hashes"):
+        fetch(other, str(tmp_path), now=NOW)
+    assert not (tmp_path / "checkpoint.json").exists()
+    server.answers = [(200, {}, json.dumps({**page, "count": 0, "hashRecords": []}).encode())]
+    assert fetch(other, str(tmp_path), now=NOW).pages == 1
 
 
 # --- folders ------------------------------------------------------------------------------

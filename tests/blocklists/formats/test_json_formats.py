@@ -30,6 +30,8 @@ def test_stopncii_entry_is_named_by_its_hash_without_showing_it(read: Callable) 
 
 def test_stopncii_page_without_records_is_no_accident(read: Callable) -> None:
     assert read("stopncii", stopncii()) == []
+    assert read("stopncii", stopncii(count=0)) == []
+    assert len(read("stopncii", stopncii(record(), count=None))) == 1
 
 
 @pytest.mark.parametrize(
@@ -47,6 +49,15 @@ def test_stopncii_page_without_records_is_no_accident(read: Callable) -> None:
         (json.dumps({"hasMoreRecords": False, "hashRecords": {}}), "hashRecords: not an array"),
         (json.dumps({"hasMoreRecords": False, "hashRecords": PDQ}), ": not a page of StopNCII"),
         (json.dumps({"hashRecords": []}), ": not a page of StopNCII"),
+        (json.dumps({"hasMoreRecords": False}), ": not a page of StopNCII"),
+        (
+            json.dumps({"hasMoreRecords": False, "HashRecords": [record()]}),
+            ": not a page of StopNCII",
+        ),
+        (stopncii(record(), count=2), "count: is not 1, the number of hashRecords there are"),
+        (stopncii(record(), count=0), "count: is not 1, the number of hashRecords there are"),
+        (stopncii(count=3), "count: is not 0, the number of hashRecords there are"),
+        (stopncii(record(), count=PDQ), "count: is not 1, the number of hashRecords there are"),
     ],
 )
 def test_malformed_stopncii(read: Callable, content: str, problem: str) -> None:
