@@ -37,6 +37,8 @@ class Found(NamedTuple):
     @property
     def place(self) -> str:
         """Where it stands, for messages."""
+        if not self.path:
+            return "the file"
         names = ".".join(part for part in self.path if part != ITEM)
         return f"element {self.number}" + (f" of {names}" if names else "")
 
