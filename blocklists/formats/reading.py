@@ -5,7 +5,6 @@ here, and what is no listing at all, by name.
 """
 
 import functools
-import hashlib
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -22,6 +21,7 @@ from ingestgate.blocklists.entries import (
     clean_text,
     value_parser,
 )
+from ingestgate.blocklists.entry_ids import made_id
 from ingestgate.blocklists.formats.record import ListFormat, Record, Value
 from ingestgate.blocklists.public_suffixes import PublicSuffixes
 from ingestgate.blocklists.signals import signal_type, signal_types
@@ -167,7 +167,7 @@ def _listed(
         unreadable = ()
     if entry_id or values:  # else it is nothing that could be stored, and has been counted
         yield Listed(
-            entry_id or _made_id(*values[0]),
+            entry_id or made_id(*values[0]),
             () if record.tombstone else values,
             texts["category"],
             texts["feedback"],
@@ -175,11 +175,6 @@ def _listed(
             record.tombstone,
             unreadable,
         )
-
-
-def _made_id(name: str, value: bytes) -> str:
-    """Names an entry by its value without showing it; the same in every file of a partner."""
-    return f"{name}-{hashlib.sha256(name.encode() + b':' + value).hexdigest()[:32]}"
 
 
 def _resolve(path: str, record: Record, value: Value) -> str:
