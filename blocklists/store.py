@@ -2,8 +2,8 @@
 
 One Parquet file per partner, ``STORE/<partner>/entries.parquet``, sorted by entry id, with a row
 per value. It is rewritten whole and renamed: an import is there or it is not. An entry that a
-partner withdrew, or of which nothing can be matched here, keeps a row without a value, so that an
-older page that comes later does not bring it back.
+partner withdrew, or stated without a value, keeps a row without one, so that an older page that
+comes later does not bring it back. What cannot be read says nothing of an entry, and keeps none.
 
 The file holds what partners sent in confidence: 0600, like the lists compiled from it.
 """

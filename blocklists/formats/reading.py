@@ -56,8 +56,8 @@ class Listed(NamedTuple):
         values: Pairs of signal type and value as `entries.Entry` has it; none if nothing of
             the entry can be matched here.
         category, feedback, modified, tombstone: As in `record.Record`.
-        unreadable: Signal types of the values that are there, but malformed: what was said of
-            these before stands.
+        unreadable: Signal types of the values that are there, but malformed; where there are no
+            others, those that are not known here, too. What was said of these before stands.
     """
 
     entry_id: str
@@ -115,11 +115,13 @@ def read_list(
                 skipped[record.not_read] += 1
                 continue
             values = []
-            unreadable = []
+            malformed_types = []
+            unknown_types = []
             for value in record.values:
                 name = forced or _resolve(path, record, value)
                 if name not in signal_types():
                     skipped[f"{name} (no such hash here)"] += 1
+                    unknown_types.append(name)
                     continue
                 seen += 1
                 try:
@@ -133,8 +135,8 @@ def read_list(
                         raise _refuse(path, record, value.field, error) from None
                     skipped[f"malformed {name}"] += 1
                     malformed += 1
-                    unreadable.append(name)
-            yield from _listed(path, record, tuple(values), tuple(unreadable))
+                    malformed_types.append(name)
+            yield from _listed(path, record, values, malformed_types, unknown_types)
     if malformed > max_malformed * seen:
         raise ListError(
             f"{path}: {malformed:,} of {seen:,} values are malformed, more than may be left out "
@@ -151,7 +153,11 @@ def _refuse(path: str, record: Record, field: str, error: FieldError) -> ListErr
 
 
 def _listed(
-    path: str, record: Record, values: tuple[tuple[str, bytes], ...], unreadable: tuple[str, ...]
+    path: str,
+    record: Record,
+    values: list[tuple[str, bytes]],
+    malformed: list[str],
+    unknown: list[str],
 ) -> Iterator[Listed]:
     texts = {}
     for field in ("entry_id", "category", "feedback"):
@@ -160,15 +166,18 @@ def _listed(
         except FieldError as error:
             raise _refuse(path, record, field, error) from None
     entry_id = texts["entry_id"]
+    # A type's name could be misspelt, or its plug-in be missing: that withdraws nothing.
+    unreadable = (*malformed, *(() if values else unknown))
     if record.tombstone:
         unreadable = ()
-    if not entry_id and unreadable:  # nobody knows which entry these would be of
-        yield Listed("", (), unreadable=unreadable)
+    elif not entry_id:
+        if malformed:  # nobody knows which entry these would be of
+            yield Listed("", (), unreadable=tuple(malformed))
         unreadable = ()
     if entry_id or values:  # else it is nothing that could be stored, and has been counted
         yield Listed(
             entry_id or made_id(*values[0]),
-            () if record.tombstone else values,
+            () if record.tombstone else tuple(values),
             texts["category"],
             texts["feedback"],
             record.modified,

@@ -165,6 +165,31 @@ def test_a_snapshot_leaves_what_it_holds_but_cannot_be_read(tmp_path: Path) -> N
     assert "D" not in after
 
 
+@pytest.mark.parametrize("snapshot", [False, True])
+def test_values_of_unknown_types_alone_withdraw_nothing(tmp_path: Path, snapshot: bool) -> None:
+    store, mapping = str(tmp_path / "store"), parse_mapping("id=id,value=v,type=t,deleted=gone")
+
+    def rows(*those: str) -> str:
+        return written(tmp_path, "id,v,t,gone\n" + "".join(f"{row}\n" for row in those))
+
+    a, b = "1" * 31 + "2", "1" * 31 + "3"
+    import_files(store, "p", [rows(f"A,{a},md5,", f"B,{a},md5,", f"C,{a},md5,")], mapping=mapping)
+    said = [f"A,{a},md5sum,", f"B,{a},md5sum,", f"B,{b},md5,", f"C,{a},md5sum,yes", f"D,{a},m,"]
+    result = import_files(store, "p", [rows(*said)], mapping=mapping, snapshot=snapshot)
+    assert result.skipped == {"m (no such hash here)": 1, "md5sum (no such hash here)": 2}
+    assert result.changes[:5] == (0, 1, 1, 0, 2)
+    assert stored(store) == {"A": {"md5:12"}, "B": {"md5:13"}}
+
+
+def test_values_of_unknown_types_without_identifiers_are_of_no_stored_entry(tmp_path: Path) -> None:
+    store, a, b = str(tmp_path / "store"), "1" * 31 + "2", "1" * 31 + "3"
+    import_files(store, "p", [written(tmp_path, f"md5 {a}\nmd5 {b}\n")])
+    path = written(tmp_path, f"md5 {b}\ntmk {a}\n")
+    result = import_files(store, "p", [path], format_name="local-file", snapshot=True)
+    assert result.skipped == {"tmk (no such hash here)": 1}
+    assert result.changes[:3] == (0, 0, 1)
+
+
 def test_a_snapshot_removes_nothing_that_could_be_what_cannot_be_read(tmp_path: Path) -> None:
     store, names = str(tmp_path / "store"), [f"a{n}.example" for n in range(20)]
     options: dict[str, Any] = {"format_name": "domains", "max_malformed": 0.1}
