@@ -5,6 +5,7 @@ import hashlib
 import json
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -18,6 +19,7 @@ from ingestgate.assets.errors import ExchangeError, ListError, UsageError
 from ingestgate.blocklists import exchange as exchanges
 from ingestgate.blocklists import http_exchanges
 from ingestgate.blocklists.exchange import Fetched, FolderExchange, Page, Window, fetch
+from ingestgate.blocklists.formats.mapping import parse_mapping
 from ingestgate.blocklists.formats.ncmec import NAMESPACE
 from ingestgate.blocklists.http_exchanges import ATTEMPTS, NcmecExchange, StopNciiExchange
 from ingestgate.blocklists.importing import import_files
@@ -422,6 +424,38 @@ def test_folder_brings_what_is_new_or_changed(tmp_path: Path) -> None:
     assert fetch(one, to, now=LATER).pages == 1
 
 
+@pytest.mark.parametrize("later", [timedelta(0), -timedelta(days=400), timedelta(days=1)])
+def test_no_window_takes_another_ones_folder(tmp_path: Path, later: timedelta) -> None:
+    """Of the same second, or after the clock was set back."""
+    offered, to = tmp_path / "offered", tmp_path / "f"
+    offered.mkdir()
+    folders = []
+    for number, text in enumerate("abc"):
+        (offered / "list.csv").write_text(f"id,md5\n1,{md5(text)}\n2{text},{md5(text)}\n")
+        now = NOW + number * later
+        folders.append(str(fetch(FolderExchange(str(offered)), str(to), now=now).folder))
+    assert sorted(set(folders)) == folders
+    assert {len(list(Path(folder).iterdir())) for folder in folders} == {1}
+    mapping = parse_mapping("id=id,md5=md5")
+    import_files(str(tmp_path / "s"), "p", [str(to / "pages")], mapping=mapping)
+    ((_, stored),) = stored_entries(str(tmp_path / "s"), "p")
+    found = {one.entry_id: one.value.hex() for one in stored}
+    assert found == {"1": md5("c"), "2a": md5("a"), "2b": md5("b"), "2c": md5("c")}
+
+
+def test_a_window_keeps_its_folder_when_it_goes_on(tmp_path: Path) -> None:
+    def cut_short(number: int) -> str | None:
+        if number:
+            raise ExchangeError("cut short")
+        return "more"
+
+    for pages in (Pages(lambda _: None), Pages(cut_short)):
+        with suppress(ExchangeError):
+            fetch(pages, str(tmp_path), now=NOW)
+    fetched = fetch(Pages(lambda _: None), str(tmp_path), now=LATER)
+    assert fetched == Fetched(str(tmp_path / "pages" / "20260110T123006Z"), 2)
+
+
 def test_folder_goes_on_where_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     offered = tmp_path / "offered"
     offered.mkdir()
@@ -447,6 +481,16 @@ def test_folders_of_pages_belong_to_one_exchange(tmp_path: Path) -> None:
     fetch(FolderExchange(str(tmp_path / "a")), str(tmp_path / "f"), now=NOW)
     with pytest.raises(UsageError, match="give each its own folder"):
         fetch(FolderExchange(str(tmp_path / "b")), str(tmp_path / "f"), now=NOW)
+
+
+@pytest.mark.parametrize(
+    "named", ["../20260110T123005Z", "20260110T123005Z\n", "20260110T123005Zx", "x"]
+)
+def test_a_checkpoint_names_no_other_folder(tmp_path: Path, named: str) -> None:
+    window = {"until": NOW.isoformat(), "named": named}
+    (tmp_path / "checkpoint.json").write_text(json.dumps({"exchange": "pages", "window": window}))
+    with pytest.raises(ListError, match=r"checkpoint\.json: damaged"):
+        fetch(Pages(lambda _: None), str(tmp_path), now=NOW)
 
 
 @pytest.mark.parametrize("content", ["", "{}", "[1]", '{"exchange": "x", "window": {"pages": 1}}'])
