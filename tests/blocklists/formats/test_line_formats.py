@@ -209,6 +209,18 @@ def test_what_a_zone_says_of_itself_and_of_others(read: Callable) -> None:
     }
 
 
+def test_triggers_are_told_by_their_last_label(read: Callable) -> None:
+    names = ["a.rpz-ips.example", "a.rpz-ip.example", "b.rpz-ip", "c.RPZ-NSDNAME", "d.xrpz-ip.e"]
+    for zone in ("", f"$ORIGIN rpz.local.\n@ {SOA}\n"):
+        listed = read("rpz", zone + "".join(f"{name} CNAME .\n" for name in names))
+        assert [value for one in listed for _, value in one.values] == [
+            b"=a.rpz-ips.example",
+            b"=a.rpz-ip.example",
+            b"=d.xrpz-ip.e",
+        ]
+        assert read.skipped == {"trigger other than a name": 2}
+
+
 labels = st.lists(st.sampled_from(["a", "bad", "rpz", "local", "example"]), min_size=1, max_size=3)
 
 
