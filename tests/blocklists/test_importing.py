@@ -74,6 +74,20 @@ def test_public_suffixes_are_refused_by_file_and_line(tmp_path: Path, suffix: st
     assert result.changes.total == 1
 
 
+def test_a_url_that_would_list_its_host_is_left_out_and_counted(tmp_path: Path) -> None:
+    store = str(tmp_path / "store")
+    path = written(tmp_path, "https://site.example/#!/photo/7\nhttps://site.example/albums\n")
+    with pytest.raises(
+        ListError, match=r"line 1, value: only its fragment \(#...\) says"
+    ) as caught:
+        import_files(store, "p", [path])
+    assert "photo" not in str(caught.value)
+    result = import_files(store, "p", [path], leave_out_never_match=True)
+    assert result.skipped == {"url that would match what nobody meant": 1}
+    ((_, entries),) = stored_entries(store, "p")
+    assert [one.value for one in entries] == [b"site.example/albums"]
+
+
 def test_a_public_suffix_in_the_store_is_refused_by_its_entry(tmp_path: Path) -> None:
     store, path = str(tmp_path / "store"), written(tmp_path, "fine.example\nhoster.example\n")
     import_files(store, "p", [path], format_name="domains")
