@@ -23,7 +23,14 @@ from ingestgate.blocklists import tables
 from ingestgate.blocklists.building import Content, build, domain_expression
 from ingestgate.blocklists.canaries import canary_ids, with_canaries
 from ingestgate.blocklists.changes import Version, changes_since, open_version, version_before
-from ingestgate.blocklists.entries import Entry, FieldError, check_suffix, read_entries
+from ingestgate.blocklists.entries import (
+    Entry,
+    FieldError,
+    check_suffix,
+    is_line_number,
+    read_entries,
+)
+from ingestgate.blocklists.entry_ids import shown_id
 from ingestgate.blocklists.manifest import (
     LIST_ID,
     MANIFEST,
@@ -135,7 +142,16 @@ def _read(
         # The ids of a second file of a type would otherwise repeat the first one's.
         label = list_id if seen[name] == 1 else f"{list_id}.{seen[name]}"
         entries = read_entries(name, path, name=label, suffixes=suffixes, domain_scope=scope)
-        yield signal_type(name), entries
+        yield signal_type(name), _shown(name, entries)
+
+
+def _shown(name: str, entries: Iterable[Entry]) -> Iterator[Entry]:
+    """Yields entries with ids that can be shown."""
+    for entry in entries:
+        shown = entry.entry_id
+        if not is_line_number(shown):
+            shown = shown_id(shown, [(name, entry.value)])
+        yield entry._replace(entry_id=shown)
 
 
 def _checked(

@@ -56,7 +56,7 @@ class FieldError(Exception):
 
 
 class NeverMatchError(FieldError):
-    """The value is a hash, but one that would match what nobody meant to list."""
+    """The value is of its type, but one that would match what nobody meant to list."""
 
 
 def check_suffix(domain: bytes, suffixes: PublicSuffixes) -> None:
@@ -247,6 +247,12 @@ def _url(text: str) -> bytes:
     except BadSource as bad:
         raise FieldError(f"not a URL that could be matched: {bad}") from None
     _check_host(source.host, text)
+    if text.partition("#")[2] and expression.rstrip(b"?") == source.host.encode() + b"/":
+        # Browsers send no fragment: what is left would be the host, with all its pages.
+        raise NeverMatchError(
+            "only its fragment (#...) says which page is meant, and the whole host would be "
+            "listed; if that is meant, list it as domain"
+        )
     return expression
 
 

@@ -6,12 +6,13 @@ of time. A window that was cut short is taken up at the page it got to, as the s
     FOLDER/checkpoint.json
     FOLDER/pages/20260131T060000Z/page-000001.xml
 
-Pages are what partners sent in confidence: 0600. ``FOLDER/pages`` is what ``lists import`` takes.
+Pages are what partners sent in confidence: 0600. ``FOLDER/pages`` is what ``lists import`` takes,
+in the order of names: so each window has a folder of its own, whose name comes after the others.
 """
 
 import posixpath
 from collections.abc import Iterable, Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Annotated, NamedTuple, Protocol
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
@@ -25,6 +26,8 @@ CHECKPOINT = "checkpoint.json"
 PAGES = "pages"
 MAX_PAGES = 100_000  # of a window
 _CHUNK = 1 << 20
+_NAME = "%Y%m%dT%H%M%SZ"
+_NAMED = r"[0-9]{8}T[0-9]{6}Z"
 
 
 class Window(BaseModel):
@@ -35,6 +38,7 @@ class Window(BaseModel):
         pages: Pages that are stored.
         next: Where the next one is, in the exchange's terms; None for the first.
         state: What the exchange wants kept from page to page.
+        named: Name of the folder its pages go to, if that is not its end.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -43,11 +47,12 @@ class Window(BaseModel):
     pages: Annotated[int, Field(ge=0)] = 0
     next: str | None = None
     state: JsonValue = None
+    named: Annotated[str, Field(pattern=f"^({_NAMED})?$")] = ""
 
     @property
     def folder(self) -> str:
         """Name of the folder its pages go to."""
-        return f"{self.until:%Y%m%dT%H%M%SZ}"
+        return self.named or f"{self.until:{_NAME}}"
 
 
 class Checkpoint(BaseModel):
@@ -140,7 +145,7 @@ def _fetch(exchange: Exchange, folder: str, now: datetime) -> Fetched:
     path = storage.join(folder, CHECKPOINT)
     checkpoint = _read(path, exchange.name)
     resumed = checkpoint.window is not None
-    window = checkpoint.window or Window(until=utc_seconds(now, "now"))
+    window = checkpoint.window or _opened(folder, now)
     named: set[str] = set()
     while True:
         try:
@@ -149,7 +154,7 @@ def _fetch(exchange: Exchange, folder: str, now: datetime) -> Fetched:
             if not resumed:
                 raise ListError(f"{exchange.name}: it does not know the page it named") from None
             # What the pages so far say stays true; they are fetched again with the others.
-            resumed, window = False, Window(until=utc_seconds(now, "now"))
+            resumed, window = False, _opened(folder, now)
             named.clear()
             continue
         if page is None:
@@ -181,6 +186,25 @@ def _fetch(exchange: Exchange, folder: str, now: datetime) -> Fetched:
         window = window.model_copy(update=update)
         checkpoint = checkpoint.model_copy(update={"window": window})
         _write(path, checkpoint)
+
+
+def _opened(folder: str, now: datetime) -> Window:
+    """Returns a new window, with a folder behind those there are, whatever the clock says."""
+    window = Window(until=utc_seconds(now, "now"))
+    files = storage.walk_if_there(storage.join(folder, PAGES))
+    names = {storage.basename(storage.parent(file.path)) for file in files}
+    last = max(filter(None, map(_time, names)), default=None)
+    if last is None or last < window.until:
+        return window
+    return window.model_copy(update={"named": f"{last + timedelta(seconds=1):{_NAME}}"})
+
+
+def _time(name: str) -> datetime | None:
+    """Returns the time that a window's folder is named after; None for another folder."""
+    try:
+        return datetime.strptime(name, _NAME).replace(tzinfo=UTC)
+    except ValueError:
+        return None
 
 
 def _read(path: str, name: str) -> Checkpoint:

@@ -7,6 +7,7 @@ and redirects are not followed: credentials go to the server that was named and 
 import io
 import re
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
@@ -19,6 +20,8 @@ from ingestgate.assets.errors import ExchangeError, ListError, UsageError
 from ingestgate.blocklists.exchange import Page, StaleWindowError, Window, utc
 from ingestgate.blocklists.formats import ncmec, stopncii
 from ingestgate.blocklists.formats.json_records import objects
+from ingestgate.blocklists.formats.reading import read_list
+from ingestgate.blocklists.formats.record import ListFormat
 
 ATTEMPTS = 6
 MAX_PAGE = 1 << 28  # bytes
@@ -124,6 +127,22 @@ class _HttpExchange:
     def __exit__(self, *_: object) -> None:
         self._server.close()
 
+    def _check(self, content: bytes, list_format: ListFormat) -> None:
+        """Refuses a page that an import would refuse, while it can still be asked for again.
+
+        Values alone are left for the import, which may be told to leave out malformed ones: one
+        of them need not hold up a feed.
+        """
+        for _ in read_list(
+            self.name,
+            list_format,
+            Counter(),
+            leave_out_never_match=True,
+            max_malformed=1.0,
+            source=io.BytesIO(content),
+        ):
+            pass
+
 
 class NcmecExchange(_HttpExchange):
     """NCMEC hash sharing v2.
@@ -147,6 +166,7 @@ class NcmecExchange(_HttpExchange):
         else:
             path = window.next
         content = self._server.get(path, parameters, first=window.next is None)
+        self._check(content, ncmec.Ncmec())
         following = ncmec.next_page(self.name, io.BytesIO(content))
         if following is not None and (not following.startswith("/v2/") or following == window.next):
             raise ListError(f"{self.name}, paging, next: not another page of this server")
@@ -201,8 +221,7 @@ class StopNciiExchange(_HttpExchange):
 
     def _checked(self, content: bytes) -> dict[str, JsonValue]:
         """Returns the fields of a page, after it has been read as a list's file would be."""
-        for _ in stopncii.StopNcii().read(self.name, io.BytesIO(content)):
-            pass
+        self._check(content, stopncii.StopNcii())
         whole: dict[str, JsonValue] = {}
         for found in objects(self.name, io.BytesIO(content), [(stopncii.RECORDS,)]):
             whole = found.value  # the outermost object comes last

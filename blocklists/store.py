@@ -2,8 +2,8 @@
 
 One Parquet file per partner, ``STORE/<partner>/entries.parquet``, sorted by entry id, with a row
 per value. It is rewritten whole and renamed: an import is there or it is not. An entry that a
-partner withdrew, or of which nothing can be matched here, keeps a row without a value, so that an
-older page that comes later does not bring it back.
+partner withdrew, or stated without a value, keeps a row without one, so that an older page that
+comes later does not bring it back. What cannot be read says nothing of an entry, and keeps none.
 
 The file holds what partners sent in confidence: 0600, like the lists compiled from it.
 """
@@ -24,6 +24,7 @@ import pyarrow.parquet as pq
 from ingestgate.assets import storage
 from ingestgate.assets.errors import ListError, UsageError
 from ingestgate.blocklists.entries import Entry
+from ingestgate.blocklists.entry_ids import shown_id
 from ingestgate.blocklists.formats.reading import Listed
 from ingestgate.blocklists.locking import alone
 from ingestgate.blocklists.manifest import LIST_ID
@@ -321,7 +322,7 @@ def _write(sink: BinaryIO, rows: Iterator[Row], tally: _Tally) -> None:
 
 
 def stored_entries(store: str, partner: str) -> Iterator[tuple[SignalType, Iterator[Entry]]]:
-    """Yields a partner's entries, by signal type.
+    """Yields a partner's entries, by signal type, with ids that can be shown.
 
     Raises:
         ListError: The partner has none, or the store is damaged.
@@ -346,6 +347,15 @@ def stored_entries(store: str, partner: str) -> Iterator[tuple[SignalType, Itera
 
 
 def _entries_of(path: str, name: str) -> Iterator[Entry]:
-    for row in _stored(path):
-        if row.signal_type == name and row.value is not None:
-            yield Entry(row.value, row.entry_id, row.category, row.feedback)
+    for entry_id, rows in itertools.groupby(_stored(path), key=attrgetter("entry_id")):
+        listed = [
+            (row.signal_type, row.value, row.category, row.feedback)
+            for row in rows
+            if row.signal_type is not None and row.value is not None
+        ]
+        if not any(kind == name for kind, *_ in listed):
+            continue
+        shown = shown_id(entry_id, ((kind, value) for kind, value, *_ in listed))
+        for kind, value, category, feedback in listed:
+            if kind == name:
+                yield Entry(value, shown, category, feedback)

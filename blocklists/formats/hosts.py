@@ -18,7 +18,6 @@ _OWN = re.compile(
     r"|ip6-(?:localhost|loopback|localnet|mcastprefix|allnodes|allrouters|allhosts)",
     re.IGNORECASE,
 )
-_SINKS = frozenset({"0.0.0.0", "127.0.0.1", "::", "::1"})  # noqa: S104  not bound to
 
 
 class Hosts:
@@ -29,25 +28,32 @@ class Hosts:
 
     def detect(self, head: bytes) -> bool:
         lines = [line.split() for line in first_lines(head)[:8]]
-        return bool(lines) and all(_is_address(w[0]) and len(w) > 1 for w in lines)
+        return bool(lines) and all(_address(w[0]) and len(w) > 1 for w in lines)
 
     def read(self, path: str, source: BinaryIO) -> Iterator[Record]:
         for place, text in data_lines(path, source):
-            address, *names = text.partition("#")[0].split()
-            if not _is_address(address) or not names:
+            first, *names = text.partition("#")[0].split()
+            address = _address(first)
+            if address is None or not names:
                 raise ListError(f"{path}, {place}, row: wants an address, then host names")
             for number, name in enumerate(names, 1):
                 if _OWN.fullmatch(name):
                     yield Record(place, not_read="name of the machine itself")
-                elif address.partition("%")[0] in _SINKS:
+                elif _is_nowhere(address):
                     yield Record(place, (Value("domain", name, f"name {number}"),))
                 else:  # sends a name somewhere rather than nowhere
                     yield Record(place, not_read="name that is not sent to nowhere")
 
 
-def _is_address(text: str) -> bool:
+def _address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
     try:
-        ipaddress.ip_address(text)
+        return ipaddress.ip_address(text)
     except ValueError:
-        return False
-    return True
+        return None
+
+
+def _is_nowhere(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
+    """Whether what is sent there goes nowhere: however written, no address or the machine's own."""
+    if isinstance(address, ipaddress.IPv6Address):
+        address = address.ipv4_mapped or ipaddress.IPv6Address(int(address))  # without its zone
+    return address.is_unspecified or address.is_loopback

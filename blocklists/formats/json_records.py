@@ -3,7 +3,7 @@
 import codecs
 import json
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Generator, Iterator
 from typing import Any, BinaryIO, NamedTuple, NoReturn
 
 from ingestgate.assets.errors import ListError
@@ -25,15 +25,20 @@ class Found(NamedTuple):
         path: The keys that lead to it, `ITEM` for an element of an array.
         number: Of the elements of its array, which one, from 1 on; 0 outside of arrays.
         value: The object; without what was read element by element below it.
+        counts: Of the arrays in it that were read so, how many elements each has: an empty one
+            is something else than none.
     """
 
     path: Path
     number: int
     value: dict[str, Any]
+    counts: dict[str, int]
 
     @property
     def place(self) -> str:
         """Where it stands, for messages."""
+        if not self.path:
+            return "the file"
         names = ".".join(part for part in self.path if part != ITEM)
         return f"element {self.number}" + (f" of {names}" if names else "")
 
@@ -56,8 +61,14 @@ def objects(path: str, source: BinaryIO, arrays: Collection[Path]) -> Iterator[F
     reader.end()
 
 
-def _walk(reader: "_Reader", path: Path, number: int, opened: Collection[Path]) -> Iterator[Found]:
-    """Yields what is at the reader's place, which is an array or object that was asked for."""
+def _walk(
+    reader: "_Reader", path: Path, number: int, opened: Collection[Path]
+) -> Generator[Found, None, int]:
+    """Yields what is at the reader's place, which is an array or object that was asked for.
+
+    Returns:
+        How many elements the array has.
+    """
     if len(path) > _MAX_DEPTH:
         reader.refuse("nested too deep")
     if reader.take("["):
@@ -70,11 +81,12 @@ def _walk(reader: "_Reader", path: Path, number: int, opened: Collection[Path]) 
                 value = reader.value()
                 if not isinstance(value, dict):
                     reader.refuse(f"element {count} is not an object")
-                yield Found(below, count, value)
-        return
+                yield Found(below, count, value, {})
+        return count
     if not reader.take("{"):
         reader.refuse("neither an object nor an array where one must be")
     fields: dict[str, Any] = {}
+    counts: dict[str, int] = {}
     seen: set[str] = set()
     for _ in reader.items("}"):
         key = reader.value()
@@ -83,11 +95,14 @@ def _walk(reader: "_Reader", path: Path, number: int, opened: Collection[Path]) 
         if key in seen:
             reader.refuse("a key twice in one object")
         seen.add(key)
-        if (*path, key) in opened and reader.peek() in ("[", "{"):
+        if (*path, key) in opened and reader.peek() == "[":
+            counts[key] = yield from _walk(reader, (*path, key), 0, opened)
+        elif (*path, key) in opened and reader.peek() == "{":
             yield from _walk(reader, (*path, key), 0, opened)
         else:
             fields[key] = reader.value()
-    yield Found(path, number, fields)
+    yield Found(path, number, fields, counts)
+    return 0
 
 
 class _Reader:

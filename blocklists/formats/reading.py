@@ -5,11 +5,11 @@ here, and what is no listing at all, by name.
 """
 
 import functools
-import hashlib
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator
-from typing import NamedTuple
+from contextlib import nullcontext
+from typing import BinaryIO, NamedTuple
 
 from ingestgate.assets import storage
 from ingestgate.assets.errors import ListError
@@ -21,6 +21,7 @@ from ingestgate.blocklists.entries import (
     clean_text,
     value_parser,
 )
+from ingestgate.blocklists.entry_ids import made_id
 from ingestgate.blocklists.formats.record import ListFormat, Record, Value
 from ingestgate.blocklists.public_suffixes import PublicSuffixes
 from ingestgate.blocklists.signals import signal_type, signal_types
@@ -55,8 +56,8 @@ class Listed(NamedTuple):
         values: Pairs of signal type and value as `entries.Entry` has it; none if nothing of
             the entry can be matched here.
         category, feedback, modified, tombstone: As in `record.Record`.
-        unreadable: Signal types of the values that are there, but malformed: what was said of
-            these before stands.
+        unreadable: Signal types of the values that are there, but malformed; where there are no
+            others, those that are not known here, too. What was said of these before stands.
     """
 
     entry_id: str
@@ -80,6 +81,7 @@ def read_list(
     leave_out_never_match: bool = False,
     max_malformed: float = 0,
     suffixes: PublicSuffixes | None = None,
+    source: BinaryIO | None = None,
 ) -> Iterator[Listed]:
     """Yields the entries of a partner's file, in bounded memory.
 
@@ -95,6 +97,7 @@ def read_list(
         max_malformed: The largest share of a file's values that may be left out, and counted,
             because they are not of their signal type: what an earlier file said of them stands.
         suffixes: Public suffixes, which no domain may be; None for the built-in ones.
+        source: The file, where it is open already; the path is for messages then.
 
     Raises:
         ListError: The file is not of that format, or a value not of its signal type, or more
@@ -105,18 +108,20 @@ def read_list(
     forced = signal_type(signal_type_name).name if signal_type_name else ""
     known = suffixes or PublicSuffixes.built_in()
     count = seen = malformed = 0
-    with storage.open_read(path) as source:
-        for record in list_format.read(path, source):
+    with storage.open_read(path) if source is None else nullcontext(source) as opened:
+        for record in list_format.read(path, opened):
             count += 1
             if record.not_read:
                 skipped[record.not_read] += 1
                 continue
             values = []
-            unreadable = []
+            malformed_types = []
+            unknown_types = []
             for value in record.values:
                 name = forced or _resolve(path, record, value)
                 if name not in signal_types():
                     skipped[f"{name} (no such hash here)"] += 1
+                    unknown_types.append(name)
                     continue
                 seen += 1
                 try:
@@ -130,8 +135,8 @@ def read_list(
                         raise _refuse(path, record, value.field, error) from None
                     skipped[f"malformed {name}"] += 1
                     malformed += 1
-                    unreadable.append(name)
-            yield from _listed(path, record, tuple(values), tuple(unreadable))
+                    malformed_types.append(name)
+            yield from _listed(path, record, values, malformed_types, unknown_types)
     if malformed > max_malformed * seen:
         raise ListError(
             f"{path}: {malformed:,} of {seen:,} values are malformed, more than may be left out "
@@ -148,7 +153,11 @@ def _refuse(path: str, record: Record, field: str, error: FieldError) -> ListErr
 
 
 def _listed(
-    path: str, record: Record, values: tuple[tuple[str, bytes], ...], unreadable: tuple[str, ...]
+    path: str,
+    record: Record,
+    values: list[tuple[str, bytes]],
+    malformed: list[str],
+    unknown: list[str],
 ) -> Iterator[Listed]:
     texts = {}
     for field in ("entry_id", "category", "feedback"):
@@ -157,26 +166,24 @@ def _listed(
         except FieldError as error:
             raise _refuse(path, record, field, error) from None
     entry_id = texts["entry_id"]
+    # A type's name could be misspelt, or its plug-in be missing: that withdraws nothing.
+    unreadable = (*malformed, *(() if values else unknown))
     if record.tombstone:
         unreadable = ()
-    if not entry_id and unreadable:  # nobody knows which entry these would be of
-        yield Listed("", (), unreadable=unreadable)
+    elif not entry_id:
+        if malformed:  # nobody knows which entry these would be of
+            yield Listed("", (), unreadable=tuple(malformed))
         unreadable = ()
     if entry_id or values:  # else it is nothing that could be stored, and has been counted
         yield Listed(
-            entry_id or _made_id(*values[0]),
-            () if record.tombstone else values,
+            entry_id or made_id(*values[0]),
+            () if record.tombstone else tuple(values),
             texts["category"],
             texts["feedback"],
             record.modified,
             record.tombstone,
             unreadable,
         )
-
-
-def _made_id(name: str, value: bytes) -> str:
-    """Names an entry by its value without showing it; the same in every file of a partner."""
-    return f"{name}-{hashlib.sha256(name.encode() + b':' + value).hexdigest()[:32]}"
 
 
 def _resolve(path: str, record: Record, value: Value) -> str:

@@ -17,7 +17,7 @@ _CLASSES = frozenset({"IN", "CH", "HS"})
 _OWN = frozenset({"SOA", "NS"})
 _TTL = re.compile(r"[0-9]+[smhdwSMHDW]?(?:[0-9]+[smhdwSMHDW])*")
 _TYPE = re.compile(r"[A-Z][A-Z0-9\-]*")
-_TRIGGERS = re.compile(r"\.rpz-(?:ip|nsip|nsdname|client-ip)", re.IGNORECASE)
+_TRIGGERS = re.compile(r"(?:.*\.)?rpz-(?:ip|nsip|nsdname|client-ip)", re.IGNORECASE)
 _ACTION = re.compile(
     r"(?:^|\s)(?:CNAME\s+(?:\.|\*\.|rpz-[a-z]+\.)(?:\s|$)|SOA\s)", re.IGNORECASE | re.MULTILINE
 )
@@ -104,7 +104,7 @@ class _Zone:
 
 
 def _record(place: str, name: str, kind: str, data: list[str]) -> Record:
-    if _TRIGGERS.search(name):
+    if _TRIGGERS.fullmatch(name):
         return Record(place, not_read="trigger other than a name")
     if kind == "CNAME" and data[0].lower().startswith("rpz-passthru"):
         return Record(place, not_read="name that is let through")

@@ -26,18 +26,23 @@ class StopNcii:
         return head.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"{") and b'"hashRecords"' in head
 
     def read(self, path: str, source: BinaryIO) -> Iterator[Record]:
-        whole = None
+        page = None
         for found in objects(path, source, [(RECORDS,)]):
             if found.path == (RECORDS, ITEM):
                 yield _record(Fields(path, found.place, found.value))
             elif found.path == ():
-                whole = found.value
+                page = found
             else:
                 raise ListError(f"{path}, {RECORDS}: not an array")
-        if whole is None or "hasMoreRecords" not in whole or RECORDS in whole:
+        if page is None or "hasMoreRecords" not in page.value or RECORDS not in page.counts:
             raise ListError(
                 f"{path}: not a page of StopNCII's hashes; hasMoreRecords is missing, or "
                 f"{RECORDS} is no array"
+            )
+        # It counts the page's own records, whatever comes after: fewer are a page cut short.
+        if page.value.get("count") not in (None, page.counts[RECORDS]):
+            raise ListError(
+                f"{path}, count: is not {page.counts[RECORDS]:,}, the number of {RECORDS} there are"
             )
 
 

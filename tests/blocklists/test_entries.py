@@ -126,6 +126,10 @@ def test_repr_of_an_entry_hides_the_value(tmp_path: Path) -> None:
         ("url", "https://host.example,x/y", "holds a character that no host name has"),
         ("url", "https://a.example,https://b.example/", "holds a character that no host name has"),
         ("url", "host.example,x", "holds a character that no host name has"),
+        ("url", "https://host.example/#!/photo/7", "only its fragment (#...) says which page"),
+        ("url", "https://host.example#photo", "only its fragment (#...) says which page is meant"),
+        ("url", "host.example/?#/photo?id=7", "only its fragment (#...) says which page is meant"),
+        ("url", "HTTP:\\\\Host.example:80\\.\\#7", "only its fragment (#...) says which page"),
         ("url", "https://host\u2019s.example/y", "holds punctuation that no host name has"),
         ("url", "https://" + "a." * 126 + "cc/", "a host of more than 253 characters"),
     ],
@@ -188,8 +192,14 @@ def test_domains_become_expressions(tmp_path: Path, listed: str, expression: byt
 
 
 def test_urls_become_expressions(tmp_path: Path) -> None:
-    entries = read(tmp_path, "url", "https://A.example/x?y#z\nb.example/p,q\n")
-    assert [entry.value for entry in entries] == [b"a.example/x?y", b"b.example/p,q"]
+    urls = ["https://A.example/x?y#z", "b.example/p,q", "c.example/#", "d.example/?q#!/7"]
+    entries = read(tmp_path, "url", "\n".join(urls))
+    assert [entry.value for entry in entries] == [
+        b"a.example/x?y",
+        b"b.example/p,q",
+        b"c.example/",
+        b"d.example/?q",
+    ]
 
 
 spelled = st.text(max_size=12) | st.lists(

@@ -5,6 +5,7 @@ import hashlib
 import json
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -18,6 +19,7 @@ from ingestgate.assets.errors import ExchangeError, ListError, UsageError
 from ingestgate.blocklists import exchange as exchanges
 from ingestgate.blocklists import http_exchanges
 from ingestgate.blocklists.exchange import Fetched, FolderExchange, Page, Window, fetch
+from ingestgate.blocklists.formats.mapping import parse_mapping
 from ingestgate.blocklists.formats.ncmec import NAMESPACE
 from ingestgate.blocklists.http_exchanges import ATTEMPTS, NcmecExchange, StopNciiExchange
 from ingestgate.blocklists.importing import import_files
@@ -169,6 +171,14 @@ def test_ncmec_window_to_its_end(server: Server, exchange: NcmecExchange, tmp_pa
         ((200, {}, ncmec_page(*PAGES[1])[:-30]), ListError, "not XML"),
         ((200, {}, b"<html>login</html>"), ListError, "not a queryResult"),
         ((200, {}, b""), ListError, "not XML"),
+        ((200, {}, ncmec_page(image("", 2))), ListError, "image, id: empty; an entry needs both"),
+        (
+            (200, {}, ncmec_page(image("b", 2).replace("id>", "Id>"))),
+            ListError,
+            "id: there 0 times",
+        ),
+        ((200, {}, ncmec_page(image("b", 40))), ListError, "image, timestamp: not a time"),
+        ((200, {}, ncmec_page(image("x" * 300, 2))), ListError, "image, entry_id: longer than 256"),
         ((200, {}, ncmec_page(following="https://else.example/v2/entries")), ListError, "next"),
         ((200, {}, ncmec_page(following="//else.example/v2/entries")), ListError, "next"),
     ],
@@ -198,6 +208,20 @@ def test_checkpoint_moves_only_when_the_window_is_exhausted(
     assert fetched.pages == 3
     assert checkpoint(folder)["since"] == "2026-01-10T12:30:05Z"
     assert entries(fetched, tmp_path / "s") == {"42/c", "42/d"}
+
+
+def test_a_malformed_value_is_left_for_the_import(
+    server: Server, exchange: NcmecExchange, tmp_path: Path
+) -> None:
+    values = "".join(f"<md5>{md5(str(n))}</md5>" for n in range(10))
+    mixed = f"<md5>{md5('e')[1:]}</md5>{values}"
+    server.answers = [(200, {}, ncmec_page(image("e", 2).replace(f"<md5>{md5('e')}</md5>", mixed)))]
+    fetched = fetch(exchange, str(tmp_path / "f"), now=NOW)
+    assert fetched.pages == 1
+    with pytest.raises(ListError, match="image, md5: not a md5 of 32 hex digits"):
+        entries(fetched, tmp_path / "s")
+    result = import_files(str(tmp_path / "s"), "p", [str(fetched.folder)], max_malformed=0.1)
+    assert result.skipped == {"malformed md5": 1}
 
 
 def test_busy_servers_are_given_the_time_they_ask_for(
@@ -345,7 +369,13 @@ def test_stopncii_window_to_its_end(
         ({"hasMoreRecords": True, "nextPageToken": None}, "nextPageToken: not another page"),
         ({"hasMoreRecords": True, "nextPageToken": "t1"}, "nextPageToken: not another page"),
         ({"hashRecords": None}, "not a page of StopNCII's hashes"),
+        ({"hashRecords": []}, "count: is not 0, the number of hashRecords there are"),
+        ({"count": 2}, "count: is not 1, the number of hashRecords there are"),
         ({"hashRecords": [{"hashValue": md5("x"), "hashStatus": "?"}]}, "hashStatus: a status"),
+        (
+            {"hashRecords": [{"hashValue": "x", "signalType": md5("x")}]},
+            "signal type: not the name",
+        ),
     ],
 )
 def test_malformed_stopncii_pages(
@@ -359,6 +389,18 @@ def test_malformed_stopncii_pages(
     assert md5("x") not in str(caught.value)
     assert checkpoint(tmp_path)["since"] is None
     assert fetch(other, str(tmp_path), now=LATER).pages == 4
+
+
+def test_a_stopncii_page_without_records_is_not_an_empty_one(
+    server: Server, other: StopNciiExchange, tmp_path: Path
+) -> None:
+    page = {"hasMoreRecords": False, "nextSetTimestamp": 1767225700}
+    server.answers = [(200, {}, json.dumps(page).encode())]
+    with pytest.raises(ListError, match="not a page of StopNCII's hashes"):
+        fetch(other, str(tmp_path), now=NOW)
+    assert not (tmp_path / "checkpoint.json").exists()
+    server.answers = [(200, {}, json.dumps({**page, "count": 0, "hashRecords": []}).encode())]
+    assert fetch(other, str(tmp_path), now=NOW).pages == 1
 
 
 # --- folders ------------------------------------------------------------------------------
@@ -380,6 +422,38 @@ def test_folder_brings_what_is_new_or_changed(tmp_path: Path) -> None:
     assert fetch(one, to, now=LATER) == Fetched(None, 0)
     (offered / "b.txt").write_text(f"md5 {md5('c')}\nmd5 {md5('d')}\n")
     assert fetch(one, to, now=LATER).pages == 1
+
+
+@pytest.mark.parametrize("later", [timedelta(0), -timedelta(days=400), timedelta(days=1)])
+def test_no_window_takes_another_ones_folder(tmp_path: Path, later: timedelta) -> None:
+    """Of the same second, or after the clock was set back."""
+    offered, to = tmp_path / "offered", tmp_path / "f"
+    offered.mkdir()
+    folders = []
+    for number, text in enumerate("abc"):
+        (offered / "list.csv").write_text(f"id,md5\n1,{md5(text)}\n2{text},{md5(text)}\n")
+        now = NOW + number * later
+        folders.append(str(fetch(FolderExchange(str(offered)), str(to), now=now).folder))
+    assert sorted(set(folders)) == folders
+    assert {len(list(Path(folder).iterdir())) for folder in folders} == {1}
+    mapping = parse_mapping("id=id,md5=md5")
+    import_files(str(tmp_path / "s"), "p", [str(to / "pages")], mapping=mapping)
+    ((_, stored),) = stored_entries(str(tmp_path / "s"), "p")
+    found = {one.entry_id: one.value.hex() for one in stored}
+    assert found == {"1": md5("c"), "2a": md5("a"), "2b": md5("b"), "2c": md5("c")}
+
+
+def test_a_window_keeps_its_folder_when_it_goes_on(tmp_path: Path) -> None:
+    def cut_short(number: int) -> str | None:
+        if number:
+            raise ExchangeError("cut short")
+        return "more"
+
+    for pages in (Pages(lambda _: None), Pages(cut_short)):
+        with suppress(ExchangeError):
+            fetch(pages, str(tmp_path), now=NOW)
+    fetched = fetch(Pages(lambda _: None), str(tmp_path), now=LATER)
+    assert fetched == Fetched(str(tmp_path / "pages" / "20260110T123006Z"), 2)
 
 
 def test_folder_goes_on_where_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -407,6 +481,16 @@ def test_folders_of_pages_belong_to_one_exchange(tmp_path: Path) -> None:
     fetch(FolderExchange(str(tmp_path / "a")), str(tmp_path / "f"), now=NOW)
     with pytest.raises(UsageError, match="give each its own folder"):
         fetch(FolderExchange(str(tmp_path / "b")), str(tmp_path / "f"), now=NOW)
+
+
+@pytest.mark.parametrize(
+    "named", ["../20260110T123005Z", "20260110T123005Z\n", "20260110T123005Zx", "x"]
+)
+def test_a_checkpoint_names_no_other_folder(tmp_path: Path, named: str) -> None:
+    window = {"until": NOW.isoformat(), "named": named}
+    (tmp_path / "checkpoint.json").write_text(json.dumps({"exchange": "pages", "window": window}))
+    with pytest.raises(ListError, match=r"checkpoint\.json: damaged"):
+        fetch(Pages(lambda _: None), str(tmp_path), now=NOW)
 
 
 @pytest.mark.parametrize("content", ["", "{}", "[1]", '{"exchange": "x", "window": {"pages": 1}}'])

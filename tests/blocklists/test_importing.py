@@ -74,6 +74,20 @@ def test_public_suffixes_are_refused_by_file_and_line(tmp_path: Path, suffix: st
     assert result.changes.total == 1
 
 
+def test_a_url_that_would_list_its_host_is_left_out_and_counted(tmp_path: Path) -> None:
+    store = str(tmp_path / "store")
+    path = written(tmp_path, "https://site.example/#!/photo/7\nhttps://site.example/albums\n")
+    with pytest.raises(
+        ListError, match=r"line 1, value: only its fragment \(#...\) says"
+    ) as caught:
+        import_files(store, "p", [path])
+    assert "photo" not in str(caught.value)
+    result = import_files(store, "p", [path], leave_out_never_match=True)
+    assert result.skipped == {"url that would match what nobody meant": 1}
+    ((_, entries),) = stored_entries(store, "p")
+    assert [one.value for one in entries] == [b"site.example/albums"]
+
+
 def test_a_public_suffix_in_the_store_is_refused_by_its_entry(tmp_path: Path) -> None:
     store, path = str(tmp_path / "store"), written(tmp_path, "fine.example\nhoster.example\n")
     import_files(store, "p", [path], format_name="domains")
@@ -163,6 +177,31 @@ def test_a_snapshot_leaves_what_it_holds_but_cannot_be_read(tmp_path: Path) -> N
     assert after["B"] == {"md5:00", "sha1:12"}  # its readable part is as the file has it
     assert after["C"] == {"md5:00"}
     assert "D" not in after
+
+
+@pytest.mark.parametrize("snapshot", [False, True])
+def test_values_of_unknown_types_alone_withdraw_nothing(tmp_path: Path, snapshot: bool) -> None:
+    store, mapping = str(tmp_path / "store"), parse_mapping("id=id,value=v,type=t,deleted=gone")
+
+    def rows(*those: str) -> str:
+        return written(tmp_path, "id,v,t,gone\n" + "".join(f"{row}\n" for row in those))
+
+    a, b = "1" * 31 + "2", "1" * 31 + "3"
+    import_files(store, "p", [rows(f"A,{a},md5,", f"B,{a},md5,", f"C,{a},md5,")], mapping=mapping)
+    said = [f"A,{a},md5sum,", f"B,{a},md5sum,", f"B,{b},md5,", f"C,{a},md5sum,yes", f"D,{a},m,"]
+    result = import_files(store, "p", [rows(*said)], mapping=mapping, snapshot=snapshot)
+    assert result.skipped == {"m (no such hash here)": 1, "md5sum (no such hash here)": 2}
+    assert result.changes[:5] == (0, 1, 1, 0, 2)
+    assert stored(store) == {"A": {"md5:12"}, "B": {"md5:13"}}
+
+
+def test_values_of_unknown_types_without_identifiers_are_of_no_stored_entry(tmp_path: Path) -> None:
+    store, a, b = str(tmp_path / "store"), "1" * 31 + "2", "1" * 31 + "3"
+    import_files(store, "p", [written(tmp_path, f"md5 {a}\nmd5 {b}\n")])
+    path = written(tmp_path, f"md5 {b}\ntmk {a}\n")
+    result = import_files(store, "p", [path], format_name="local-file", snapshot=True)
+    assert result.skipped == {"tmk (no such hash here)": 1}
+    assert result.changes[:3] == (0, 0, 1)
 
 
 def test_a_snapshot_removes_nothing_that_could_be_what_cannot_be_read(tmp_path: Path) -> None:

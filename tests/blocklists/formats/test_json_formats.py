@@ -30,6 +30,8 @@ def test_stopncii_entry_is_named_by_its_hash_without_showing_it(read: Callable) 
 
 def test_stopncii_page_without_records_is_no_accident(read: Callable) -> None:
     assert read("stopncii", stopncii()) == []
+    assert read("stopncii", stopncii(count=0)) == []
+    assert len(read("stopncii", stopncii(record(), count=None))) == 1
 
 
 @pytest.mark.parametrize(
@@ -47,6 +49,15 @@ def test_stopncii_page_without_records_is_no_accident(read: Callable) -> None:
         (json.dumps({"hasMoreRecords": False, "hashRecords": {}}), "hashRecords: not an array"),
         (json.dumps({"hasMoreRecords": False, "hashRecords": PDQ}), ": not a page of StopNCII"),
         (json.dumps({"hashRecords": []}), ": not a page of StopNCII"),
+        (json.dumps({"hasMoreRecords": False}), ": not a page of StopNCII"),
+        (
+            json.dumps({"hasMoreRecords": False, "HashRecords": [record()]}),
+            ": not a page of StopNCII",
+        ),
+        (stopncii(record(), count=2), "count: is not 1, the number of hashRecords there are"),
+        (stopncii(record(), count=0), "count: is not 1, the number of hashRecords there are"),
+        (stopncii(count=3), "count: is not 0, the number of hashRecords there are"),
+        (stopncii(record(), count=PDQ), "count: is not 1, the number of hashRecords there are"),
     ],
 )
 def test_malformed_stopncii(read: Callable, content: str, problem: str) -> None:
@@ -61,6 +72,11 @@ def test_vics_hash_that_is_listed_twice_is_one_entry(read: Callable) -> None:
     media = {"MediaID": 5, "MD5": MD5, "AlternativeHashes": [{"HashName": "md5", "HashValue": MD5}]}
     (one,) = read("vics", vics(media))
     assert (one.entry_id, set(one.values)) == ("5", {("md5", bytes.fromhex(MD5))})
+
+
+def test_vics_case_without_media_is_one(read: Callable) -> None:
+    cases = [{"CaseID": "c", "Media": []}, {"Media": [{"MediaID": 5, "MD5": MD5}]}]
+    assert [one.entry_id for one in read("vics", json.dumps({"value": cases}))] == ["5"]
 
 
 @pytest.mark.parametrize(
@@ -82,6 +98,32 @@ def test_vics_hash_that_is_listed_twice_is_one_entry(read: Callable) -> None:
         (json.dumps({"value": [{"MD5": MD5}]}), "element 1 of value, MediaID: not there"),
         (json.dumps({"value": []}), ": holds no entry"),
         (json.dumps({"value": [{"CaseID": "c", "Media": None}]}), "element 1 of value, MediaID"),
+        (json.dumps({"value": [{"CaseID": "c"}]}), "element 1 of value, MediaID: not there, or no"),
+        (
+            json.dumps({"value": [{"AlternativeHashes": [{"HashName": "MD5", "HashValue": MD5}]}]}),
+            "element 1 of value, MediaID: not there, or no array of Media",
+        ),
+        (
+            json.dumps({"value": [{"AlternativeHashes": [], "Media": []}]}),
+            "element 1 of value, MediaID: not there, or no array of Media",
+        ),
+        (
+            json.dumps({"value": [{"MediaID": 1, "MD5": MD5}, {"mediaId": 2, "md5": MD5}]}),
+            "element 2 of value, MediaID: its name is in other letters",
+        ),
+        (
+            json.dumps({"value": [{"CaseID": "c", "media": [{"MediaID": 1, "MD5": MD5}]}]}),
+            "element 1 of value, Media: its name is in other letters",
+        ),
+        (vics({"MediaID": 1, "Md5": MD5}), "element 1 of value.Media, MD5: its name is in other"),
+        (
+            vics({"MediaID": 1, "MD5": MD5, "alternativehashes": []}),
+            "element 1 of value.Media, AlternativeHashes: its name is in other letters",
+        ),
+        (
+            json.dumps({"value": [{"MediaID": 1, "MD5": MD5}], "Value": []}),
+            "the file, value: its name is in other letters",
+        ),
     ],
 )
 def test_malformed_vics(read: Callable, content: str, problem: str) -> None:

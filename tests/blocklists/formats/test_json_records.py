@@ -53,7 +53,7 @@ def test_equal_to_reading_it_whole(
     *elements, whole = found(text, [("items",)], step)
     assert [one.value for one in elements] == items
     assert [one.number for one in elements] == list(range(1, len(items) + 1))
-    assert whole == Found((), 0, rest)
+    assert whole == Found((), 0, rest, {"items": len(items)})
 
 
 def test_arrays_within_elements_of_arrays() -> None:
@@ -66,7 +66,14 @@ def test_arrays_within_elements_of_arrays() -> None:
         (("a", ITEM), 2, {"x": 4}),
         ((), 0, {}),
     ]
+    assert [one.counts for one in got] == [{}, {}, {"b": 2}, {}, {"a": 2}]
     assert got[1].place == "element 2 of a.b"
+
+
+def test_an_empty_array_is_not_none() -> None:
+    assert [one.counts for one in found('{"a": []}', [("a",)])] == [{"a": 0}]
+    for text in ("{}", '{"a": null}', '{"a": {}}'):
+        assert found(text, [("a",)])[-1].counts == {}
 
 
 def test_array_at_the_top_with_a_byte_order_mark() -> None:

@@ -115,6 +115,36 @@ def test_what_a_domain_covers(read: Callable) -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    "sink",
+    [
+        "0.0.0.0",
+        "127.0.0.1",
+        "127.1.1.1",
+        "127.255.255.254",
+        "::",
+        "::0",
+        "0:0:0:0:0:0:0:0",
+        "::1",
+        "0000::0001",
+        "::1%lo0",
+        "::%1",
+        "::ffff:0.0.0.0",
+        "::ffff:127.0.0.1",
+    ],
+)
+def test_hosts_that_are_sent_to_nowhere(read: Callable, sink: str) -> None:
+    (one,) = read("hosts", f"{sink} d.example\n")
+    assert one.values == (("domain", b"d.example"),)
+    assert not read.skipped
+
+
+@pytest.mark.parametrize("address", ["192.0.2.1", "240.0.0.1", "0.0.0.1", "fe80::1%lo0", "::2"])
+def test_hosts_that_are_sent_somewhere(read: Callable, address: str) -> None:
+    assert read("hosts", f"{address} d.example\n") == []
+    assert read.skipped == {"name that is not sent to nowhere": 1}
+
+
 def test_names_relative_to_the_zone(read: Callable) -> None:
     zone = (
         "$ORIGIN rpz.example.\n@ 3600 IN SOA a. b. 1 2 3 4 5\n@ NS localhost.\n"
@@ -207,6 +237,18 @@ def test_what_a_zone_says_of_itself_and_of_others(read: Callable) -> None:
         "delegation": 1,
         "trigger other than a name": 1,
     }
+
+
+def test_triggers_are_told_by_their_last_label(read: Callable) -> None:
+    names = ["a.rpz-ips.example", "a.rpz-ip.example", "b.rpz-ip", "c.RPZ-NSDNAME", "d.xrpz-ip.e"]
+    for zone in ("", f"$ORIGIN rpz.local.\n@ {SOA}\n"):
+        listed = read("rpz", zone + "".join(f"{name} CNAME .\n" for name in names))
+        assert [value for one in listed for _, value in one.values] == [
+            b"=a.rpz-ips.example",
+            b"=a.rpz-ip.example",
+            b"=d.xrpz-ip.e",
+        ]
+        assert read.skipped == {"trigger other than a name": 2}
 
 
 labels = st.lists(st.sampled_from(["a", "bad", "rpz", "local", "example"]), min_size=1, max_size=3)

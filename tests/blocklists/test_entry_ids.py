@@ -1,0 +1,115 @@
+import base64
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ingestgate.blocklists.changes import compare, open_version
+from ingestgate.blocklists.entries import value_parser
+from ingestgate.blocklists.entry_ids import made_id, shown_id
+from ingestgate.blocklists.formats.mapping import parse_mapping
+from ingestgate.blocklists.importing import import_files
+from ingestgate.blocklists.lint import lint
+from ingestgate.blocklists.listset import ListSet
+from ingestgate.blocklists.placeholders import FILES
+from ingestgate.blocklists.public_suffixes import PublicSuffixes
+from ingestgate.blocklists.signals import signal_type
+from ingestgate.blocklists.store import stored_entries
+
+A, B, C = (f"a{number:x}" * 16 for number in range(1, 4))
+VALUE = bytes.fromhex(A)
+
+
+@pytest.mark.parametrize(
+    "id",
+    [
+        A,
+        A.upper(),
+        f"42/{A}",
+        f"md5:{A}",
+        f"{A[:8]}-{A[8:12]}-{A[12:16]}-{A[16:20]}-{A[20:]}",
+        " ".join(A[at : at + 2] for at in range(0, 32, 2)),
+        base64.b64encode(VALUE).decode(),
+        base64.urlsafe_b64encode(VALUE).decode().rstrip("="),
+    ],
+)
+def test_a_hash_is_not_shown_as_an_id(id: str) -> None:
+    assert shown_id(id, [("sha1", b"x" * 20), ("md5", VALUE)]) == made_id("md5", VALUE)
+    assert shown_id(id, [("sha1", b"x" * 20)]) == id  # of another entry's values it is none
+
+
+@pytest.mark.parametrize(
+    ("kind", "listed", "ids"),
+    [
+        (
+            "domain",
+            ["bad.example", "*.bad.example", "=bad.example", ".bad.example"],
+            ["bad.example", "BAD.example.", "*.bad.example", "42/bad.example", "b%61d.example"],
+        ),
+        ("domain", ["xn--bcher-kva.example"], ["b\u00fccher.example", "xn--bcher-kva.EXAMPLE"]),
+        ("domain", ["10.0.0.1"], ["10.0.0.1", "167772161"]),
+        (
+            "url",
+            ["bad.example/x?y"],
+            ["https://bad.example/x?y", "http://BAD.example:80/x?y#z", "bad.example/x?y"],
+        ),
+    ],
+)
+def test_a_source_is_not_shown_as_an_id(kind: str, listed: list[str], ids: list[str]) -> None:
+    for value in listed:
+        for id in ids:
+            shown = shown_id(id, [(kind, value.encode())])
+            assert shown == made_id(kind, value.encode())
+            assert "bad" not in shown
+    for id in ("42", "R-1", "bad", "other.example", "42/other.example", made_id(kind, b"x")):
+        assert shown_id(id, [(kind, one.encode()) for one in listed]) == id
+
+
+@given(st.text(min_size=1, max_size=20), st.sampled_from(["md5", "domain", "url", "phash"]))
+def test_other_ids_are_the_partners(id: str, kind: str) -> None:
+    value = value_parser(signal_type("url"))("unguessed.example/x")
+    if kind not in ("domain", "url"):
+        value = hashlib.sha512(value).digest()[: signal_type(kind).width]
+    assert shown_id(id, [(kind, value)]) == id
+
+
+def test_updates_and_removals_go_by_the_partners_id(tmp_path: Path) -> None:
+    mapping = parse_mapping("id=id,md5=md5,sha1=sha1,deleted=gone")
+
+    def imported(*rows: str) -> dict[str, set[str]]:
+        path = tmp_path / "f"
+        path.write_text("".join(f"{row}\n" for row in ("id,md5,sha1,gone", *rows)))
+        import_files(str(tmp_path / "s"), "p", [str(path)], mapping=mapping)
+        found: dict[str, set[str]] = {}
+        for signal, entries in stored_entries(str(tmp_path / "s"), "p"):
+            for one in entries:
+                found.setdefault(one.entry_id, set()).add(signal.name)
+        return found
+
+    made = made_id("md5", VALUE)
+    assert imported(f"{A.upper()},{A},,", f"R-2,{B},,") == {made: {"md5"}, "R-2": {"md5"}}
+    both = imported(f"{A.upper()},{A},{'1' * 39}2,")
+    assert both == {made: {"md5", "sha1"}, "R-2": {"md5"}}  # of neither type is the id shown
+    assert imported(f"{A.upper()},,,yes") == {"R-2": {"md5"}}
+
+
+def test_nothing_that_is_shown_is_a_value(
+    tmp_path: Path, compiled: Callable[..., Any], opened: Callable[..., ListSet]
+) -> None:
+    placeholder = hashlib.md5(next(file for file in FILES if file)).hexdigest()
+    rows = f"value,entry_id\n{A},{A.upper()}\n{placeholder},{placeholder}\n"
+    compiled("l", 1, md5=rows, domain="value,entry_id\nbad.example,https://bad.example/\n")
+    compiled("l", 2, md5=f"{rows}{B},{B}\n", domain="value,entry_id\nbad.example,bad.example.\n")
+    lists = tmp_path / "lists"
+    compared = compare(open_version(str(lists / "l-1")), open_version(str(lists / "l-2")))
+    assert compared.added == [made_id("md5", bytes.fromhex(B))]
+    found = opened().match_digest("md5", A, "content")
+    assert [one.entry_id for one in found] == [made_id("md5", VALUE)]
+    (one,) = opened().lists
+    messages = [problem.message for problem in lint(one, PublicSuffixes.built_in())]
+    assert any(made_id("md5", bytes.fromhex(placeholder)) in message for message in messages)
+    assert not [message for message in messages if placeholder in message]
