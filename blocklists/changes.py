@@ -1,6 +1,7 @@
 """What became of the entries between two versions of a compiled list.
 
-By entry id, never by value: an entry has changed if its values, category or feedback have.
+By entry id, never by value: an entry has changed if its values, category or feedback have. The
+canaries' own values are left out; what else has a canary's id is an entry like all others.
 """
 
 import bisect
@@ -14,6 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ingestgate.assets import storage
+from ingestgate.blocklists.canaries import canary_rows
 from ingestgate.blocklists.manifest import MANIFEST, ListChanges, ListInfo, read_manifest
 from ingestgate.blocklists.signals import signal_type
 from ingestgate.blocklists.tables import SortedValues, TableFiles, as_keys
@@ -49,6 +51,10 @@ class Version(NamedTuple):
         said = pa.scalar("", pa.large_string()) if self.feedback is None else self.feedback[part]
         columns = (column[part] for column in self.entries.columns)
         return pc.binary_join_element_wise(*columns, said, pa.scalar("\0", pa.large_string()))
+
+    def canaries(self) -> Mapping[str, frozenset[int]]:
+        """Returns the rows of its values that are canaries, as `canaries.canary_rows` does."""
+        return canary_rows(self.info.canaries, self.values, self.entries.column(0))
 
 
 def open_version(directory: str) -> Version:
@@ -125,12 +131,15 @@ class _Comparison:
         self._numbers = tuple(
             np.empty(version.entries.num_rows, np.uint32) for version in self._versions
         )
+        self._canaries = tuple(version.canaries() for version in self._versions)
         self._compare_entries()
+        self._present = tuple(np.zeros(len(self._touched), bool) for _ in self._versions)
         for name in {*before.values, *after.values}:
             self._compare_values(name)
-        self.added = self._present[1] & ~self._present[0] & ~self._canaries
-        self.removed = self._present[0] & ~self._present[1] & ~self._canaries
-        self.changed = self._touched & self._present[0] & self._present[1] & ~self._canaries
+        was, is_now = self._present
+        self.added = is_now & ~was
+        self.removed = was & ~is_now
+        self.changed = self._touched & was & is_now
 
     def names(self, masks: Sequence[npt.NDArray[np.bool_]]) -> Iterator[list[str]]:
         """Returns the ids in masks."""
@@ -151,21 +160,10 @@ class _Comparison:
             yield _Ids(parts, names.take(pc.sort_indices(names)))
 
     def _compare_entries(self) -> None:
-        before, after = self._versions
-        canaries = pa.array(
-            {
-                name
-                for info in (before.info, after.info)
-                for ids in info.canaries.values()
-                for name in ids
-            },
-            pa.large_string(),
-        )
-        masks: list[list[npt.NDArray[np.bool_]]] = [[], [], [], []]
+        masks: list[npt.NDArray[np.bool_]] = []
         start = 0
         for ids in self._ids():
             touched = np.zeros(len(ids.names), bool)
-            present = [touched.copy(), touched.copy()]
             texts = [
                 version.described(part)
                 for version, part in zip(self._versions, ids.parts, strict=True)
@@ -174,31 +172,37 @@ class _Comparison:
                 column = self._versions[place].entries.column(0)[part]
                 numbers = pc.index_in(column, ids.names).to_numpy()
                 self._numbers[place][part] = numbers + start
-                present[place][numbers] = True
                 there = pc.is_in(texts[place], texts[1 - place]).to_numpy(zero_copy_only=False)
                 touched[numbers[~there]] = True
-            canary = pc.is_in(ids.names, canaries).to_numpy(zero_copy_only=False)
-            for mask, made in zip(masks, (*present, touched, canary), strict=True):
-                mask.append(made)
+            masks.append(touched)
             start += len(ids.names)
-        first, second, self._touched, self._canaries = (np.concatenate(mask) for mask in masks)
-        self._present = (first, second)
+        self._touched = np.concatenate(masks)
 
     def _compare_values(self, name: str) -> None:
         width = signal_type(name).width
         empty = SortedValues(np.empty((0, width), np.uint8), np.empty(0, np.uint32))
         both = [version.values.get(name, empty) for version in self._versions]
+        canaries = [rows.get(name, frozenset()) for rows in self._canaries]
         for parts in _parts([table.keys for table in both], _first_key_from):
+            rows = [_rows_but(part, own) for part, own in zip(parts, canaries, strict=True)]
             ids = [
-                numbers[table.entries[part]]
-                for numbers, table, part in zip(self._numbers, both, parts, strict=True)
+                numbers[table.entries[own]]
+                for numbers, table, own in zip(self._numbers, both, rows, strict=True)
             ]
+            for present, own in zip(self._present, ids, strict=True):
+                present[own] = True
             keys = [
                 _with_ids(table.values[part], own)
-                for table, part, own in zip(both, parts, ids, strict=True)
+                for table, part, own in zip(both, rows, ids, strict=True)
             ]
             for own, those, others in ((ids[0], *keys), (ids[1], *keys[::-1])):
                 self._touched[own[~np.isin(those, others)]] = True
+
+
+def _rows_but(part: slice, left_out: frozenset[int]) -> slice | npt.NDArray[np.intp]:
+    """Returns the rows of a part without some; as a slice, which copies nothing, if it can."""
+    own = [row - part.start for row in left_out if part.start <= row < part.stop]
+    return np.delete(np.arange(part.start, part.stop), own) if own else part
 
 
 Column = TypeVar("Column", bound=Sized)

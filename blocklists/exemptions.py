@@ -7,7 +7,7 @@ keys signed it as lists need, and ends by itself: a month after it was made at t
 
 import json
 from datetime import datetime, timedelta
-from typing import Annotated, Self
+from typing import Annotated, Any, Self
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -53,6 +53,16 @@ class Exemption(BaseModel):
         if not self.made < self.until <= self.made + MAX_DURATION:
             raise ValueError(f"it must end within {MAX_DURATION.days} days after it is made")
         return self
+
+    def described(self) -> dict[str, Any]:
+        """Returns what the records of what used it say of it."""
+        return {
+            "list_id": self.list_id,
+            "version": self.version,
+            "until": self.until.isoformat(),
+            "reason": self.reason,
+            "signed_by": list(self.signed_by),
+        }
 
 
 def except_list(

@@ -7,7 +7,7 @@ against the digest of the set that the run began with.
 
 import hashlib
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import NamedTuple, Self
@@ -55,6 +55,8 @@ class ListSet(Matcher):
         infos: What the lists in use say of themselves, by id, overrides applied.
         superseded: Older versions that lie in the folder and are not used.
         exemptions: By list id, the exceptions under which expired lists are in use.
+        in_force_until: When the first of the lists expires, or the exception ends by which one
+            is in use; None if none ever does.
         digest: Hex SHA-256 over the ids, versions and digests of the lists in use.
         signal_types: Names of the signal types that any list in use holds.
     """
@@ -69,6 +71,7 @@ class ListSet(Matcher):
         self.infos = tuple(one.info for one in self.lists)
         self.superseded = tuple(superseded)
         self.exemptions = dict(exemptions or {})
+        self.in_force_until = min(self._ends(), default=None)
         self.digest = _digest(self.infos)
 
     @classmethod
@@ -117,6 +120,17 @@ class ListSet(Matcher):
         changed = _overridden(used, overrides or {})
         superseded = [one.info for one in found if one not in used]
         return cls([_open_list(one, verify=verify) for one in changed], superseded, exemptions)
+
+    def have_expired(self, now: datetime) -> bool:
+        """Whether a list that was in force when it was opened is so no longer."""
+        return self.in_force_until is not None and now > self.in_force_until
+
+    def _ends(self) -> Iterator[datetime]:
+        for info in self.infos:
+            if exemption := self.exemptions.get(info.id):
+                yield exemption.until
+            elif info.expires is not None:
+                yield info.expires
 
     def showing_canaries(self) -> "ListSet":
         """Returns the same lists with their canaries as entries like all others."""

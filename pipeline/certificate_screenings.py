@@ -7,7 +7,7 @@ from typing import Any
 
 from ingestgate.assets.errors import EvidenceError
 from ingestgate.assets.receipts import Receipt
-from ingestgate.pipeline.contexts import ContextRecord
+from ingestgate.pipeline.contexts import ContextRecord, united
 from ingestgate.pipeline.rescan_records import RescanRecord
 from ingestgate.pipeline.statements import (
     ListException,
@@ -65,6 +65,7 @@ def screening_of(
         datetime.fromisoformat(receipt.committed_at).replace(microsecond=0) for receipt in group
     )
     total = sum((Counter(receipt.tallies) for receipt in group), Counter[str]())
+    exceptions = united(record.exceptions, rescan.exceptions if rescan else ())
     return Screening(
         id=record.context[:16] + (f"+{rescan.id}" if rescan else ""),
         context_digest=record.context,
@@ -83,7 +84,7 @@ def screening_of(
         ),
         canaries={str(used["id"]): tuple(used["canaries"]) for used in record.lists},
         isolation=tuple(one["measures"] for one in isolation(total)),
-        exceptions=tuple(ListException.model_validate(one) for one in record.exceptions),
+        exceptions=tuple(ListException.model_validate(one) for one in exceptions),
         suppressions=_suppressions(
             record.suppressions, [tallied(receipt.tallies, "suppression") for receipt in group]
         ),

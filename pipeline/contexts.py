@@ -83,16 +83,7 @@ def record_context(settings: RunSettings, lists: ListSet, suppressions: Suppress
     except EvidenceError:
         before = None  # what proves itself is written anew
     policy = settings.policy.model_copy(update={"trust": ListTrust()})
-    exceptions = [
-        {
-            "list_id": name,
-            "version": exemption.version,
-            "until": exemption.until.isoformat(),
-            "reason": exemption.reason,
-            "signed_by": list(exemption.signed_by),
-        }
-        for name, exemption in sorted(lists.exemptions.items())
-    ]
+    exceptions = [one.described() for one in lists.exemptions.values()]
     record = ContextRecord(
         context=settings.context,
         judging_version=JUDGING_VERSION,
@@ -110,7 +101,7 @@ def record_context(settings: RunSettings, lists: ListSet, suppressions: Suppress
             }
             for info in lists.infos
         ],
-        exceptions=_united(before.exceptions if before else (), exceptions),
+        exceptions=united(before.exceptions if before else (), exceptions),
         suppressions=[one.described() for one in suppressions.in_force],
     )
     if record != before:
@@ -119,9 +110,10 @@ def record_context(settings: RunSettings, lists: ListSet, suppressions: Suppress
         storage.write_bytes(path, content.encode(), private=True)
 
 
-def _united(
+def united(
     before: Sequence[Mapping[str, Any]], now: Sequence[Mapping[str, Any]]
 ) -> list[Mapping[str, Any]]:
+    """Returns exceptions that were used at one time or another, each once, in one order."""
     found = {json.dumps(dict(one), sort_keys=True): dict(one) for one in (*before, *now)}
     return [found[key] for key in sorted(found)]
 

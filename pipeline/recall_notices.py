@@ -38,6 +38,7 @@ class RecallNotice:
         shards: ``{name, sha256, assets}``: each admitted file, its digest as it was certified
             (of an image folder its dirHash), and how many of its assets match.
         certificate: Digest of the certificate that no longer holds, or "".
+        exceptions: By which expired lists were used, as `Exemption.described`.
     """
 
     dataset: str
@@ -45,6 +46,7 @@ class RecallNotice:
     lists: Sequence[Mapping[str, Any]]
     shards: Sequence[Mapping[str, Any]]
     certificate: str = ""
+    exceptions: Sequence[Mapping[str, Any]] = ()
 
     def lacking(self, lists: Iterable[Mapping[str, Any]]) -> list[str]:
         """Returns the ids of its lists that are not among some in that version or a newer one.
@@ -105,7 +107,11 @@ def read_notice(path: str) -> RecallNotice:
         content = json.loads(base64.b64decode(fields["payload"]))
         kind = (fields["payloadType"], content.pop("version"))
         known = {name: content[name] for name in ("dataset", "made_at", "lists", "shards")}
-        notice = RecallNotice(**known, certificate=str(content.get("certificate") or ""))
+        notice = RecallNotice(
+            **known,
+            certificate=str(content.get("certificate") or ""),
+            exceptions=content.get("exceptions") or (),
+        )
         shards, lists = notice.shards, notice.lists
         whole = all(isinstance(s["sha256"], str) and isinstance(s["name"], str) for s in shards)
         whole &= all(isinstance(u["id"], str) and isinstance(u["version"], int) for u in lists)

@@ -68,6 +68,7 @@ def conclude(
     unique = secrets.token_hex(4)
     name = f"{started.strftime('%Y%m%dT%H%M%SZ')}-{lists.digest[:12]}-{unique}"
     used = [{"id": i.id, "version": i.version, "digest": i.digest} for i in lists.infos]
+    exceptions = [one.described() for one in lists.exemptions.values()]
     output = request.output_of(evidence)
     # Of a dry run, nothing was admitted.
     recalled = [] if quarantine is None else _recalled(ledger.receipts, findings)
@@ -83,6 +84,7 @@ def conclude(
             lists=used,
             shards=recalled,
             certificate=digest_of(certificate[0].payload) if certificate else "",
+            exceptions=exceptions,
         )
         paths = write_recall(output, evidence, name, notice, request.key)
     if request.withdrawals:
@@ -106,6 +108,7 @@ def conclude(
         ended_at=datetime.now(UTC).isoformat(timespec="seconds"),
         tallies=dict(tallies),
         suppressions=[one.described() for one in request.suppressions.in_force],
+        exceptions=exceptions,
     )
     counts = {
         "policy_digest": policy_digest(request.policy),
@@ -115,7 +118,13 @@ def conclude(
     }
     put_up = 0
     if quarantine is not None:
-        said = {"evidence": evidence, "lists": used, **counts, "recalled": len(recalled)}
+        said = {
+            "evidence": evidence,
+            "lists": used,
+            "exceptions": exceptions,
+            **counts,
+            "recalled": len(recalled),
+        }
         ids = [asset for _, asset in findings.withdrawn] if request.withdrawals else []
         put_up = end_rescan(quarantine, name, said, ids, paths, request.key)
     write_rescan(evidence, record)
@@ -123,6 +132,7 @@ def conclude(
         "evidence": evidence,
         "id": name,
         "lists": record.lists,
+        "exceptions": exceptions,
         **counts,
         "unscannable_matched": tallies["unscannable_matched"],
         "suppressed": tallies["suppressed"],

@@ -37,6 +37,7 @@ class RescanRecord:
         started_at, ended_at: RFC 3339 UTC times.
         tallies: Counts for reports, `NEWLY_MATCHED` among them.
         suppressions: Those in force, as `Suppression.described`.
+        exceptions: By which expired lists were used, as `Exemption.described`.
     """
 
     id: str
@@ -49,6 +50,7 @@ class RescanRecord:
     ended_at: str
     tallies: Mapping[str, int]
     suppressions: Sequence[Mapping[str, Any]] = ()
+    exceptions: Sequence[Mapping[str, Any]] = ()
 
     @property
     def newly_matched(self) -> int:

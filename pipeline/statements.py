@@ -114,7 +114,8 @@ class Screening(_Part):
             and did: a run that misses one admits nothing. What the policy has nothing looked for
             by is not among them.
         isolation: What confined the decoder, by each process's word, one entry for each kind.
-        exceptions, suppressions: What was let by although a rule stood against it.
+        exceptions, suppressions: What was let by although a rule stood against it; `exceptions` in
+            the rescan as well.
         software: Versions of the program that committed shards of this group.
         shards: How many there are.
         screened_from, screened_until: Time of the first and last commit among them.

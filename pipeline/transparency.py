@@ -93,7 +93,7 @@ def transparency(year: int, evidence: Sequence[str], quarantines: Sequence[str])
         "hours_from_list_update_to_run": _spread(hours["run"]),
         "hours_from_list_update_to_rescan": _spread(hours["rescan"]),
         "list_age_in_days_at_runs": _spread(_ages(runs)),
-        "exceptions_for_expired_lists": len(_exceptions(runs)),
+        "exceptions_for_expired_lists": len(_exceptions(runs, rescans)),
         "decisions": _decisions(year, quarantines),
     }
 
@@ -207,13 +207,22 @@ def _ages(runs: Sequence[Mapping[str, Any]]) -> list[float]:
     ]
 
 
-def _exceptions(runs: Sequence[Mapping[str, Any]]) -> set[tuple[str, int, str]]:
-    return {
-        (used["id"], used["version"], used["exception"]["until"])
+def _exceptions(
+    runs: Sequence[Mapping[str, Any]], rescans: Sequence[RescanRecord]
+) -> set[tuple[str, int, datetime]]:
+    """Returns list, version and end of the exceptions that anything used."""
+    by_runs = {
+        (used["id"], used["version"], _utc(used["exception"]["until"]))
         for run in runs
         for used in run["lists"]
         if used.get("exception")
     }
+    by_rescans = {
+        (one["list_id"], one["version"], _utc(one["until"]))
+        for record in rescans
+        for one in record.exceptions
+    }
+    return by_runs | by_rescans
 
 
 def _spread(values: Sequence[float]) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from ingestgate.blocklists.listset import ListSet
 from ingestgate.blocklists.suppressions import NOWHERE, Suppressions, SuppressionSource
 from ingestgate.transforms.policy import Policy
 from ingestgate.transforms.records import Asset, JudgedAsset
-from ingestgate.transforms.settings import open_judge
+from ingestgate.transforms.settings import open_judge_in_force
 
 # Assets of a bundle are judged together, up to so many: each turn of the decoder's process costs.
 _BATCH_ASSETS = 32
@@ -33,7 +33,8 @@ class Gate(beam.PTransform):
     Each output is a ``PCollection[JudgedAsset]`` with a schema; every asset is in exactly one.
     Nothing is fetched and nothing sealed: what to do with each output is the caller's affair.
     An asset without content is judged by its sources and declared digests alone. Each comes out
-    in its windows, with its timestamp; those of one bundle in any order.
+    in its windows, with its timestamp; those of one bundle in any order. Once a list has expired,
+    bundles fail and nothing comes out.
 
         judged = assets | Gate(lists="/srv/lists")
         judged["admitted"] | beam.Map(...)
@@ -111,7 +112,9 @@ class _JudgeAssets(beam.DoFn):
 
     def setup(self) -> None:
         """Opens lists and fingerprints once per process, not at unpickling."""
-        self._judge = open_judge(self._policy, self._lists, self._digest, self._suppressions)
+        self._judge = open_judge_in_force(
+            self._policy, self._lists, self._digest, self._suppressions, datetime.now(UTC)
+        )
 
     def start_bundle(self) -> None:
         """Forgets what a bundle that failed has left."""
@@ -149,7 +152,13 @@ class _JudgeAssets(beam.DoFn):
         return last.asset is asset and last.timestamp == timestamp and window not in last.windows
 
     def _judged(self) -> Iterator[Any]:
-        """Judges those that wait; yields them as they came, with verdicts."""
+        """Judges those that wait; yields them as they came, with verdicts.
+
+        Raises:
+            ListError: A list has expired since it was opened: a streaming job lives long.
+        """
+        if self._judge.lists.have_expired(datetime.now(UTC)):
+            self.setup()
         waiting, self._waiting, self._bytes = self._waiting, [], 0
         rows = self._judge.judge_all("", (_sample(each.asset) for each in waiting))
         for each, row in zip(waiting, rows, strict=True):

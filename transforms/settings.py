@@ -149,6 +149,24 @@ def open_judge(
     return _open_judge(policy.model_dump_json(), lists, lists_digest, suppressions)
 
 
+def open_judge_in_force(
+    policy: Policy, lists: str, lists_digest: str, suppressions: SuppressionSource, now: datetime
+) -> Judge:
+    """Opens a judge as `open_judge` does, but never one whose lists have expired by now.
+
+    A process keeps its judge, and may live longer than the lists do. They are opened anew then,
+    which refuses them unless an exception has been made meanwhile.
+
+    Raises:
+        ListError: A list has expired, or as of `open_judge`.
+    """
+    judge = open_judge(policy, lists, lists_digest, suppressions)
+    if not judge.lists.have_expired(now):
+        return judge
+    _open_judge.cache_clear()
+    return open_judge(policy, lists, lists_digest, suppressions)
+
+
 def open_suppressions(policy: Policy, source: SuppressionSource) -> Suppressions:
     """Opens in a worker the suppressions that the driver verified; raises as `open_judge`."""
     if not source.path:

@@ -154,6 +154,12 @@ def _show(reports: list[dict[str, Any]], used: list[dict[str, Any]], seconds: fl
                 f"{report['released']:,} quarantined ones, which the next run judges anew",
                 markup=False,
             )
+        for one in report["exceptions"]:
+            console.print(
+                f"list {one['list_id']} has expired, and is used until {one['until']} by an "
+                f"exception: {one['reason']}",
+                markup=False,
+            )
         for name in report["suppressions_expired"]:
             console.print(f"suppression {name} has ended; it is not honoured", markup=False)
         for name in report["recalled"]:

@@ -7,15 +7,18 @@ import pytest
 
 from ingestgate.assets.errors import ListError
 from ingestgate.assets.verdict import SignalKind
+from ingestgate.blocklists.additions import added_since
 from ingestgate.blocklists.canaries import PICTURE, SOURCES, canary_id
 from ingestgate.blocklists.changes import compare, open_version
 from ingestgate.blocklists.listset import ListSet
 from ingestgate.blocklists.manifest import ListInfo
+from ingestgate.blocklists.matching import Matcher
 from ingestgate.blocklists.signals import BUILT_IN, signal_type
 
 Open = Callable[..., ListSet]
 Compile = Callable[..., ListInfo]
 VALUE = "0123456789abcdef0123456789abcdef"
+OTHER = "fedcba9876543210fedcba9876543210"
 
 
 def found(lists: ListSet, name: str) -> list[str]:
@@ -107,3 +110,50 @@ def test_canaries_are_no_changes(tmp_path: Path, compiled: Compile) -> None:
     compared = compare(*(open_version(str(tmp_path / "lists" / f"a-{n}")) for n in (1, 2)))
     assert compared.added == ["a:domain:1"]
     assert compared.removed == compared.changed == []
+
+
+CSV = "value,entry_id,category\n"
+
+
+@pytest.mark.parametrize(
+    "theirs",
+    [f"{OTHER},canary:md5,A", f"{OTHER},canary:md5,"],
+    ids=["with a category", "as the canary's own entry"],
+)
+def test_an_entry_that_is_called_a_canary_is_a_change(
+    tmp_path: Path, compiled: Compile, theirs: str
+) -> None:
+    compiled("a", 1, md5=f"{CSV}{VALUE},x,")
+    added = compiled("a", 2, md5=f"{CSV}{VALUE},x,\n{theirs}").changes
+    removed = compiled("a", 3, md5=f"{CSV}{VALUE},x,").changes
+    assert added is not None
+    assert removed is not None
+    assert (added.added, added.removed, added.changed) == (1, 0, 0)
+    assert (removed.added, removed.removed, removed.changed) == (0, 1, 0)
+    versions = [str(tmp_path / "lists" / f"a-{number}") for number in (1, 2, 3)]
+    one, two, three = map(open_version, versions)
+    assert compare(one, two)[2:] == (["canary:md5"], [], [])
+    assert compare(two, three)[2:] == ([], ["canary:md5"], [])
+    assert compare(one, three)[2:] == ([], [], [])
+
+
+def test_a_value_of_an_entry_that_is_called_a_canary_is_a_change(
+    tmp_path: Path, compiled: Compile
+) -> None:
+    compiled("a", 1, md5=f"{CSV}{VALUE},canary:md5,")
+    compiled("a", 2, md5=f"{CSV}{OTHER},canary:md5,")
+    compared = compare(*(open_version(str(tmp_path / "lists" / f"a-{n}")) for n in (1, 2)))
+    assert compared[2:] == ([], [], ["canary:md5"])
+
+
+def test_an_entry_that_is_called_a_canary_is_looked_for_since(
+    tmp_path: Path, compiled: Compile, opened: Open
+) -> None:
+    compiled("a", 1, md5=f"{CSV}{VALUE},x,")
+    compiled("a", 2, md5=f"{CSV}{VALUE},x,\n{OTHER},canary:md5,")
+    older, newer = (str(tmp_path / "lists" / f"a-{number}") for number in (1, 2))
+    since = Matcher([added_since(opened().lists[0], newer, older)])
+    (finding,) = since.match_digest("md5", OTHER, "content")
+    assert finding.entry_id == "canary:md5"
+    assert since.match_digest("md5", VALUE, "content") == []
+    assert since.match_digest("md5", PICTURE["md5"], "content") == []

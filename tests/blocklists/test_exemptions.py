@@ -67,6 +67,27 @@ def test_it_ends(directory: Path, opened: Open) -> None:
     refused(opened, "this exception holds from .* only", now=LATER - timedelta(seconds=1))
 
 
+def test_a_set_of_lists_knows_when_the_first_of_them_ends(
+    directory: Path, compiled: Compile, opened: Open
+) -> None:
+    make(directory, ALICE)
+    compiled("longer", 1, md5=VALUE, expires=UNTIL + timedelta(days=1))
+    sign_list(str(directory.parent / "longer-1"), ALICE, now=ISSUED)
+    second = timedelta(seconds=1)
+    for now, end in ((ISSUED, EXPIRES), (LATER, UNTIL)):
+        lists = opened(now=now, trust=ONE)
+        for one in (lists, lists.showing_canaries()):
+            assert one.in_force_until == end
+            assert not one.have_expired(end)
+            assert one.have_expired(end + second)
+
+
+def test_lists_that_never_expire_never_have(compiled: Compile, opened: Open) -> None:
+    compiled(md5=VALUE)
+    assert opened().in_force_until is None
+    assert not opened().have_expired(UNTIL)
+
+
 def test_without_trusted_keys_there_are_no_exceptions(directory: Path, opened: Open) -> None:
     make(directory, ALICE)
     refused(opened, "the policy names no keys by which to check this exception", ANYBODY)

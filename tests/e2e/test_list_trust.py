@@ -1,10 +1,12 @@
 """Runs with signed lists, and with a memory of the lists that were seen."""
 
+import hashlib
 import json
 import shutil
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,7 +14,12 @@ from ingestgate.assets.signing_keys import generate_signing_key, read_signing_ke
 from ingestgate.blocklists.compiling import compile_list
 from ingestgate.blocklists.exemptions import except_list
 from ingestgate.blocklists.signing import sign_list
-from tests.e2e.conftest import LISTED_MD5, WRITERS, Job
+from ingestgate.pipeline.recall_notices import read_notice
+from ingestgate.pipeline.statements import current_certificate
+from ingestgate.pipeline.transparency import transparency
+from ingestgate.quarantine.audit import read_log
+from tests.e2e.conftest import LISTED_MD5, WRITERS, Job, content
+from tests.e2e.test_rescan import rescan
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -109,3 +116,83 @@ def test_an_exception_is_in_every_report(gate: Job, tmp_path: Path) -> None:
     said = gate.invoke(*arguments, "--recipient", gate.recipient, "--policy", str(policy))
     assert "list partner has expired" in said.stdout
     assert "moving house" in said.stdout
+
+
+@pytest.fixture
+def moved(gate: Job, tmp_path: Path) -> Callable[[int, bytes], tuple[str, ...]]:
+    """A job that was run by a list in force, and what makes a newer one that is not."""
+    now = datetime.now(UTC)
+    line = generate_signing_key(str(tmp_path / "key.pem"))
+    key = read_signing_key(str(tmp_path / "key.pem"))
+    policy = tmp_path / "policy.yaml"
+    policy.write_text(json.dumps({"trust": {"keys": {"alice": line}}}))
+    sign_list(f"{gate.lists}/partner-3", key, now=NOW)
+    gate.report("--policy", str(policy))
+
+    def make(version: int, listed: bytes) -> tuple[str, ...]:
+        path = tmp_path / "newer"
+        path.write_text(hashlib.md5(listed, usedforsecurity=False).hexdigest() + "\n")
+        compile_list(
+            id="partner",
+            version=version,
+            sources=[("md5", str(path))],
+            to=gate.lists,
+            issued=NOW,
+            expires=now - timedelta(days=1),
+        )
+        directory = f"{gate.lists}/partner-{version}"
+        sign_list(directory, key, now=NOW)
+        except_list(directory, key, until=UNTIL, reason="moving house", now=now)
+        return "--lists", gate.lists, "--policy", str(policy)
+
+    return make
+
+
+UNTIL = (datetime.now(UTC) + timedelta(days=2)).replace(microsecond=0)
+
+
+def excepted(version: int) -> dict[str, Any]:
+    """What reports say of the exception for a version of the list."""
+    said = {"list_id": "partner", "version": version, "until": UNTIL.isoformat()}
+    return {**said, "reason": "moving house", "signed_by": ["alice"]}
+
+
+def test_an_exception_is_in_whatever_a_rescan_reports(gate: Job, moved: Callable[..., Any]) -> None:
+    newer = moved(4, content(1))
+    found = rescan(gate, *newer[2:])
+    assert found["exceptions"] == [excepted(4)]
+    assert found["recalled"] == ["00000.tar"]
+    record = json.loads((gate.evidence / "rescans" / f"{found['id']}.json").read_text())
+    assert record["exceptions"] == [excepted(4)]
+    for path in found["notices"]:
+        assert list(read_notice(path).exceptions) == [excepted(4)]
+    (ended,) = [one for one in read_log(str(gate.quarantine)) if one.event == "rescan.ended"]
+    assert ended.fields["exceptions"] == [excepted(4)]
+    again = ("rescan", "--evidence", str(gate.evidence), "--workers", "1", *newer)
+    said = " ".join(gate.invoke(*again).stdout.split())
+    assert (
+        f"list partner has expired, and is used until {UNTIL.isoformat()} by an exception: "
+        "moving house"
+    ) in said
+
+
+def test_an_exception_of_a_rescan_is_in_certificate_and_figures(
+    gate: Job, moved: Callable[..., Any], tmp_path: Path
+) -> None:
+    newer = moved(4, b"listed, and nowhere")
+    assert rescan(gate, *newer[2:])["recalled"] == []
+    folders = ("--output", str(gate.output), "--evidence", str(gate.evidence))
+    key = str(tmp_path / "key.pem")
+    certified = gate.invoke("certify", *folders, *newer, "--key", key)
+    assert certified.exit_code == 0, certified.output
+    made = current_certificate(str(gate.output))
+    assert made is not None
+    (screening,) = made[1].predicate.screenings
+    assert [one.model_dump(mode="json", by_alias=False) for one in screening.exceptions] == [
+        excepted(4)
+    ]
+    figures = transparency(datetime.now(UTC).year, [str(gate.evidence)], [])
+    assert figures["exceptions_for_expired_lists"] == 1
+    gate.report("--no-resume", *newer[2:])  # by the same exception
+    figures = transparency(datetime.now(UTC).year, [str(gate.evidence)], [])
+    assert figures["exceptions_for_expired_lists"] == 1

@@ -1,4 +1,8 @@
 import logging
+import sys
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import apache_beam as beam
 import pytest
@@ -10,11 +14,17 @@ from apache_beam.utils.timestamp import MAX_TIMESTAMP, Timestamp
 from apache_beam.utils.windowed_value import PaneInfo, PaneInfoTiming
 
 from ingestgate.assets.errors import ListError, PolicyError
+from ingestgate.assets.signing_keys import generate_signing_key, read_signing_key
+from ingestgate.blocklists.compiling import compile_list
+from ingestgate.blocklists.exemptions import except_list
+from ingestgate.blocklists.signing import sign_list
 from ingestgate.fingerprints.fingerprinter import Fingerprinter
 from ingestgate.transforms import gate as module
+from ingestgate.transforms import settings
 from ingestgate.transforms.gate import Gate, _JudgeAssets
 from ingestgate.transforms.policy import Policy
 from ingestgate.transforms.records import Asset, JudgedAsset
+from tests.faults.clock import Clock
 from tests.pictures import jpeg
 from tests.transforms.conftest import LISTED_EXACT, LISTED_NEAR
 
@@ -203,3 +213,96 @@ def test_a_job_with_refused_lists_never_starts(tmp_path: object) -> None:
 def test_a_mapping_that_is_no_policy_is_refused(lists: str) -> None:
     with pytest.raises(PolicyError, match="require_sauce"):
         Gate(lists, policy={"require_sauce": True})
+
+
+NOW = datetime.now(UTC)
+DAY = timedelta(days=1)
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Iterator[Clock]:
+    settings._open_judge.cache_clear()
+    yield Clock(monkeypatch.setattr)
+    settings._open_judge.cache_clear()
+
+
+@pytest.fixture
+def expiring(tmp_path: Path) -> str:
+    """Two lists, of which one expires in half a day."""
+    (tmp_path / "md5").write_text("0123456789abcdef0123456789abcdef\n")
+    for name, expires in (("lasting", NOW + 9 * DAY), ("expiring", NOW + DAY / 2)):
+        compile_list(
+            id=name,
+            version=1,
+            sources=[("md5", str(tmp_path / "md5"))],
+            to=str(tmp_path / "lists"),
+            issued=NOW - DAY,
+            expires=expires,
+        )
+    return str(tmp_path / "lists")
+
+
+def judged(dofn: _JudgeAssets) -> list[str]:
+    """The outputs that the assets of one bundle are on."""
+    dofn.start_bundle()
+    out = []
+    for asset in (ASSETS[0], ASSETS[3]):
+        out += dofn.process(asset, MAX_TIMESTAMP, beam.window.GlobalWindow(), None)
+    return [each.tag for each in (*out, *dofn.finish_bundle())]
+
+
+def test_nothing_is_judged_with_a_list_that_has_expired_since(expiring: str, clock: Clock) -> None:
+    dofn = opened(expiring)
+    assert judged(dofn) == ["admitted", "admitted"]
+    clock.ahead = DAY
+    for _ in range(2):  # a bundle that failed is tried again
+        with pytest.raises(ListError, match=r"list expiring version 1 expired .*; get the partner"):
+            judged(dofn)
+
+
+_CLOCKS: list[Clock] = []  # what runs in a pipeline finds it here
+
+
+def _a_day_later(asset: Asset) -> Asset:
+    _CLOCKS[-1].ahead = DAY
+    return asset
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_a_list_that_expires_within_a_bundle(
+    expiring: str, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys.modules[__name__], "_CLOCKS", [clock])
+    pipeline = test_pipeline.TestPipeline("FnApiRunner")
+    assets = pipeline | beam.Create(ASSETS[:1]) | beam.Map(_a_day_later).with_output_types(Asset)
+    admitted = (assets | Gate(expiring))["admitted"]
+    assert_that(admitted | beam.Map(lambda one: one.asset.asset_id), equal_to([]))
+    with pytest.raises(Exception, match="list expiring version 1 expired"):
+        pipeline.run()
+
+
+def test_an_exception_lets_it_go_on_until_it_ends(
+    expiring: str, clock: Clock, tmp_path: Path
+) -> None:
+    line = generate_signing_key(str(tmp_path / "key"))
+    key = read_signing_key(str(tmp_path / "key"))
+    for name in ("expiring-1", "lasting-1"):
+        sign_list(f"{expiring}/{name}", key, now=NOW)
+    policy = Policy(trust={"keys": {"alice": line}})
+    dofn = opened(expiring, policy)
+    clock.ahead = DAY
+    options = {"until": NOW + 2 * DAY, "reason": "moving house", "now": NOW}
+    except_list(f"{expiring}/expiring-1", key, **options)
+    assert judged(dofn) == ["admitted", "admitted"]
+    clock.ahead = 3 * DAY
+    with pytest.raises(ListError, match=r"list expiring version 1 expired, and this exception"):
+        judged(dofn)
+
+
+def test_a_newer_list_wants_a_new_job(expiring: str, clock: Clock, tmp_path: Path) -> None:
+    dofn = opened(expiring)
+    clock.ahead = DAY
+    source = ("md5", str(tmp_path / "md5"))
+    compile_list(id="expiring", version=2, sources=[source], to=expiring, issued=NOW)
+    with pytest.raises(ListError, match="not those the run began with; start the run again"):
+        judged(dofn)
