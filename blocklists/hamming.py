@@ -17,6 +17,7 @@ from ingestgate.blocklists.chunking import SHARED, HammingIndex, Unsigned, Words
 from ingestgate.blocklists.intrinsics import popcount, prefetch
 
 INDEXED_FROM = chunking.FEWEST  # hashes
+_SHORT = 8  # bytes of a hash; searched whole within any margin
 _START_CAPACITY = 256  # pairs, or so many per query; for more, all is searched again
 _PAIRS_PER_QUERY = 8
 _PASS = 32768  # buckets looked at in one pass: what it notes of them stays in the cache
@@ -254,6 +255,22 @@ def scan(hashes: Words, queries: Words, threshold: int) -> Neighbours:
     return Neighbours(*found[:count].T)
 
 
+def certain_distance(width: int, threshold: int, margin: int) -> int:
+    """Returns up to which distance, in bits, a search with a margin finds every row.
+
+    Long hashes have many chunks, in one of which a row somewhat beyond the threshold is nearly
+    always near: at a threshold of 31 and one or ten million hashes of 256 bits, of 2,000 rows each
+    that lay 1 to 4 bits beyond, all were met, and of those 5 to 8 bits beyond, 99.2 % or more.
+    Looking for all of them would cost three times as much. Of 64 bits, half would be missed.
+
+    Args:
+        width: Bytes of a hash.
+        threshold: Largest distance that counts.
+        margin: How far beyond it rows are asked for.
+    """
+    return threshold + margin if width <= _SHORT else threshold
+
+
 def search_index(
     hashes: npt.NDArray[np.uint8],
     index: HammingIndex,
@@ -263,17 +280,15 @@ def search_index(
 ) -> Neighbours:
     """Finds the same rows as `scan`, through the index where that is faster.
 
-    With a margin, also rows beyond the threshold, by up to so many bits, that are met on the way:
-    looking for every one of them would cost three times as much. At a threshold of 31 and one or
-    ten million hashes of 256 bits, of 2,000 rows each that lay 1 to 4 bits beyond, all were met;
-    of those 5 to 8 bits beyond, 99.2 % or more.
+    With a margin, also rows beyond the threshold, by up to so many bits: all of them if hashes are
+    of 64 bits, else those that are met on the way (see `certain_distance`).
 
     Args:
         hashes: uint8, shape (n, width): what the index was built from.
         index: Their index.
         queries: uint64, shape (k, words).
         threshold: Largest distance, in bits, that counts.
-        margin: How far beyond it rows are noted that are met on the way.
+        margin: How far beyond it rows are noted too.
     """
     return search_index_each(hashes, index, [queries], threshold, margin)[0]
 
@@ -295,7 +310,8 @@ def search_index_each(
         margin: Likewise.
     """
     layout = index.layout.reshape(-1, 3)
-    radii = chunking.radii(tuple(layout[:, 0].tolist()), len(hashes), threshold)
+    certain = certain_distance(hashes.shape[1], threshold, margin)
+    radii = chunking.radii(tuple(layout[:, 0].tolist()), len(hashes), certain)
     if radii is None:
         return [scan(as_words(hashes), queries, threshold + margin) for queries in groups]
     pairs = find_pairs(hashes, index, np.concatenate(groups), threshold + margin, radii)

@@ -24,6 +24,7 @@ from PIL import Image
 from PIL.JpegImagePlugin import JpegImageFile
 
 from ingestgate.assets.verdict import Reason
+from ingestgate.fingerprints.avif_still import has_unnamed_sequence, still_of
 from ingestgate.fingerprints.exif_thumbnail import thumbnail
 from ingestgate.fingerprints.image_memory import levels
 from ingestgate.fingerprints.limits import DecodeLimits
@@ -31,7 +32,7 @@ from ingestgate.fingerprints.multi_picture import image_offsets, names_gain_map
 from ingestgate.fingerprints.normalising import pictures
 from ingestgate.fingerprints.sniffing import sniff
 from ingestgate.fingerprints.unscannable import Unscannable
-from ingestgate.fingerprints.views import EXIF_THUMBNAIL, GAIN_MAP, Picture
+from ingestgate.fingerprints.views import EXIF_THUMBNAIL, GAIN_MAP, STILL, Picture
 
 # Pillow logs what it reads: tags and their values, at level DEBUG.
 logging.getLogger("PIL").setLevel(logging.CRITICAL + 1)
@@ -86,7 +87,7 @@ class Decoded:
         for frame in itertools.count():
             with _refusing(self.media_type):
                 if not self._seek(frame):
-                    return
+                    break
                 self._check_frames(frame + 1)
                 self._check_pixels()
                 self._pixels_left -= self._frame.width * self._frame.height
@@ -95,6 +96,7 @@ class Decoded:
             self.frames = frame + 1
             yield from found
             yield from self._thumbnail(exif)
+        yield from self._still()
 
     def _image_starts(self) -> list[int]:
         """Returns where the images of an MPO begin; nothing if this is none."""
@@ -165,6 +167,14 @@ class Decoded:
         frame.load()
         ((_, shown),) = pictures(frame, "L")
         return levels(shown)
+
+    def _still(self) -> Iterator[Picture]:
+        """Yields what an AVIF of a sequence shows to readers that show none."""
+        still = still_of(self._content) if self._image.format == "AVIF" else None
+        if still is not None:
+            opened = Decoded(still, self.media_type, "AVIF", self._limits, self._mode)
+            for picture in opened.pictures():
+                yield picture._replace(variant="/".join(filter(None, (STILL, picture.variant))))
 
     def _is_gain_map(self) -> bool:
         """Whether readers that know no gain maps are right to leave the current frame out."""
@@ -261,6 +271,11 @@ def decode(content: bytes, limits: DecodeLimits, *, colour: bool = False) -> Dec
     if media.format not in limits.formats:
         raise Unscannable(
             Reason.UNSUPPORTED_FORMAT, f"{media.media_type} is not among the formats decoded"
+        )
+    if media.format == "AVIF" and has_unnamed_sequence(content):
+        raise Unscannable(
+            Reason.UNSUPPORTED_FORMAT,
+            "image/avif of an image with a sequence beside it that its brand does not name",
         )
     return Decoded(content, media.media_type, media.format, limits, "RGB" if colour else "L")
 

@@ -140,6 +140,8 @@ class Fingerprinter:
                 counts = _is_coloured(picture)
             for views in found.values():
                 views.add(shown, counts=counts)
+        if not decoded.frames:
+            raise Unscannable(Reason.UNDECODABLE, f"{decoded.media_type} without any picture")
         return Fingerprint(
             decoded.media_type,
             decoded.width,

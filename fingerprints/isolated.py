@@ -67,7 +67,6 @@ _OUT_OF_PROCESSOR_TIME = -getattr(signal, "SIGXCPU", 24)
 # A child is replaced after so many assets, or when it holds so much more than at its start.
 _ASSETS_PER_CHILD = 50_000
 _GROWTH = 256 << 20
-_ASSETS_PER_LOOK = 64
 
 # What one turn of the child takes at most, unless a single asset is larger.
 _BATCH_ASSETS = 32
@@ -178,9 +177,17 @@ class IsolatedFingerprinter:
             self._starter.replace()
             raise
         else:
-            if child.is_worn() or any(map(_is_exhaustion, outcomes)):
+            exhausted = any(map(_is_exhaustion, outcomes))
+            if exhausted or child.is_worn():
                 self._starter.replace()
-            return outcomes
+            if not exhausted or child.assets == 1:
+                return outcomes
+            # What earlier assets have left behind may not decide: each has all the memory once.
+            pairs = zip(batch, outcomes, strict=True)
+            return [
+                self._fingerprint_batch([content], way)[0] if _is_exhaustion(outcome) else outcome
+                for content, outcome in pairs
+            ]
         self._starter.replace()
         if len(batch) == 1:
             return [failure]
@@ -222,8 +229,7 @@ class _Child:
         self._processor_s = processor_s
         self.measures = {**measures, "processor": self._limit_processor()}
         self._channel = channel
-        self._assets = 0
-        self._next_look = _ASSETS_PER_LOOK
+        self.assets = 0  # that it was asked about
         self._memory = self._resident()
 
     def is_idle(self) -> bool:
@@ -248,7 +254,7 @@ class _Child:
         """
         deadline = time.monotonic() + timeout_s
         nonce = os.urandom(NONCE_BYTES)
-        self._assets += len(contents)
+        self.assets += len(contents)
         self._limit_processor()
         send(self._channel, nonce, [way, *contents], deadline)
         longest = frame_bytes(len(contents), len(contents) * form.longest)
@@ -259,12 +265,8 @@ class _Child:
 
     def is_worn(self) -> bool:
         """Whether it is time for a new one."""
-        if self._assets >= _ASSETS_PER_CHILD:
-            return True
-        if self._assets < self._next_look:
-            return False
-        self._next_look += _ASSETS_PER_LOOK
-        return self._resident() > self._memory + _GROWTH
+        grown = self._resident() > self._memory + _GROWTH
+        return grown or self.assets >= _ASSETS_PER_CHILD
 
     def end(self) -> int:
         """Ends it, if it has not ended; returns how it did, as `subprocess` has it."""

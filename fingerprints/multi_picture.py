@@ -50,9 +50,13 @@ def _index(content: bytes) -> tuple[int, tuple[str, list[bytes]]]:
     (start,) = struct.unpack_from(order + "I", content, 4)
     (fields,) = struct.unpack_from(order + "H", content, start)
     count, entries = 0, b""
+    before = -1
     for number in range(fields):
         field = start + 2 + 12 * number
         tag, _, size, value = struct.unpack_from(order + "HHII", content, field)
+        if tag <= before:  # of two of a kind, readers take one or the other
+            raise ValueError("an index of images whose fields are not in order")
+        before = tag
         if tag == _NUMBER_OF_IMAGES:
             count = value
         elif tag == _ENTRIES:

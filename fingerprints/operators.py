@@ -7,11 +7,33 @@ to 64") costs about one multiplication per pixel, and no picture in between.
 """
 
 import math
-from typing import Any, Final, NamedTuple
+from collections.abc import Callable
+from functools import lru_cache, wraps
+from typing import Any, Concatenate, Final, NamedTuple, ParamSpec, TypeVar
 
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+_KEPT: Final = 512  # operators of each kind
+_LONGEST_KEPT: Final = (
+    1 << 14
+)  # points; operators on more take megabytes, and few pictures have them
+
+
+def kept(make: Callable[Concatenate[int, P], R]) -> Callable[Concatenate[int, P], R]:
+    """Makes a function keep the operators, on so many points, that it has made."""
+    cached = lru_cache(_KEPT)(make)
+
+    @wraps(make)
+    def wrapper(length: int, /, *arguments: P.args, **more: P.kwargs) -> R:
+        found: Callable[..., R] = cached if length <= _LONGEST_KEPT else make
+        return found(length, *arguments, **more)
+
+    return wrapper
 
 
 class Banded(NamedTuple):
@@ -166,18 +188,21 @@ class Paired(NamedTuple):
 def paired(banded: Banded, length: int) -> Paired:
     """Returns an operator on ``length`` points with its mirror image."""
     rows = len(banded.first)
-    dense = np.zeros((2, rows, length), np.float32)
+    own, mirrored = [], []
     for row in range(rows):
-        start, taps = banded.first[row], banded.taps[row]
-        dense[0, row, start : start + taps] = banded.weights[row, :taps]
-    dense[1] = dense[0, ::-1, ::-1]
-    read = [np.flatnonzero(dense[:, row].any(0)) for row in range(rows)]
+        entries = banded.weights[row, : banded.taps[row]].astype(np.float32)
+        (at,) = entries.nonzero()
+        own.append((banded.first[row] + at, entries[at]))
+        mirrored.append((length - 1 - own[row][0][::-1], entries[at][::-1]))
+    mirrored.reverse()
+    read = [np.union1d(own[row][0], mirrored[row][0]) for row in range(rows)]
     taps = np.array([len(points) for points in read], np.int64)
     points = np.zeros((rows, taps.max()), np.int64)
     weights = np.zeros((2, rows, taps.max()), np.float32)
     for row, found in enumerate(read):
         points[row, : len(found)] = found
-        weights[:, row, : len(found)] = dense[:, row, found]
+        for which, (at, entries) in enumerate((own[row], mirrored[row])):
+            weights[which, row, np.searchsorted(found, at)] = entries
     return Paired(points, taps, weights)
 
 
@@ -201,14 +226,13 @@ class Scattered(NamedTuple):
 def scattered(pair: Paired, length: int) -> Scattered:
     """Returns a pair of operators on ``length`` points, of at most 128 rows each, by point."""
     rows = len(pair.taps)
-    dense = np.zeros((length, 2 * rows), np.float32)
-    for row in range(rows):
-        points = pair.points[row, : pair.taps[row]]
-        weights, mirror = pair.weights[:, row, : len(points)]
-        dense[points, row], dense[points, 2 * rows - 1 - row] = weights, mirror
-    at, to = dense.nonzero()
-    starts = np.searchsorted(at, np.arange(length + 1))
-    return Scattered(starts, to.astype(np.uint8), dense[at, to], 2 * rows)
+    which, row, tap = pair.weights.nonzero()
+    at = pair.points[row, tap]
+    to = np.where(which, 2 * rows - 1 - row, row)
+    order = np.lexsort((to, at))
+    starts = np.searchsorted(at[order], np.arange(length + 1))
+    weights = pair.weights[which, row, tap]
+    return Scattered(starts, to[order].astype(np.uint8), weights[order], 2 * rows)
 
 
 _STRIP: Final = 256  # columns; what is made of them stays in the second-level cache

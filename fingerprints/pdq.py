@@ -18,7 +18,6 @@ float32's rounding of the median.
 """
 
 import math
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -35,6 +34,7 @@ from ingestgate.fingerprints.operators import (
     Scattered,
     apply,
     compose,
+    kept,
     nearest,
     paired,
     resampling,
@@ -162,7 +162,7 @@ def _pdq(
     return hashes, _quality(both[:_SIDE, :_SIDE])
 
 
-@lru_cache(maxsize=512)
+@kept
 def _rows(length: int, points: int, scaling: str) -> Paired:
     """Returns the way from ``length`` points by a view's ``points`` to the buffer's 64."""
     operator: Banded = tent(points, _SIDE)
@@ -173,10 +173,10 @@ def _rows(length: int, points: int, scaling: str) -> Paired:
     return paired(operator, length)
 
 
-@lru_cache(maxsize=512)
+@kept
 def _columns(length: int, points: int, scaling: str) -> Scattered:
     """Returns the same for the other axis."""
-    return scattered(_rows.__wrapped__(length, points, scaling), length)
+    return scattered(_rows(length, points, scaling), length)
 
 
 def pdq(

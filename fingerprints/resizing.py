@@ -4,14 +4,13 @@ The resize dominates the cost of every hash of the `imagehash` family. It is com
 Pillow's own fixed-point arithmetic, and so gives the same pixels.
 """
 
-from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from ingestgate.fingerprints.operators import LANCZOS, Banded, resampling
+from ingestgate.fingerprints.operators import LANCZOS, Banded, kept, resampling
 
 _FRACTION_BITS: Final = 22
 _ONE: Final = np.float32(1 << _FRACTION_BITS)
@@ -158,7 +157,7 @@ def _halved(luma: Any) -> Any:
     return result
 
 
-@lru_cache(maxsize=1024)
+@kept
 def _operator(length: int, points: int, halvings: int) -> _FixedPoint:
     """Returns the resampling to ``points`` of what was of ``length`` before it was halved."""
     banded: Banded = resampling(length / 2**halvings, points, LANCZOS)

@@ -35,6 +35,7 @@ OPAQUE = "opaque"
 CLIPPED = "clipped"
 EXIF_THUMBNAIL = "exif-thumbnail"
 GAIN_MAP = "gain-map"
+STILL = "still"  #: what an AVIF shows where its sequence is not
 #: Of these, what a reader that knows of neither does not show: hashed, but not to be relied on.
 NEED_NOT_BE_SEEN = frozenset({EXIF_THUMBNAIL, GAIN_MAP})
 
@@ -61,7 +62,7 @@ def scaled_size(height: int, width: int, scaling: str) -> tuple[int, int]:
     return height, width
 
 
-_VARIANTS = frozenset({ON_BLACK, OPAQUE, CLIPPED, EXIF_THUMBNAIL, GAIN_MAP})
+_VARIANTS = frozenset({ON_BLACK, OPAQUE, CLIPPED, EXIF_THUMBNAIL, GAIN_MAP, STILL})
 
 
 def variant_of(view: str) -> str:
@@ -76,7 +77,7 @@ class Picture(NamedTuple):
     Attributes:
         frame: 0-based frame or page it comes from.
         variant: "" for the frame as shown on white; else `ON_BLACK`, `OPAQUE` (alpha ignored),
-            `CLIPPED` (levels above 255 white), `EXIF_THUMBNAIL` or `GAIN_MAP`. Followed by
+            `CLIPPED` (levels above 255 white), `EXIF_THUMBNAIL`, `GAIN_MAP` or `STILL`. Followed by
             `TRIMMED` once for each border that was taken off, or by `INSET` and a share.
         luma: uint8[height, width], C-contiguous, read-only.
         colour: The same picture in mode RGB; None unless a hash needs it.

@@ -280,6 +280,22 @@ def test_with_a_margin_rows_beyond_the_threshold_are_met_on_the_way() -> None:
     assert min(met[distance] for distance in range(36, 40)) >= 0.97 * tries
 
 
+@pytest.mark.parametrize("margin", [4, 6, 24])
+def test_short_hashes_are_found_as_far_as_the_margin_reaches(margin: int) -> None:
+    """A quarter to a half of those a few bits beyond the threshold would not be met on the way."""
+    rng = np.random.default_rng(margin)
+    hashes = rng.integers(0, 256, (1 << 15, 8), dtype=np.uint8)
+    index = build_index(hashes, 6)
+    rows = rng.choice(len(hashes), 60, replace=False)
+    queries = hashes[rows].copy()
+    for number, query in enumerate(queries):
+        for bit in rng.choice(64, 7 + number % margin, replace=False):
+            query[bit // 8] ^= np.uint8(1 << (bit % 8))
+    for query in queries:
+        found = search_index(hashes, index, as_words(query[None]), 6, margin)
+        assert as_rows(found) == as_rows(scan(as_words(hashes), as_words(query[None]), 6 + margin))
+
+
 def test_an_index_is_the_same_however_many_buckets_are_filled_at_a_time(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

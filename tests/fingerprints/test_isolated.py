@@ -299,10 +299,25 @@ def test_children_are_replaced_in_time(
     after = confined._starter.child()
     assert after is not before
     monkeypatch.setattr(module, "_GROWTH", -(1 << 40))
-    after._next_look = 0
     assert confined.fingerprint(content) == expected
     monkeypatch.undo()
     assert confined._starter.child() is not after
+
+
+def test_what_earlier_assets_left_behind_decides_nothing(
+    make, encode, monkeypatch: pytest.MonkeyPatch, confined: IsolatedFingerprinter
+) -> None:
+    contents = [encode(make(size), "PNG") for size in (80, 90, 100)]
+    expected = confined.fingerprint_many(contents)
+    real, exhausted = module._Child.ask, Unscannable(Reason.OUT_OF_MEMORY, "")
+
+    def ask(child: module._Child, *arguments) -> list:
+        outcomes = real(child, *arguments)
+        # Only a child's very first asset finds memory enough.
+        return outcomes if child.assets == 1 else [exhausted] * len(outcomes)
+
+    monkeypatch.setattr(module._Child, "ask", ask)
+    assert confined.fingerprint_many(contents) == expected
 
 
 def test_a_child_that_died_between_two_assets_costs_none(

@@ -38,6 +38,17 @@ def test_two_numbers_of_images_are_refused(claimed: int) -> None:
         offsets_of(index("<", [0, 5], claimed))
 
 
+@pytest.mark.parametrize("order", "<>")
+def test_fields_that_are_there_twice_are_refused(order: str) -> None:
+    """One reader sees two images, and another only the first."""
+    two, one = index(order, [0, 5]), index(order, [0])
+    fields = two[10:46] + one[22:46]
+    # Of the second pair, the entries are the first ones': so many bytes behind the longer index.
+    content = two[:8] + struct.pack(order + "H", 5) + fields + bytes(4) + two[50:]
+    with pytest.raises(ValueError, match="not in order"):
+        offsets_of(content)
+
+
 @given(st.binary(max_size=200))
 @example(b"II\x2a\x00\x08\x00\x00\x00\xff\xff")
 def test_whatever_else_is_there_is_refused(content: bytes) -> None:

@@ -1,3 +1,5 @@
+import tracemalloc
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -100,3 +102,26 @@ def test_the_rows_of_a_pair_read_nearly_the_same_points(length: int) -> None:
 def test_a_pair_reads_no_point_that_has_no_weight() -> None:
     banded = operators.compose(operators.tent(512, 64), operators.nearest(4096, 512))
     assert operators.paired(banded, 4096).taps.max() <= 2 * operators.tent(512, 64).taps.max()
+
+
+def test_operators_on_very_many_points_take_little_memory_and_are_not_kept() -> None:
+    """A strip of a few kilobytes may have a million pixels on one side."""
+    length = 1_000_000
+    tracemalloc.start()
+    pair = operators.paired(operators.tent(length, 64), length)
+    across = operators.scattered(pair, length)
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert most < 200 * length  # a dense matrix takes 512 bytes a point
+    assert len(across.weights) == np.count_nonzero(pair.weights)
+
+    made = []
+
+    @operators.kept
+    def make(length: int) -> int:
+        made.append(length)
+        return length
+
+    for length in (100, 100, 1 << 20, 1 << 20):
+        assert make(length) == length
+    assert made == [100, 1 << 20, 1 << 20]

@@ -68,7 +68,7 @@ def search_all(
         wanted: What is looked for.
         name: Signal type of the hashes.
         queries: The hashes, one a row, of as many bytes as the signal type is wide.
-        margin: Bits beyond each list's threshold; there, pairs are what is met on the way.
+        margin: Bits beyond each list's threshold, see `hamming.certain_distance`.
     """
     words = hamming.as_words(queries)
     for one in wanted.matcher.lists:
@@ -80,8 +80,9 @@ def search_all(
         plan = None
         if index is not None:
             bits = tuple(index.layout.reshape(-1, 3)[:, 0].tolist())
-            # As judging: within the threshold every pair, beyond it what is met on the way.
-            plan = chunking.radii(bits, len(table), threshold)
+            # As when judging: so far every pair, beyond it what is met on the way.
+            certain = hamming.certain_distance(table.shape[1], threshold, margin)
+            plan = chunking.radii(bits, len(table), certain)
         few = None
         if plan is not None and len(table) < hamming.INDEXED_FROM:  # what came to a list
             few = _spread(id(table), table, bits, plan)
