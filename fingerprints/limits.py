@@ -6,8 +6,8 @@ from dataclasses import dataclass
 #: otherwise. MPO is a JPEG with further pictures behind it, and needs JPEG beside it. Left out on
 #: purpose: JPEG 2000 and the many formats of Pillow that no data set of pictures needs.
 SAFE_FORMATS = frozenset({"AVIF", "BMP", "GIF", "JPEG", "MPO", "PNG", "PPM", "TIFF", "WEBP"})
-#: Those a policy may name: what is told by its signature and decoded by Pillow alone, and whole. Not
-#: ICO, ICNS and PSD: of their pictures or layers, Pillow shows one, or not each by itself.
+#: Those a policy may name: what is told by its signature and decoded by Pillow alone, and whole.
+#: Not ICO, ICNS and PSD: of their pictures or layers, Pillow shows one, or not each by itself.
 KNOWN_FORMATS = SAFE_FORMATS | {"DDS", "JPEG2000", "QOI"}
 
 #: Pixels of a frame at which Pillow's own guard refuses it, which stays in force.
