@@ -18,7 +18,6 @@ are ignored and can only have made it stricter.
 import hashlib
 import json
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from typing import Annotated, Final, Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -313,8 +312,3 @@ def current_certificate(output: str) -> tuple[Envelope, Certificate] | None:
     path = certificate_path(output)
     envelope = Envelope.read(path, PAYLOAD_TYPE, EvidenceError)
     return None if envelope is None else (envelope, parse_certificate(path, envelope))
-
-
-def utc_now() -> datetime:
-    """Returns the time in whole seconds."""
-    return datetime.now(UTC).replace(microsecond=0)
