@@ -83,7 +83,7 @@ def _matching(base: str, parts: Sequence[str], above: tuple[str, ...] = ()) -> I
         path = os.path.join(base, part)
         if rest:
             yield from _matching(path, rest)
-        elif _status(path, follow=bool(not part)) is not None:  # "": it ends in a slash
+        elif _status(path, follow=not part) is not None:  # "": it ends in a slash
             yield path
         return
     if part == "**":
