@@ -17,6 +17,7 @@ import logging
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -174,7 +175,8 @@ class Decoded:
         if still is not None:
             opened = Decoded(still, self.media_type, "AVIF", self._limits, self._mode)
             for picture in opened.pictures():
-                yield picture._replace(variant="/".join(filter(None, (STILL, picture.variant))))
+                names = filter(None, (STILL, picture.variant))
+                yield replace(picture, variant="/".join(names))
 
     def _is_gain_map(self) -> bool:
         """Whether readers that know no gain maps are right to leave the current frame out."""
@@ -224,7 +226,7 @@ class Decoded:
             opened = Decoded(*found, self._limits, self._mode)
             with _refusing(opened.media_type):
                 shown = [
-                    picture._replace(frame=self.frames - 1, variant=EXIF_THUMBNAIL)
+                    replace(picture, frame=self.frames - 1, variant=EXIF_THUMBNAIL)
                     for picture in opened._shown(0)
                 ]
         except Unscannable as error:

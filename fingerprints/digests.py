@@ -1,13 +1,19 @@
-"""Cryptographic digests of an asset's original bytes, in one pass."""
+"""Cryptographic digests of assets' original bytes."""
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 #: Those that are taken of every asset.
 DIGESTS = ("md5", "sha1", "sha256")
 
 # All digests read a chunk while it lies in the CPU's second-level cache.
 _CHUNK = 1 << 18
+
+# Bytes from which on MD5 in lanes is worth its start: half a second, once in a process.
+_MANY = 1 << 20
+
+# The longest of some contents is by itself in the end: not longer than one part in so many of all.
+_SHARE = 4
 
 
 def digests(content: bytes, names: Iterable[str] = DIGESTS) -> dict[str, str]:
@@ -23,3 +29,29 @@ def digests(content: bytes, names: Iterable[str] = DIGESTS) -> dict[str, str]:
             for state in states.values():
                 state.update(chunk)
     return {name: state.hexdigest() for name, state in states.items()}
+
+
+def digests_of(contents: Sequence[bytes], names: Sequence[str] = DIGESTS) -> list[dict[str, str]]:
+    """Returns the `digests` of each content; of many, in less time than one by one."""
+    together = _for_lanes(contents) if "md5" in names else []
+    if not together:
+        return [digests(content, names) for content in contents]
+    from ingestgate.fingerprints.md5_lanes import md5_many
+
+    md5s = dict(zip(together, md5_many([contents[n] for n in together]), strict=True))
+    others = [name for name in names if name != "md5"]
+    found = []
+    for number, content in enumerate(contents):
+        if number in md5s:
+            computed = {"md5": md5s[number].hex(), **digests(content, others)}
+            found.append({name: computed[name] for name in names})
+        else:
+            found.append(digests(content, names))
+    return found
+
+
+def _for_lanes(contents: Sequence[bytes]) -> list[int]:
+    """Returns the places of the contents whose MD5 is better taken at once."""
+    most = sum(map(len, contents)) // _SHARE
+    places = [number for number, content in enumerate(contents) if len(content) <= most]
+    return places if sum(len(contents[number]) for number in places) >= _MANY else []

@@ -71,8 +71,9 @@ def phash(picture: Picture, side: int = _SIDE) -> NDArray[np.bool_]:
         bool[8, side * side].
     """
     # Where colours were not asked for, near is enough: whatever matters is looked at again.
-    to_size = resize_nearly if picture.colour is None else resize
-    small = to_size(picture.luma, side * _OVERSAMPLING, side * _OVERSAMPLING)
+    points = side * _OVERSAMPLING
+    quick = picture.colour is None
+    small = resize_nearly(picture, points) if quick else resize(picture.luma, points, points)
     bits, gap = _phash_bits(small, _dct_matrix(side))
     return _phash_of_ties(small, side) if gap < _TIE else bits
 

@@ -185,15 +185,23 @@ class Paired(NamedTuple):
     weights: NDArray[np.float32]
 
 
-def paired(banded: Banded, length: int) -> Paired:
-    """Returns an operator on ``length`` points with its mirror image."""
+def paired(banded: Banded, length: int, halvings: int = 0) -> Paired:
+    """Returns an operator on ``length`` points with its mirror image.
+
+    Args:
+        banded: The operator.
+        length: Points.
+        halvings: How often what it is then applied to is halved, see `halving`: it is nearly the
+            same, where the operator's entries hardly differ from one point to the next.
+    """
     rows = len(banded.first)
     own, mirrored = [], []
     for row in range(rows):
         entries = banded.weights[row, : banded.taps[row]].astype(np.float32)
-        (at,) = entries.nonzero()
-        own.append((banded.first[row] + at, entries[at]))
-        mirrored.append((length - 1 - own[row][0][::-1], entries[at][::-1]))
+        at = banded.first[row] + entries.nonzero()[0]
+        entries = entries[entries != 0]
+        own.append(_summed(at >> halvings, entries))
+        mirrored.append(_summed((length - 1 - at[::-1]) >> halvings, entries[::-1]))
     mirrored.reverse()
     read = [np.union1d(own[row][0], mirrored[row][0]) for row in range(rows)]
     taps = np.array([len(points) for points in read], np.int64)
@@ -204,6 +212,14 @@ def paired(banded: Banded, length: int) -> Paired:
         for which, (at, entries) in enumerate((own[row], mirrored[row])):
             weights[which, row, np.searchsorted(found, at)] = entries
     return Paired(points, taps, weights)
+
+
+def _summed(
+    points: NDArray[np.int64], entries: NDArray[np.float32]
+) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """Returns points, ascending, without repeats, and the sums of their entries."""
+    first = np.flatnonzero(np.diff(points, prepend=-1))
+    return points[first], np.add.reduceat(entries, first)
 
 
 class Scattered(NamedTuple):

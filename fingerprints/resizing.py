@@ -10,7 +10,9 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from ingestgate.fingerprints import halving
 from ingestgate.fingerprints.operators import LANCZOS, Banded, kept, resampling
+from ingestgate.fingerprints.views import Picture
 
 _FRACTION_BITS: Final = 22
 _ONE: Final = np.float32(1 << _FRACTION_BITS)
@@ -140,23 +142,6 @@ def _shorten(narrow: Any, rows: _FixedPoint) -> Any:
     return result
 
 
-@njit(cache=True, nogil=True)
-def _halved(luma: Any) -> Any:
-    """Returns the means of 2 x 2 pixels, of fewer at the ends of odd sides, uint8."""
-    height, width = luma.shape
-    result = np.empty(((height + 1) // 2, (width + 1) // 2), np.uint8)
-    sums = np.empty(width + width % 2, np.uint16)
-    for row in range(result.shape[0]):
-        line, next_line = luma[2 * row], luma[min(2 * row + 1, height - 1)]
-        for x in range(width):
-            sums[x] = np.uint16(line[x]) + np.uint16(next_line[x])
-        sums[-1] = sums[width - 1] if width % 2 else sums[-1]
-        halved = result[row]
-        for x in range(len(halved)):
-            halved[x] = np.uint8((sums[2 * x] + sums[2 * x + 1] + 2) >> 2)
-    return result
-
-
 @kept
 def _operator(length: int, points: int, halvings: int) -> _FixedPoint:
     """Returns the resampling to ``points`` of what was of ``length`` before it was halved."""
@@ -189,21 +174,19 @@ def resize(luma: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8
     return small
 
 
-def resize_nearly(luma: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:
-    """Returns nearly the same, in a third of the time for large pictures.
+def resize_nearly(picture: Picture, side: int) -> NDArray[np.uint8]:
+    """Returns nearly what `resize` makes of a picture's luma, in a third of the time if large.
 
-    The picture is halved for as long as each pixel of the result has 16 x 16 of it; what Pillow
-    itself does when asked for a ``reducing_gap``.
+    The picture is halved for as long as each pixel of the result has 16 x 16 of it.
+
+    Args:
+        picture: The picture.
+        side: Of the result, in pixels.
+
+    Returns:
+        uint8[side, side].
     """
-    before = luma.shape
-    halvings = 0
-    while luma.shape[0] >= _REDUCING_GAP * height and luma.shape[1] >= _REDUCING_GAP * width:
-        luma = _halved(luma)
-        luma.flags.writeable = False  # as decoded pictures are: another type to the compiler
-        halvings += 1
-    rows, columns = (
-        _operator(length, points, halvings)
-        for length, points in zip(before, (height, width), strict=True)
-    )
-    small: NDArray[np.uint8] = _shorten(_narrow(luma, columns), rows)
+    halvings = halving.halvings(picture.luma.shape, _REDUCING_GAP * side)
+    rows, columns = (_operator(length, side, halvings) for length in picture.luma.shape)
+    small: NDArray[np.uint8] = _shorten(_narrow(picture.halved(halvings), columns), rows)
     return small

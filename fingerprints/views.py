@@ -6,11 +6,13 @@ candidate is hashed in three scalings.
 """
 
 import math
-from typing import NamedTuple
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+
+from ingestgate.fingerprints.halving import halved
 
 #: The dihedral group, in the order of PDQ's reference: how the candidate is turned before it
 #: is hashed. ``rN`` is counter-clockwise by N degrees; ``flip_x`` mirrors top to bottom (about
@@ -71,7 +73,8 @@ def variant_of(view: str) -> str:
     return first if first in _VARIANTS else ""
 
 
-class Picture(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class Picture:
     """One picture of an asset, normalised: 8-bit luma, upright, without alpha.
 
     Attributes:
@@ -89,6 +92,13 @@ class Picture(NamedTuple):
     luma: NDArray[np.uint8]
     colour: Image.Image | None = None
     outline: NDArray[np.uint8] | None = None
+    _halves: list[NDArray[np.uint8]] = field(default_factory=list, init=False, repr=False)
+
+    def halved(self, times: int) -> NDArray[np.uint8]:
+        """Returns its luma halved so many times; kept, for several hashes go by it."""
+        while len(self._halves) < times:
+            self._halves.append(halved(self._halves[-1] if self._halves else self.luma))
+        return self._halves[times - 1] if times else self.luma
 
     @property
     def image(self) -> Image.Image:

@@ -8,6 +8,7 @@ import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 
@@ -37,7 +38,7 @@ from ingestgate.blocklists.listset import ListSet
 from ingestgate.blocklists.signals import signal_types
 from ingestgate.blocklists.sources import BadSource, is_absent
 from ingestgate.blocklists.suppressions import NO_SUPPRESSIONS, Suppressions
-from ingestgate.fingerprints.digests import DIGESTS, digests
+from ingestgate.fingerprints.digests import DIGESTS, digests_of
 from ingestgate.fingerprints.fingerprinter import Fingerprint, Fingerprinter
 from ingestgate.fingerprints.isolated import IsolatedFingerprinter
 from ingestgate.fingerprints.limits import DecodeLimits
@@ -61,6 +62,18 @@ class _Look:
 
     outcome: Fingerprint | Unscannable
     findings: list[Finding] = field(default_factory=list)
+
+
+class _Seen(NamedTuple):
+    """What was computed of a batch's bytes all at once, in the order in which it is asked for.
+
+    Attributes:
+        digests: Of each sample's sidecars, then of its accountable members, if they have bytes.
+        looks: Of each accountable member that is looked at.
+    """
+
+    digests: Iterator[dict[str, str]]
+    looks: Iterator[_Look]
 
 
 class Judge:
@@ -101,8 +114,8 @@ class Judge:
 
     def check(self, member: Member, provenance: Mapping[str, str]) -> Checked:
         """Runs every check on one asset that has no companions."""
-        looks = iter(self._look_at([member]))
-        return self._check(member, self._check_provenance(provenance), looks)
+        seen = self._see([] if member.content is None else [member.content], [member])
+        return self._check(member, self._check_provenance(provenance), seen)
 
     @property
     def isolation(self) -> dict[str, str]:
@@ -138,22 +151,36 @@ class Judge:
         """
         earlier = earlier or EarlierMatches()
         for batch in _batches(samples):
-            members = [member for sample in batch for member in accountable_members(sample)]
-            looks = iter(self._look_at(members))
+            seen = self._see_all(batch)
             for sample in batch:
-                yield from self._judge(shard, sample, looks, earlier)
+                yield from self._judge(shard, sample, seen, earlier)
+
+    def _see_all(self, batch: Sequence[Sample]) -> _Seen:
+        """Computes all digests and fingerprints of a batch."""
+        contents: list[bytes] = []
+        members: list[Member] = []
+        for sample in batch:
+            accountable = accountable_members(sample)
+            contents += [member.content or b"" for member in sidecar_members(sample)]
+            contents += [each.content for each in accountable if each.content is not None]
+            members += accountable
+        return self._see(contents, members)
+
+    def _see(self, contents: Sequence[bytes], members: Sequence[Member]) -> _Seen:
+        computed = digests_of(contents, (*DIGESTS, *self.further))
+        return _Seen(iter(computed), iter(self._look_at(members)))
 
     def _judge(
-        self, shard: str, sample: Sample, looks: Iterator[_Look], earlier: EarlierMatches
+        self, shard: str, sample: Sample, seen: _Seen, earlier: EarlierMatches
     ) -> list[LedgerRow]:
         shared = self._check_provenance(sample.provenance)
         members = accountable_members(sample)
-        sidecars, sidecar_findings = self._check_sidecars(sidecar_members(sample))
+        sidecars, sidecar_findings = self._check_sidecars(sidecar_members(sample), seen)
         shared.findings += sidecar_findings
         ids = [asset_id(shard, each.name, each.field, each.discriminator) for each in members]
         checks = []
         for member, known in zip(members, ids, strict=True):
-            check = self._check(member, shared, looks)
+            check = self._check(member, shared, seen)
             if not check.matches:
                 # Whatever lets go of a match by what people decided has to let go of these, too.
                 sha256 = check.digests.get("sha256")
@@ -235,22 +262,23 @@ class Judge:
             query = np.frombuffer(raw, np.uint8).reshape(1, width)
             evidence.findings += self.lists.match_perceptual(signal, query, [view])
 
-    def _check_digests(self, content: bytes, view: str, findings: list[Finding]) -> dict[str, str]:
-        computed = digests(content, (*DIGESTS, *self.further))
+    def _check_digests(self, seen: _Seen, view: str, findings: list[Finding]) -> dict[str, str]:
+        """Returns the digests of the next content, and adds what they match to the findings."""
+        computed = next(seen.digests)
         for signal, value in computed.items():
             if signal in self.lists.signal_types:
                 findings += self.lists.match_digest(signal, value, view)
         return computed
 
     def _check_sidecars(
-        self, members: Iterable[Member]
+        self, members: Iterable[Member], seen: _Seen
     ) -> tuple[tuple[Sidecar, ...], list[Finding]]:
         sidecars: list[Sidecar] = []
         findings: list[Finding] = []
         for member in members:
-            content = member.content or b""
-            computed = self._check_digests(content, f"{SIDECAR_VIEW}{member.name}", findings)
-            sidecars.append(Sidecar(member.name, member.position, len(content), computed))
+            computed = self._check_digests(seen, f"{SIDECAR_VIEW}{member.name}", findings)
+            size = len(member.content or b"")
+            sidecars.append(Sidecar(member.name, member.position, size, computed))
         return tuple(sidecars), findings
 
     def _look_at(self, members: Iterable[Member]) -> list[_Look]:
@@ -291,8 +319,8 @@ class Judge:
             return kind_of("", member.content or b"", frozenset())
         return member.kind
 
-    def _check(self, member: Member, shared: Evidence, looks: Iterator[_Look]) -> Checked:
-        """Checks one member; takes its fingerprint from ``looks`` if it is a picture."""
+    def _check(self, member: Member, shared: Evidence, seen: _Seen) -> Checked:
+        """Checks one member, by what was seen of it."""
         evidence = Evidence(list(shared.findings), shared.reason, shared.sources, shared.candidates)
         if member.content is None:
             if member.kind is Kind.OTHER:
@@ -301,10 +329,10 @@ class Judge:
             if not evidence.sources and not evidence.candidates:
                 evidence.hold(Reason.NOTHING_TO_CHECK)
             return Checked(evidence, {}, None, "")
-        computed = self._check_digests(member.content, "content", evidence.findings)
+        computed = self._check_digests(seen, "content", evidence.findings)
         kind = self._kind(member)
         self._hold_by_kind(kind, evidence)
-        fingerprint = self._use(next(looks), evidence) if kind is Kind.PICTURE else None
+        fingerprint = self._use(next(seen.looks), evidence) if kind is Kind.PICTURE else None
         evidence.findings = self.suppressions.applied(computed["sha256"], evidence.findings)
         media_type = fingerprint.media_type if fingerprint else sniff(member.content)
         return Checked(evidence, computed, fingerprint, media_type)

@@ -2,7 +2,8 @@ import hashlib
 
 import pytest
 
-from ingestgate.fingerprints.digests import DIGESTS, digests
+from ingestgate.fingerprints import md5_lanes
+from ingestgate.fingerprints.digests import DIGESTS, digests, digests_of
 
 
 @pytest.mark.parametrize("size", [0, 1, (1 << 18) - 1, 1 << 18, (1 << 18) + 1, 1_000_003])
@@ -24,3 +25,29 @@ def test_published_values() -> None:
         "sha1": "a9993e364706816aba3e25717850c26c9cd0d89d",
         "sha256": "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad",
     }
+
+
+LONG, SHORT = bytes(range(256)) * 400, b"{}"
+
+
+@pytest.mark.parametrize(
+    ("contents", "in_lanes"),
+    [
+        ([], 0),
+        ([LONG] * 9 + [SHORT], 0),  # too little for the start to be worth it
+        ([SHORT, *[LONG[n:] for n in range(12)], b"", SHORT], 15),
+        ([LONG * 20], 0),  # a lane by itself is slower
+        ([LONG * 20, *[LONG] * 12, SHORT], 13),
+    ],
+)
+@pytest.mark.parametrize("names", [DIGESTS, ("sha1", "md5", "sha512"), ("sha256",)])
+def test_those_of_many_are_those_of_each(monkeypatch, contents, in_lanes, names) -> None:
+    taken = []
+    many = md5_lanes.md5_many
+    monkeypatch.setattr(
+        md5_lanes, "md5_many", lambda some: [taken.append(len(some)), many(some)][1]
+    )
+    found = digests_of(contents, names)
+    assert found == [digests(content, names) for content in contents]
+    assert [list(each) for each in found] == [list(names)] * len(contents)
+    assert taken == ([in_lanes] if in_lanes and "md5" in names else [])

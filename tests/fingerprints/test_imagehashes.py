@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import imagehash
 import numpy as np
 import pytest
@@ -79,7 +81,7 @@ def test_the_turned_picture_is_found_under_its_orientation(make, distance, name:
 
 def test_what_a_view_holds(make) -> None:
     for scheme in FAMILY:
-        (view,) = scheme.compute(picture(make(8, 700, 500))._replace(frame=2))
+        (view,) = scheme.compute(replace(picture(make(8, 700, 500)), frame=2))
         assert view[:3] == (2, "full", -1)
         assert len(view.hashes) == scheme.orientations * scheme.bits // 8
         assert scheme.bits % 64 == 0
@@ -99,7 +101,7 @@ def test_colorhash_is_the_number_that_imagehash_prints(make) -> None:
 
 def test_colorhash_without_colours_is_refused(make) -> None:
     with pytest.raises(ValueError, match="with its colours"):
-        colorhash(picture(make(10))._replace(colour=None))
+        colorhash(replace(picture(make(10)), colour=None))
 
 
 @settings(deadline=None, max_examples=100)
@@ -124,7 +126,7 @@ def test_resized_as_pillow_resizes_extreme_shapes(size: tuple[int, int]) -> None
 @pytest.mark.parametrize("size", [(511, 2000), (2000, 511), (300, 300)])
 def test_small_pictures_are_not_halved(size: tuple[int, int]) -> None:
     luma = np.random.default_rng(2).integers(0, 256, size, np.uint8)
-    np.testing.assert_array_equal(resize_nearly(luma, 32, 32), resize(luma, 32, 32))
+    np.testing.assert_array_equal(resize_nearly(Picture(0, "", luma), 32), resize(luma, 32, 32))
 
 
 @settings(deadline=None, max_examples=30)
@@ -134,13 +136,13 @@ def test_a_halved_picture_is_neither_moved_nor_stretched(seed: int, size: tuple[
     coarse = np.random.default_rng(seed).integers(0, 256, (20, 20), np.uint8)
     small = Image.fromarray(coarse)
     luma = np.asarray(small.resize(size[::-1], Image.Resampling.BICUBIC))
-    near = resize_nearly(luma, 32, 32).astype(int)
+    near = resize_nearly(Picture(0, "", luma), 32).astype(int)
     np.testing.assert_allclose(near, resize(luma, 32, 32), atol=3)
 
 
 def test_the_mean_of_a_halved_picture_is_the_pictures() -> None:
     luma = np.random.default_rng(3).integers(0, 256, (512, 512), np.uint8)
     luma[:256] //= 4
-    near = resize_nearly(luma, 32, 32).astype(float)
+    near = resize_nearly(Picture(0, "", luma), 32).astype(float)
     np.testing.assert_allclose(near.mean(), luma.mean(), atol=0.5)
     np.testing.assert_allclose(near[:14].mean(), luma[:224].mean(), atol=1)

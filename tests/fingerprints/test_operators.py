@@ -79,6 +79,22 @@ def test_applying_is_multiplying_from_both_sides(height: int, width: int, dtype:
 
 
 @settings(deadline=None, max_examples=40)
+@given(lengths, st.integers(1, 3))
+def test_what_is_halved_before_counts_its_points_together(length: int, halvings: int) -> None:
+    """Held against the operator on what is halved and then doubled again."""
+    tent = operators.tent(length, 64)
+    whole = dense(tent, length)
+    pair = operators.paired(tent, length, halvings)
+    halved = -(-length >> halvings)
+    found = np.zeros((2, 64, halved))
+    for row, taps in enumerate(pair.taps):
+        found[:, row, pair.points[row, :taps]] = pair.weights[:, row, :taps]
+    doubled = np.arange(length) >> halvings == np.arange(halved)[:, None]
+    np.testing.assert_allclose(found[0], whole @ doubled.T, atol=1e-6)
+    np.testing.assert_allclose(found[1], whole[::-1, ::-1] @ doubled.T, atol=1e-6)
+
+
+@settings(deadline=None, max_examples=40)
 @given(lengths)
 def test_a_pair_is_an_operator_and_the_same_of_reversed_points(length: int) -> None:
     banded = operators.compose(operators.tent(512, 64), operators.nearest(length, 512))

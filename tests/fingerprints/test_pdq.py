@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from ingestgate.fingerprints.pdq import Pdq, pdq
+from ingestgate.fingerprints.pdq import Pdq, pdq, pdq_nearly
 from ingestgate.fingerprints.views import FULL, ORIENTATIONS, SQUARE, THUMBNAIL, Picture
 
 TURNS = (
@@ -121,6 +121,27 @@ def test_square_view_is_the_hash_of_nearest_pixels(make) -> None:
     hashes, _ = pdq(luma, SQUARE)
     expected, _ = pdq(np.ascontiguousarray(square))
     np.testing.assert_array_equal(hashes[0], expected[0])
+
+
+@pytest.mark.parametrize("scaling", [FULL, THUMBNAIL, SQUARE])
+@pytest.mark.parametrize("size", [(511, 2000), (512, 512), (1023, 1025), (2049, 3001)])
+def test_the_quick_way_is_near(make, distance, size: tuple[int, int], scaling: str) -> None:
+    luma = np.asarray(make(7, *size).convert("L"))
+    exact, quality = pdq(luma, scaling)
+    found, near = pdq_nearly(Picture(0, "", luma), scaling)
+    halved = min(size) >= 512 and scaling != SQUARE
+    for one, other in zip(found, exact, strict=True):
+        assert distance(one.tobytes(), other.tobytes()) <= (4 if halved else 0)
+    assert abs(quality - near) <= 1
+
+
+def test_only_the_quick_way_halves(make, monkeypatch) -> None:
+    image = make(8, 1100, 1100)
+    exact = Pdq().compute(Picture(0, "", np.asarray(image.convert("L")), image))
+    halves = Picture.halved
+    monkeypatch.setattr(Picture, "halved", lambda *picture: np.zeros_like(halves(*picture)))
+    assert Pdq().compute(Picture(0, "", np.asarray(image.convert("L")), image)) == exact
+    assert {v.quality for v in Pdq().compute(Picture(0, "", np.asarray(image.convert("L"))))} == {0}
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (4, 300), (300, 4)])

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -36,7 +38,7 @@ def test_a_deviation_of_the_quick_way_is_named(monkeypatch) -> None:
     def shown(self: decoding.Decoded, number: int):
         for picture in real(self, number):
             mirrored = np.ascontiguousarray(picture.luma[:, ::-1])
-            yield picture._replace(luma=mirrored) if self.is_quick else picture
+            yield replace(picture, luma=mirrored) if self.is_quick else picture
 
     monkeypatch.setattr(decoding.Decoded, "_shown", shown)
     with pytest.raises(SelfTestError, match="of a known JPEG is wrong"):

@@ -24,7 +24,7 @@ CHECKS: list[tuple[Any, str]] = [
     (ListSet, "match_digest"),
     (ListSet, "match_perceptual_each"),
     (Fingerprinter, "_fingerprint"),
-    (judging, "digests"),
+    (judging, "digests_of"),
 ]
 ERRORS = (RuntimeError, ValueError, OSError, MemoryError, TimeoutError, KeyError, RecursionError)
 PICTURE = jpeg(100)

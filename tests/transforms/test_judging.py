@@ -300,6 +300,30 @@ def test_many_samples_are_judged_as_each_by_itself(lists: str, judge: Judge) -> 
     assert together == list(in_process.judge_all("shard", given))
 
 
+def test_digests_are_of_the_bytes_that_they_stand_beside(judge: Judge) -> None:
+    content = {
+        "caption.txt": b"caption",
+        "a.jpg": jpeg(CLEAN),
+        "gone.jpg": None,
+        "b.jpg": jpeg(CLEAN + 1),
+        "b.json": b"{}",
+    }
+    kinds = {".jpg": Kind.PICTURE, ".txt": Kind.SIDECAR, ".json": Kind.SIDECAR}
+    members = [member(name, had, kinds[name[name.index(".") :]]) for name, had in content.items()]
+    other = sample(member("c.txt", b"alone", Kind.SIDECAR))
+    rows = list(judge.judge_all("shard", [sample(*members), other, sample(*reversed(members))]))
+    found = [
+        (each.member, each.digests.get("sha256")) for row in rows for each in (row, *row.sidecars)
+    ]
+    one = ["a.jpg", "caption.txt", "b.json", "gone.jpg", "b.jpg"]
+    another = ["b.jpg", "b.json", "caption.txt", "gone.jpg", "a.jpg"]
+    digest = {
+        name: None if had is None else hashlib.sha256(had).hexdigest()
+        for name, had in {**content, "c.txt": b"alone"}.items()
+    }
+    assert found == [(name, digest[name]) for name in (*one, "c.txt", *another)]
+
+
 @pytest.mark.parametrize(
     "signal",
     [
