@@ -20,8 +20,9 @@ INDEXED_FROM = chunking.FEWEST  # hashes
 _SHORT = 8  # bytes of a hash; searched whole within any margin
 _START_CAPACITY = 256  # pairs, or so many per query; for more, all is searched again
 _PAIRS_PER_QUERY = 8
-_PASS = 32768  # buckets looked at in one pass: what it notes of them stays in the cache
+_PASS = 262144  # buckets looked at in one pass; one in ten is occupied, and noted
 _AHEAD = 24  # buckets, whose ranks are on their way before they are needed
+_LINE = 8  # words that come from memory at a time
 
 Integers = npt.NDArray[np.int64]
 
@@ -142,7 +143,7 @@ def _search(
     most = 1
     for chunk in range(chunks.shape[0]):
         most = max(most, chunks[chunk, 3] - chunks[chunk, 2])
-    block = max(1, _PASS // most)  # queries at a time
+    block = min(max(1, _PASS // most), max(1, queries.shape[0]))  # queries at a time
     room = most * block + _AHEAD  # more, for what is written and not kept, and read ahead
     buckets = np.empty(room, np.uint32)
     rows = np.empty(room, np.uint32)
@@ -158,6 +159,10 @@ def _search(
     first_shared = np.uint64(0)
     for chunk in range(chunks.shape[0]):
         bits = chunks[chunk, 0]
+        if queries.shape[0] * (chunks[chunk, 3] - chunks[chunk, 2]) >= (1 << bits) >> 6:
+            # About all that tells which buckets are occupied is read: faster from first to last.
+            for line in range(0, (1 << bits) >> 6, _LINE):
+                prefetch(occupied, first_word + np.uint64(line))
         for begin in range(0, queries.shape[0] if chunks[chunk, 1] >= 0 else 0, block):
             size = min(block, queries.shape[0] - begin)
             for number in range(size):
@@ -193,12 +198,18 @@ def _search(
                     head = heads[first_head + np.uint64(buckets[place])]
                     row = head & np.uint32(SHARED - 1)
                     prefetch(hashes, np.uint64(row))
+                    prefetch(shared, first_shared + np.uint64(row))
                     rows[alone] = row
                     several[many] = row
                     is_shared = np.uint64(head >> np.uint32(31))
                     alone += np.uint64(1) - is_shared
                     many += is_shared
                 ends[2, group + 1], ends[3, group + 1] = alone, many
+            for place in range(many):
+                at = first_shared + np.uint64(several[place])
+                prefetch(hashes, np.uint64(shared[at]) & np.uint64(SHARED - 1))
+                at += np.uint64(1)  # at least two share a bucket
+                prefetch(hashes, np.uint64(shared[at]) & np.uint64(SHARED - 1))
             for group in range(groups):
                 for alike in range(ends[0, group], ends[0, group + 1]):
                     query = begin + order[alike]
