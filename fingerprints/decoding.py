@@ -27,7 +27,7 @@ from PIL.JpegImagePlugin import JpegImageFile
 from ingestgate.assets.verdict import Reason
 from ingestgate.fingerprints.avif_still import has_unnamed_sequence, still_of
 from ingestgate.fingerprints.exif_thumbnail import thumbnail
-from ingestgate.fingerprints.image_memory import levels
+from ingestgate.fingerprints.image_memory import levels, levels_of_colours
 from ingestgate.fingerprints.limits import DecodeLimits
 from ingestgate.fingerprints.multi_picture import image_offsets, names_gain_map
 from ingestgate.fingerprints.normalising import pictures
@@ -249,7 +249,7 @@ def _picture(
 ) -> Picture:
     if shown.mode == "L":
         return Picture(frame, variant, levels(shown))
-    return Picture(frame, variant, levels(shown.convert("L")), shown, outline)
+    return Picture(frame, variant, levels_of_colours(shown), shown, outline)
 
 
 def decode(content: bytes, limits: DecodeLimits, *, colour: bool = False) -> Decoded:

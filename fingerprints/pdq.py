@@ -23,11 +23,10 @@ from typing import Any
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
-from PIL import Image
 
 from ingestgate.assets.perceptual_view import PerceptualView
 from ingestgate.fingerprints import halving
-from ingestgate.fingerprints.image_memory import fine_levels
+from ingestgate.fingerprints.image_memory import luma_of_colours
 from ingestgate.fingerprints.operators import (
     BICUBIC,
     Banded,
@@ -231,15 +230,6 @@ def _hashes(
     return hashes, int(quality)
 
 
-def float_luma(colour: Image.Image) -> NDArray[np.float32]:
-    """Returns the luma of a picture in mode RGB, float32[height, width], not rounded to levels.
-
-    As in the reference; in faint pictures, rounding hides what there is to see. By Pillow's own
-    conversion, which weighs the colours alike (299, 587 and 114 parts of 1,000).
-    """
-    return fine_levels(colour.convert("F"))
-
-
 class Pdq:
     """PDQ as the gate uses it: up to three views, eight orientations, with quality."""
 
@@ -252,7 +242,7 @@ class Pdq:
     margin = 16
 
     def compute(self, picture: Picture) -> list[PerceptualView]:
-        luma = None if picture.colour is None else float_luma(picture.colour)
+        luma = None if picture.colour is None else luma_of_colours(picture.colour)
         views = []
         for scaling in scalings(*picture.luma.shape):
             # Where colours were not asked for, near is enough: see `imagehashes.phash`.

@@ -1,12 +1,13 @@
 import gc
 import io
+from collections.abc import Callable
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from ingestgate.fingerprints import image_memory
-from ingestgate.fingerprints.image_memory import levels
+from ingestgate.fingerprints.image_memory import levels, levels_of_colours, luma_of_colours
 
 
 @pytest.mark.parametrize("size", [(1, 1), (3, 200), (200, 3), (641, 479), (5000, 9000)])
@@ -61,9 +62,39 @@ def test_a_decoded_picture() -> None:
         assert np.array_equal(levels(image), np.asarray(image))
 
 
-def test_another_mode_is_refused() -> None:
-    with pytest.raises(ValueError, match="mode L"):
-        levels(Image.new("RGB", (4, 4)))
+def colours(seed: int, size: tuple[int, int]) -> Image.Image:
+    shape = (size[1], size[0], 3)
+    return Image.fromarray(np.random.default_rng(seed).integers(0, 256, shape, np.uint8))
+
+
+def check_luma(image: Image.Image) -> None:
+    found, fine = levels_of_colours(image), luma_of_colours(image)
+    np.testing.assert_array_equal(found, np.asarray(image.convert("L")))
+    np.testing.assert_array_equal(fine, np.asarray(image.convert("F")))
+    assert (found.dtype, fine.dtype) == (np.uint8, np.float32)
+    assert found.flags.c_contiguous
+    assert (found.flags.writeable, fine.flags.writeable) == (False, False)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (3, 200), (200, 3), (641, 479), (3000, 4000)])
+def test_luma_is_pillows(size: tuple[int, int]) -> None:
+    check_luma(colours(1, size))  # the last one lies in several blocks
+
+
+def test_luma_is_pillows_for_every_level_of_two_colours() -> None:
+    for third in (0, 127, 255):
+        levels_of_two = np.indices((256, 256)).transpose(1, 2, 0)
+        pixels = np.dstack([levels_of_two, np.full((256, 256), third)]).astype(np.uint8)
+        for order in ((0, 1, 2), (1, 2, 0), (2, 0, 1)):
+            check_luma(Image.fromarray(np.ascontiguousarray(pixels[:, :, order])))
+
+
+@pytest.mark.parametrize(
+    ("take", "mode"), [(levels, "L"), (levels_of_colours, "RGB"), (luma_of_colours, "RGB")]
+)
+def test_another_mode_is_refused(take: Callable[[Image.Image], object], mode: str) -> None:
+    with pytest.raises(ValueError, match=f"mode {mode} "):
+        take(Image.new("RGBA", (4, 4)))
 
 
 def test_another_layout_is_copied(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -81,3 +112,4 @@ def test_another_layout_is_copied(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(image_memory, "_ArrowArray", Elsewhere)
     image = Image.effect_noise((40, 30), 90)
     assert np.array_equal(levels(image), np.asarray(image))
+    check_luma(colours(3, (40, 30)))
