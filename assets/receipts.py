@@ -300,6 +300,6 @@ def _is_its_ledger(receipt: Receipt, evidence: str) -> bool:
 
 def _is_published(path: str, size: int | None) -> bool:
     """Whether a file of a size is there, or a folder (None)."""
-    if size is None:  # an object store knows a folder only by what lies below it
-        return storage.exists(path) or storage.is_directory(path)
+    if size is None:
+        return storage.is_there(path)
     return storage.exists(path) and storage.status(path).size == size

@@ -388,7 +388,7 @@ def main(
     as_json: bool,
 ) -> None:
     if quick:
-        sides, entries, assets, rounds, workers = (1024,), entries[:1], 600, 1, (1,)
+        sides, entries, assets, rounds, workers = (1024,), entries[:1], 1200, 1, (1,)
     available = sorted(os.sched_getaffinity(0))
     results = []
     with tempfile.TemporaryDirectory(dir=to) as folder:

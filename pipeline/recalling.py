@@ -131,7 +131,7 @@ def _is_there(recall: Recall, shard: str, output: str) -> bool:
         for one in recall.notice.shards
         if _shard_of(one) == shard
     )
-    return any(storage.exists(path) or storage.is_directory(path) for path in paths)
+    return any(map(storage.is_there, paths))
 
 
 def recalled_plan(plan: Plan, settings: RunSettings, lists: ListSet) -> Plan:

@@ -341,7 +341,8 @@ def _forget(shards: Sequence[Shard], settings: RunSettings) -> None:
     and a note says of what the output holds that it has none.
     """
     for shard in shards:
-        admitted = not settings.dry_run and _is_there(shard.name, settings)
+        output = storage.join(settings.output, shard.name)
+        admitted = not settings.dry_run and storage.is_there(output)
         if admitted:
             note_withdrawal(settings.evidence, shard.name, forgotten=False)
         if not settings.dry_run:
@@ -350,11 +351,6 @@ def _forget(shards: Sequence[Shard], settings: RunSettings) -> None:
         storage.delete(ledger.part_folder(settings.ledger_of(shard.name), shard.name))
         if admitted:
             note_withdrawal(settings.evidence, shard.name, forgotten=True)
-
-
-def _is_there(shard: str, settings: RunSettings) -> bool:
-    path = storage.join(settings.output, shard)
-    return storage.exists(path) or storage.is_directory(path)
 
 
 def _judge_and_commit(

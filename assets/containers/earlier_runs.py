@@ -47,11 +47,7 @@ def refuse_around(directory: str, shown: str, paths: Iterable[str]) -> None:
     Raises:
         UsageError: There is such a folder; says which and what it is.
     """
-
-    def there(path: str) -> bool:
-        return storage.exists(path) or storage.is_directory(path)
-
-    _refuse(directory, shown, _ancestors(directory, paths), there)
+    _refuse(directory, shown, _ancestors(directory, paths), storage.is_there)
 
 
 def _refuse(

@@ -243,6 +243,17 @@ def exists(path: str) -> bool:
     return _status(path) is not None
 
 
+def is_there(path: str) -> bool:
+    """Whether there is a file or a directory of that name.
+
+    An object store knows a directory only by what lies below it.
+
+    Raises:
+        StorageError: It cannot be told.
+    """
+    return exists(path) or is_directory(path)
+
+
 @explained
 def status(path: str) -> Entry:
     """Returns the entry of one file.

@@ -37,6 +37,9 @@ def test_a_directory_that_may_not_be_there(root: str) -> None:
     storage.write_bytes(f"{root}/there/x", b"x")
     assert storage.is_directory(f"{root}/there")
     assert not storage.is_directory(f"{root}/there/x")
+    assert storage.is_there(f"{root}/there")
+    assert storage.is_there(f"{root}/there/x")
+    assert not storage.is_there(f"{root}/missing")
     assert [entry.path for entry in storage.walk_if_there(f"{root}/there")] == [f"{root}/there/x"]
     assert storage.walk_if_there(f"{root}/missing") == []
 
@@ -112,6 +115,7 @@ def test_a_circle_of_links_ends_a_pattern_too(tmp_path: Path) -> None:
 QUESTIONS: dict[str, tuple[Callable[[str], object], object]] = {
     "exists": (lambda root: storage.exists(f"{root}/a/x.tar"), False),
     "is_directory": (lambda root: storage.is_directory(f"{root}/a"), False),
+    "is_there": (lambda root: storage.is_there(f"{root}/a/x.tar"), False),
     "walk_if_there": (lambda root: storage.walk_if_there(f"{root}/a"), []),
     "match a name": (lambda root: storage.match(f"{root}/a/x.tar"), []),
     "match": (lambda root: storage.match(f"{root}/*/x.tar"), []),
