@@ -6,6 +6,10 @@ BENCH := .venv-bench/bin
 JOBS ?= $(shell $(BIN)/python -c 'import os; print(len(os.sched_getaffinity(0)) + 1)')
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 
+# Kept, where the environment says otherwise: tests start many processes, and each would compile
+# all of them anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: demo demo-review test faults bench check clean
 
 demo: .venv/demo.installed

@@ -57,7 +57,7 @@ def rgb_pictures(draw):
     return np.asarray(small.resize((width, height), Image.Resampling.BICUBIC))
 
 
-@settings(deadline=None, max_examples=150)
+@settings(deadline=None, max_examples=60)
 @given(rgb_pictures())
 def test_equal_to_the_reference_in_every_bit_and_orientation(rgb) -> None:
     expected, expected_quality = reference(rgb)
