@@ -185,6 +185,7 @@ class Paired(NamedTuple):
     weights: NDArray[np.float32]
 
 
+@njit(cache=True, nogil=True)
 def paired(banded: Banded, length: int, halvings: int = 0) -> Paired:
     """Returns an operator on ``length`` points with its mirror image.
 
@@ -195,31 +196,50 @@ def paired(banded: Banded, length: int, halvings: int = 0) -> Paired:
             same, where the operator's entries hardly differ from one point to the next.
     """
     rows = len(banded.first)
-    own, mirrored = [], []
+    low = np.empty(rows, np.int64)
+    widest = 0
     for row in range(rows):
-        entries = banded.weights[row, : banded.taps[row]].astype(np.float32)
-        at = banded.first[row] + entries.nonzero()[0]
-        entries = entries[entries != 0]
-        own.append(_summed(at >> halvings, entries))
-        mirrored.append(_summed((length - 1 - at[::-1]) >> halvings, entries[::-1]))
-    mirrored.reverse()
-    read = [np.union1d(own[row][0], mirrored[row][0]) for row in range(rows)]
-    taps = np.array([len(points) for points in read], np.int64)
-    points = np.zeros((rows, taps.max()), np.int64)
-    weights = np.zeros((2, rows, taps.max()), np.float32)
-    for row, found in enumerate(read):
-        points[row, : len(found)] = found
-        for which, (at, entries) in enumerate((own[row], mirrored[row])):
-            weights[which, row, np.searchsorted(found, at)] = entries
-    return Paired(points, taps, weights)
+        first, mirror = _ends(banded, row, length)
+        low[row] = min(first[0], mirror[0]) >> halvings
+        widest = max(widest, (max(first[1], mirror[1]) >> halvings) + 1 - low[row])
+    points = np.zeros((rows, widest), np.int64)
+    taps = np.zeros(rows, np.int64)
+    weights = np.zeros((2, rows, widest), np.float32)
+    sums = np.empty((2, widest), np.float32)
+    is_read = np.empty(widest, np.bool_)
+    for row in range(rows):
+        sums[:] = 0
+        is_read[:] = False
+        for which in range(2):
+            of = rows - 1 - row if which else row
+            for tap in range(banded.taps[of]):
+                weight = np.float32(banded.weights[of, tap])
+                point = banded.first[of] + tap
+                place = ((length - 1 - point if which else point) >> halvings) - low[row]
+                if weight != 0:
+                    sums[which, place] += weight
+                    is_read[place] = True
+        for place in range(widest):
+            if is_read[place]:
+                points[row, taps[row]] = low[row] + place
+                weights[0, row, taps[row]] = sums[0, place]
+                weights[1, row, taps[row]] = sums[1, place]
+                taps[row] += 1
+    most = taps.max()
+    return Paired(
+        np.ascontiguousarray(points[:, :most]), taps, np.ascontiguousarray(weights[:, :, :most])
+    )
 
 
-def _summed(
-    points: NDArray[np.int64], entries: NDArray[np.float32]
-) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    """Returns points, ascending, without repeats, and the sums of their entries."""
-    first = np.flatnonzero(np.diff(points, prepend=-1))
-    return points[first], np.add.reduceat(entries, first)
+@njit(cache=True, nogil=True)
+def _ends(banded: Banded, row: int, length: int) -> tuple[tuple[int, int], tuple[int, int]]:
+    """Returns the first and last point of a row, and of the mirror image's row as far from its end.
+
+    That one is the mirror image of the row that is as far from the other end.
+    """
+    other = len(banded.first) - 1 - row
+    first, mirror = banded.first[row], length - banded.first[other] - banded.taps[other]
+    return (first, first + banded.taps[row] - 1), (mirror, mirror + banded.taps[other] - 1)
 
 
 class Scattered(NamedTuple):

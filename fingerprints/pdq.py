@@ -174,7 +174,8 @@ def _rows(length: int, points: int, scaling: str, halvings: int) -> Paired:
         operator = compose(operator, nearest(length, points))
     elif scaling == THUMBNAIL:
         operator = compose(operator, resampling(length, points, BICUBIC))
-    return paired(operator, length, halvings)
+    pair: Paired = paired(operator, length, halvings)
+    return pair
 
 
 @kept
