@@ -32,13 +32,18 @@ def digests(content: bytes, names: Iterable[str] = DIGESTS) -> dict[str, str]:
 
 
 def digests_of(contents: Sequence[bytes], names: Sequence[str] = DIGESTS) -> list[dict[str, str]]:
-    """Returns the `digests` of each content; of many, in less time than one by one."""
+    """Returns the `digests` of each content; of many, in less time than one by one.
+
+    Raises:
+        SelfTestError: This installation does not take them as it must.
+    """
     together = _for_lanes(contents) if "md5" in names else []
     if not together:
         return [digests(content, names) for content in contents]
-    from ingestgate.fingerprints.md5_lanes import md5_many
+    from ingestgate.fingerprints import md5_lanes
 
-    md5s = dict(zip(together, md5_many([contents[n] for n in together]), strict=True))
+    md5_lanes.self_test()
+    md5s = dict(zip(together, md5_lanes.md5_many([contents[n] for n in together]), strict=True))
     others = [name for name in names if name != "md5"]
     found = []
     for number, content in enumerate(contents):

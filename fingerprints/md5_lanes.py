@@ -7,6 +7,8 @@ for SHA. Sixteen chains that have nothing to do with one another take little lon
 Source: RFC 1321.
 """
 
+import functools
+import hashlib
 import math
 from collections.abc import Sequence
 from typing import Any, Final
@@ -15,6 +17,8 @@ import numpy as np
 from llvmlite import ir
 from numba import njit, types
 from numba.extending import intrinsic
+
+from ingestgate.assets.errors import SelfTestError
 
 LANES: Final = 16
 _BLOCK: Final = 64  # bytes
@@ -55,6 +59,24 @@ def md5_many(contents: Sequence[bytes]) -> list[bytes]:
     by_content = np.empty_like(digests)
     by_content[order] = digests
     return [digest.tobytes() for digest in by_content]
+
+
+@functools.cache
+def self_test() -> None:
+    """Checks once in a process that this installation takes the digests that it must.
+
+    A compiler or CPU that deviates would let listed files through in silence.
+
+    Raises:
+        SelfTestError: It does not.
+    """
+    contents = [bytes(range(size)) for size in range(0, 256, 5)]
+    expected = [hashlib.md5(each, usedforsecurity=False).digest() for each in contents]
+    if md5_many(contents) != expected:
+        raise SelfTestError(
+            "fingerprints: the MD5 of known texts is wrong; reinstall ingestgate's pinned "
+            "dependencies, and clear numba's cache"
+        )
 
 
 @njit(cache=True, nogil=True)

@@ -3,6 +3,7 @@
 import io
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from ingestgate.assets.errors import SelfTestError
@@ -10,7 +11,10 @@ from ingestgate.fingerprints.digests import digests
 from ingestgate.fingerprints.fingerprinter import Fingerprinter
 from ingestgate.fingerprints.known_jpeg import known_jpeg
 from ingestgate.fingerprints.limits import DecodeLimits
+from ingestgate.fingerprints.pdq import pdq, pdq_nearly
+from ingestgate.fingerprints.resizing import resize, resize_nearly
 from ingestgate.fingerprints.unscannable import Unscannable
+from ingestgate.fingerprints.views import FULL, THUMBNAIL, Picture
 
 _SHA1_OF_ABC = "a9993e364706816aba3e25717850c26c9cd0d89d"  # FIPS 180
 _PDQ = "389c1acaecb1f87838f18568c273d0e1c30b2f96370b6a15dd6eb88e3a9ed570"
@@ -19,17 +23,24 @@ _PHASH = "c2073c383b757ab4"
 _QUICK_PDQ = "c72938d01b39ed16d8cfb934c746c6cf3b30373124f4d8e9a9d646cf07462cd0"
 _EXACT_PDQ = "c72938d01b39ed16d8cfb914e746c6cf3b30373124f4d8e9a9d646cf07462cd0"
 _JPEG_PHASH = "8a053179b54b975e"
+_NEAR = 4  # bits of a hash, or levels of a thumbnail, by which halving may move them
 
 
-def _picture() -> bytes:
-    """Returns a benign generated picture as PNG: a wavy gradient and three shapes."""
+def _luma() -> NDArray[np.uint8]:
+    """Returns a benign generated picture, uint8[480, 640]: a wavy gradient and three shapes."""
     y, x = np.mgrid[0:480, 0:640]
     luma = (x * 3 + y * 5) // 25 + ((x // 40) * (y // 48) * 7) % 60
     luma[(x - 200) ** 2 + (y - 150) ** 2 < 90**2] = 250
     luma[300:430, 380:600] = 15
     luma[(x + 2 * y > 1250) & (x < 560)] = 128
+    levels: NDArray[np.uint8] = luma.astype(np.uint8)
+    return levels
+
+
+def _picture() -> bytes:
+    """Returns the same as PNG."""
     sink = io.BytesIO()
-    Image.fromarray(luma.astype(np.uint8)).save(sink, "PNG", compress_level=1)
+    Image.fromarray(_luma()).save(sink, "PNG", compress_level=1)
     return sink.getvalue()
 
 
@@ -47,6 +58,7 @@ def self_test() -> None:
     _check(fingerprinter, "PNG", _picture(), _PDQ, _PHASH)
     _check(fingerprinter, "JPEG", known_jpeg(), _QUICK_PDQ, _JPEG_PHASH)
     _check(fingerprinter, "JPEG", known_jpeg(), _EXACT_PDQ, _JPEG_PHASH, exact=True)
+    _check_halving()
 
 
 def _check(
@@ -68,3 +80,23 @@ def _check(
                 f"fingerprints: {name} of a known {format} is wrong; reinstall ingestgate's pinned "
                 "dependencies, and clear numba's cache"
             )
+
+
+def _check_halving() -> None:
+    """Checks that a large picture's hashes by the quick way are near what they are in full."""
+    luma = _luma().repeat(2, axis=0).repeat(2, axis=1)
+    luma.flags.writeable = False  # as decoded pictures are: another type to the compiler
+    picture = Picture(0, "", luma)
+    for scaling in (FULL, THUMBNAIL):
+        (near, _), (exact, _) = pdq_nearly(picture, scaling), pdq(luma, scaling)
+        _refuse_far("pdq", int(np.bitwise_count(near ^ exact).sum(axis=1).max()))
+    difference = resize_nearly(picture, 32).astype(int) - resize(luma, 32, 32)
+    _refuse_far("phash's thumbnail", int(abs(difference).max()))
+
+
+def _refuse_far(what: str, distance: int) -> None:
+    if distance > _NEAR:
+        raise SelfTestError(
+            f"fingerprints: {what} of a halved picture is wrong; reinstall ingestgate's pinned "
+            "dependencies, and clear numba's cache"
+        )

@@ -1,10 +1,14 @@
 import hashlib
 import random
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ingestgate.assets.errors import SelfTestError
+from ingestgate.fingerprints import md5_lanes
+from ingestgate.fingerprints.digests import digests_of
 from ingestgate.fingerprints.md5_lanes import LANES, md5_many
 
 # RFC 1321, appendix A.5.
@@ -50,3 +54,18 @@ def test_equal_to_hashlib_whatever_the_lengths(lengths: list[int], chance: rando
     """Lanes whose content has ended take another, until there are none left."""
     contents = [chance.randbytes(length) for length in lengths]
     assert found(contents) == expected(contents)
+
+
+def test_a_deviation_is_noticed_before_it_decides(monkeypatch: pytest.MonkeyPatch) -> None:
+    contents = [bytes(1 << 17)] * 20
+    assert {each["md5"] for each in digests_of(contents)} == {*expected(contents)}
+    md5_lanes.self_test.cache_clear()
+    real = md5_lanes._digest
+
+    def deviating(*arguments: Any) -> None:
+        real(*arguments)
+        arguments[-1][3] ^= 1
+
+    monkeypatch.setattr(md5_lanes, "_digest", deviating)
+    with pytest.raises(SelfTestError, match="MD5 of known texts"):
+        digests_of(contents)

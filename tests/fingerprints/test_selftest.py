@@ -8,7 +8,9 @@ from ingestgate.fingerprints import decoding, selftest
 from ingestgate.fingerprints.decoding import decode
 from ingestgate.fingerprints.known_jpeg import known_jpeg
 from ingestgate.fingerprints.limits import DecodeLimits
+from ingestgate.fingerprints.pdq import pdq
 from ingestgate.fingerprints.selftest import self_test
+from ingestgate.fingerprints.views import Picture
 
 
 def test_this_installation_passes() -> None:
@@ -55,4 +57,20 @@ def test_the_known_jpeg_goes_both_ways() -> None:
 def test_an_undecodable_picture_is_a_failure(monkeypatch) -> None:
     monkeypatch.setattr(selftest, "_picture", lambda: b"")
     with pytest.raises(SelfTestError, match="unscannable"):
+        self_test()
+
+
+@pytest.mark.parametrize("what", ["pdq", "phash's thumbnail"])
+def test_a_deviation_in_what_is_halved_is_named(monkeypatch, what: str) -> None:
+    halved = Picture.halved
+
+    def moved(picture: Picture, times: int) -> np.ndarray:
+        found = np.roll(halved(picture, times), 40 if times else 0, axis=1)
+        found.flags.writeable = False
+        return found
+
+    monkeypatch.setattr(Picture, "halved", moved)
+    if what != "pdq":
+        monkeypatch.setattr(selftest, "pdq_nearly", lambda shown, scaling: pdq(shown.luma, scaling))
+    with pytest.raises(SelfTestError, match=f"{what} of a halved picture"):
         self_test()
