@@ -143,7 +143,7 @@ def _search(
     most = 1
     for chunk in range(chunks.shape[0]):
         most = max(most, chunks[chunk, 3] - chunks[chunk, 2])
-    block = min(max(1, _PASS // most), max(1, queries.shape[0]))  # queries at a time
+    block = max(1, min(_PASS // most, queries.shape[0]))  # queries at a time
     room = most * block + _AHEAD  # more, for what is written and not kept, and read ahead
     buckets = np.empty(room, np.uint32)
     rows = np.empty(room, np.uint32)
@@ -198,7 +198,6 @@ def _search(
                     head = heads[first_head + np.uint64(buckets[place])]
                     row = head & np.uint32(SHARED - 1)
                     prefetch(hashes, np.uint64(row))
-                    prefetch(shared, first_shared + np.uint64(row))
                     rows[alone] = row
                     several[many] = row
                     is_shared = np.uint64(head >> np.uint32(31))

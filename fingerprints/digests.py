@@ -44,14 +44,11 @@ def digests_of(contents: Sequence[bytes], names: Sequence[str] = DIGESTS) -> lis
 
     md5_lanes.self_test()
     md5s = dict(zip(together, md5_lanes.md5_many([contents[n] for n in together]), strict=True))
-    others = [name for name in names if name != "md5"]
     found = []
     for number, content in enumerate(contents):
-        if number in md5s:
-            computed = {"md5": md5s[number].hex(), **digests(content, others)}
-            found.append({name: computed[name] for name in names})
-        else:
-            found.append(digests(content, names))
+        known = {"md5": md5s[number].hex()} if number in md5s else {}
+        computed = known | digests(content, [name for name in names if name not in known])
+        found.append({name: computed[name] for name in names})
     return found
 
 

@@ -1,5 +1,6 @@
 """A known-answer test of the whole way from bytes to fingerprints."""
 
+import functools
 import io
 
 import numpy as np
@@ -26,6 +27,7 @@ _JPEG_PHASH = "8a053179b54b975e"
 _NEAR = 4  # bits of a hash, or levels of a thumbnail, by which halving may move them
 
 
+@functools.cache  # asked for twice, and a quarter of all this
 def _luma() -> NDArray[np.uint8]:
     """Returns a benign generated picture, uint8[480, 640]: a wavy gradient and three shapes."""
     y, x = np.mgrid[0:480, 0:640]
@@ -34,6 +36,7 @@ def _luma() -> NDArray[np.uint8]:
     luma[300:430, 380:600] = 15
     luma[(x + 2 * y > 1250) & (x < 560)] = 128
     levels: NDArray[np.uint8] = luma.astype(np.uint8)
+    levels.flags.writeable = False
     return levels
 
 
@@ -76,10 +79,7 @@ def _check(
         raise SelfTestError(f"fingerprints: a known {format} is unscannable: {error}") from error
     for name, width, expected in (("pdq", 32, pdq), ("phash", 8, phash)):
         if found.low_quality or found.perceptual[name][0].hashes[:width].hex() != expected:
-            raise SelfTestError(
-                f"fingerprints: {name} of a known {format} is wrong; reinstall ingestgate's pinned "
-                "dependencies, and clear numba's cache"
-            )
+            raise _wrong(f"{name} of a known {format}")
 
 
 def _check_halving() -> None:
@@ -96,7 +96,11 @@ def _check_halving() -> None:
 
 def _refuse_far(what: str, distance: int) -> None:
     if distance > _NEAR:
-        raise SelfTestError(
-            f"fingerprints: {what} of a halved picture is wrong; reinstall ingestgate's pinned "
-            "dependencies, and clear numba's cache"
-        )
+        raise _wrong(f"{what} of a halved picture")
+
+
+def _wrong(what: str) -> SelfTestError:
+    return SelfTestError(
+        f"fingerprints: {what} is wrong; reinstall ingestgate's pinned dependencies, and clear "
+        "numba's cache"
+    )
