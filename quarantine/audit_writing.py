@@ -110,9 +110,9 @@ def _locked(root: str) -> Iterator[None]:
         return
     lock = storage.join(storage.parent(path), ".lock")
     try:
-        handle = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    except OSError as error:
-        raise StorageError(f"{lock}: {error.strerror}; what cannot be logged is refused") from error
+        handle = storage.open_lock(lock)
+    except StorageError as error:
+        raise StorageError(f"{error}; what cannot be logged is refused") from error
     try:
         _lock(handle, lock)
         yield

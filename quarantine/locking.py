@@ -4,10 +4,10 @@ import fcntl
 import os
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 
 from ingestgate.assets import storage
-from ingestgate.assets.errors import VaultError
+from ingestgate.assets.errors import StorageError, VaultError
 
 #: How long a job waits for who holds the lock alone: as a rule another that is only sweeping.
 WAIT_SECONDS = 10.0
@@ -24,26 +24,42 @@ def quarantine_lock(root: str, *, alone: bool) -> Iterator[None]:
 
     Raises:
         VaultError: Somebody else holds it; of a job, for longer than `WAIT_SECONDS`.
-        StorageError: The quarantine's folder is not there.
+        StorageError: The lock cannot be opened or held: the folder is not there, say.
     """
-    if storage.is_remote(root):
-        yield
-        return
-    path = storage.join(root, ".lock")
-    try:
-        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    except OSError as error:
-        raise VaultError(f"{path}: {error.strerror}") from error
-    try:
-        if not _is_locked(handle, alone=alone):
+    with _opened(root) as lock:
+        if lock is not None and not _is_locked(root, lock, alone=alone):
             who = "a job or another command" if alone else "a command that changes the quarantine"
             raise VaultError(f"{root}: {who} is at work on it; wait for it")
         yield
+
+
+def sweep_quarantine(root: str) -> None:
+    """Removes what killed jobs left under temporary names; nothing while another is at work.
+
+    What lies under such a name may be what the other one is just sealing.
+
+    Raises:
+        StorageError: The lock cannot be opened or held, whoever else may be at work.
+    """
+    with _opened(root) as lock:
+        if lock is None or _is_locked(root, lock, alone=True):
+            storage.sweep(root)
+
+
+@contextmanager
+def _opened(root: str) -> Iterator[int | None]:
+    """Yields the lock's descriptor, or None for an object store; closing it lets go of the lock."""
+    if storage.is_remote(root):
+        yield None
+        return
+    handle = storage.open_lock(storage.join(root, ".lock"))
+    try:
+        yield handle
     finally:
         os.close(handle)
 
 
-def _is_locked(handle: int, *, alone: bool) -> bool:
+def _is_locked(root: str, handle: int, *, alone: bool) -> bool:
     until = time.monotonic() + (0.0 if alone else WAIT_SECONDS)
     while True:
         try:
@@ -51,15 +67,8 @@ def _is_locked(handle: int, *, alone: bool) -> bool:
         except BlockingIOError:
             if time.monotonic() >= until:
                 return False
+        except OSError as error:
+            raise StorageError(f"{root}: {error.strerror}; it cannot be locked") from error
         else:
             return True
         time.sleep(0.02)
-
-
-def sweep_quarantine(root: str) -> None:
-    """Removes what killed jobs left under temporary names; nothing while another is at work.
-
-    What lies under such a name may be what the other one is just sealing.
-    """
-    with suppress(VaultError), quarantine_lock(root, alone=True):
-        storage.sweep(root)

@@ -1,10 +1,12 @@
+import errno
+import os
 import threading
 from pathlib import Path
 
 import pytest
 
 from ingestgate.assets import storage
-from ingestgate.assets.errors import VaultError
+from ingestgate.assets.errors import StorageError, VaultError
 from ingestgate.quarantine import locking
 from ingestgate.quarantine.locking import quarantine_lock, sweep_quarantine
 
@@ -34,8 +36,22 @@ def test_an_object_store_has_none() -> None:
 
 
 def test_no_quarantine_is_told(tmp_path: Path) -> None:
-    with pytest.raises(VaultError, match="No such file"):
+    with pytest.raises(StorageError, match="No such file"):
         quarantine_lock(str(tmp_path / "none"), alone=True).__enter__()
+
+
+@pytest.mark.parametrize("call", ["os.open", "fcntl.flock"])
+def test_a_lock_that_cannot_be_held_is_nobody_elses_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str
+) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr(call, refuse)
+    with pytest.raises(StorageError, match="No locks available"):
+        sweep_quarantine(str(tmp_path))
+    with pytest.raises(StorageError, match="No locks available"):
+        quarantine_lock(str(tmp_path), alone=False).__enter__()
 
 
 def test_a_job_waits_for_one_that_sweeps(tmp_path: Path) -> None:
