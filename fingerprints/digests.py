@@ -9,11 +9,8 @@ DIGESTS = ("md5", "sha1", "sha256")
 # All digests read a chunk while it lies in the CPU's second-level cache.
 _CHUNK = 1 << 18
 
-# Bytes from which on MD5 in lanes is worth its start: half a second, once in a process.
-_MANY = 1 << 20
-
-# The longest of some contents is by itself in the end: not longer than one part in so many of all.
-_SHARE = 4
+# Bytes from which on lanes are worth their start: a twentieth of a second, once in a process.
+_MANY = 1 << 19
 
 
 def digests(content: bytes, names: Iterable[str] = DIGESTS) -> dict[str, str]:
@@ -37,23 +34,16 @@ def digests_of(contents: Sequence[bytes], names: Sequence[str] = DIGESTS) -> lis
     Raises:
         SelfTestError: This installation does not take them as it must.
     """
-    together = _for_lanes(contents) if "md5" in names else []
-    if not together:
-        return [digests(content, names) for content in contents]
-    from ingestgate.fingerprints import md5_lanes
+    found: list[dict[str, str]] = [{} for _ in contents]
+    if sum(map(len, contents)) >= _MANY:
+        from ingestgate.fingerprints import digest_lanes
 
-    md5_lanes.self_test()
-    md5s = dict(zip(together, md5_lanes.md5_many([contents[n] for n in together]), strict=True))
-    found = []
-    for number, content in enumerate(contents):
-        known = {"md5": md5s[number].hex()} if number in md5s else {}
-        computed = known | digests(content, [name for name in names if name not in known])
-        found.append({name: computed[name] for name in names})
-    return found
-
-
-def _for_lanes(contents: Sequence[bytes]) -> list[int]:
-    """Returns the places of the contents whose MD5 is better taken at once."""
-    most = sum(map(len, contents)) // _SHARE
-    places = [number for number, content in enumerate(contents) if len(content) <= most]
-    return places if sum(len(contents[number]) for number in places) >= _MANY else []
+        digest_lanes.self_test()
+        for name in set(names).intersection(digest_lanes.LANED):
+            places = digest_lanes.worthwhile(name, contents)
+            values = digest_lanes.digest_many(name, [contents[place] for place in places])
+            for place, value in zip(places, values, strict=True):
+                found[place][name] = value.hex()
+    for content, known in zip(contents, found, strict=True):
+        known |= digests(content, [name for name in names if name not in known])
+    return [{name: known[name] for name in names} for known in found]

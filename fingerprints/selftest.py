@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from ingestgate.assets.errors import SelfTestError
+from ingestgate.fingerprints import digest_lanes
 from ingestgate.fingerprints.digests import digests
 from ingestgate.fingerprints.fingerprinter import Fingerprinter
 from ingestgate.fingerprints.known_jpeg import known_jpeg
@@ -57,6 +58,7 @@ def self_test() -> None:
     """
     if digests(b"abc")["sha1"] != _SHA1_OF_ABC:
         raise SelfTestError("fingerprints: the digest of a known text is wrong")
+    digest_lanes.self_test()
     fingerprinter = Fingerprinter(("pdq", "phash"), DecodeLimits())
     _check(fingerprinter, "PNG", _picture(), _PDQ, _PHASH)
     _check(fingerprinter, "JPEG", known_jpeg(), _QUICK_PDQ, _JPEG_PHASH)

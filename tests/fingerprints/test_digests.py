@@ -2,7 +2,7 @@ import hashlib
 
 import pytest
 
-from ingestgate.fingerprints import md5_lanes
+from ingestgate.fingerprints import digest_lanes
 from ingestgate.fingerprints.digests import DIGESTS, digests, digests_of
 
 
@@ -31,24 +31,29 @@ LONG, SHORT = bytes(range(256)) * 400, b"{}"
 
 
 @pytest.mark.parametrize(
-    ("contents", "in_lanes"),
+    ("contents", "of_md5", "of_sha"),
     [
-        ([], 0),
-        ([LONG] * 9 + [SHORT], 0),  # too little for the start to be worth it
-        ([SHORT, *[LONG[n:] for n in range(12)], b"", SHORT], 15),
-        ([LONG * 20], 0),  # a lane by itself is slower
-        ([LONG * 20, *[LONG] * 12, SHORT], 13),
+        ([], None, None),
+        ([LONG] * 4 + [SHORT], None, None),  # too little for the start to be worth it
+        ([SHORT, *[LONG[n:] for n in range(12)], b"", SHORT], 15, 15),
+        ([LONG * 20], 0, 1),  # in one lane of many it would take longer
+        ([LONG * 20, *[LONG] * 12, SHORT], 13, 14),
     ],
 )
 @pytest.mark.parametrize("names", [DIGESTS, ("sha1", "md5", "sha512"), ("sha256",)])
-def test_those_of_many_are_those_of_each(monkeypatch, contents, in_lanes, names) -> None:
-    md5_lanes.self_test()  # once, whichever test comes first
-    taken = []
-    many = md5_lanes.md5_many
-    monkeypatch.setattr(
-        md5_lanes, "md5_many", lambda some: [taken.append(len(some)), many(some)][1]
-    )
+def test_those_of_many_are_those_of_each(monkeypatch, contents, of_md5, of_sha, names) -> None:
+    digest_lanes.self_test()  # once, whichever test comes first
+    taken = {}
+    many = digest_lanes.digest_many
+
+    def counting(name, some):
+        taken[name] = len(some)
+        return many(name, some)
+
+    monkeypatch.setattr(digest_lanes, "digest_many", counting)
     found = digests_of(contents, names)
     assert found == [digests(content, names) for content in contents]
     assert [list(each) for each in found] == [list(names)] * len(contents)
-    assert taken == ([in_lanes] if in_lanes and "md5" in names else [])
+    expected = {"md5": of_md5, "sha1": of_sha, "sha256": of_sha}
+    laned = {name for name in names if name in digest_lanes.LANED and of_sha is not None}
+    assert taken == {name: expected[name] for name in laned}

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from ingestgate.assets.errors import SelfTestError
-from ingestgate.fingerprints import decoding, selftest
+from ingestgate.fingerprints import decoding, digest_lanes, selftest
 from ingestgate.fingerprints.decoding import decode
 from ingestgate.fingerprints.known_jpeg import known_jpeg
 from ingestgate.fingerprints.limits import DecodeLimits
@@ -44,6 +44,13 @@ def test_a_deviation_of_the_quick_way_is_named(monkeypatch) -> None:
 
     monkeypatch.setattr(decoding.Decoded, "_shown", shown)
     with pytest.raises(SelfTestError, match="of a known JPEG is wrong"):
+        self_test()
+
+
+def test_digests_in_lanes_are_checked(monkeypatch) -> None:
+    digest_lanes.self_test.cache_clear()
+    monkeypatch.setattr(digest_lanes, "digest_many", lambda _, contents: [b""] * len(contents))
+    with pytest.raises(SelfTestError, match="the md5 of known texts is wrong"):
         self_test()
 
 
