@@ -7,7 +7,6 @@ for, through the code that assets go through, before it judges any asset.
 
 import re
 from collections.abc import Iterable, Iterator, Set
-from copy import copy
 from fnmatch import fnmatchcase
 
 import pyarrow as pa
@@ -85,13 +84,7 @@ def not_looked_for(policy: Policy) -> frozenset[str]:
 
 def _probe(judge: Judge) -> Judge:
     """Returns a judge whose findings show canaries, and that decodes the picture."""
-    lists = judge.lists.showing_canaries()
-    policy = _admitting(judge.policy)
-    if policy != judge.policy:
-        return Judge(policy, lists)
-    probe = copy(judge)
-    probe.lists = lists
-    return probe
+    return Judge(_admitting(judge.policy), judge.lists.showing_canaries())
 
 
 def _admitting(policy: Policy) -> Policy:

@@ -6,16 +6,14 @@ them into Beam.
 
 import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
 
-from ingestgate.assets.errors import UsageError
 from ingestgate.assets.ledger import LedgerRow, Sidecar
 from ingestgate.assets.media import kind_of, sniff
-from ingestgate.assets.perceptual_view import PerceptualView
 from ingestgate.assets.provenance import SIDECAR_ERROR
 from ingestgate.assets.shard import (
     Kind,
@@ -39,29 +37,17 @@ from ingestgate.blocklists.signals import signal_types
 from ingestgate.blocklists.sources import BadSource, is_absent
 from ingestgate.blocklists.suppressions import NO_SUPPRESSIONS, Suppressions
 from ingestgate.fingerprints.digests import DIGESTS, digests_of
-from ingestgate.fingerprints.fingerprinter import Fingerprint, Fingerprinter
+from ingestgate.fingerprints.fingerprinter import Fingerprint
 from ingestgate.fingerprints.isolated import IsolatedFingerprinter
-from ingestgate.fingerprints.limits import DecodeLimits
-from ingestgate.fingerprints.perceptual import QUALITY_MARGIN, perceptual_hashes
 from ingestgate.fingerprints.unscannable import Unscannable
-from ingestgate.fingerprints.views import NEED_NOT_BE_SEEN, ORIENTATIONS, variant_of
+from ingestgate.transforms.batching import batches
 from ingestgate.transforms.earlier_matches import EarlierMatches
 from ingestgate.transforms.evidence import Checked, Evidence
+from ingestgate.transforms.looking import Look, Looker
 from ingestgate.transforms.policy import Policy, matches_column
 
 _log = logging.getLogger(__name__)
 _matches_column = lru_cache(maxsize=4096)(matches_column)
-
-_BATCH_SAMPLES = 32
-_BATCH_BYTES = 8 << 20
-
-
-@dataclass(slots=True)
-class _Look:
-    """What an asset's pictures look like, or why that cannot be told; and whom they look like."""
-
-    outcome: Fingerprint | Unscannable
-    findings: list[Finding] = field(default_factory=list)
 
 
 class _Seen(NamedTuple):
@@ -73,7 +59,7 @@ class _Seen(NamedTuple):
     """
 
     digests: Iterator[dict[str, str]]
-    looks: Iterator[_Look]
+    looks: Iterator[Look]
 
 
 class Judge:
@@ -85,7 +71,8 @@ class Judge:
         suppressions: Those in force.
 
     Attributes:
-        hash_bytes: Width in bytes of each perceptual hash that is taken.
+        fingerprinter: What takes perceptual hashes.
+        hash_bytes: Width in bytes of each that is taken.
         needed: Those that a list needs.
         further: Digests that are taken beyond the usual, as a list or the policy needs them.
     """
@@ -96,21 +83,12 @@ class Judge:
         self.policy = policy
         self.lists = lists
         self.suppressions = suppressions
-        listed = {
-            kind: {n for n in lists.signal_types if signal_types()[n].kind is kind}
-            for kind in (SignalKind.DIGEST, SignalKind.PERCEPTUAL)
-        }
-        perceptual = listed[SignalKind.PERCEPTUAL]
-        names = perceptual | set(policy.perceptual)
-        _check_widths(names)
-        wanted = listed[SignalKind.DIGEST] | set(policy.digests)
-        self.further = tuple(sorted(wanted - set(DIGESTS)))
-        self.needed = frozenset(perceptual)
-        self.fingerprinter = _fingerprinter(
-            policy.decoder, tuple(sorted(names)), policy.decode_limits(), policy.limits.max_seconds
-        )
-        known = perceptual_hashes()
-        self.hash_bytes = {name: known[name].bits // 8 for name in sorted(names)}
+        self._looker = Looker(policy, lists)
+        self.fingerprinter = self._looker.fingerprinter
+        self.needed, self.hash_bytes = self._looker.needed, self._looker.hash_bytes
+        kinds = signal_types()
+        wanted = {n for n in lists.signal_types if kinds[n].kind is SignalKind.DIGEST}
+        self.further = tuple(sorted((wanted | set(policy.digests)) - set(DIGESTS)))
 
     def check(self, member: Member, provenance: Mapping[str, str]) -> Checked:
         """Runs every check on one asset that has no companions."""
@@ -150,7 +128,7 @@ class Judge:
             earlier: What of the shard was quarantined before, and stays so; None: nothing was.
         """
         earlier = earlier or EarlierMatches()
-        for batch in _batches(samples):
+        for batch in batches(samples):
             seen = self._see_all(batch)
             for sample in batch:
                 yield from self._judge(shard, sample, seen, earlier)
@@ -168,7 +146,12 @@ class Judge:
 
     def _see(self, contents: Sequence[bytes], members: Sequence[Member]) -> _Seen:
         computed = digests_of(contents, (*DIGESTS, *self.further))
-        return _Seen(iter(computed), iter(self._look_at(members)))
+        pictures = [
+            member.content
+            for member in members
+            if member.content is not None and self._kind(member) is Kind.PICTURE
+        ]
+        return _Seen(iter(computed), iter(self._looker.look_at(pictures)))
 
     def _judge(
         self, shard: str, sample: Sample, seen: _Seen, earlier: EarlierMatches
@@ -281,38 +264,6 @@ class Judge:
             sidecars.append(Sidecar(member.name, member.position, size, computed))
         return tuple(sidecars), findings
 
-    def _look_at(self, members: Iterable[Member]) -> list[_Look]:
-        """Looks at those of the members that are decoded, in their order.
-
-        First the quick way. What comes near an entry, or near the quality that is needed, is
-        looked at again the exact way, and that decides.
-        """
-        contents = [
-            member.content
-            for member in members
-            if member.content is not None and self._kind(member) is Kind.PICTURE
-        ]
-        quick = self.fingerprinter.fingerprint_many(contents)
-        if self.fingerprinter.is_exact:
-            return self._match(quick)
-        looks = self._match(quick, with_margin=True)
-        doubted = [number for number, look in enumerate(looks) if self._is_in_doubt(look)]
-        again = [contents[number] for number in doubted]
-        exact = self.fingerprinter.fingerprint_many(again, exact=True) if again else []
-        for number, look in zip(doubted, self._match(exact), strict=True):
-            looks[number] = look
-        return looks
-
-    def _is_in_doubt(self, look: _Look) -> bool:
-        """Whether the exact way could decide otherwise."""
-        if isinstance(look.outcome, Unscannable):
-            return False
-        if look.findings:
-            return True
-        if look.outcome.low_quality & self.needed:
-            return True
-        return any(_is_borderline(name, look.outcome.perceptual[name]) for name in self.needed)
-
     def _kind(self, member: Member) -> Kind:
         """Returns as what a member is checked."""
         if member.kind is Kind.SKIPPED and self.policy.skipped_members == "screen":
@@ -348,7 +299,7 @@ class Judge:
         elif kind is Kind.SIDECAR and policy.samples_without_picture == "hold":
             evidence.hold(Reason.NO_PICTURE)
 
-    def _use(self, look: _Look, evidence: Evidence) -> Fingerprint | None:
+    def _use(self, look: Look, evidence: Evidence) -> Fingerprint | None:
         """Adds what a look shows to the evidence; returns the fingerprint if there is one."""
         outcome = look.outcome
         if isinstance(outcome, Unscannable):
@@ -360,100 +311,6 @@ class Judge:
         if any(self.policy.holds_low_quality(name) for name in outcome.low_quality & self.needed):
             evidence.hold(Reason.LOW_QUALITY)
         return outcome
-
-    def _match(
-        self, outcomes: Sequence[Fingerprint | Unscannable], *, with_margin: bool = False
-    ) -> list[_Look]:
-        """Matches what several assets look like: all at once, in less time than one by one."""
-        looks = [_Look(outcome) for outcome in outcomes]
-        seen = [
-            (look, look.outcome.perceptual)
-            for look in looks
-            if isinstance(look.outcome, Fingerprint)
-        ]
-        for name in sorted(self.needed):
-            width = self.hash_bytes[name]
-            hashes, labels = [], []
-            for _, perceptual in seen:
-                views = perceptual[name]
-                whole = np.frombuffer(b"".join(view.hashes for view in views), np.uint8)
-                hashes.append(whole.reshape(-1, width))
-                labels.append(
-                    [
-                        _label(view.frame, view.view, orientation)
-                        for view in views
-                        for orientation in range(len(view.hashes) // width)
-                    ]
-                )
-            margin = perceptual_hashes()[name].margin if with_margin else 0
-            found = self.lists.match_perceptual_each(name, hashes, labels, margin=margin)
-            for (look, _), findings in zip(seen, found, strict=True):
-                look.findings += findings
-        return looks
-
-
-def _check_widths(names: Iterable[str]) -> None:
-    """Refuses a hash and a signal type of one name that are not of one kind and width."""
-    signals, known = signal_types(), perceptual_hashes()
-    for name in sorted(names):
-        signal = signals.get(name)
-        if signal is None or name not in known:
-            continue
-        if signal.kind is not SignalKind.PERCEPTUAL or signal.bits != known[name].bits:
-            raise UsageError(
-                f"the perceptual hash {name!r} has {known[name].bits} bits, and the {signal.kind} "
-                f"signal type {name!r} has {signal.bits}: they cannot be compared. Repair or "
-                "uninstall the package of one of them"
-            )
-
-
-@lru_cache(maxsize=1)
-def _fingerprinter(
-    decoder: str, names: tuple[str, ...], limits: DecodeLimits, max_seconds: int
-) -> Fingerprinter | IsolatedFingerprinter:
-    # Judges that differ in other things share the process that decodes for them.
-    if decoder == "in_process":
-        return Fingerprinter(names, limits)
-    return IsolatedFingerprinter(names, limits, timeout_s=max_seconds)
-
-
-def release_fingerprinter() -> None:
-    """Lets go of the shared fingerprinter; its process ends with the last judge that has it."""
-    _fingerprinter.cache_clear()
-
-
-def _is_borderline(name: str, views: Iterable[PerceptualView]) -> bool:
-    """Whether a picture is of sufficient quality by so little that the exact way may not be."""
-    least = perceptual_hashes()[name].min_quality
-    if least is None:
-        return False
-    best: dict[tuple[int, str], int] = {}
-    for view in views:
-        variant = variant_of(view.view)
-        if variant not in NEED_NOT_BE_SEEN:
-            shown = view.frame, variant
-            best[shown] = max(view.quality, best.get(shown, -1))
-    return any(least <= quality < least + QUALITY_MARGIN for quality in best.values())
-
-
-def _batches(samples: Iterable[Sample]) -> Iterator[list[Sample]]:
-    """Yields samples by the few, so that little of a shard is held in memory at a time."""
-    batch: list[Sample] = []
-    size = 0
-    for sample in samples:
-        batch.append(sample)
-        size += sum(len(member.content or b"") for member in sample.members)
-        if len(batch) == _BATCH_SAMPLES or size >= _BATCH_BYTES:
-            yield batch
-            batch, size = [], 0
-    if batch:
-        yield batch
-
-
-@lru_cache(maxsize=4096)
-def _label(frame: int, view: str, orientation: int) -> str:
-    label = f"{view}/{ORIENTATIONS[orientation]}"
-    return f"{label}@{frame}" if frame else label
 
 
 def recorded_columns(columns: Iterable[str], policy: Policy) -> list[str]:

@@ -15,7 +15,8 @@ from ingestgate.blocklists.selftest import self_test as lists_self_test
 from ingestgate.blocklists.suppressions import NOWHERE, Suppressions, SuppressionSource
 from ingestgate.fingerprints.selftest import self_test as fingerprints_self_test
 from ingestgate.transforms.canaries import check_canaries
-from ingestgate.transforms.judging import Judge, release_fingerprinter
+from ingestgate.transforms.judging import Judge
+from ingestgate.transforms.looking import release_fingerprinter
 from ingestgate.transforms.policy import ListTrust, Policy
 
 #: Raised whenever the same bytes, policy and lists could give another verdict or other

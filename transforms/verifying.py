@@ -17,11 +17,9 @@ from ingestgate.assets.shard import (
     sidecar_members,
 )
 from ingestgate.fingerprints.digests import digests_of
+from ingestgate.transforms.batching import batches
 
 _ROWS_PER_BATCH = 1024
-#: At most so many samples, or the first beyond so many bytes, are in memory to be digested at once.
-_SAMPLES = 16
-_BYTES = 8 << 20
 #: Hex SHA-256 by position and field.
 _Digests = dict[tuple[int, str], str]
 _VERIFIED = ["member", "field", "position", "verdict", "size", "sha256", "sidecars"]
@@ -91,26 +89,13 @@ def changed(shard: Shard, where: str) -> ShardError:
 
 
 def _digested(samples: Iterable[Sample]) -> Iterator[tuple[Sample, _Digests]]:
-    """Yields each sample with its members' digests, which take less time together."""
-    waiting: list[Sample] = []
-    size = 0
-    for sample in samples:
-        waiting.append(sample)
-        size += sum(len(member.content or b"") for member in sample.members)
-        if len(waiting) == _SAMPLES or size >= _BYTES:
-            yield from _digested_together(waiting)
-            waiting, size = [], 0
-    yield from _digested_together(waiting)
-
-
-def _digested_together(samples: Sequence[Sample]) -> Iterator[tuple[Sample, _Digests]]:
-    contents = [member.content or b"" for sample in samples for member in sample.members]
-    found = iter(digests_of(contents, ("sha256",)))
-    for sample in samples:
-        yield (
-            sample,
-            {(each.position, each.field): next(found)["sha256"] for each in sample.members},
-        )
+    """Yields each sample with its members' digests."""
+    for batch in batches(samples):
+        contents = [member.content or b"" for sample in batch for member in sample.members]
+        found = iter(digests_of(contents, ("sha256",)))
+        for sample in batch:
+            places = [(member.position, member.field) for member in sample.members]
+            yield sample, {place: next(found)["sha256"] for place in places}
 
 
 def _is_same(member: Member, digests: _Digests, row: Mapping[str, Any]) -> bool:

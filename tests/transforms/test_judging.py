@@ -18,7 +18,7 @@ from ingestgate.blocklists.columns import decode_hex
 from ingestgate.blocklists.listset import ListSet
 from ingestgate.blocklists.signals import SignalType, signal_types
 from ingestgate.fingerprints.fingerprinter import Fingerprinter
-from ingestgate.transforms import judging
+from ingestgate.transforms import looking
 from ingestgate.transforms.judging import Judge
 from ingestgate.transforms.policy import Limits, Policy
 from ingestgate.transforms.settings import open_judge
@@ -336,6 +336,6 @@ def test_a_signal_type_that_is_not_what_its_hash_is_refused(
 ) -> None:
     opened = ListSet.open(lists, now=datetime.now(UTC))
     signals = {**signal_types(), "pdq": signal}
-    monkeypatch.setattr(judging, "signal_types", lambda: signals)
+    monkeypatch.setattr(looking, "signal_types", lambda: signals)
     with pytest.raises(UsageError, match=rf"'pdq' has 256 bits, and the {signal.kind} signal"):
         Judge(Policy(), opened)

@@ -1,0 +1,166 @@
+"""What assets' pictures look like, and which listed ones they look like."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+
+import numpy as np
+
+from ingestgate.assets.errors import UsageError
+from ingestgate.assets.perceptual_view import PerceptualView
+from ingestgate.assets.verdict import Finding, SignalKind
+from ingestgate.blocklists.listset import ListSet
+from ingestgate.blocklists.signals import signal_types
+from ingestgate.fingerprints.fingerprinter import Fingerprint, Fingerprinter
+from ingestgate.fingerprints.isolated import IsolatedFingerprinter
+from ingestgate.fingerprints.limits import DecodeLimits
+from ingestgate.fingerprints.perceptual import QUALITY_MARGIN, perceptual_hashes
+from ingestgate.fingerprints.unscannable import Unscannable
+from ingestgate.fingerprints.views import NEED_NOT_BE_SEEN, ORIENTATIONS, variant_of
+from ingestgate.transforms.policy import Policy
+
+
+@dataclass(slots=True)
+class Look:
+    """What an asset's pictures look like, or why that cannot be told; and whom they look like."""
+
+    outcome: Fingerprint | Unscannable
+    findings: list[Finding] = field(default_factory=list)
+
+
+class Looker:
+    """Fingerprints assets and matches what they look like.
+
+    Args:
+        policy: How pictures are decoded, and which hashes are taken whether listed or not.
+        lists: The opened lists.
+
+    Attributes:
+        needed: The perceptual hashes that a list needs.
+        hash_bytes: Width in bytes of each that is taken.
+        fingerprinter: What takes them; shared by the lookers of a process.
+
+    Raises:
+        UsageError: A hash and a signal type of one name cannot be compared.
+    """
+
+    def __init__(self, policy: Policy, lists: ListSet) -> None:
+        kinds = signal_types()
+        self.needed = frozenset(
+            name for name in lists.signal_types if kinds[name].kind is SignalKind.PERCEPTUAL
+        )
+        names = sorted(self.needed | set(policy.perceptual))
+        _check_widths(names)
+        self._lists = lists
+        self.fingerprinter = _fingerprinter(
+            policy.decoder, tuple(names), policy.decode_limits(), policy.limits.max_seconds
+        )
+        known = perceptual_hashes()
+        self.hash_bytes = {name: known[name].bits // 8 for name in names}
+
+    def look_at(self, contents: Sequence[bytes]) -> list[Look]:
+        """Returns what each of some assets looks like.
+
+        First the quick way. What comes near an entry, or near the quality that is needed, is
+        looked at again the exact way, and that decides.
+        """
+        quick = self.fingerprinter.fingerprint_many(contents)
+        if self.fingerprinter.is_exact:
+            return self._match(quick)
+        looks = self._match(quick, with_margin=True)
+        doubted = [number for number, look in enumerate(looks) if self._is_in_doubt(look)]
+        again = [contents[number] for number in doubted]
+        exact = self.fingerprinter.fingerprint_many(again, exact=True) if again else []
+        for number, look in zip(doubted, self._match(exact), strict=True):
+            looks[number] = look
+        return looks
+
+    def _is_in_doubt(self, look: Look) -> bool:
+        """Whether the exact way could decide otherwise."""
+        if isinstance(look.outcome, Unscannable):
+            return False
+        if look.findings:
+            return True
+        if look.outcome.low_quality & self.needed:
+            return True
+        return any(_is_borderline(name, look.outcome.perceptual[name]) for name in self.needed)
+
+    def _match(
+        self, outcomes: Sequence[Fingerprint | Unscannable], *, with_margin: bool = False
+    ) -> list[Look]:
+        """Matches what several assets look like: all at once, in less time than one by one."""
+        looks = [Look(outcome) for outcome in outcomes]
+        seen = [
+            (look, look.outcome.perceptual)
+            for look in looks
+            if isinstance(look.outcome, Fingerprint)
+        ]
+        for name in sorted(self.needed):
+            width = self.hash_bytes[name]
+            hashes, labels = [], []
+            for _, perceptual in seen:
+                views = perceptual[name]
+                whole = np.frombuffer(b"".join(view.hashes for view in views), np.uint8)
+                hashes.append(whole.reshape(-1, width))
+                labels.append(
+                    [
+                        _label(view.frame, view.view, orientation)
+                        for view in views
+                        for orientation in range(len(view.hashes) // width)
+                    ]
+                )
+            margin = perceptual_hashes()[name].margin if with_margin else 0
+            found = self._lists.match_perceptual_each(name, hashes, labels, margin=margin)
+            for (look, _), findings in zip(seen, found, strict=True):
+                look.findings += findings
+        return looks
+
+
+def _check_widths(names: Iterable[str]) -> None:
+    """Refuses a hash and a signal type of one name that are not of one kind and width."""
+    signals, known = signal_types(), perceptual_hashes()
+    for name in sorted(names):
+        signal = signals.get(name)
+        if signal is None or name not in known:
+            continue
+        if signal.kind is not SignalKind.PERCEPTUAL or signal.bits != known[name].bits:
+            raise UsageError(
+                f"the perceptual hash {name!r} has {known[name].bits} bits, and the {signal.kind} "
+                f"signal type {name!r} has {signal.bits}: they cannot be compared. Repair or "
+                "uninstall the package of one of them"
+            )
+
+
+@lru_cache(maxsize=1)
+def _fingerprinter(
+    decoder: str, names: tuple[str, ...], limits: DecodeLimits, max_seconds: int
+) -> Fingerprinter | IsolatedFingerprinter:
+    # Judges that differ in other things share the process that decodes for them.
+    if decoder == "in_process":
+        return Fingerprinter(names, limits)
+    return IsolatedFingerprinter(names, limits, timeout_s=max_seconds)
+
+
+def release_fingerprinter() -> None:
+    """Lets go of the shared fingerprinter; its process ends with the last judge that has it."""
+    _fingerprinter.cache_clear()
+
+
+def _is_borderline(name: str, views: Iterable[PerceptualView]) -> bool:
+    """Whether a picture is of sufficient quality by so little that the exact way may not be."""
+    least = perceptual_hashes()[name].min_quality
+    if least is None:
+        return False
+    best: dict[tuple[int, str], int] = {}
+    for view in views:
+        variant = variant_of(view.view)
+        if variant not in NEED_NOT_BE_SEEN:
+            shown = view.frame, variant
+            best[shown] = max(view.quality, best.get(shown, -1))
+    return any(least <= quality < least + QUALITY_MARGIN for quality in best.values())
+
+
+@lru_cache(maxsize=4096)
+def _label(frame: int, view: str, orientation: int) -> str:
+    label = f"{view}/{ORIENTATIONS[orientation]}"
+    return f"{label}@{frame}" if frame else label
