@@ -197,7 +197,7 @@ class Suppressions:
                     "machine's clock"
                 )
             found[one.id] = one
-        expired = {one.id for one in found.values() if one.until and one.until < now}
+        expired = {one.id for one in found.values() if _has_ended(one, now)}
         opened = cls(
             (one for one in found.values() if one.id not in expired),
             (found[name] for name in expired),
@@ -212,6 +212,18 @@ class Suppressions:
 
     def __bool__(self) -> bool:
         return bool(self.in_force)
+
+    def as_of(self, now: datetime) -> "Suppressions":
+        """Returns those of them that are still in force at a time; itself if all are."""
+        ended = [one for one in self.in_force if _has_ended(one, now)]
+        if not ended:
+            return self
+        return Suppressions(
+            (one for one in self.in_force if one not in ended),
+            (*self.expired, *ended),
+            path=self.source.path,
+            at=now.isoformat(),
+        )
 
     def of(self, sha256: str | None, list_id: str, list_version: int, entry_id: str) -> str:
         """Returns the id of the suppression by which an entry does not count, "" if it does.
@@ -250,6 +262,10 @@ class Suppressions:
             else one
             for one in findings
         ]
+
+
+def _has_ended(one: Suppression, now: datetime) -> bool:
+    return one.until is not None and one.until < now
 
 
 NO_SUPPRESSIONS = Suppressions()

@@ -18,6 +18,7 @@ from ingestgate.assets.shard import Kind, Member, Sample
 from ingestgate.assets.verdict import Verdict
 from ingestgate.blocklists.listset import ListSet
 from ingestgate.blocklists.suppressions import NOWHERE, Suppressions, SuppressionSource
+from ingestgate.transforms.judging import Judge
 from ingestgate.transforms.policy import Policy
 from ingestgate.transforms.records import Asset, JudgedAsset
 from ingestgate.transforms.settings import open_judge_in_force
@@ -34,7 +35,7 @@ class Gate(beam.PTransform):
     Nothing is fetched and nothing sealed: what to do with each output is the caller's affair.
     An asset without content is judged by its sources and declared digests alone. Each comes out
     in its windows, with its timestamp; those of one bundle in any order. Once a list has expired,
-    bundles fail and nothing comes out.
+    bundles fail and nothing comes out; once a suppression has, its entries count again.
 
         judged = assets | Gate(lists="/srv/lists")
         judged["admitted"] | beam.Map(...)
@@ -154,11 +155,17 @@ class _JudgeAssets(beam.DoFn):
     def _judged(self) -> Iterator[Any]:
         """Judges those that wait; yields them as they came, with verdicts.
 
+        A streaming job lives long: suppressions that have ended meanwhile let nothing pass.
+
         Raises:
-            ListError: A list has expired since it was opened: a streaming job lives long.
+            ListError: A list has expired since it was opened.
         """
-        if self._judge.lists.have_expired(datetime.now(UTC)):
+        now = datetime.now(UTC)
+        if self._judge.lists.have_expired(now):
             self.setup()
+        in_force = self._judge.suppressions.as_of(now)
+        if in_force is not self._judge.suppressions:
+            self._judge = Judge(self._policy, self._judge.lists, in_force)
         waiting, self._waiting, self._bytes = self._waiting, [], 0
         rows = self._judge.judge_all("", (_sample(each.asset) for each in waiting))
         for each, row in zip(waiting, rows, strict=True):

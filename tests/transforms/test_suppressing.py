@@ -2,7 +2,7 @@
 
 import hashlib
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -27,9 +27,10 @@ from ingestgate.blocklists.suppressions import (
 from ingestgate.transforms.gate import Gate, _JudgeAssets
 from ingestgate.transforms.judging import Judge
 from ingestgate.transforms.policy import Policy
-from ingestgate.transforms.records import Asset
+from ingestgate.transforms.records import Asset, JudgedAsset
 from ingestgate.transforms.rescanning import PartResult, RescanLists, rescan_part
 from ingestgate.transforms.rescanning.suppressing import RescanSuppressions
+from tests.faults.clock import Clock
 from tests.pictures import encoded, jpeg, picture
 from tests.transforms.conftest import LISTED_EXACT, LISTED_NEAR
 from tests.transforms.rescanning.test_parts import make_lists, row
@@ -223,29 +224,44 @@ def test_a_rescan_finds_what_was_let_pass_by_one_that_is_gone(tmp_path: Path) ->
     assert rescanned(tmp_path, rows, other, version=3).unclear == [f"{0:032x}"]
 
 
-def test_the_gate_takes_them(plain: Judge, lists: str, tmp_path: Path) -> None:
+def test_the_gate_takes_them_until_they_end(
+    plain: Judge, lists: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     trusted = {str(number): public_line(key.public_key()) for number, key in enumerate(KEYS)}
     policy = Policy.model_validate({"trust": {"suppression_keys": trusted}})
-    judge = honouring(plain, suppression(sha256(NEAR), *entries_of(plain, NEAR)))
-    (made,) = judge.suppressions.in_force
+    until = datetime.now(UTC) + timedelta(days=1)
+    ending = suppression(sha256(NEAR), *entries_of(plain, NEAR)).model_copy(update={"until": until})
+    (made,) = honouring(plain, ending).suppressions.in_force
     envelope = Envelope(SUPPRESSION_TYPE, made.payload()).signed(KEYS[0])
     path = str(tmp_path / "one.json")
     envelope.write(path)
     with pytest.raises(ListError, match="signed by 1 of the 2"):
         Gate(lists, policy, path)
     envelope.signed(KEYS[1]).write(path)
+    clock = Clock(monkeypatch.setattr)
     gate = Gate(lists, policy, suppressions=path)
     step = _JudgeAssets(policy, lists, gate._digest, gate._suppressions)
     step.setup()
-    step.start_bundle()
-    from apache_beam.transforms.window import GlobalWindow
-    from apache_beam.utils.timestamp import MIN_TIMESTAMP
-
-    for asset in (Asset("near", NEAR, {}), Asset("twin", jpeg(LISTED_NEAR), {})):
-        assert not list(step.process(asset, MIN_TIMESTAMP, GlobalWindow(), None))
-    said = {out.value.value.asset.asset_id: out.value.value for out in step.finish_bundle()}
+    said = judged(step)
     assert {name: one.verdict for name, one in said.items()} == {
         "near": "admitted",
         "twin": "quarantined",
     }
     assert {one.suppression for one in said["near"].findings} == {made.id}
+
+    clock.ahead = timedelta(days=2)
+    for again in (step, _JudgeAssets(policy, lists, gate._digest, gate._suppressions)):
+        again.setup()  # by a worker that starts only now, too
+        later = judged(again)["near"]
+        assert (later.verdict, {one.suppression for one in later.findings}) == ("quarantined", {""})
+
+
+def judged(step: _JudgeAssets) -> dict[str, JudgedAsset]:
+    """Judges a bundle of two; returns them by their identifiers."""
+    from apache_beam.transforms.window import GlobalWindow
+    from apache_beam.utils.timestamp import MIN_TIMESTAMP
+
+    step.start_bundle()
+    for asset in (Asset("near", NEAR, {}), Asset("twin", jpeg(LISTED_NEAR), {})):
+        assert not list(step.process(asset, MIN_TIMESTAMP, GlobalWindow(), None))
+    return {out.value.value.asset.asset_id: out.value.value for out in step.finish_bundle()}
