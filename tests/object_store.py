@@ -10,7 +10,7 @@ module see the same files.
 import io
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, ClassVar
 from urllib.parse import quote, unquote
@@ -27,15 +27,19 @@ class ClientError(Exception):
 class _Upload(io.BytesIO):
     """Bytes that become an object when closed."""
 
-    def __init__(self, target: Path) -> None:
+    def __init__(self, target: Path, check: Callable[[str], None]) -> None:
         super().__init__()
-        self._target = target
+        self._target, self._check = target, check
 
     def close(self) -> None:
-        if not self.closed:
-            self._target.parent.mkdir(parents=True, exist_ok=True)
-            self._target.write_bytes(self.getvalue())
+        if self.closed:
+            return
+        content = self.getvalue()
         super().close()
+        self._check("upload")
+        self._target.parent.mkdir(parents=True, exist_ok=True)
+        self._target.write_bytes(content)
+        self._check("uploaded")
 
 
 class ObjectStore(FileSystem):
@@ -44,6 +48,8 @@ class ObjectStore(FileSystem):
     SCHEME: ClassVar[str] = "teststore"
     #: Names of operations that fail, for tests to fill.
     failing: ClassVar[set[str]] = set()
+    #: What has happened when an operation fails whose answer was lost, or that has two steps.
+    DONE: ClassVar = ("uploaded", "copied", "renamed", "deleted")
 
     @classmethod
     def scheme(cls) -> str:
@@ -79,11 +85,11 @@ class ObjectStore(FileSystem):
         for file in self._root().iterdir():
             path = f"{self.SCHEME}://{unquote(file.name)}"
             if path.startswith(dir_or_prefix):
-                yield self.metadata(path)
+                yield self._status(path)
 
     def create(self, path: str, mime_type: Any = None, compression_type: Any = None) -> Any:
         self._check("create", path)
-        return _Upload(self._file(path))
+        return _Upload(self._file(path), lambda operation: self._check(operation, path))
 
     def open(self, path: str, mime_type: Any = None, compression_type: Any = None) -> Any:
         self._check("open", path)
@@ -98,11 +104,14 @@ class ObjectStore(FileSystem):
     def rename(self, source_file_names: list[str], destination_file_names: list[str]) -> None:
         self._check("rename", source_file_names[0])
         self.copy(source_file_names, destination_file_names)
+        self._check("copied", source_file_names[0])
         for source in source_file_names:
             self._file(source).unlink()
+        self._check("renamed", source_file_names[0])
 
     def exists(self, path: str) -> bool:
-        return self._file(path).is_file()
+        self._check("exists", path)
+        return self._file(path).exists()
 
     def size(self, path: str) -> int:
         return int(self.metadata(path).size_in_bytes)
@@ -111,10 +120,15 @@ class ObjectStore(FileSystem):
         return float(self.metadata(path).last_updated_in_seconds)
 
     def metadata(self, path: str) -> FileMetadata:
-        if not self.exists(path):
+        self._check("metadata", path)
+        return self._status(path)
+
+    def _status(self, path: str) -> FileMetadata:
+        file = self._file(path)
+        if not file.exists():
             raise BeamIOError(f"not found: {path}")
-        status = self._file(path).stat()
-        return FileMetadata(path, status.st_size, status.st_mtime)
+        status = file.stat()
+        return FileMetadata(path, 0 if file.is_dir() else status.st_size, status.st_mtime)
 
     def delete(self, paths: list[str]) -> None:
         # As Beam's client for one big store does: every path is taken for a pattern.
@@ -122,6 +136,7 @@ class ObjectStore(FileSystem):
             self._check("delete", path)
             for metadata in self.match([path])[0].metadata_list:
                 self._file(metadata.path).unlink()
+            self._check("deleted", path)
 
 
 class TreeStore(ObjectStore):
@@ -136,32 +151,27 @@ class TreeStore(ObjectStore):
         return True
 
     def _list(self, dir_or_prefix: str) -> Iterator[FileMetadata]:
+        self._check("list", dir_or_prefix)
         directory = self._file(dir_or_prefix)
         if not directory.is_dir():
             raise BeamIOError(f"not a directory: {dir_or_prefix}")
         for file in directory.iterdir():
-            yield self.metadata(self.join(dir_or_prefix, file.name))
-
-    def exists(self, path: str) -> bool:
-        return self._file(path).exists()
-
-    def metadata(self, path: str) -> FileMetadata:
-        if not self.exists(path):
-            raise BeamIOError(f"not found: {path}")
-        file = self._file(path)
-        size = 0 if file.is_dir() else file.stat().st_size
-        return FileMetadata(path, size, file.stat().st_mtime)
+            yield self._status(self.join(dir_or_prefix, file.name))
 
     def rename(self, source_file_names: list[str], destination_file_names: list[str]) -> None:
         for source, target in zip(source_file_names, destination_file_names, strict=True):
-            if self.exists(target):
+            self._check("rename", source)
+            if self._file(target).exists():
                 raise BeamIOError(f"exists: {target}")
             self._file(source).rename(self._file(target))
+            self._check("renamed", source)
 
     def delete(self, paths: list[str]) -> None:
         for path in paths:
+            self._check("delete", path)
             file = self._file(path)
             if file.is_dir():
                 shutil.rmtree(file)
             else:
                 file.unlink()
+            self._check("deleted", path)

@@ -38,6 +38,7 @@ from ingestgate.assets.storage.renaming import (
     make_directory,
     move,
     publish_directory,
+    recover,
     sync_directory,
 )
 from ingestgate.assets.storage.writing import PendingFile, write_atomic, write_bytes
@@ -66,6 +67,7 @@ __all__ = [
     "parent",
     "publish_directory",
     "read_bytes",
+    "recover",
     "status",
     "sweep",
     "sync_directory",

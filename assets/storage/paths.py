@@ -7,6 +7,8 @@ import uuid
 
 PARTIAL_SUFFIX = ".partial"
 _PARTIAL = re.compile(r"\..*\.[0-9a-f]{12}" + re.escape(PARTIAL_SUFFIX), re.DOTALL)
+#: Instead of a random one, of what makes way for another file of its name: "replac" in ASCII.
+_REPLACED = f".7265706c6163{PARTIAL_SUFFIX}"
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
 WILDCARD = re.compile(r"[*?\[]")
 
@@ -47,6 +49,19 @@ def temporary_name(path: str) -> str:
     # stores' clients would expand when the file is deleted.
     stem = WILDCARD.sub("_", basename(path))[:40]
     return join(parent(path), f".{stem}.{uuid.uuid4().hex[:12]}{PARTIAL_SUFFIX}")
+
+
+def aside_name(path: str) -> str:
+    """Returns the temporary name of what makes way for another file of its name."""
+    return join(parent(path), f".{basename(path)}{_REPLACED}")
+
+
+def name_before(path: str) -> str | None:
+    """Returns of which name `aside_name` made a path; None if of none."""
+    name = basename(path)
+    if not name.startswith(".") or not name.endswith(_REPLACED):
+        return None
+    return join(parent(path), name[1 : -len(_REPLACED)])
 
 
 def is_partial(path: str) -> bool:

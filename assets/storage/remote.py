@@ -4,10 +4,11 @@ Beam is imported here alone, and only once a path is remote, so that local work 
 """
 
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any, BinaryIO, cast
 
 from ingestgate.assets.errors import StorageError
-from ingestgate.assets.storage.paths import WILDCARD, has_wildcard, parent
+from ingestgate.assets.storage.paths import WILDCARD, aside_name, has_wildcard, parent
 
 
 def filesystems() -> Any:
@@ -84,9 +85,33 @@ def remote_match(pattern: str) -> list[Any]:
 
 
 def remote_rename(source: str, path: str) -> None:
-    """Gives a remote file another name, in place of what is there."""
+    """Gives a remote file another name, in place of what is there.
+
+    Stores replace an object; file systems with directories refuse to rename onto a file. There,
+    what is replaced makes way first, and comes back if the other cannot take its place: at once,
+    or by `put_back` after a crash.
+    """
     filesystem = filesystems().get_filesystem(path)
-    # Stores replace an object; file systems with directories refuse to rename onto a file.
-    if filesystem.has_dirs() and filesystem.exists(path):
-        filesystem.delete([path])
-    filesystem.rename([source], [path])
+    if not filesystem.has_dirs() or not filesystem.exists(path):
+        filesystem.rename([source], [path])
+        return
+    aside = aside_name(path)
+    if filesystem.exists(aside):
+        filesystem.delete([aside])  # a crash left it after the other had taken its place
+    try:
+        filesystem.rename([path], [aside])
+        filesystem.rename([source], [path])
+    except BaseException:
+        with suppress(Exception):  # the caller is told of the first
+            put_back(path)
+        raise
+    with suppress(Exception):  # the next sweep removes it
+        filesystem.delete([aside])
+
+
+def put_back(path: str) -> None:
+    """Gives a remote file its name again if it made way for one that has not come."""
+    filesystem = filesystems().get_filesystem(path)
+    aside = aside_name(path)
+    if filesystem.has_dirs() and not filesystem.exists(path) and filesystem.exists(aside):
+        filesystem.rename([aside], [path])

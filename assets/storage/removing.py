@@ -7,8 +7,8 @@ import stat
 from ingestgate.assets.errors import StorageError
 from ingestgate.assets.storage.explaining import explained
 from ingestgate.assets.storage.listing import exists, is_directory, local_partials
-from ingestgate.assets.storage.paths import has_wildcard, is_partial, is_remote
-from ingestgate.assets.storage.remote import filesystems, remote_tree
+from ingestgate.assets.storage.paths import has_wildcard, is_partial, is_remote, name_before
+from ingestgate.assets.storage.remote import filesystems, put_back, remote_tree
 
 
 @explained
@@ -41,6 +41,7 @@ def delete(path: str) -> None:
 def sweep(directory: str) -> int:
     """Removes the temporary files a killed run left below a directory; returns how many.
 
+    What was to be replaced and is there under a temporary name alone gets its own again.
     Only for a caller that holds the run's lock: a live writer's files go as well.
     """
     if is_remote(directory):
@@ -51,5 +52,8 @@ def sweep(directory: str) -> int:
     else:
         found = list(local_partials(directory)) if is_directory(directory) else []
     for path in found:
+        before = name_before(path) if is_remote(path) else None
+        if before is not None:
+            put_back(before)
         delete(path)
     return len(found)

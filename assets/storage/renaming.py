@@ -5,7 +5,7 @@ from contextlib import suppress
 
 from ingestgate.assets.storage.explaining import explained
 from ingestgate.assets.storage.paths import is_remote, parent, temporary_name
-from ingestgate.assets.storage.remote import remote_rename
+from ingestgate.assets.storage.remote import put_back, remote_rename
 from ingestgate.assets.storage.removing import delete
 
 
@@ -50,6 +50,19 @@ def publish_directory(path: str, temporary: str) -> None:
     os.rename(temporary, path)
     sync_directory(parent(path))
     delete(aside)
+
+
+@explained
+def recover(path: str) -> None:
+    """Brings back a file that an interrupted replacement has left under another name.
+
+    Only some remote file systems cannot replace a file in one step; elsewhere nothing is lost.
+
+    Raises:
+        StorageError: It cannot be told, or not be brought back.
+    """
+    if is_remote(path):
+        put_back(path)
 
 
 @explained

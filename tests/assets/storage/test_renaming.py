@@ -5,6 +5,7 @@ import pytest
 from ingestgate.assets import storage
 from ingestgate.assets.errors import StorageError
 from tests.assets.storage.conftest import everywhere
+from tests.object_store import ClientError, ObjectStore
 
 
 def test_a_file_where_a_directory_should_be(tmp_path: Path) -> None:
@@ -22,3 +23,72 @@ def test_move_takes_the_place_of_what_is_there(root: str) -> None:
     assert not storage.exists(f"{root}/staged/new")
     with pytest.raises(StorageError, match=r"staged|No such"):
         storage.move(f"{root}/staged/new", f"{root}/there/old")
+
+
+LOG = "testtree://host/data/log"
+
+
+def break_at(patch: pytest.MonkeyPatch, operation: str, number: int, *, for_ever: bool) -> None:
+    """Lets a store fail at an operation's nth time, once or from then on."""
+    seen = 0
+
+    def check(_: ObjectStore, name: str, path: str) -> None:
+        nonlocal seen
+        seen += name == operation
+        if seen > number and (for_ever or (name == operation and seen == number + 1)):
+            raise ClientError(f"{name}: service unavailable")
+
+    patch.setattr(ObjectStore, "_check", check)
+
+
+@pytest.mark.parametrize(
+    ("operation", "number", "left"),
+    [
+        ("rename", 0, b"old"),
+        ("renamed", 0, b"old"),  # has made way, and its answer was lost
+        ("rename", 1, b"old"),
+        ("renamed", 1, b"new"),
+    ],
+)
+def test_what_cannot_be_replaced_is_still_there(
+    stores: None, operation: str, number: int, left: bytes
+) -> None:
+    storage.write_bytes(LOG, b"old")
+    with pytest.MonkeyPatch.context() as patch:
+        break_at(patch, operation, number, for_ever=False)
+        with pytest.raises(StorageError, match="service unavailable"):
+            storage.write_bytes(LOG, b"new")
+    assert storage.read_bytes(LOG) == left
+    storage.sweep("testtree://host/data")
+    assert storage.read_bytes(LOG) == left
+
+
+def test_what_has_made_way_need_not_be_removed_at_once(stores: None) -> None:
+    storage.write_bytes(LOG, b"old")
+    with pytest.MonkeyPatch.context() as patch:
+        break_at(patch, "delete", 0, for_ever=False)
+        storage.write_bytes(LOG, b"new")
+    storage.write_bytes(LOG, b"newer")
+    assert [entry.path for entry in storage.walk("testtree://host/data", partials=True)] == [LOG]
+    assert storage.read_bytes(LOG) == b"newer"
+
+
+@pytest.mark.parametrize("how", ["recover", "sweep"])
+def test_what_was_being_replaced_comes_back_after_a_crash(stores: None, how: str) -> None:
+    storage.write_bytes(LOG, b"old")
+    with pytest.MonkeyPatch.context() as patch:
+        break_at(patch, "rename", 1, for_ever=True)  # from here on nothing is done
+        with pytest.raises(StorageError, match="service unavailable"):
+            storage.write_bytes(LOG, b"new")
+    assert not storage.exists(LOG)
+    if how == "recover":
+        storage.recover(LOG)
+    storage.sweep("testtree://host/data")
+    assert storage.read_bytes(LOG) == b"old"
+    assert [entry.path for entry in storage.walk("testtree://host/data", partials=True)] == [LOG]
+
+
+def test_there_is_nothing_to_recover(stores: None, tmp_path: Path) -> None:
+    for path in (str(tmp_path / "log"), "teststore://bucket/log", "testtree://host/log"):
+        storage.recover(path)
+        assert not storage.exists(path)
