@@ -20,7 +20,7 @@ from tests.faults.conftest import chosen
 from tests.object_store import ROOT_VARIABLE, ClientError, ObjectStore
 
 MakeJob = Callable[..., Job]
-_POINTS = 5  # of about six hundred, per kind of store
+_POINTS = 3  # of about six hundred, per kind of store
 _LOG = Path(log_path("")).name
 _FOLDERS = ("output", "quarantine", "evidence")
 
