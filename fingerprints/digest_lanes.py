@@ -7,6 +7,8 @@ are instructions for it.
 
 import functools
 import hashlib
+import inspect
+import zlib
 from collections.abc import Callable, Sequence
 from typing import Any, Final, Literal, cast
 
@@ -16,6 +18,7 @@ from numba import literally, njit, types
 from numba.extending import intrinsic
 
 from ingestgate.assets.errors import SelfTestError
+from ingestgate.fingerprints import digest_steps
 from ingestgate.fingerprints.digest_steps import STEPS
 
 #: The digests that there are lanes for on this machine, by their names in `hashlib`.
@@ -40,6 +43,8 @@ def digest_many(name: str, contents: Sequence[bytes]) -> list[bytes]:
     whose content has ended takes the next one, the longest first, and the last ones have the
     registers for themselves.
     """
+    if not contents:
+        return []
     steps = STEPS[name]
     order: Literal["little", "big"] = "little" if name == "md5" else "big"
     ends = [_end(content, order) for content in contents]
@@ -94,11 +99,14 @@ def _compiled(name: str) -> Callable[[Any, Any, Any, Any], None]:
     """Returns `_digest` of one kind."""
     kind = LANED.index(name)
 
-    @njit(cache=True, nogil=True)
     def digest(places: Any, blocks: Any, start: Any, digests: Any) -> None:
         _digest(kind, places, blocks, start, digests)
 
-    return cast(Callable[[Any, Any, Any, Any], None], digest)
+    # Numba keeps what it compiles under the function's name and its file's time: each kind has a
+    # place of its own, and another one once its steps are others.
+    steps = zlib.crc32(inspect.getsource(digest_steps).encode())
+    digest.__qualname__ = f"{name}_{steps:08x}"
+    return cast(Callable[[Any, Any, Any, Any], None], njit(cache=True, nogil=True)(digest))
 
 
 @njit(nogil=True)
@@ -115,7 +123,7 @@ def _digest(kind: Any, places: Any, blocks: Any, start: Any, digests: Any) -> No
     kind = literally(kind)
     states = start.copy()
     lanes = states.shape[1]
-    at = np.full(lanes, places[0, 1] if len(places) else 0, np.uint64)  # idle lanes read anything
+    at = np.zeros(lanes, np.uint64)
     steps = np.zeros(lanes, np.uint64)
     left = np.zeros(lanes, np.int64)
     owners = np.full(lanes, -1)
@@ -133,6 +141,7 @@ def _digest(kind: Any, places: Any, blocks: Any, start: Any, digests: Any) -> No
                         digests[owner] = states[:, lane]
                     if following == len(places):
                         owners[lane] = -1
+                        at[lane] = places[0, 1]  # a block that is there, again and again
                         steps[lane] = 0
                         break
                     owner = owners[lane] = following

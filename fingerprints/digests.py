@@ -38,8 +38,10 @@ def digests_of(contents: Sequence[bytes], names: Sequence[str] = DIGESTS) -> lis
     if sum(map(len, contents)) >= _MANY:
         from ingestgate.fingerprints import digest_lanes
 
-        digest_lanes.self_test()
-        for name in set(names).intersection(digest_lanes.LANED):
+        together = set(names).intersection(digest_lanes.LANED)
+        if together:
+            digest_lanes.self_test()
+        for name in together:
             places = digest_lanes.worthwhile(name, contents)
             values = digest_lanes.digest_many(name, [contents[place] for place in places])
             for place, value in zip(places, values, strict=True):

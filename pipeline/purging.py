@@ -181,6 +181,7 @@ class Purger:
         """Gives a staged file its place; returns name, size and mark of what lies there then."""
         name = file["name"]
         path, staged = storage.join(root, name), storage.join(staging, name)
+        storage.settle(path)
         there = storage.status(path) if storage.exists(path) else None
         if there is not None and [there.size, there.mark] == file["was"] and storage.exists(staged):
             if file_sha256(staged) != file["sha256"]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 
-from ingestgate.assets.shard import Sample
+from ingestgate.assets.shard import Kind, Member, Sample
 
 _SAMPLES = 32
 _BYTES = 8 << 20
@@ -14,9 +14,15 @@ def batches(samples: Iterable[Sample]) -> Iterator[list[Sample]]:
     size = 0
     for sample in samples:
         batch.append(sample)
-        size += sum(len(member.content or b"") for member in sample.members)
+        size += sum(map(_size, sample.members))
         if len(batch) == _SAMPLES or size >= _BYTES:
             yield batch
             batch, size = [], 0
     if batch:
         yield batch
+
+
+def _size(member: Member) -> int:
+    if member.content is None and member.kind is not Kind.REFERENCE:
+        return _BYTES  # it has bytes, which only the container has seen
+    return len(member.content or b"")

@@ -84,7 +84,9 @@ def not_looked_for(policy: Policy) -> frozenset[str]:
 
 def _probe(judge: Judge) -> Judge:
     """Returns a judge whose findings show canaries, and that decodes the picture."""
-    return Judge(_admitting(judge.policy), judge.lists.showing_canaries())
+    policy = _admitting(judge.policy)
+    shared = judge.fingerprinter if policy == judge.policy else None
+    return Judge(policy, judge.lists.showing_canaries(), fingerprinter=shared)
 
 
 def _admitting(policy: Policy) -> Policy:

@@ -165,7 +165,8 @@ class _JudgeAssets(beam.DoFn):
             self.setup()
         in_force = self._judge.suppressions.as_of(now)
         if in_force is not self._judge.suppressions:
-            self._judge = Judge(self._policy, self._judge.lists, in_force)
+            judge = self._judge
+            self._judge = Judge(judge.policy, judge.lists, in_force, judge.fingerprinter)
         waiting, self._waiting, self._bytes = self._waiting, [], 0
         rows = self._judge.judge_all("", (_sample(each.asset) for each in waiting))
         for each, row in zip(waiting, rows, strict=True):

@@ -43,7 +43,7 @@ from ingestgate.fingerprints.unscannable import Unscannable
 from ingestgate.transforms.batching import batches
 from ingestgate.transforms.earlier_matches import EarlierMatches
 from ingestgate.transforms.evidence import Checked, Evidence
-from ingestgate.transforms.looking import Look, Looker
+from ingestgate.transforms.looking import AnyFingerprinter, Look, Looker
 from ingestgate.transforms.policy import Policy, matches_column
 
 _log = logging.getLogger(__name__)
@@ -69,6 +69,7 @@ class Judge:
         policy: The policy.
         lists: The opened lists.
         suppressions: Those in force.
+        fingerprinter: Of another judge by this policy, to share it; None: the process's own.
 
     Attributes:
         fingerprinter: What takes perceptual hashes.
@@ -78,12 +79,16 @@ class Judge:
     """
 
     def __init__(
-        self, policy: Policy, lists: ListSet, suppressions: Suppressions = NO_SUPPRESSIONS
+        self,
+        policy: Policy,
+        lists: ListSet,
+        suppressions: Suppressions = NO_SUPPRESSIONS,
+        fingerprinter: AnyFingerprinter | None = None,
     ) -> None:
         self.policy = policy
         self.lists = lists
         self.suppressions = suppressions
-        self._looker = Looker(policy, lists)
+        self._looker = Looker(policy, lists, fingerprinter)
         self.fingerprinter = self._looker.fingerprinter
         self.needed, self.hash_bytes = self._looker.needed, self._looker.hash_bytes
         kinds = signal_types()

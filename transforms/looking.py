@@ -19,6 +19,8 @@ from ingestgate.fingerprints.unscannable import Unscannable
 from ingestgate.fingerprints.views import NEED_NOT_BE_SEEN, ORIENTATIONS, variant_of
 from ingestgate.transforms.policy import Policy
 
+AnyFingerprinter = Fingerprinter | IsolatedFingerprinter
+
 
 @dataclass(slots=True)
 class Look:
@@ -34,6 +36,7 @@ class Looker:
     Args:
         policy: How pictures are decoded, and which hashes are taken whether listed or not.
         lists: The opened lists.
+        fingerprinter: What takes perceptual hashes as this policy says; None: the process's own.
 
     Attributes:
         needed: The perceptual hashes that a list needs.
@@ -44,7 +47,9 @@ class Looker:
         UsageError: A hash and a signal type of one name cannot be compared.
     """
 
-    def __init__(self, policy: Policy, lists: ListSet) -> None:
+    def __init__(
+        self, policy: Policy, lists: ListSet, fingerprinter: AnyFingerprinter | None = None
+    ) -> None:
         kinds = signal_types()
         self.needed = frozenset(
             name for name in lists.signal_types if kinds[name].kind is SignalKind.PERCEPTUAL
@@ -52,7 +57,7 @@ class Looker:
         names = sorted(self.needed | set(policy.perceptual))
         _check_widths(names)
         self._lists = lists
-        self.fingerprinter = _fingerprinter(
+        self.fingerprinter = fingerprinter or _fingerprinter(
             policy.decoder, tuple(names), policy.decode_limits(), policy.limits.max_seconds
         )
         known = perceptual_hashes()
@@ -134,7 +139,7 @@ def _check_widths(names: Iterable[str]) -> None:
 @lru_cache(maxsize=1)
 def _fingerprinter(
     decoder: str, names: tuple[str, ...], limits: DecodeLimits, max_seconds: int
-) -> Fingerprinter | IsolatedFingerprinter:
+) -> AnyFingerprinter:
     # Judges that differ in other things share the process that decodes for them.
     if decoder == "in_process":
         return Fingerprinter(names, limits)

@@ -20,8 +20,8 @@ from ingestgate.fingerprints.digests import digests_of
 from ingestgate.transforms.batching import batches
 
 _ROWS_PER_BATCH = 1024
-#: Hex SHA-256 by position and field.
-_Digests = dict[tuple[int, str], str]
+#: Hex SHA-256 by a member's identity: of two columns, both may call a member the same.
+_Digests = dict[int, str]
 _VERIFIED = ["member", "field", "position", "verdict", "size", "sha256", "sidecars"]
 
 
@@ -94,8 +94,7 @@ def _digested(samples: Iterable[Sample]) -> Iterator[tuple[Sample, _Digests]]:
         contents = [member.content or b"" for sample in batch for member in sample.members]
         found = iter(digests_of(contents, ("sha256",)))
         for sample in batch:
-            places = [(member.position, member.field) for member in sample.members]
-            yield sample, {place: next(found)["sha256"] for place in places}
+            yield sample, {id(member): next(found)["sha256"] for member in sample.members}
 
 
 def _is_same(member: Member, digests: _Digests, row: Mapping[str, Any]) -> bool:
@@ -104,13 +103,10 @@ def _is_same(member: Member, digests: _Digests, row: Mapping[str, Any]) -> bool:
         return False
     if member.content is None:
         return row["size"] is None
-    return bool(row["sha256"] == digests[member.position, member.field])
+    return bool(row["sha256"] == digests[id(member)])
 
 
 def _are_same(sidecars: Sequence[Member], digests: _Digests, row: Mapping[str, Any]) -> bool:
     """Whether a sample's sidecars are those that its first row names."""
-    there = [
-        (member.name, member.position, digests[member.position, member.field])
-        for member in sidecars
-    ]
+    there = [(member.name, member.position, digests[id(member)]) for member in sidecars]
     return there == [(one["member"], one["position"], one["sha256"]) for one in row["sidecars"]]

@@ -35,10 +35,11 @@ from ingestgate.assets.storage.paths import (
 )
 from ingestgate.assets.storage.removing import delete, sweep
 from ingestgate.assets.storage.renaming import (
+    is_unsettled,
     make_directory,
     move,
     publish_directory,
-    recover,
+    settle,
     sync_directory,
 )
 from ingestgate.assets.storage.writing import PendingFile, write_atomic, write_bytes
@@ -57,6 +58,7 @@ __all__ = [
     "is_partial",
     "is_remote",
     "is_there",
+    "is_unsettled",
     "join",
     "make_directory",
     "match",
@@ -67,7 +69,7 @@ __all__ = [
     "parent",
     "publish_directory",
     "read_bytes",
-    "recover",
+    "settle",
     "status",
     "sweep",
     "sync_directory",

@@ -1,14 +1,19 @@
 """Paths as text: schemes, wildcards, components, and the temporary names beside final ones."""
 
+import hashlib
 import os
 import posixpath
 import re
 import uuid
+from urllib.parse import unquote
 
 PARTIAL_SUFFIX = ".partial"
 _PARTIAL = re.compile(r"\..*\.[0-9a-f]{12}" + re.escape(PARTIAL_SUFFIX), re.DOTALL)
 #: Instead of a random one, of what makes way for another file of its name: "replac" in ASCII.
 _REPLACED = f".7265706c6163{PARTIAL_SUFFIX}"
+#: What some clients would expand is not in it.
+_ESCAPES = {ord(character): f"%{ord(character):02X}" for character in "%*?["}
+_LONGEST = 255  # bytes of a component, on most file systems
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
 WILDCARD = re.compile(r"[*?\[]")
 
@@ -53,15 +58,22 @@ def temporary_name(path: str) -> str:
 
 def aside_name(path: str) -> str:
     """Returns the temporary name of what makes way for another file of its name."""
-    return join(parent(path), f".{basename(path)}{_REPLACED}")
+    name = basename(path).translate(_ESCAPES)
+    if len(name.encode("utf-8", "surrogateescape")) + len(_REPLACED) >= _LONGEST:
+        name = f"%%{hashlib.sha256(name.encode('utf-8', 'surrogateescape')).hexdigest()}"
+    return join(parent(path), f".{name}{_REPLACED}")
 
 
-def name_before(path: str) -> str | None:
-    """Returns of which name `aside_name` made a path; None if of none."""
+def is_aside(path: str) -> bool:
+    """Whether `aside_name` made a path's last component."""
     name = basename(path)
-    if not name.startswith(".") or not name.endswith(_REPLACED):
-        return None
-    return join(parent(path), name[1 : -len(_REPLACED)])
+    return name.startswith(".") and name.endswith(_REPLACED)
+
+
+def name_before(aside: str) -> str | None:
+    """Returns of which name `aside_name` made a path; None if that was too long to be in it."""
+    name = basename(aside)[1 : -len(_REPLACED)]
+    return None if name.startswith("%%") else join(parent(aside), unquote(name))
 
 
 def is_partial(path: str) -> bool:

@@ -89,29 +89,36 @@ def remote_rename(source: str, path: str) -> None:
 
     Stores replace an object; file systems with directories refuse to rename onto a file. There,
     what is replaced makes way first, and comes back if the other cannot take its place: at once,
-    or by `put_back` after a crash.
+    or after a crash, by `remote_settle`.
     """
     filesystem = filesystems().get_filesystem(path)
-    if not filesystem.has_dirs() or not filesystem.exists(path):
+    if not filesystem.has_dirs():
         filesystem.rename([source], [path])
         return
-    aside = aside_name(path)
-    if filesystem.exists(aside):
-        filesystem.delete([aside])  # a crash left it after the other had taken its place
+    remote_settle(path)
     try:
-        filesystem.rename([path], [aside])
+        if filesystem.exists(path):
+            filesystem.rename([path], [aside_name(path)])
         filesystem.rename([source], [path])
     except BaseException:
         with suppress(Exception):  # the caller is told of the first
-            put_back(path)
+            remote_settle(path)
         raise
-    with suppress(Exception):  # the next sweep removes it
+    remote_settle(path)
+
+
+def remote_settle(path: str) -> None:
+    """Ends an interrupted replacement of a file, see `remote_rename`: one of the two stays."""
+    if not remote_is_aside(path):
+        return
+    filesystem, aside = filesystems().get_filesystem(path), aside_name(path)
+    if filesystem.exists(path):
         filesystem.delete([aside])
-
-
-def put_back(path: str) -> None:
-    """Gives a remote file its name again if it made way for one that has not come."""
-    filesystem = filesystems().get_filesystem(path)
-    aside = aside_name(path)
-    if filesystem.has_dirs() and not filesystem.exists(path) and filesystem.exists(aside):
+    else:
         filesystem.rename([aside], [path])
+
+
+def remote_is_aside(path: str) -> bool:
+    """Whether a file has made way for another of its name, which may have come or not."""
+    filesystem = filesystems().get_filesystem(path)
+    return bool(filesystem.has_dirs() and filesystem.exists(aside_name(path)))

@@ -7,8 +7,20 @@ import stat
 from ingestgate.assets.errors import StorageError
 from ingestgate.assets.storage.explaining import explained
 from ingestgate.assets.storage.listing import exists, is_directory, local_partials
-from ingestgate.assets.storage.paths import has_wildcard, is_partial, is_remote, name_before
-from ingestgate.assets.storage.remote import filesystems, put_back, remote_tree
+from ingestgate.assets.storage.paths import (
+    aside_name,
+    has_wildcard,
+    is_aside,
+    is_partial,
+    is_remote,
+    name_before,
+)
+from ingestgate.assets.storage.remote import (
+    filesystems,
+    remote_is_aside,
+    remote_settle,
+    remote_tree,
+)
 
 
 @explained
@@ -21,6 +33,8 @@ def delete(path: str) -> None:
     """
     if is_remote(path):
         filesystem = filesystems().get_filesystem(path)
+        if remote_is_aside(path):
+            filesystem.delete([aside_name(path)])  # first, else it would come back
         below = [] if filesystem.has_dirs() else remote_tree(filesystem, path)
         found = [metadata.path for metadata in below] + ([path] if exists(path) else [])
         if any(has_wildcard(name) for name in found):
@@ -52,8 +66,8 @@ def sweep(directory: str) -> int:
     else:
         found = list(local_partials(directory)) if is_directory(directory) else []
     for path in found:
-        before = name_before(path) if is_remote(path) else None
-        if before is not None:
-            put_back(before)
-        delete(path)
+        if not is_remote(path) or not is_aside(path):
+            delete(path)
+        elif before := name_before(path):
+            remote_settle(before)  # else whoever next writes under its name does
     return len(found)

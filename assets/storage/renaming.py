@@ -5,7 +5,7 @@ from contextlib import suppress
 
 from ingestgate.assets.storage.explaining import explained
 from ingestgate.assets.storage.paths import is_remote, parent, temporary_name
-from ingestgate.assets.storage.remote import put_back, remote_rename
+from ingestgate.assets.storage.remote import remote_is_aside, remote_rename, remote_settle
 from ingestgate.assets.storage.removing import delete
 
 
@@ -53,16 +53,23 @@ def publish_directory(path: str, temporary: str) -> None:
 
 
 @explained
-def recover(path: str) -> None:
-    """Brings back a file that an interrupted replacement has left under another name.
+def settle(path: str) -> None:
+    """Ends a replacement of a file that was interrupted: the earlier file stays, or the later.
 
-    Only some remote file systems cannot replace a file in one step; elsewhere nothing is lost.
+    Only some remote file systems cannot replace a file in one step; elsewhere there is no such
+    thing.
 
     Raises:
-        StorageError: It cannot be told, or not be brought back.
+        StorageError: It cannot be told which, or not be done.
     """
     if is_remote(path):
-        put_back(path)
+        remote_settle(path)
+
+
+@explained
+def is_unsettled(path: str) -> bool:
+    """Whether a file that is not there may only have made way for another (see `settle`)."""
+    return is_remote(path) and remote_is_aside(path)
 
 
 @explained
@@ -74,6 +81,7 @@ def move(source: str, path: str) -> None:
     """
     make_directory(parent(path))
     if is_remote(path):
+        remote_settle(source)  # else what it once replaced would be taken for it
         remote_rename(source, path)
         return
     os.replace(source, path)

@@ -27,7 +27,7 @@ from ingestgate.quarantine.destruction_receipts import (
 )
 from tests.archives import make_tar, special
 from tests.e2e.conftest import CAUGHT, SAMPLES, WRITERS, Job, content
-from tests.object_store import ROOT_VARIABLE
+from tests.object_store import ROOT_VARIABLE, ClientError, ObjectStore
 from tests.pictures import jpeg
 
 MakeJob = Callable[..., Job]
@@ -317,22 +317,30 @@ def test_what_is_added_after_a_purge_is_judged(job: MakeJob, tmp_path: Path) -> 
     assert gate.census()["exact"]
 
 
+def on_store(
+    job: MakeJob, pattern: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bucket: str
+) -> tuple[Job, list[str], list[str]]:
+    """Puts a landing zone on a store; returns a local job, the folders' options and a run's."""
+    here = job(pattern)
+    (tmp_path / "store").mkdir()
+    monkeypatch.setenv(ROOT_VARIABLE, str(tmp_path / "store"))
+    for path in sorted((tmp_path / "landing").iterdir()):
+        storage.write_bytes(f"{bucket}/landing/{path.name}", path.read_bytes())
+    where = ["--input", pattern.replace(str(tmp_path), bucket)]
+    for name in ("output", "quarantine", "evidence"):
+        where += [f"--{name}", f"{bucket}/run/{name}"]
+    listed = ["--lists", here.lists, "--recipient", here.recipient, "--workers", "1"]
+    return here, where, ["run", *where, *listed]
+
+
 @pytest.mark.parametrize("scheme", ["teststore", "testtree"])
 @pytest.mark.parametrize("format", list(WRITERS))
 def test_on_object_stores(
     job: MakeJob, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, scheme: str, format: str
 ) -> None:
     pattern = WRITERS[format](tmp_path / "landing")
-    here = job(pattern)
-    (tmp_path / "store").mkdir()
-    monkeypatch.setenv(ROOT_VARIABLE, str(tmp_path / "store"))
     bucket = f"{scheme}://key:secret@bucket"
-    for path in sorted((tmp_path / "landing").iterdir()):
-        storage.write_bytes(f"{bucket}/landing/{path.name}", path.read_bytes())
-    where = ["--input", pattern.replace(str(tmp_path), bucket)]
-    for name in ("output", "quarantine", "evidence"):
-        where += [f"--{name}", f"{bucket}/run/{name}"]
-    run = ("run", *where, "--lists", here.lists, "--recipient", here.recipient, "--workers", "1")
+    here, where, run = on_store(job, pattern, tmp_path, monkeypatch, bucket)
     assert here.invoke(*run).exit_code == 0
     done = here.invoke("purge", *where, "--json")
     assert done.exit_code == 0, done.output
@@ -351,6 +359,40 @@ def test_on_object_stores(
     for path in kept:  # the manifests and the audit log
         assert b"secret" not in storage.read_bytes(path)
         assert f"{scheme}://bucket/landing".encode() in storage.read_bytes(path)
+
+
+@pytest.mark.parametrize("format", list(WRITERS))
+def test_where_files_cannot_be_replaced_in_one_step_nothing_of_the_original_stays(
+    job: MakeJob, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, format: str
+) -> None:
+    """What has made way for what is left is under a name that no listing of shards shows."""
+    pattern = WRITERS[format](tmp_path / "landing")
+    here, where, run = on_store(job, pattern, tmp_path, monkeypatch, "testtree://bucket")
+    assert here.invoke(*run).exit_code == 0
+    with pytest.MonkeyPatch.context() as patch:
+        real = ObjectStore._check
+
+        def check(store: ObjectStore, operation: str, path: str) -> None:
+            if operation == "delete" and storage.is_partial(path) and "/landing/" in path:
+                raise ClientError("service unavailable")
+            real(store, operation, path)
+
+        patch.setattr(ObjectStore, "_check", check)
+        tried = here.invoke("purge", *where, "--json")
+    hidden = [path for path in landed() if storage.is_partial(path)]
+    assert (tried.exit_code != 0) == bool(hidden), tried.output
+    assert hidden, "every format has something that is replaced"
+    assert here.invoke("purge", *where, "--json").exit_code == 0
+    shard = "run/output/landing" if format == "folder" else "run/output"
+    output = {entry.path for entry in storage.walk("testtree://bucket/run/output")}
+    assert {path.replace(shard, "landing") for path in output} == landed()
+    for path in landed():
+        assert storage.read_bytes(path) == storage.read_bytes(path.replace("landing", shard))
+
+
+def landed() -> set[str]:
+    """All that lies in the landing zone, also under temporary names."""
+    return {entry.path for entry in storage.walk("testtree://bucket/landing", partials=True)}
 
 
 class Killed(BaseException):

@@ -93,7 +93,7 @@ class RemoteJob:
 
     def events(self) -> list[str]:
         quarantine = f"{self._bucket}/run/quarantine"
-        storage.recover(log_path(quarantine))  # as whoever writes the next line does
+        storage.settle(log_path(quarantine))  # as whoever writes the next line does
         return [line.event for line in read_log(quarantine)]
 
     def copied(self) -> Job:

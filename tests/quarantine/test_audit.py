@@ -28,6 +28,7 @@ from ingestgate.quarantine.audit import (
 )
 from ingestgate.quarantine.audit_checkpoints import read_checkpoint, write_checkpoint
 from ingestgate.quarantine.audit_writing import append_machine, audit_writer, repair
+from tests.object_store import ROOT_VARIABLE, ClientError, ObjectStore
 
 KEY = Ed25519PrivateKey.from_private_bytes(b"k" * 32)
 OTHER = Ed25519PrivateKey.from_private_bytes(b"o" * 32)
@@ -195,6 +196,31 @@ def test_repairing_without_appending(tmp_path: Path) -> None:
         log.write(b'{"dig')
     assert repair(str(tmp_path))
     assert [line.event for line in read_log(str(tmp_path))] == ["one", "log.repaired"]
+
+
+def test_a_log_that_is_being_replaced_is_not_taken_for_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where a file cannot be replaced in one step, a crash leaves it under another name."""
+    monkeypatch.setenv(ROOT_VARIABLE, str(tmp_path))
+    root = "testtree://host/quarantine"
+    append_machine(root, "one", {})
+    renames = 0
+
+    def check(_: ObjectStore, operation: str, path: str) -> None:
+        nonlocal renames
+        renames += operation == "rename"
+        if renames > 1:
+            raise ClientError("service unavailable")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ObjectStore, "_check", check)
+        with pytest.raises(StorageError, match="service unavailable"):
+            append_machine(root, "two", {})
+    with pytest.raises(StorageError, match="`ingestgate audit repair` brings it back"):
+        list(read_log(root))
+    assert not repair(root)
+    assert [line.event for line in read_log(root)] == ["one"]
 
 
 def test_nothing_is_appended_to_a_log_that_does_not_hold(tmp_path: Path) -> None:

@@ -63,6 +63,25 @@ def test_all_are_caught_and_are_no_findings_outside(every: str) -> None:
     assert checked.verdict is Verdict.ADMITTED
 
 
+def test_they_are_shown_to_the_process_that_decodes_for_this_judge(
+    every: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also if another judge of the same process has had one by other limits made meanwhile."""
+    one = judge(every)
+    judge(every, Policy(limits=Limits(max_pixels=10**6)))
+    asked: list[object] = []
+    many = type(one.fingerprinter).fingerprint_many
+
+    def noting(self: Any, *arguments: Any, **more: Any) -> Any:
+        asked.append(self)
+        return many(self, *arguments, **more)
+
+    monkeypatch.setattr(type(one.fingerprinter), "fingerprint_many", noting)
+    check_canaries(one)
+    assert asked
+    assert all(each is one.fingerprinter for each in asked)
+
+
 @pytest.mark.parametrize(
     "policy",
     [

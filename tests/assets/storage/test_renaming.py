@@ -63,32 +63,70 @@ def test_what_cannot_be_replaced_is_still_there(
     assert storage.read_bytes(LOG) == left
 
 
-def test_what_has_made_way_need_not_be_removed_at_once(stores: None) -> None:
-    storage.write_bytes(LOG, b"old")
+NAMES = ["log", "a[b]*c?%.txt", "%2A", ".hidden", "n" * 240]
+
+
+def there() -> list[str]:
+    return [entry.path for entry in storage.walk("testtree://host/data", partials=True)]
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("how", ["settle", "sweep", "write", "delete", "erase", "move"])
+def test_what_has_made_way_and_stays_does_not_come_back(stores: None, name: str, how: str) -> None:
+    """What replaced it is there, and is not told apart from what a crash left if that goes."""
+    path = f"testtree://host/data/{name}"
+    storage.write_bytes(path, b"old")
     with pytest.MonkeyPatch.context() as patch:
-        break_at(patch, "delete", 0, for_ever=False)
-        storage.write_bytes(LOG, b"new")
-    storage.write_bytes(LOG, b"newer")
-    assert [entry.path for entry in storage.walk("testtree://host/data", partials=True)] == [LOG]
-    assert storage.read_bytes(LOG) == b"newer"
+        break_at(patch, "delete", 0, for_ever=True)
+        with pytest.raises(StorageError, match="service unavailable"):
+            storage.write_bytes(path, b"new")
+    assert len(there()) == 2
+    if how == "settle":
+        storage.settle(path)
+    elif how == "write":
+        storage.write_bytes(path, b"new")
+    elif how == "move":
+        storage.move(path, f"{path}-moved")
+    elif how != "sweep":
+        if storage.has_wildcard(path):
+            with pytest.raises(StorageError, match="wildcards"):
+                storage.delete(path)
+        else:
+            {"delete": storage.delete, "erase": storage.erase}[how](path)
+    storage.sweep("testtree://host/data")
+    if how == "move":
+        assert [storage.read_bytes(each) for each in there()] == [b"new"]
+    elif how in {"delete", "erase"} and not storage.has_wildcard(path):
+        assert there() == []
+    else:
+        assert storage.read_bytes(path) == b"new"
+        # A name that is too long to be carried along is settled when it is used next.
+        assert len(there()) == 1 + (how == "sweep" and len(name) > 200)
 
 
-@pytest.mark.parametrize("how", ["recover", "sweep"])
-def test_what_was_being_replaced_comes_back_after_a_crash(stores: None, how: str) -> None:
-    storage.write_bytes(LOG, b"old")
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("how", ["settle", "sweep"])
+def test_what_was_being_replaced_comes_back_after_a_crash(
+    stores: None, name: str, how: str
+) -> None:
+    path = f"testtree://host/data/{name}"
+    storage.write_bytes(path, b"old")
     with pytest.MonkeyPatch.context() as patch:
         break_at(patch, "rename", 1, for_ever=True)  # from here on nothing is done
         with pytest.raises(StorageError, match="service unavailable"):
-            storage.write_bytes(LOG, b"new")
-    assert not storage.exists(LOG)
-    if how == "recover":
-        storage.recover(LOG)
+            storage.write_bytes(path, b"new")
+    assert not storage.exists(path)
+    assert storage.is_unsettled(path)
+    if how == "settle" or len(name) > 200:
+        storage.settle(path)
     storage.sweep("testtree://host/data")
-    assert storage.read_bytes(LOG) == b"old"
-    assert [entry.path for entry in storage.walk("testtree://host/data", partials=True)] == [LOG]
+    assert storage.read_bytes(path) == b"old"
+    assert there() == [path]
+    assert not storage.is_unsettled(path)
 
 
 def test_there_is_nothing_to_recover(stores: None, tmp_path: Path) -> None:
     for path in (str(tmp_path / "log"), "teststore://bucket/log", "testtree://host/log"):
-        storage.recover(path)
+        storage.settle(path)
         assert not storage.exists(path)
+        assert not storage.is_unsettled(path)
