@@ -17,7 +17,7 @@ The plain loop is what people write today: Pillow, three digests, imagehash, pdq
 orientations, threatexchange's index over the same N hashes. The naive pipeline is that loop in
 a Beam DoFn. imagededup and perception only hash (their PHash), and match nothing. Peers are no
 dependencies: ``make bench`` installs them, in an environment of its own; without one
-its figures are null, as are those for which there is no memory: faiss's index takes a kilobyte an
+its figures are null, as are those for which there is no memory: threatexchange's index takes two kilobytes an
 entry.
 """
 
@@ -44,7 +44,7 @@ from PIL import Image
 
 from benchmarks import processes
 from benchmarks.acceptance import Gate
-from benchmarks.machine import holds_multihash, machine, versions
+from benchmarks.machine import holds_threatexchange, machine, versions
 from ingestgate.blocklists.compiling import compile_list
 from ingestgate.fingerprints.digests import digests
 from ingestgate.quarantine.keys import generate_identity
@@ -200,7 +200,8 @@ def peers(
     found: dict[str, Callable[[Sequence[bytes]], None] | None] = dict.fromkeys(
         ("plain_loop", "naive_beam", "imagededup", "perception")
     )
-    if _peer("threatexchange.signal_type.pdq.pdq_faiss_matcher") and holds_multihash(len(listed)):
+    index = _peer("threatexchange.signal_type.pdq.pdq_faiss_matcher")
+    if index and holds_threatexchange(len(listed)):
         plain = PlainLoop(listed)
         found["plain_loop"] = plain.many
         if quick:

@@ -14,7 +14,9 @@ _PACKAGES = (
     *("datatrove", "tldextract"),
 )
 
-_MULTIHASH_BYTES = 1500  # an entry, while it is filled
+# An entry, while it is filled.
+_MULTIHASH_BYTES = 1500
+_THREATEXCHANGE_BYTES = 2500
 
 
 def machine() -> dict[str, Any]:
@@ -44,3 +46,8 @@ def versions() -> dict[str, str]:
 def holds_multihash(entries: int) -> bool:
     """Whether memory is free for faiss's IndexBinaryMultiHash over so many entries."""
     return entries * _MULTIHASH_BYTES < psutil.virtual_memory().available
+
+
+def holds_threatexchange(entries: int) -> bool:
+    """Whether memory is free for threatexchange's index, which is filled from texts."""
+    return entries * _THREATEXCHANGE_BYTES < psutil.virtual_memory().available

@@ -35,7 +35,7 @@ import numpy as np
 import numpy.typing as npt
 import psutil
 
-from benchmarks.machine import holds_multihash
+from benchmarks.machine import holds_multihash, holds_threatexchange
 from ingestgate.blocklists import chunking, hamming, indexing
 from ingestgate.blocklists.compiling import compile_list
 from ingestgate.blocklists.listset import ListSet
@@ -187,7 +187,7 @@ def peers(listed: Hashes, asked: Hashes, radius: int) -> dict[str, Callable[[], 
             [multihash.range_search(asked[at : at + 1], radius + 1) for at in range(100)],
             100,
         )
-    if width == 32 and holds_multihash(count):
+    if width == 32 and holds_threatexchange(count):
         from threatexchange.signal_type.pdq.pdq_faiss_matcher import PDQMultiHashIndex
 
         index = PDQMultiHashIndex()
