@@ -17,8 +17,8 @@ The plain loop is what people write today: Pillow, three digests, imagehash, pdq
 orientations, threatexchange's index over the same N hashes. The naive pipeline is that loop in
 a Beam DoFn. imagededup and perception only hash (their PHash), and match nothing. Peers are no
 dependencies: ``make bench`` installs them, in an environment of its own; without one
-its figures are null, as are those for which there is no memory: threatexchange's index takes two kilobytes an
-entry.
+its figures are null, as are those for which there is no memory: threatexchange's index takes two
+kilobytes an entry.
 """
 
 import importlib
