@@ -38,7 +38,7 @@ def require_log(quarantine: str) -> None:
         EvidenceError: The log does not hold.
         StorageError: It cannot be read.
     """
-    if not storage.is_remote(quarantine) and not storage.exists(quarantine):
+    if not storage.is_there(quarantine):
         raise UsageError(
             f"{quarantine}: no quarantine there; its audit log has to say what is done"
         )

@@ -72,7 +72,7 @@ def take_census(
             _count_shard(census, shard, receipt, purged, output, vault, evidence, options)
         except GateError as error:
             census.object(str(error))
-    for entry in storage.walk(output) if storage.exists(output) else []:
+    for entry in storage.walk_if_there(output):
         name = entry.path.removeprefix(f"{output}/")
         if name.startswith(f"{FOLDER}/"):  # statements about the output; `verify` looks at them
             continue

@@ -29,7 +29,7 @@ def admitted_subjects(
         StorageError: It cannot be read.
     """
     output = storage.absolute(output)
-    files = storage.walk(output, partials=True) if storage.exists(output) else []
+    files = storage.walk_if_there(output, partials=True)
     sizes = {entry.path[len(output) + 1 :]: entry.size for entry in files}
     sizes = {name: size for name, size in sizes.items() if not name.startswith(f"{FOLDER}/")}
     below: dict[str, dict[str, int]] = defaultdict(dict)

@@ -149,7 +149,7 @@ class Preparation:
         if len(works) != self._receipt.ranges:
             raise ShardError(shard.name, "is cut into other ranges than it was; name its policy")
         if not settings.dry_run:
-            storage.delete(self._staging)  # of an earlier try that came to nothing
+            storage.delete_tree(self._staging)  # of an earlier try that came to nothing
         if isinstance(reader, RowContainer):
             self._rows(reader, works, parts)
         elif shard.format == "folder":

@@ -170,7 +170,7 @@ class Purger:
             software=version("ingestgate"),
         )
         write_purge(self._settings.evidence, purge, self._settings.key)
-        storage.delete(begun.staging)
+        storage.delete_tree(begun.staging)
         storage.delete(unfinished_path(self._settings.evidence, shard.name))
         freed = receipt.size - purge.size
         return ShardPurge(shard.name, Outcome.PURGED, len(begun.assets), freed)

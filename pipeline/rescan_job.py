@@ -94,5 +94,5 @@ def _rescan(
     findings = gathered(results, contexts, request.policy, lists, now)
     shards = findings.by_shard(digests, now)
     report = conclude(request, evidence, quarantine, lists, ledger, findings, shards, started)
-    storage.delete(storage.join(evidence, "rescanning"))
+    storage.delete_tree(storage.join(evidence, "rescanning"))
     return report

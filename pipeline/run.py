@@ -319,7 +319,7 @@ def _do_shards(
             "everything else is. Mend or remove them, and run again"
         )
     if not settings.dry_run:
-        storage.delete(settings.tried)  # taken over, or of other rules by now
+        storage.delete_tree(settings.tried)  # taken over, or of other rules by now
     return None
 
 
@@ -347,8 +347,8 @@ def _forget(shards: Sequence[Shard], settings: RunSettings) -> None:
             note_withdrawal(settings.evidence, shard.name, forgotten=False)
         if not settings.dry_run:
             storage.delete(receipt_path(settings.evidence, shard.name))
-            storage.delete(ledger.part_folder(f"{settings.tried}/ledger", shard.name))
-        storage.delete(ledger.part_folder(settings.ledger_of(shard.name), shard.name))
+            storage.delete_tree(ledger.part_folder(f"{settings.tried}/ledger", shard.name))
+        storage.delete_tree(ledger.part_folder(settings.ledger_of(shard.name), shard.name))
         if admitted:
             note_withdrawal(settings.evidence, shard.name, forgotten=True)
 

@@ -23,7 +23,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from ingestgate.assets import storage
 from ingestgate.assets.envelope import pre_authentication_encoding
-from ingestgate.assets.errors import EvidenceError, StorageError
+from ingestgate.assets.errors import EvidenceError
 from ingestgate.assets.signing_keys import parse_public_line, public_line
 
 LINE_TYPE: Final = "application/vnd.ingestgate.audit-line+json"
@@ -124,11 +124,6 @@ def read_log(root: str) -> Iterator[AuditLine]:
     if storage.exists(path):
         with storage.open_read(path) as source:
             yield from check_lines(source, path)
-    elif storage.is_unsettled(path):
-        raise StorageError(
-            f"{path}: was being written when that was interrupted; `ingestgate audit repair` "
-            "brings it back"
-        )
 
 
 def check_lines(source: BinaryIO, path: str) -> Iterator[AuditLine]:

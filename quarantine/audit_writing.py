@@ -49,7 +49,6 @@ class AuditWriter:
 
     def __init__(self, root: str) -> None:
         self._path = log_path(root)
-        storage.settle(self._path)  # else it would be begun anew
         self.repaired = _repair_torn(self._path)
         self.lines: list[AuditLine] = list(read_log(root))
         self._size = sum(len(line.encoded()) + 1 for line in self.lines)

@@ -243,9 +243,7 @@ def _destroy(
 
 
 def _erase_unfinished(folder: str) -> None:
-    if not storage.is_remote(folder) and not storage.exists(folder):
-        return
-    for entry in storage.walk(folder, partials=True):
+    for entry in storage.walk_if_there(folder, partials=True):
         if storage.is_partial(entry.path.removeprefix(folder)):
             storage.erase(entry.path)
 

@@ -121,14 +121,8 @@ def present_files(root: str, folder: str) -> list[str]:
     """
     return [
         storage.join(folder, entry.path.removeprefix(f"{storage.join(root, folder)}/"))
-        for entry in _walk(storage.join(root, folder))
+        for entry in storage.walk_if_there(storage.join(root, folder))
     ]
-
-
-def _walk(folder: str) -> Iterable[storage.Entry]:
-    if not storage.is_remote(folder) and not storage.exists(folder):
-        return []
-    return storage.walk(folder)
 
 
 def copies(root: str, identifier: str) -> Iterator[str]:

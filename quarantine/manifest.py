@@ -270,12 +270,9 @@ def read_manifest(root: str) -> Iterator[dict[str, Any]]:
         StorageError: A file cannot be read.
     """
     folder = storage.join(root, "manifest")
-    if not storage.is_remote(root):
-        if not storage.exists(root):
-            raise VaultError(f"{root}: no quarantine there")
-        if not storage.exists(folder):
-            return
-    for entry in storage.walk(folder):
+    if not storage.is_there(root):
+        raise VaultError(f"{root}: no quarantine there")
+    for entry in storage.walk_if_there(folder):
         if entry.path.endswith(".jsonl"):
             yield from read_manifest_file(entry.path)
 

@@ -49,9 +49,8 @@ def check_manifests(root: str, sealed: Mapping[str, SealedManifest]) -> list[Fau
 def manifest_files(root: str) -> set[str]:
     """Returns the names of all files below a quarantine's folder of manifests."""
     folder = storage.join(root, FOLDER)
-    if not storage.is_remote(folder) and not storage.exists(folder):
-        return set()
-    return {entry.path.removeprefix(f"{folder.rstrip('/')}/") for entry in storage.walk(folder)}
+    files = storage.walk_if_there(folder)
+    return {entry.path.removeprefix(f"{folder.rstrip('/')}/") for entry in files}
 
 
 def check_manifest(root: str, said: SealedManifest) -> list[Fault]:

@@ -140,7 +140,7 @@ def read_record(root: str, sha256: str) -> dict[str, str]:
 
 def abandon(root: str) -> None:
     """Forgets a rewrapping that has changed nothing."""
-    storage.delete(storage.join(root, _FOLDER))
+    storage.delete_tree(storage.join(root, _FOLDER))
 
 
 def finish(

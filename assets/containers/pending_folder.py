@@ -139,4 +139,4 @@ class PendingFolder(Pending):
             pending.discard()
         if not self._remote:
             with suppress(StorageError):
-                storage.delete(self._temporary)
+                storage.delete_tree(self._temporary)

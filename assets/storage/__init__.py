@@ -33,9 +33,8 @@ from ingestgate.assets.storage.paths import (
     parent,
     temporary_name,
 )
-from ingestgate.assets.storage.removing import delete, sweep
+from ingestgate.assets.storage.removing import delete, delete_tree, sweep
 from ingestgate.assets.storage.renaming import (
-    is_unsettled,
     make_directory,
     move,
     publish_directory,
@@ -51,6 +50,7 @@ __all__ = [
     "absolute",
     "basename",
     "delete",
+    "delete_tree",
     "erase",
     "exists",
     "has_wildcard",
@@ -58,7 +58,6 @@ __all__ = [
     "is_partial",
     "is_remote",
     "is_there",
-    "is_unsettled",
     "join",
     "make_directory",
     "match",

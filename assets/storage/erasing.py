@@ -6,7 +6,7 @@ from ingestgate.assets.storage.explaining import explained
 from ingestgate.assets.storage.listing import exists, status
 from ingestgate.assets.storage.paths import is_remote, parent
 from ingestgate.assets.storage.removing import delete
-from ingestgate.assets.storage.renaming import settle, sync_directory
+from ingestgate.assets.storage.renaming import sync_directory
 from ingestgate.assets.storage.writing import write_bytes
 
 
@@ -21,7 +21,6 @@ def erase(path: str) -> None:
         StorageError: It could not be overwritten or removed.
     """
     if is_remote(path):
-        settle(path)
         if exists(path):
             write_bytes(path, bytes(status(path).size), private=True)
             delete(path)

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 from ingestgate.assets.errors import StorageError
 from ingestgate.assets.storage.explaining import explained
 from ingestgate.assets.storage.paths import basename, has_wildcard, is_partial, is_remote
-from ingestgate.assets.storage.remote import filesystems, remote_match, remote_tree
+from ingestgate.assets.storage.remote import filesystems, remote_exists, remote_match, remote_tree
 
 #: What a file system answers where there is no such name; what is too long for a name is none.
 _NOT_THERE = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG})
@@ -204,9 +204,11 @@ def walk(directory: str, *, partials: bool = False) -> list[Entry]:
     return sorted(_local_tree(directory, partials))
 
 
-def walk_if_there(directory: str) -> list[Entry]:
+def walk_if_there(directory: str, *, partials: bool = False) -> list[Entry]:
     """Returns what `walk` does, and nothing where there is no such directory; raises as `walk`."""
-    return walk(directory) if is_directory(directory) else []
+    # Remote, it is one listing that tells both.
+    there = is_remote(directory) or is_directory(directory)
+    return walk(directory, partials=partials) if there else []
 
 
 @explained
@@ -239,7 +241,7 @@ def exists(path: str) -> bool:
         StorageError: It cannot be told.
     """
     if is_remote(path):
-        return bool(filesystems().exists(path))
+        return remote_exists(path)
     return _status(path) is not None
 
 

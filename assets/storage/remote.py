@@ -8,7 +8,14 @@ from contextlib import suppress
 from typing import Any, BinaryIO, cast
 
 from ingestgate.assets.errors import StorageError
-from ingestgate.assets.storage.paths import WILDCARD, aside_name, has_wildcard, parent
+from ingestgate.assets.storage.paths import (
+    WILDCARD,
+    aside_name,
+    has_wildcard,
+    is_aside,
+    name_before,
+    parent,
+)
 
 
 def filesystems() -> Any:
@@ -38,8 +45,37 @@ def remote_create(path: str) -> BinaryIO:
     return cast(BinaryIO, handle)
 
 
-def remote_tree(filesystem: Any, directory: str) -> Iterator[Any]:
-    """Yields Beam's metadata of every file below a remote directory or prefix, if there is one."""
+def remote_exists(path: str) -> bool:
+    """Whether there is a remote file; one that an interrupted replacement left gets its name."""
+    filesystem = filesystems().get_filesystem(path)
+    if filesystem.exists(path):
+        return True
+    remote_settle(path)
+    return bool(filesystem.exists(path)) if filesystem.has_dirs() else False
+
+
+def remote_tree(filesystem: Any, directory: str) -> list[Any]:
+    """Returns Beam's metadata of every file below a remote directory or prefix, if there is one.
+
+    What an interrupted replacement has left aside gets its name again.
+    """
+    found = list(_tree(filesystem, directory))
+    asides = {metadata.path for metadata in found if is_aside(metadata.path)}
+    if not asides:
+        return found
+    settled = {aside_name(metadata.path) for metadata in found}
+    for aside in asides - settled:
+        before = name_before(aside)
+        if before is None:
+            raise StorageError(
+                f"{aside}: was being replaced when that was interrupted; give it back its own "
+                "name, which is too long to be told by this one"
+            )
+        remote_settle(before)
+    return found if asides <= settled else list(_tree(filesystem, directory))
+
+
+def _tree(filesystem: Any, directory: str) -> Iterator[Any]:
     prefix = directory.rstrip("/") + "/"
     if not filesystem.has_dirs():
         # Beam's patterns cannot be quoted: `?` stands for the character, the prefix decides.
@@ -53,19 +89,27 @@ def remote_tree(filesystem: Any, directory: str) -> Iterator[Any]:
         return
     for metadata in filesystem.match([prefix + "*"])[0].metadata_list:
         if _is_directory(filesystem, metadata):
-            yield from remote_tree(filesystem, metadata.path)
+            yield from _tree(filesystem, metadata.path)
         else:
             yield metadata
 
 
 def _is_directory(filesystem: Any, metadata: Any) -> bool:
     # Beam's metadata does not tell; but directories have no size, and only they can be listed.
-    if not filesystem.has_dirs() or metadata.size_in_bytes or has_wildcard(metadata.path):
+    if not filesystem.has_dirs() or metadata.size_in_bytes:
         return False
+    path = metadata.path
+    if has_wildcard(path):
+        raise StorageError(
+            f"{path}: is empty, or a directory, which with wildcards in its name cannot be listed"
+        )
     try:
-        filesystem.match([metadata.path + "/*"])
-    except OSError:
-        return False
+        filesystem.match([path + "/*"])
+    except OSError as error:
+        # Every failure of a client is an OSError here: only this one is an answer.
+        if "not a directory" in str(error).replace(path, "").lower():
+            return False
+        raise
     return True
 
 
@@ -73,7 +117,7 @@ def remote_match(pattern: str) -> list[Any]:
     """Returns Beam's metadata of the files a remote path or pattern matches."""
     filesystem = filesystems().get_filesystem(pattern)
     if not has_wildcard(pattern):
-        found = [filesystem.metadata(pattern)] if filesystem.exists(pattern) else []
+        found = [filesystem.metadata(pattern)] if remote_exists(pattern) else []
         found = [m for m in found if not _is_directory(filesystem, m)]
     elif filesystem.has_dirs():
         # There, Beam lists one level only.
@@ -109,16 +153,10 @@ def remote_rename(source: str, path: str) -> None:
 
 def remote_settle(path: str) -> None:
     """Ends an interrupted replacement of a file, see `remote_rename`: one of the two stays."""
-    if not remote_is_aside(path):
-        return
     filesystem, aside = filesystems().get_filesystem(path), aside_name(path)
+    if not filesystem.has_dirs() or not filesystem.exists(aside):
+        return
     if filesystem.exists(path):
         filesystem.delete([aside])
     else:
         filesystem.rename([aside], [path])
-
-
-def remote_is_aside(path: str) -> bool:
-    """Whether a file has made way for another of its name, which may have come or not."""
-    filesystem = filesystems().get_filesystem(path)
-    return bool(filesystem.has_dirs() and filesystem.exists(aside_name(path)))

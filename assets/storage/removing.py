@@ -3,52 +3,59 @@
 import os
 import shutil
 import stat
+from contextlib import suppress
 
 from ingestgate.assets.errors import StorageError
 from ingestgate.assets.storage.explaining import explained
-from ingestgate.assets.storage.listing import exists, is_directory, local_partials
+from ingestgate.assets.storage.listing import is_directory, local_partials
 from ingestgate.assets.storage.paths import (
-    aside_name,
     has_wildcard,
     is_aside,
     is_partial,
     is_remote,
     name_before,
 )
-from ingestgate.assets.storage.remote import (
-    filesystems,
-    remote_is_aside,
-    remote_settle,
-    remote_tree,
-)
+from ingestgate.assets.storage.remote import filesystems, remote_settle, remote_tree
 
 
 @explained
 def delete(path: str) -> None:
-    """Removes a file or a directory tree; it is no error if there is none.
+    """Removes a file; it is no error if there is none.
 
     Raises:
         StorageError: It could not be removed, or (remote) its name holds wildcards, which
             some clients would expand and so remove others.
     """
     if is_remote(path):
-        filesystem = filesystems().get_filesystem(path)
-        if remote_is_aside(path):
-            filesystem.delete([aside_name(path)])  # first, else it would come back
-        below = [] if filesystem.has_dirs() else remote_tree(filesystem, path)
-        found = [metadata.path for metadata in below] + ([path] if exists(path) else [])
-        if any(has_wildcard(name) for name in found):
-            raise StorageError(f"{path}: a name with wildcards cannot be deleted safely")
-        if found:
-            filesystem.delete(found)  # of a directory, what lies in it too
+        _delete_remote(path, tree=False)
         return
-    try:
+    with suppress(FileNotFoundError):
+        os.unlink(path)
+
+
+@explained
+def delete_tree(path: str) -> None:
+    """Removes a directory and all below it, or a file, as `delete` does."""
+    if is_remote(path):
+        _delete_remote(path, tree=True)
+        return
+    with suppress(FileNotFoundError):
         if stat.S_ISDIR(os.lstat(path).st_mode):
             shutil.rmtree(path)
         else:
             os.unlink(path)
-    except FileNotFoundError:
-        return
+
+
+def _delete_remote(path: str, *, tree: bool) -> None:
+    filesystem = filesystems().get_filesystem(path)
+    remote_settle(path)  # else what it once replaced would be taken for it
+    found = [path] if filesystem.exists(path) else []
+    if tree and not filesystem.has_dirs():  # elsewhere what lies below goes with the directory
+        found += [metadata.path for metadata in remote_tree(filesystem, path)]
+    if any(has_wildcard(name) for name in found):
+        raise StorageError(f"{path}: a name with wildcards cannot be deleted safely")
+    if found:
+        filesystem.delete(found)
 
 
 @explained
@@ -66,8 +73,10 @@ def sweep(directory: str) -> int:
     else:
         found = list(local_partials(directory)) if is_directory(directory) else []
     for path in found:
-        if not is_remote(path) or not is_aside(path):
+        if not is_remote(path):
+            delete_tree(path)
+        elif not is_aside(path):
             delete(path)
-        elif before := name_before(path):
-            remote_settle(before)  # else whoever next writes under its name does
+        elif before := name_before(path):  # else whoever next writes under its name does it
+            remote_settle(before)
     return len(found)

@@ -5,8 +5,8 @@ from contextlib import suppress
 
 from ingestgate.assets.storage.explaining import explained
 from ingestgate.assets.storage.paths import is_remote, parent, temporary_name
-from ingestgate.assets.storage.remote import remote_is_aside, remote_rename, remote_settle
-from ingestgate.assets.storage.removing import delete
+from ingestgate.assets.storage.remote import remote_rename, remote_settle
+from ingestgate.assets.storage.removing import delete_tree
 
 
 @explained
@@ -49,27 +49,21 @@ def publish_directory(path: str, temporary: str) -> None:
         os.rename(path, aside)
     os.rename(temporary, path)
     sync_directory(parent(path))
-    delete(aside)
+    delete_tree(aside)
 
 
 @explained
 def settle(path: str) -> None:
     """Ends a replacement of a file that was interrupted: the earlier file stays, or the later.
 
-    Only some remote file systems cannot replace a file in one step; elsewhere there is no such
-    thing.
+    Only some remote file systems cannot replace a file in one step. There, `exists` and listings
+    bring back what would be missing; this also removes what is left of what was replaced.
 
     Raises:
         StorageError: It cannot be told which, or not be done.
     """
     if is_remote(path):
         remote_settle(path)
-
-
-@explained
-def is_unsettled(path: str) -> bool:
-    """Whether a file that is not there may only have made way for another (see `settle`)."""
-    return is_remote(path) and remote_is_aside(path)
 
 
 @explained

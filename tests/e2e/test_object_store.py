@@ -1,11 +1,13 @@
 """The whole way on object stores: every root has a scheme, nothing is assumed to be local."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from ingestgate.assets import storage
+from ingestgate.assets.signing_keys import generate_signing_key
 from ingestgate.quarantine.audit import read_log
 from tests.e2e.conftest import WRITERS, Job
 from tests.object_store import ROOT_VARIABLE
@@ -59,3 +61,50 @@ def test_the_same_outcome_as_on_local_paths(
     assert check.exit_code == 0, check.output
     again = local.invoke(*arguments)
     assert "Nothing to do" in again.output
+
+    # What nobody admitted is noticed, in a store without directories, too.
+    storage.write_bytes(f"{bucket}/run/output/smuggled.tar", b"x")
+    census = local.invoke("census", "--input", *remote, *folders, "--json")
+    assert census.exit_code == 1
+    told = json.loads(census.stdout)
+    assert told["problems"] == ["smuggled.tar: in the output, but admitted by no receipt"]
+
+
+@pytest.mark.parametrize("scheme", ["teststore", "testtree"])
+def test_a_quarantine_that_is_not_there(
+    job: MakeJob, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, scheme: str
+) -> None:
+    monkeypatch.setenv(ROOT_VARIABLE, str(tmp_path))
+    typo = f"{scheme}://bucket/quarantein"
+    gate = job(str(tmp_path / "landing"))
+    for command in (["quarantine", "check"], ["quarantine", "list"]):
+        told = gate.invoke(*command, "--quarantine", typo)
+        assert (told.exit_code != 0, "no quarantine there" in told.output) == (True, True), told
+    assert not storage.is_there(typo)
+
+
+@pytest.mark.parametrize("scheme", ["teststore", "testtree"])
+@pytest.mark.parametrize("format", list(WRITERS))
+def test_certified_and_verified(
+    job: MakeJob, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, scheme: str, format: str
+) -> None:
+    pattern = WRITERS[format](tmp_path / "landing")
+    (tmp_path / "store").mkdir()
+    monkeypatch.setenv(ROOT_VARIABLE, str(tmp_path / "store"))
+    gate, bucket = job(pattern), f"{scheme}://bucket"
+    for path in sorted((tmp_path / "landing").iterdir()):
+        storage.write_bytes(f"{bucket}/landing/{path.name}", path.read_bytes())
+    where = {name: f"{bucket}/run/{name}" for name in ("output", "quarantine", "evidence")}
+    folders = [part for name, path in where.items() for part in (f"--{name}", path)]
+    inputs = ["--input", pattern.replace(str(tmp_path), bucket)]
+    listed = ["--lists", gate.lists, "--recipient", gate.recipient, "--workers", "1"]
+    assert gate.invoke("run", *inputs, *folders, *listed).exit_code == 0
+    key = str(tmp_path / "signing.key")
+    line = generate_signing_key(key)
+    certified = gate.invoke("certify", *folders, "--lists", gate.lists, "--key", key)
+    assert certified.exit_code == 0, certified.output
+    verify = ("verify", where["output"], "--key", line)
+    verified = gate.invoke(*verify)
+    assert verified.exit_code == 0, verified.output
+    storage.write_bytes(f"{where['output']}/smuggled.tar", b"x")
+    assert gate.invoke(*verify).exit_code != 0

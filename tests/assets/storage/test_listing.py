@@ -10,6 +10,7 @@ import pytest
 from ingestgate.assets import storage
 from ingestgate.assets.errors import StorageError
 from tests.assets.storage.conftest import everywhere
+from tests.object_store import ClientError, ObjectStore
 
 
 def test_walk_follows_links_and_refuses_what_it_cannot_read(tmp_path: Path) -> None:
@@ -75,6 +76,33 @@ def test_wildcards_in_a_remote_name_reach_no_neighbour(stores: None) -> None:
     assert storage.read_bytes("teststore://bucket/a1") == b"a1"
     with pytest.raises(StorageError, match="cannot be listed"):
         storage.walk("testtree://host/d[1]")
+
+
+@pytest.mark.parametrize("ask", [storage.walk, storage.walk_if_there, storage.is_directory])
+def test_a_remote_directory_that_cannot_be_listed_is_not_taken_for_a_file(
+    stores: None, monkeypatch: pytest.MonkeyPatch, ask: Callable[[str], object]
+) -> None:
+    """A store answers that something is no directory by failing, too."""
+    root = "testtree://host/not a directory"
+    storage.write_bytes(f"{root}/sub/deeper/x", b"x")
+    storage.write_bytes(f"{root}/sub/empty", b"")
+
+    def check(_: ObjectStore, operation: str, path: str) -> None:
+        if operation == "list" and path.rstrip("/*").endswith("deeper"):
+            raise ClientError("service unavailable")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ObjectStore, "_check", check)
+        with pytest.raises(StorageError, match="service unavailable"):
+            ask(root)
+    assert len(storage.walk(root)) == 2
+
+
+def test_directories_below_that_cannot_be_listed_are_not_left_out(stores: None) -> None:
+    storage.write_bytes("testtree://host/landing/b[1]/1.tar", b"x")
+    for ask in (storage.walk, storage.match):
+        with pytest.raises(StorageError, match=r"b\[1\]: is empty, or a directory"):
+            ask("testtree://host/landing" if ask is storage.walk else "testtree://host/landing/**")
 
 
 PATTERNS = (

@@ -26,8 +26,8 @@ def test_delete_removes_trees_but_not_what_a_link_points_at(tmp_path: Path) -> N
     (tmp_path / "tree" / "sub").mkdir(parents=True)
     (tmp_path / "kept").mkdir()
     (tmp_path / "link").symlink_to(tmp_path / "kept")
-    storage.delete(str(tmp_path / "tree"))
-    storage.delete(str(tmp_path / "link"))
+    storage.delete_tree(str(tmp_path / "tree"))
+    storage.delete_tree(str(tmp_path / "link"))
     assert names(tmp_path) == ["kept"]
 
 
@@ -37,8 +37,21 @@ def test_a_remote_tree_is_deleted_whole_and_nothing_beside_it(
 ) -> None:
     monkeypatch.setenv(ROOT_VARIABLE, str(tmp_path))
     bucket = f"{scheme}://bucket"
-    storage.delete(f"{bucket}/gone")
+    storage.delete_tree(f"{bucket}/gone")
     for name in ("gone/a", "gone/deeper/b", "gone-not"):
         storage.write_bytes(f"{bucket}/{name}", b"x")
-    storage.delete(f"{bucket}/gone")
+    storage.delete_tree(f"{bucket}/gone")
     assert [entry.path for entry in storage.walk(bucket)] == [f"{bucket}/gone-not"]
+
+
+def test_a_removed_object_takes_nothing_with_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On an object store, a name may be that of an object and begin those of others."""
+    monkeypatch.setenv(ROOT_VARIABLE, str(tmp_path))
+    bucket = "teststore://bucket"
+    for remove in (storage.delete, storage.erase):
+        for name in ("k.jpg", "k.jpg/inner.jpg"):
+            storage.write_bytes(f"{bucket}/{name}", b"x")
+        remove(f"{bucket}/k.jpg")
+        assert [entry.path for entry in storage.walk(bucket)] == [f"{bucket}/k.jpg/inner.jpg"]

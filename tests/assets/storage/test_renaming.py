@@ -1,6 +1,7 @@
 from pathlib import Path
 
 import pytest
+from apache_beam.io.filesystems import FileSystems
 
 from ingestgate.assets import storage
 from ingestgate.assets.errors import StorageError
@@ -105,7 +106,7 @@ def test_what_has_made_way_and_stays_does_not_come_back(stores: None, name: str,
 
 
 @pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize("how", ["settle", "sweep"])
+@pytest.mark.parametrize("how", ["settle", "sweep", "exists", "walk", "write", "delete"])
 def test_what_was_being_replaced_comes_back_after_a_crash(
     stores: None, name: str, how: str
 ) -> None:
@@ -115,18 +116,32 @@ def test_what_was_being_replaced_comes_back_after_a_crash(
         break_at(patch, "rename", 1, for_ever=True)  # from here on nothing is done
         with pytest.raises(StorageError, match="service unavailable"):
             storage.write_bytes(path, b"new")
-    assert not storage.exists(path)
-    assert storage.is_unsettled(path)
-    if how == "settle" or len(name) > 200:
+    assert not FileSystems.exists(path)
+    if how in {"sweep", "walk"} and len(name) > 200:
+        with pytest.raises(StorageError, match="too long to be told"):
+            {"sweep": storage.sweep, "walk": storage.walk}[how]("testtree://host/data")
         storage.settle(path)
+    elif how == "write":
+        storage.write_bytes(path, b"old")
+    elif how == "delete" and not storage.has_wildcard(name):
+        storage.delete(path)
+    elif how == "walk":
+        assert [entry.path for entry in storage.walk("testtree://host/data")] == [path]
+    elif how == "sweep":
+        storage.sweep("testtree://host/data")
+    elif how == "settle":
+        storage.settle(path)
+    else:
+        assert storage.exists(path)
     storage.sweep("testtree://host/data")
+    if how == "delete" and not storage.has_wildcard(name):
+        assert there() == []
+        return
     assert storage.read_bytes(path) == b"old"
     assert there() == [path]
-    assert not storage.is_unsettled(path)
 
 
-def test_there_is_nothing_to_recover(stores: None, tmp_path: Path) -> None:
+def test_there_is_nothing_to_settle(stores: None, tmp_path: Path) -> None:
     for path in (str(tmp_path / "log"), "teststore://bucket/log", "testtree://host/log"):
         storage.settle(path)
         assert not storage.exists(path)
-        assert not storage.is_unsettled(path)
