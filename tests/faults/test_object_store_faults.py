@@ -14,9 +14,10 @@ from click.testing import Result
 
 from ingestgate.assets import storage
 from ingestgate.quarantine.audit import log_path, read_log
-from tests.e2e.conftest import WRITERS, Job
+from tests.e2e.conftest import LISTED_MD5, WRITERS, Job
 from tests.faults.checks import check_nothing_wrong
 from tests.faults.conftest import chosen
+from tests.faults.test_reading_faults import OTHER_MD5, list_digests
 from tests.object_store import ROOT_VARIABLE, ClientError, ObjectStore
 
 MakeJob = Callable[..., Job]
@@ -150,3 +151,44 @@ def test_every_operation_can_fail(
         assert remote.census().exit_code == 0, where
         # What was logged stays so.
         assert remote.events()[: len(begun)] == begun, where
+
+
+@pytest.mark.parametrize("scheme", ["teststore", "testtree"])
+def test_what_was_sealed_before_is_not_let_out(
+    job: MakeJob, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, scheme: str
+) -> None:
+    """A match that has been withdrawn from its list since; nothing is taken for not there."""
+    local = job(WRITERS["webdataset"](tmp_path / "landing"))
+    store = tmp_path / "store"
+    store.mkdir()
+    monkeypatch.setenv(ROOT_VARIABLE, str(store))
+    remote = RemoteJob(local, scheme, store)
+    list_digests(local, 1, LISTED_MD5, OTHER_MD5)
+    assert remote.run().exit_code == 0
+    assert [row["reason"] for row in remote.copied().manifest()] == ["matched"]
+    list_digests(local, 2, OTHER_MD5)
+    before = tmp_path / "before"
+    shutil.copytree(store, before)
+
+    def again(at: int | None) -> Result:
+        shutil.rmtree(store)
+        shutil.copytree(before, store)
+        layer.arm(at, for_ever=False)
+        result = remote.run()
+        layer.arm(None, for_ever=False)
+        return result
+
+    layer = StoreLayer(monkeypatch.setattr)
+    layer.arm(None, for_ever=False)
+    assert remote.run().exit_code == 0
+    operations = list(layer.operations)
+    expected = remote.copied().state()
+    assert {row["reason"] for row in remote.copied().manifest()} == {"matched", "matched_before"}
+    for at in chosen(range(len(operations)), 2 * _POINTS, scheme):
+        tried = again(at)
+        where = (at, *operations[at], tried.output)
+        assert tried.exception is None or isinstance(tried.exception, SystemExit), where
+        check_nothing_wrong(remote.copied(), expected["output"], where)
+        if tried.exit_code:
+            assert remote.run().exit_code == 0, where
+        assert remote.copied().state() == expected, where

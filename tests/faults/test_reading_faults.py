@@ -19,7 +19,7 @@ from tests.faults.conftest import chosen
 from tests.faults.reading import ANSWERS, ReadingLayer
 
 MakeJob = Callable[..., Job]
-_OTHER_MD5 = "ab" * 16
+OTHER_MD5 = "ab" * 16
 _POINTS = 6  # of about seven hundred
 _OFTEN = 3  # of what is asked again and again
 
@@ -43,9 +43,9 @@ def list_digests(gate: Job, version: int, *digests: str) -> None:
 def withdrawn(job: MakeJob, tmp_path: Path) -> Job:
     """A run whose one match has since been withdrawn from its list."""
     gate = job(write_webdataset(tmp_path / "landing"))
-    list_digests(gate, 1, LISTED_MD5, _OTHER_MD5)
+    list_digests(gate, 1, LISTED_MD5, OTHER_MD5)
     assert gate.report()["counts"]["quarantined"] == 1
-    list_digests(gate, 2, _OTHER_MD5)
+    list_digests(gate, 2, OTHER_MD5)
     return gate
 
 
