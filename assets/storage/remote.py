@@ -51,7 +51,7 @@ def remote_exists(path: str) -> bool:
     if filesystem.exists(path):
         return True
     remote_settle(path)
-    return bool(filesystem.exists(path)) if filesystem.has_dirs() else False
+    return bool(filesystem.has_dirs() and filesystem.exists(path))
 
 
 def remote_tree(filesystem: Any, directory: str) -> list[Any]:
