@@ -24,6 +24,7 @@ MakeJob = Callable[..., Job]
 _POINTS = 3  # of about six hundred, per kind of store
 _LOG = Path(log_path("")).name
 _FOLDERS = ("output", "quarantine", "evidence")
+KINDS = [(scheme, format) for scheme in ("teststore", "testtree") for format in WRITERS]
 
 
 class StoreLayer:
@@ -110,8 +111,7 @@ class RemoteJob:
         return there
 
 
-@pytest.mark.parametrize("scheme", ["teststore", "testtree"])
-@pytest.mark.parametrize("format", list(WRITERS))
+@pytest.mark.parametrize(("scheme", "format"), chosen(KINDS, 3, "kinds"))
 def test_every_operation_can_fail(
     job: MakeJob, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, scheme: str, format: str
 ) -> None:
