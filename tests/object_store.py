@@ -110,6 +110,8 @@ class ObjectStore(FileSystem):
         self._check("renamed", source_file_names[0])
 
     def exists(self, path: str) -> bool:
+        if not self.has_dirs() and "/" not in path.removeprefix(f"{self.SCHEME}://").rstrip("/"):
+            raise ValueError("names no object")  # as the clients of real ones do
         self._check("exists", path)
         return self._file(path).exists()
 
@@ -153,6 +155,8 @@ class TreeStore(ObjectStore):
     def _list(self, dir_or_prefix: str) -> Iterator[FileMetadata]:
         self._check("list", dir_or_prefix)
         directory = self._file(dir_or_prefix)
+        if not directory.exists():
+            raise BeamIOError(f"does not exist: {dir_or_prefix}")
         if not directory.is_dir():
             raise BeamIOError(f"not a directory: {dir_or_prefix}")
         for file in directory.iterdir():

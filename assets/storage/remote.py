@@ -3,6 +3,7 @@
 Beam is imported here alone, and only once a path is remote, so that local work starts fast.
 """
 
+import re
 from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any, BinaryIO, cast
@@ -48,18 +49,26 @@ def remote_create(path: str) -> BinaryIO:
 def remote_exists(path: str) -> bool:
     """Whether there is a remote file; one that an interrupted replacement left gets its name."""
     filesystem = filesystems().get_filesystem(path)
+    if not filesystem.has_dirs():
+        # Of a bucket without a name in it, clients raise.
+        return "/" in path.partition("://")[2].rstrip("/") and bool(filesystem.exists(path))
     if filesystem.exists(path):
         return True
     remote_settle(path)
-    return bool(filesystem.has_dirs() and filesystem.exists(path))
+    return bool(filesystem.exists(path))
 
 
-def remote_tree(filesystem: Any, directory: str) -> list[Any]:
+def remote_tree(filesystem: Any, directory: str, pattern: str = "**") -> list[Any]:
     """Returns Beam's metadata of every file below a remote directory or prefix, if there is one.
 
     What an interrupted replacement has left aside gets its name again.
+
+    Args:
+        filesystem: Where.
+        directory: The directory or prefix.
+        pattern: Directories below which nothing can match it need not be looked into.
     """
-    found = list(_tree(filesystem, directory))
+    found = list(_tree(filesystem, directory, pattern))
     asides = {metadata.path for metadata in found if is_aside(metadata.path)}
     if not asides:
         return found
@@ -72,44 +81,58 @@ def remote_tree(filesystem: Any, directory: str) -> list[Any]:
                 "name, which is too long to be told by this one"
             )
         remote_settle(before)
-    return found if asides <= settled else list(_tree(filesystem, directory))
+    return found if asides <= settled else list(_tree(filesystem, directory, pattern))
 
 
-def _tree(filesystem: Any, directory: str) -> Iterator[Any]:
-    prefix = directory.rstrip("/") + "/"
+def _tree(filesystem: Any, directory: str, pattern: str) -> Iterator[Any]:
     if not filesystem.has_dirs():
         # Beam's patterns cannot be quoted: `?` stands for the character, the prefix decides.
+        prefix = directory.rstrip("/") + "/"
         found = filesystem.match([WILDCARD.sub("?", prefix) + "**"])[0].metadata_list
         # An object whose name ends in a slash is how some tools mark an empty directory.
         yield from (m for m in found if m.path.startswith(prefix) and not m.path.endswith("/"))
-        return
-    if has_wildcard(prefix):
-        raise StorageError(f"{directory}: a directory with wildcards in its name cannot be listed")
-    if not filesystem.exists(directory):
-        return
-    for metadata in filesystem.match([prefix + "*"])[0].metadata_list:
-        if _is_directory(filesystem, metadata):
-            yield from _tree(filesystem, metadata.path)
+    elif filesystem.exists(directory):
+        yield from _level(filesystem, directory, pattern)
+
+
+def _level(filesystem: Any, directory: str, pattern: str) -> Iterator[Any]:
+    for metadata in _listed(filesystem, directory):
+        if _may_hold(filesystem, metadata.path, pattern) and _is_directory(filesystem, metadata):
+            yield from _level(filesystem, metadata.path, pattern)
         else:
             yield metadata
 
 
+def _listed(filesystem: Any, directory: str) -> list[Any]:
+    # Not by a pattern, as `match` would have it: a name may look like one.
+    return list(filesystem._list(directory.rstrip("/") or directory))
+
+
+def _may_hold(filesystem: Any, directory: str, pattern: str) -> bool:
+    """Whether a file below a directory may match a pattern."""
+    parts, wanted = directory.split("/"), pattern.split("/")
+    for own, part in zip(parts, wanted, strict=False):
+        if "**" in part or "[" in part:  # stand for slashes, too
+            return True
+        if not re.fullmatch(filesystem.translate_pattern(part), own):
+            return False
+    return len(parts) < len(wanted)
+
+
 def _is_directory(filesystem: Any, metadata: Any) -> bool:
     # Beam's metadata does not tell; but directories have no size, and only they can be listed.
+    path = metadata.path
     if not filesystem.has_dirs() or metadata.size_in_bytes:
         return False
-    path = metadata.path
-    if has_wildcard(path):
-        raise StorageError(
-            f"{path}: is empty, or a directory, which with wildcards in its name cannot be listed"
-        )
     try:
-        filesystem.match([path + "/*"])
+        _listed(filesystem, path)
     except OSError as error:
         # Every failure of a client is an OSError here: only this one is an answer.
         if "not a directory" in str(error).replace(path, "").lower():
             return False
-        raise
+        if filesystem.exists(path):
+            raise
+        return False  # a file that was being written, and has another name by now
     return True
 
 
@@ -122,7 +145,7 @@ def remote_match(pattern: str) -> list[Any]:
     elif filesystem.has_dirs():
         # There, Beam lists one level only.
         top = parent(WILDCARD.split(pattern, maxsplit=1)[0] + "_")
-        found = list(filesystem.match_files(remote_tree(filesystem, top), pattern))
+        found = list(filesystem.match_files(remote_tree(filesystem, top, pattern), pattern))
     else:
         found = filesystem.match([pattern])[0].metadata_list
     return list(found)
@@ -140,8 +163,11 @@ def remote_rename(source: str, path: str) -> None:
         filesystem.rename([source], [path])
         return
     remote_settle(path)
+    replaces = filesystem.exists(path)
+    if replaces and _is_directory(filesystem, filesystem.metadata(path)):
+        raise StorageError(f"{path}: is a directory, which no file replaces")
     try:
-        if filesystem.exists(path):
+        if replaces:
             filesystem.rename([path], [aside_name(path)])
         filesystem.rename([source], [path])
     except BaseException:

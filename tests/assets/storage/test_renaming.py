@@ -141,6 +141,13 @@ def test_what_was_being_replaced_comes_back_after_a_crash(
     assert there() == [path]
 
 
+def test_no_file_replaces_a_directory(stores: None) -> None:
+    storage.write_bytes("testtree://host/data/shard/x", b"x")
+    with pytest.raises(StorageError, match="shard: is a directory"):
+        storage.write_bytes("testtree://host/data/shard", b"file")
+    assert there() == ["testtree://host/data/shard/x"]
+
+
 def test_there_is_nothing_to_settle(stores: None, tmp_path: Path) -> None:
     for path in (str(tmp_path / "log"), "teststore://bucket/log", "testtree://host/log"):
         storage.settle(path)
