@@ -27,12 +27,12 @@ from ingestgate.blocklists.signals import signal_types
 from ingestgate.fingerprints.fingerprinter import Fingerprint
 from ingestgate.fingerprints.perceptual import perceptual_hashes
 from ingestgate.fingerprints.unscannable import Unscannable
-from ingestgate.transforms.judging import Judge, _Look
+from ingestgate.transforms.looking import Look, Looker
 from ingestgate.transforms.policy import Policy
 
 
-def judge(folder: str) -> Judge:
-    """Returns a judge that needs every hash that lists can hold and that needs no colours."""
+def looker(folder: str) -> Looker:
+    """Returns a looker that needs every hash that lists can hold and that needs no colours."""
     known = perceptual_hashes()
     sources = []
     rng = np.random.default_rng(1)
@@ -44,7 +44,7 @@ def judge(folder: str) -> Judge:
     to = str(Path(folder, "lists"))
     issued = datetime(2026, 1, 1, tzinfo=UTC)
     compile_list(id="random", version=1, sources=sources, to=to, issued=issued)
-    return Judge(Policy(decoder="in_process"), ListSet.open(to, now=datetime.now(UTC)))
+    return Looker(Policy(decoder="in_process"), ListSet.open(to, now=datetime.now(UTC)))
 
 
 def farthest(quick: Fingerprint, exact: Fingerprint, name: str, width: int) -> int:
@@ -62,7 +62,7 @@ def measure(folders: tuple[Path, ...]) -> dict[str, Any]:
     counts: Counter[str] = Counter()
     moved: dict[str, Counter[int]] = {}
     with tempfile.TemporaryDirectory() as folder:
-        one = judge(folder)
+        one = looker(folder)
     files = (p for each in folders for p in sorted(each.rglob("*")) if p.is_file())
     for path in files:
         content = path.read_bytes()
@@ -71,7 +71,7 @@ def measure(folders: tuple[Path, ...]) -> dict[str, Any]:
         if isinstance(quick, Unscannable) or isinstance(exact, Unscannable):
             counts["unscannable"] += 1
             counts["verdicts"] += type(quick) is not type(exact)
-        elif one._is_in_doubt(_Look(quick)):
+        elif one.is_in_doubt(Look(quick)):
             counts["looked at twice"] += 1
         else:
             counts["looked at once"] += 1

@@ -28,7 +28,7 @@ from ingestgate.assets.media import kind_of
 from ingestgate.assets.shard import Member, Sample
 from ingestgate.assets.verdict import REASONS, Verdict
 from ingestgate.fingerprints.isolated import IsolatedFingerprinter
-from ingestgate.transforms.judging import release_fingerprinter
+from ingestgate.transforms.looking import release_fingerprinter
 
 _BATCH = 32
 _LARGEST = 1 << 20  # bytes; larger files only take longer

@@ -73,15 +73,15 @@ class Looker:
         if self.fingerprinter.is_exact:
             return self._match(quick)
         looks = self._match(quick, with_margin=True)
-        doubted = [number for number, look in enumerate(looks) if self._is_in_doubt(look)]
+        doubted = [number for number, look in enumerate(looks) if self.is_in_doubt(look)]
         again = [contents[number] for number in doubted]
         exact = self.fingerprinter.fingerprint_many(again, exact=True) if again else []
         for number, look in zip(doubted, self._match(exact), strict=True):
             looks[number] = look
         return looks
 
-    def _is_in_doubt(self, look: Look) -> bool:
-        """Whether the exact way could decide otherwise."""
+    def is_in_doubt(self, look: Look) -> bool:
+        """Whether the exact way could decide otherwise than this look the quick way."""
         if isinstance(look.outcome, Unscannable):
             return False
         if look.findings:

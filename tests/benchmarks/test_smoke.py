@@ -25,7 +25,7 @@ from benchmarks import (
 from ingestgate.fingerprints.fingerprinter import Fingerprinter
 from ingestgate.fingerprints.limits import DecodeLimits
 from ingestgate.pipeline.references import references
-from ingestgate.transforms.judging import release_fingerprinter
+from ingestgate.transforms.looking import release_fingerprinter
 from tests.pictures import encoded, jpeg, picture
 
 
