@@ -300,11 +300,17 @@ def _plot(to: Path, axis: str, x: list[int], curves: dict[str, list[float]]) -> 
 
 
 def _isolation(found: dict[str, Any], _: Path) -> str:
+    measured = found["isolation"]
+    rows = [
+        (int(side), how.replace("_", " "), one["in_process_ms"], one["isolated_ms"], one["ratio"])
+        for side, ways in measured["pixels"].items()
+        for how, one in ways.items()
+        if isinstance(one, dict)
+    ]
+    head = ("px", "judged", "in the same process, ms", "isolated, ms", "times")
     return (
-        "## Isolation\n\nJudging with the decoder in a process of its own, as a multiple of "
-        "judging with it in the same process:\n\n```json\n"
-        + json.dumps(found["isolation"], indent=1)
-        + "\n```\n"
+        "## Isolation\n\nJudging with the decoder in a process of its own, beside judging with it "
+        f"in the same process; what confined it is in `results.json`.\n\n{_table(head, rows)}"
     )
 
 
