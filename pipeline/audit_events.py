@@ -17,7 +17,7 @@ from ingestgate.assets.errors import UsageError
 from ingestgate.assets.purges import purge_path
 from ingestgate.assets.receipts import read_receipt
 from ingestgate.assets.signing_keys import public_line
-from ingestgate.quarantine.audit import head, log_path
+from ingestgate.quarantine.audit import head, is_quarantine
 from ingestgate.quarantine.audit_writing import AuditWriter, append_machine, audit_writer
 from ingestgate.quarantine.decisions import PUT_UP, decisions_of
 
@@ -38,7 +38,7 @@ def require_log(quarantine: str) -> None:
         EvidenceError: The log does not hold.
         StorageError: It cannot be read.
     """
-    if not storage.exists(log_path(quarantine)) and not storage.is_there(quarantine):
+    if not is_quarantine(quarantine):
         raise UsageError(
             f"{quarantine}: no quarantine there; its audit log has to say what is done"
         )

@@ -24,7 +24,7 @@ from ingestgate.assets.digesting import DigestingSink
 from ingestgate.assets.errors import VaultError
 from ingestgate.assets.ledger import DIGESTS, FINDING_TYPE
 from ingestgate.assets.verdict import Reason, Tier, Verdict
-from ingestgate.quarantine.audit import log_path
+from ingestgate.quarantine.audit import is_quarantine
 
 #: Rows of version 1 did not say what their key file is; they are still read.
 MANIFEST_VERSION: Final = 2
@@ -271,7 +271,7 @@ def read_manifest(root: str) -> Iterator[dict[str, Any]]:
         StorageError: A file cannot be read.
     """
     folder = storage.join(root, "manifest")
-    if not storage.exists(log_path(root)) and not storage.is_there(root):
+    if not is_quarantine(root):
         raise VaultError(f"{root}: no quarantine there")
     for entry in storage.walk_if_there(folder):
         if entry.path.endswith(".jsonl"):

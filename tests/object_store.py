@@ -48,8 +48,6 @@ class ObjectStore(FileSystem):
     SCHEME: ClassVar[str] = "teststore"
     #: Names of operations that fail, for tests to fill.
     failing: ClassVar[set[str]] = set()
-    #: What has happened when an operation fails whose answer was lost, or that has two steps.
-    DONE: ClassVar = ("uploaded", "copied", "renamed", "deleted")
 
     @classmethod
     def scheme(cls) -> str:

@@ -4,8 +4,9 @@ from collections.abc import Iterable, Iterator
 
 from ingestgate.assets.shard import Kind, Member, Sample
 
-_SAMPLES = 32
-_BYTES = 8 << 20
+#: At most so many, or as many as have so many bytes, are judged together.
+SAMPLES = 32
+BYTES = 8 << 20
 
 
 def batches(samples: Iterable[Sample]) -> Iterator[list[Sample]]:
@@ -15,7 +16,7 @@ def batches(samples: Iterable[Sample]) -> Iterator[list[Sample]]:
     for sample in samples:
         batch.append(sample)
         size += sum(map(_size, sample.members))
-        if len(batch) == _SAMPLES or size >= _BYTES:
+        if len(batch) == SAMPLES or size >= BYTES:
             yield batch
             batch, size = [], 0
     if batch:
@@ -24,5 +25,5 @@ def batches(samples: Iterable[Sample]) -> Iterator[list[Sample]]:
 
 def _size(member: Member) -> int:
     if member.content is None and member.kind is not Kind.REFERENCE:
-        return _BYTES  # it has bytes, which only the container has seen
+        return BYTES  # it has bytes, which only the container has seen
     return len(member.content or b"")

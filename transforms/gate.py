@@ -18,14 +18,11 @@ from ingestgate.assets.shard import Kind, Member, Sample
 from ingestgate.assets.verdict import Verdict
 from ingestgate.blocklists.listset import ListSet
 from ingestgate.blocklists.suppressions import NOWHERE, Suppressions, SuppressionSource
+from ingestgate.transforms import batching
 from ingestgate.transforms.judging import Judge
 from ingestgate.transforms.policy import Policy
 from ingestgate.transforms.records import Asset, JudgedAsset
 from ingestgate.transforms.settings import open_judge_in_force
-
-# Assets of a bundle are judged together, up to so many: each turn of the decoder's process costs.
-_BATCH_ASSETS = 32
-_BATCH_BYTES = 8 << 20
 
 
 class Gate(beam.PTransform):
@@ -134,7 +131,7 @@ class _JudgeAssets(beam.DoFn):
             self._waiting[-1].windows.append(window)
             return
         size = len(asset.content or b"")
-        if len(self._waiting) == _BATCH_ASSETS or self._bytes + size > _BATCH_BYTES:
+        if len(self._waiting) == batching.SAMPLES or self._bytes + size > batching.BYTES:
             yield from self._judged()
         self._waiting.append(_Waiting(asset, timestamp, [window], pane))
         self._bytes += size

@@ -12,12 +12,14 @@ import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner, Result
 
+from ingestgate.assets import storage
 from ingestgate.blocklists.compiling import compile_list
 from ingestgate.fingerprints.fingerprinter import Fingerprinter
 from ingestgate.fingerprints.limits import DecodeLimits
 from ingestgate.pipeline.cli import cli
 from ingestgate.quarantine.keys import generate_identity
 from tests.archives import make_tar
+from tests.object_store import ROOT_VARIABLE
 from tests.pictures import encoded, jpeg, picture
 
 #: Seeds of what is planted: by digest, by perceptual hash, by source.
@@ -244,3 +246,23 @@ def _no_network(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(socket.socket, "connect", refused)
     monkeypatch.setattr(socket, "getaddrinfo", unresolved)
+
+
+def on_store(
+    job: Callable[..., Job],
+    pattern: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    bucket: str,
+) -> tuple[Job, list[str], list[str]]:
+    """Puts a landing zone on a store; returns a local job, the folders' options and a run's."""
+    here = job(pattern)
+    (tmp_path / "store").mkdir()
+    monkeypatch.setenv(ROOT_VARIABLE, str(tmp_path / "store"))
+    for path in sorted((tmp_path / "landing").iterdir()):
+        storage.write_bytes(f"{bucket}/landing/{path.name}", path.read_bytes())
+    where = ["--input", pattern.replace(str(tmp_path), bucket)]
+    for name in ("output", "quarantine", "evidence"):
+        where += [f"--{name}", f"{bucket}/run/{name}"]
+    listed = ["--lists", here.lists, "--recipient", here.recipient, "--workers", "1"]
+    return here, where, ["run", *where, *listed]

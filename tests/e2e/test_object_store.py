@@ -9,7 +9,7 @@ import pytest
 from ingestgate.assets import storage
 from ingestgate.assets.signing_keys import generate_signing_key
 from ingestgate.quarantine.audit import read_log
-from tests.e2e.conftest import WRITERS, Job
+from tests.e2e.conftest import WRITERS, Job, on_store
 from tests.object_store import ROOT_VARIABLE
 
 MakeJob = Callable[..., Job]
@@ -88,23 +88,16 @@ def test_a_quarantine_that_is_not_there(
 def test_certified_and_verified(
     job: MakeJob, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, scheme: str, format: str
 ) -> None:
-    pattern = WRITERS[format](tmp_path / "landing")
-    (tmp_path / "store").mkdir()
-    monkeypatch.setenv(ROOT_VARIABLE, str(tmp_path / "store"))
-    gate, bucket = job(pattern), f"{scheme}://bucket"
-    for path in sorted((tmp_path / "landing").iterdir()):
-        storage.write_bytes(f"{bucket}/landing/{path.name}", path.read_bytes())
-    where = {name: f"{bucket}/run/{name}" for name in ("output", "quarantine", "evidence")}
-    folders = [part for name, path in where.items() for part in (f"--{name}", path)]
-    inputs = ["--input", pattern.replace(str(tmp_path), bucket)]
-    listed = ["--lists", gate.lists, "--recipient", gate.recipient, "--workers", "1"]
-    assert gate.invoke("run", *inputs, *folders, *listed).exit_code == 0
+    pattern, bucket = WRITERS[format](tmp_path / "landing"), f"{scheme}://bucket"
+    gate, where, run = on_store(job, pattern, tmp_path, monkeypatch, bucket)
+    assert gate.invoke(*run).exit_code == 0
     key = str(tmp_path / "signing.key")
     line = generate_signing_key(key)
-    certified = gate.invoke("certify", *folders, "--lists", gate.lists, "--key", key)
+    certified = gate.invoke("certify", *where[2:], "--lists", gate.lists, "--key", key)
     assert certified.exit_code == 0, certified.output
-    verify = ("verify", where["output"], "--key", line)
+    output = f"{bucket}/run/output"
+    verify = ("verify", output, "--key", line)
     verified = gate.invoke(*verify)
     assert verified.exit_code == 0, verified.output
-    storage.write_bytes(f"{where['output']}/smuggled.tar", b"x")
+    storage.write_bytes(f"{output}/smuggled.tar", b"x")
     assert gate.invoke(*verify).exit_code != 0

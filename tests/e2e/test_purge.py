@@ -26,8 +26,8 @@ from ingestgate.quarantine.destruction_receipts import (
     receipt_path,
 )
 from tests.archives import make_tar, special
-from tests.e2e.conftest import CAUGHT, SAMPLES, WRITERS, Job, content
-from tests.object_store import ROOT_VARIABLE, ClientError, ObjectStore
+from tests.e2e.conftest import CAUGHT, SAMPLES, WRITERS, Job, content, on_store
+from tests.object_store import ClientError, ObjectStore
 from tests.pictures import jpeg
 
 MakeJob = Callable[..., Job]
@@ -315,22 +315,6 @@ def test_what_is_added_after_a_purge_is_judged(job: MakeJob, tmp_path: Path) -> 
     assert purged(gate)["assets"] == 1
     assert not (tmp_path / "landing" / "new.jpg").exists()
     assert gate.census()["exact"]
-
-
-def on_store(
-    job: MakeJob, pattern: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bucket: str
-) -> tuple[Job, list[str], list[str]]:
-    """Puts a landing zone on a store; returns a local job, the folders' options and a run's."""
-    here = job(pattern)
-    (tmp_path / "store").mkdir()
-    monkeypatch.setenv(ROOT_VARIABLE, str(tmp_path / "store"))
-    for path in sorted((tmp_path / "landing").iterdir()):
-        storage.write_bytes(f"{bucket}/landing/{path.name}", path.read_bytes())
-    where = ["--input", pattern.replace(str(tmp_path), bucket)]
-    for name in ("output", "quarantine", "evidence"):
-        where += [f"--{name}", f"{bucket}/run/{name}"]
-    listed = ["--lists", here.lists, "--recipient", here.recipient, "--workers", "1"]
-    return here, where, ["run", *where, *listed]
 
 
 @pytest.mark.parametrize("scheme", ["teststore", "testtree"])

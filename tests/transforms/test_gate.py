@@ -19,8 +19,7 @@ from ingestgate.blocklists.compiling import compile_list
 from ingestgate.blocklists.exemptions import except_list
 from ingestgate.blocklists.signing import sign_list
 from ingestgate.fingerprints.fingerprinter import Fingerprinter
-from ingestgate.transforms import gate as module
-from ingestgate.transforms import settings
+from ingestgate.transforms import batching, settings
 from ingestgate.transforms.gate import Gate, _JudgeAssets
 from ingestgate.transforms.policy import Policy
 from ingestgate.transforms.records import Asset, JudgedAsset
@@ -101,7 +100,7 @@ def _said(judged: dict[str, beam.PCollection[JudgedAsset]]) -> beam.PCollection:
 def test_every_asset_keeps_its_time_and_its_windows(
     lists: str, monkeypatch: pytest.MonkeyPatch, runner: str, windowing, starts, most: int
 ) -> None:
-    monkeypatch.setattr(module, "_BATCH_ASSETS", most)
+    monkeypatch.setattr(batching, "SAMPLES", most)
     verdict = dict(VERDICTS)
     size = 10 if starts else 20
     expected = []
@@ -141,7 +140,7 @@ def opened(lists: str, policy: Policy | None = None) -> _JudgeAssets:
 def test_assets_of_a_bundle_are_judged_together_up_to_a_size(
     lists: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "_BATCH_BYTES", 1000)
+    monkeypatch.setattr(batching, "BYTES", 1000)
     dofn = opened(lists)
     pane = PaneInfo(True, False, PaneInfoTiming.EARLY, 3, 0)
     came = []
