@@ -132,8 +132,8 @@ def exemption_in_force(
         return None
     if not trust.keys:
         raise ListError(
-            f"{path}: the list has expired, and the policy names no keys by which to check this "
-            "exception; get the partner's current list, or name trusted keys in the policy"
+            f"{path}: the list has expired, and there are no trusted keys to check this exception "
+            "by; get the partner's current list, or name trusted keys in the policy"
         )
     signed_by = trust.enough(path, envelope)
     exemption = _read(path, envelope)

@@ -3,7 +3,7 @@
 It re-reads landing zone, admitted shards, ledger, manifests and sealed objects, and takes nothing
 from the run but what lies there: it imports nothing that plans, judges or commits. With the run it
 shares what reads these files, and what names an asset. So that nothing is missed by both, shards
-are counted a second time without any of it, see `plain_counting`.
+are counted a second time without any of it, see `plain_counting`; it says how many could not be.
 
 Per shard, in reading order: the ledger's rows are the input's assets, one each; the admitted
 shard holds exactly the samples of which every asset is admitted, unchanged and in order; every
@@ -125,6 +125,9 @@ def _count_plainly(
     purged: frozenset[str],
 ) -> None:
     held = plain_counting.count(shard)
+    let_in = plain_counting.count(admitted) if receipt.outputs else None
+    if held is None or (receipt.outputs and let_in is None):
+        census.counted_once += 1
     if held is None:
         return
     columns = ["asset_id", "member", "position", "verdict", "sidecars"]
@@ -134,6 +137,5 @@ def _count_plainly(
         for row in batch.to_pylist()
         if row["asset_id"] not in purged
     ]
-    let_in = plain_counting.count(admitted) if receipt.outputs else None
     for difference in plain_counting.differences(held, rows, let_in):
         census.object(f"{shard.name}: counted without the gate's readers, there is {difference}")

@@ -19,6 +19,7 @@ class Census:
         purged: How many of the quarantined are no longer in the landing zone, by receipt.
         suppressed: How many of the admitted matched, and were let pass by a suppression.
         shards: Shards looked at.
+        counted_once: How many of them no plain library could count, too.
         problems: What does not add up; the first hundred.
         problem_count: How many there are.
     """
@@ -28,6 +29,7 @@ class Census:
     purged: int = 0
     suppressed: int = 0
     shards: int = 0
+    counted_once: int = 0
     problems: list[str] = field(default_factory=list)
     problem_count: int = 0
 
@@ -51,6 +53,7 @@ class Census:
             "purged": self.purged,
             "suppressed": self.suppressed,
             "shards": self.shards,
+            "counted_once": self.counted_once,
             "problems": self.problems,
             "problem_count": self.problem_count,
         }

@@ -3,6 +3,7 @@
 import json
 import logging
 import os
+import signal
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -64,12 +65,13 @@ def cli(verbose: bool) -> None:
     \b
     Exit codes:
        0  done
-       1  the run failed; running the same command again resumes it
+       1  the run failed, and running the same command again resumes it; or
+          something does not add up (census) or was left undone
        2  usage or configuration
-       3  the lists were refused; nothing was read
+       3  the lists, or suppressions, were refused; nothing was read
        4  a self-test failed or a canary was missed; nothing was admitted
        5  a certificate, log, manifest or shard is not what was signed for
-      10  done, and something was quarantined (only with run --exit-on-match)
+      10  done, and something was quarantined (only with --exit-on-match)
     """  # noqa: D301 - \b is click's own
     # What fails is said in one sentence at the end; Beam's own words are for --verbose.
     logging.basicConfig(
@@ -90,6 +92,7 @@ for _command in (
 def main(arguments: Sequence[str] | None = None) -> None:
     """Runs the command line and ends the process with its exit code."""
     code: object = ExitCode.FAILED
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a scheduler's Ctrl-C
     try:
         cli.main(args=None if arguments is None else list(arguments), standalone_mode=True)
     except SystemExit as ending:

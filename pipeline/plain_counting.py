@@ -109,12 +109,13 @@ def _parquet(shard: Shard) -> Held:
 
 
 def _urls(shard: Shard) -> Held | None:
-    if shard.path.endswith(".parquet"):
+    suffix = shard.path.lower().rpartition(".")[2]
+    if suffix == "parquet":
         return _parquet(shard)
     with storage.open_read(shard.path) as source:
-        if shard.path.endswith(".csv"):
+        if suffix == "csv":
             return _rows(_csv_rows(source))
-        if shard.path.endswith(".jsonl"):
+        if suffix in ("jsonl", "ndjson"):
             return _rows(sum(1 for line in source if line.strip()))
     return None
 

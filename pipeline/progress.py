@@ -84,10 +84,10 @@ class ProgressDisplay:
             shown = now
             notes = read_notes(settings.progress)
             done = notes["judged_bytes"] / total if total else 1.0
-            left = (now - started) * (1 - done) / done if done else 0.0
+            left = f"{(now - started) * (1 - done) / done:.0f} s" if done else "an unknown time"
             self._console.print(
                 f"judged {done:.0%}, committed {notes['committed_bytes'] / max(total, 1):.0%}, "
-                f"about {left:.0f} s of judging left; {_detail(notes, now - started)}",
+                f"about {left} of judging left; {_detail(notes, now - started)}",
                 highlight=False,
                 soft_wrap=True,
             )

@@ -12,6 +12,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import pairwise
 from typing import Any
 
 import psutil
@@ -21,6 +22,7 @@ from ingestgate.assets.errors import GateError, ListError, SelfTestError, UsageE
 _WORKER_THREAD = "run_worker"
 _DEATH_S = 5.0  # a killed process is gone at once, unless its disk hangs
 _RAISED = re.compile(r"^ingestgate\.assets\.errors\.(\w+): (.*)$", re.MULTILINE)
+_NOT_TAKEN = "Beam does not take the options after `--`"
 _WHERE = re.compile(r" \[while running '.*'\]$")
 
 
@@ -50,6 +52,21 @@ def _runner(arguments: Sequence[str], workers: int) -> tuple[Any, list[str]]:
     return FnApiRunner(environment), [f"--direct_num_workers={workers}", *arguments]
 
 
+def _refuse_unknown(options: Any, arguments: Sequence[str]) -> None:
+    """Refuses what is no option of Beam's, which would pass over it and run locally."""
+    known = options.get_all_options()
+    unknown = options.get_all_options(retain_unknown_options=True).keys() - known.keys()
+    named = [f"--{name}" for name in sorted(unknown)]
+    # A word is an option's value, or nothing.
+    stray = [
+        word
+        for before, word in pairwise(["", *arguments])
+        if not word.startswith("-") and ("=" in before or not before.startswith("-"))
+    ]
+    if named or stray:
+        raise UsageError(f"{', '.join(named + stray)} after `--`: Beam has no such option")
+
+
 def run_job(
     build: Callable[..., None],
     arguments: Sequence[str],
@@ -66,7 +83,7 @@ def run_job(
         poll: Called a few times a second while the job runs (progress).
 
     Raises:
-        UsageError: Beam does not take the arguments.
+        UsageError: Beam does not take the arguments, or has no such option.
         RunFailedError: The job failed, or a local worker process died. Threads of a dead job
             may be left: end the process by `os._exit` after this.
         KeyboardInterrupt: SIGINT or SIGTERM came while the job ran.
@@ -76,6 +93,12 @@ def run_job(
     from apache_beam.runners.runner import PipelineState
 
     runner, arguments = _runner(arguments, workers)
+    options = PipelineOptions(list(arguments))
+    if runner is not None:  # another's job service may have options of its own
+        try:
+            _refuse_unknown(options, arguments)
+        except SystemExit as error:  # how Beam's option parser gives up
+            raise UsageError(_NOT_TAKEN) from error
     failures: list[BaseException] = []
     ended = threading.Event()
 
@@ -87,7 +110,7 @@ def run_job(
             if state not in (None, PipelineState.DONE):
                 raise RunFailedError(f"the Beam job ended as {state}")  # noqa: TRY301
         except SystemExit:  # how Beam's option parser gives up
-            failures.append(UsageError("Beam does not take the options after `--`"))
+            failures.append(UsageError(_NOT_TAKEN))
         except BaseException as error:  # noqa: BLE001 - handed to the thread that waits
             failures.append(error)
         ended.set()
@@ -96,7 +119,6 @@ def run_job(
         failures.append(RunFailedError(f"a worker process died ({error})"))
         ended.set()
 
-    options = PipelineOptions(list(arguments))
     with _listening_for_dead_workers(worker_died), _noting_interrupts() as interrupted:
         threading.Thread(target=run, name="beam job", daemon=True).start()
         try:

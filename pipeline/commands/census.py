@@ -60,6 +60,11 @@ def census(ctx: click.Context, /, **options: Any) -> None:
         for verdict, count in found.as_dict()["counts"].items():
             table.add_row(verdict, f"{count:,}")
         console.print(table)
+        if found.counted_once:
+            console.print(
+                f"{found.counted_once} of the shards counted by the gate's own readers alone: no "
+                "plain library reads their format, or them"
+            )
         console.print("exact" if found.exact else f"{found.problem_count} problems:")
         for problem in found.problems:
             console.print(f"  {problem}", markup=False)

@@ -129,7 +129,7 @@ def accept(directory: str, list_state: str, policy_file: str | None, list_id: st
     "--until",
     required=True,
     type=click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"]),
-    help="When it ends (UTC); within 31 days.",
+    help="When it ends (UTC): a time, or the start of a day; within 31 days.",
 )
 @click.option("--reason", required=True, metavar="TEXT", help="Why, for the reports.")
 @click.argument("directory", type=click.Path(), metavar="DIR")

@@ -8,7 +8,7 @@ import click
 
 from ingestgate.assets.errors import UsageError
 from ingestgate.pipeline.commands import list_fetch, list_lint, list_match, list_trust
-from ingestgate.pipeline.commands.options import FILE, JSON, LISTS
+from ingestgate.pipeline.commands.options import FILE, JSON, LISTS, policy
 
 if TYPE_CHECKING:
     from ingestgate.blocklists.public_suffixes import PublicSuffixes
@@ -319,18 +319,22 @@ def diff(ctx: click.Context, old: str, new: str, as_json: bool) -> None:
 
 @lists.command()
 @LISTS
+@policy("The run's policy: trusted keys, thresholds, actions. Default: no signature is asked for.")
 @JSON
 @click.pass_context
-def inspect(ctx: click.Context, directory: str, as_json: bool) -> None:
-    """Verify compiled lists as a run would, and say what they hold."""
+def inspect(ctx: click.Context, directory: str, policy_file: str | None, as_json: bool) -> None:
+    """Verify compiled lists as a run with that policy would, and say what they hold."""
     from rich.console import Console
     from rich.table import Table
 
-    from ingestgate.blocklists.listset import ListSet
+    from ingestgate.pipeline.list_opening import open_lists
+    from ingestgate.pipeline.policy_file import load_policy
     from ingestgate.pipeline.summary import describe_lists
+    from ingestgate.transforms.policy import Policy
 
     ctx.find_root().obj = "json" if as_json else None
-    opened = ListSet.open(directory, now=datetime.now(UTC))
+    policy = load_policy(policy_file, Policy) if policy_file else Policy()
+    opened = open_lists(directory, policy, datetime.now(UTC))
     described: list[dict[str, Any]] = describe_lists(opened, {})
     for entry in described:
         del entry["assets_matched"]
@@ -353,4 +357,5 @@ def inspect(ctx: click.Context, directory: str, as_json: bool) -> None:
     for entry in described:
         if lacking := sorted(entry["entries"].keys() - set(entry["canaries"])):
             click.echo(f"{entry['id']}: no canaries for {', '.join(lacking)}; compile it again")
-    click.echo("signatures: not checked, see 'ingestgate lists verify'")
+    if not policy.trust.keys:
+        click.echo("signatures: not checked, give --policy or see 'ingestgate lists verify'")

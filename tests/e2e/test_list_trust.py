@@ -48,6 +48,8 @@ def test_signatures_are_wanted_as_soon_as_the_policy_names_keys(gate: Job, tmp_p
     policy.write_text(json.dumps({"trust": {"keys": {"alice": line}}}))
     assert gate.report()["lists"][0]["signed_by"] == []
     assert "not checked" in (gate.evidence / "report.html").read_text()
+    inspected = gate.invoke("lists", "inspect", "--lists", gate.lists, "--policy", str(policy))
+    assert (inspected.exit_code, "not signed" in inspected.stderr) == (3, True)
     refused = gate.run("--policy", str(policy))
     assert refused.exit_code == 3
     assert "not signed" in refused.stderr
@@ -108,6 +110,11 @@ def test_an_exception_is_in_every_report(gate: Job, tmp_path: Path) -> None:
     assert gate.run("--policy", str(policy)).exit_code == 3
     except_list(expired, key, until=now + timedelta(days=1), reason="moving house", now=now)
     assert gate.run().exit_code == 3
+    inspect = ("lists", "inspect", "--lists", gate.lists)
+    assert gate.invoke(*inspect).exit_code == 3  # without a key, nobody has excepted it
+    inspected = gate.invoke(*inspect, "--policy", str(policy))
+    assert inspected.exit_code == 0
+    assert "signatures" not in inspected.stdout  # asked for, and there
     (used,) = gate.report("--policy", str(policy))["lists"]
     assert used["exception"]["reason"] == "moving house"
     assert used["exception"]["signed_by"] == ["alice"]

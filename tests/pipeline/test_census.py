@@ -212,5 +212,22 @@ def test_what_others_count(tmp_path: Path) -> None:
     )
     assert rows is not None
     assert rows.data == {"": 2}
+    for name in ("u.CSV", "u.jsonl", "u.NDJSON"):
+        lines = b"url\nhttp://a\n" if name == "u.CSV" else b'{"url": "http://a"}\n\n'
+        found = held(tmp_path, lines, name, "url-manifest")
+        assert found is not None, name
+        assert found.data == {"": 1}, name
     assert held(tmp_path, b"not a tar at all", "t.tar", "webdataset") is None
     assert held(tmp_path, b"", "x", "somebody's own") is None
+
+
+def test_what_no_plain_library_reads_is_counted_once_and_said(
+    copy: Callable[[str], Job], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = copy("webdataset")
+    assert taken(job).counted_once == 0
+    monkeypatch.setattr(plain_counting, "_COUNTERS", {})
+    found = taken(job)
+    assert (found.counted_once, found.exact) == (found.shards, True)
+    said = job.invoke(*job.census_arguments[:-1])
+    assert f"{found.shards} of the shards counted by the gate's own readers alone" in said.output

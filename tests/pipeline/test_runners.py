@@ -121,3 +121,22 @@ def test_children_are_gone_when_an_interrupted_job_returns() -> None:
 def test_options_that_are_none_of_beams_are_refused() -> None:
     with pytest.raises(UsageError, match="Beam does not take"):
         run_job(_job(_full), ["--direct_num_workers=many"], workers=1, poll=lambda: None)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        (["--runer=FlinkRunner"], "--runer"),
+        (["--direct_num_workers=1", "--nonsense", "3"], "--nonsense"),
+        (["runner=FlinkRunner"], "runner=FlinkRunner"),
+        (["--direct_num_workers=1", "stray"], "stray"),
+    ],
+)
+def test_what_beam_would_pass_over_is_refused_by_name(arguments: list[str], named: str) -> None:
+    with pytest.raises(UsageError, match=f"^{named} after `--`: Beam has no such option$"):
+        run_job(_job(_full), arguments, workers=1, poll=lambda: None)
+
+
+def test_another_runners_own_options_are_its_own_matter() -> None:
+    flink = ["--runner=BundleBasedDirectRunner", "--checkpointing_interval=9"]
+    run_job(_job(int), flink, workers=1, poll=lambda: None)
