@@ -94,7 +94,7 @@ class PartHeader:
     Attributes:
         shard, identity: The shard's name and identity at the time.
         number, total, start, stop: The work range.
-        context: Hex digest of all that decides a verdict (policy, lists, software).
+        context: Hex digest of all that decides a verdict (policy, lists, suppressions, software).
         judged_at: RFC 3339 UTC time.
         range_sha256: Hex digest of the range's raw bytes where the container verifies by
             range and not by member, else "".

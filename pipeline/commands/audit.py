@@ -86,7 +86,7 @@ def verify(ctx: click.Context, root: str, path: str | None, key: str | None, as_
 @audit.command()
 @QUARANTINE
 def repair(root: str) -> None:
-    """Take a torn last line, which a crash left, off the log; it stays on record in the next.
+    """Replace a last line that a crash left incomplete by one that records it.
 
     Whatever writes to the log next does the same.
     """
