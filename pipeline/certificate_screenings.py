@@ -23,8 +23,10 @@ from ingestgate.pipeline.summary import isolation
 def newest_rescan(
     rescans: Sequence[RescanRecord], receipt: Receipt, ledger: str, context: str
 ) -> RescanRecord | None:
-    """Returns the newest rescan of a shard by the rules in force, by which it is known anew that
-    nothing in it is listed; None if there was none, and those rules judged the shard themselves.
+    """Returns the newest rescan of a shard by the rules in force; None if there was none.
+
+    By it, it is known anew that nothing in the shard is listed. Without one, those rules must have
+    judged the shard themselves.
 
     Args:
         rescans: Those with the lists in force, the latest first.
