@@ -12,6 +12,7 @@ import click
 
 from ingestgate import __version__
 from ingestgate.assets.errors import GateError
+from ingestgate.assets.printable import printable
 from ingestgate.pipeline.commands.audit import audit
 from ingestgate.pipeline.commands.benchmark import benchmark
 from ingestgate.pipeline.commands.census import census
@@ -38,7 +39,8 @@ class _Group(click.Group):
         except GateError as error:
             if ctx.obj == "json":
                 click.echo(json.dumps({"error": str(error), "exit_code": exit_code(error)}))
-            click.echo(f"ingestgate: {error}", err=True)
+            said = "\n".join(map(printable, str(error).split("\n")))  # it may name an asset
+            click.echo(f"ingestgate: {said}", err=True)
             ctx.exit(int(exit_code(error)))
         except KeyboardInterrupt:
             click.echo("ingestgate: interrupted; the same command takes it up again", err=True)

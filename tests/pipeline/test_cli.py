@@ -8,6 +8,9 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
+
+from ingestgate.pipeline.cli import cli
 
 _MAIN = "from ingestgate.pipeline.cli import main; main()"
 
@@ -38,3 +41,9 @@ def test_a_signal_before_the_job_runs_ends_a_run_with_1(tmp_path: Path, number: 
     os.close(writer)
     assert said == "ingestgate: interrupted; the same command takes it up again\n"
     assert process.returncode == 1
+
+
+def test_an_error_cannot_move_the_cursor(tmp_path: Path) -> None:
+    found = CliRunner().invoke(cli, ["fingerprint", str(tmp_path / "a\x1b[2Ab.jpg")])
+    assert found.exit_code != 0
+    assert r"a\x1b[2Ab.jpg" in found.stderr
