@@ -93,7 +93,10 @@ class Gate:
     def ledger(self) -> list[dict[str, Any]]:
         """Returns the ledger's rows, in order of shard and position."""
         table = ds.dataset(self.to / "evidence" / "ledger", format="parquet").to_table()
-        return table.sort_by([("shard", "ascending"), ("position", "ascending")]).to_pylist()
+        rows: list[dict[str, Any]] = table.sort_by(
+            [("shard", "ascending"), ("position", "ascending")]
+        ).to_pylist()
+        return rows
 
     def manifest(self) -> list[dict[str, Any]]:
         """Returns the manifest's rows without what differs by nature."""

@@ -13,7 +13,7 @@ def picture(seed: int, size: tuple[int, int] = (160, 120)) -> Image.Image:
     image = Image.fromarray(coarse).resize(size, Image.Resampling.BICUBIC)
     draw = ImageDraw.Draw(image)
     for _ in range(12):
-        x, y = random.integers(0, size[0]), random.integers(0, size[1])
+        x, y = (int(random.integers(0, side)) for side in size)
         reach = int(random.integers(5, 40))
         colour = tuple(int(value) for value in random.integers(0, 256, 3))
         draw.ellipse((x - reach, y - reach // 2, x + reach, y + reach // 2), fill=colour)

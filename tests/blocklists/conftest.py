@@ -33,7 +33,7 @@ def compiled(tmp_path: Path) -> Compile:
         id: str = "partner", version: int = 1, to: str = "lists", /, **arguments: Any
     ) -> ListInfo:
         sources = []
-        options = {"issued": ISSUED}
+        options: dict[str, Any] = {"issued": ISSUED}
         for name, value in arguments.items():
             if name in (
                 "md5",

@@ -14,10 +14,10 @@ from ingestgate.blocklists.sources import is_address
 MD5 = "0123456789abcdef0123456789ABCDEF"
 
 
-def read(tmp_path: Path, signal: str, content: str | bytes, **options: str) -> list[Entry]:
+def read(tmp_path: Path, signal: str, content: str | bytes, name: str | None = None) -> list[Entry]:
     path = tmp_path / "hashes.txt"
     path.write_bytes(content.encode() if isinstance(content, str) else content)
-    return list(read_entries(signal, str(path), **options))
+    return list(read_entries(signal, str(path), name=name))
 
 
 def refused(tmp_path: Path, signal: str, content: str | bytes) -> str:

@@ -147,8 +147,8 @@ def test_several_assets_at_once_find_what_each_finds(
     hashes, queries = around(rng, width, threshold, 40)
     groups = [queries[:0] for _ in range(assets)]
     for number in range(assets if len(queries) else 0):
-        views = np.repeat(queries, rng.integers(0, 4), axis=0)
-        views = [flipped(view, rng.permutation(8 * width)[: rng.integers(3)]) for view in views]
+        repeated = np.repeat(queries, rng.integers(0, 4), axis=0)
+        views = [flipped(view, rng.permutation(8 * width)[: rng.integers(3)]) for view in repeated]
         groups[number] = np.array(views, np.uint8).reshape(-1, width)
     index = build_index(hashes, threshold)
     found = search_index_each(hashes, index, [as_words(group) for group in groups], threshold)

@@ -13,6 +13,7 @@ import pytest
 from ingestgate.assets.errors import ListError, UsageError
 from ingestgate.assets.verdict import Action
 from ingestgate.blocklists import hamming, indexing, tables
+from ingestgate.blocklists.chunking import SHARED
 from ingestgate.blocklists.listset import ListOverride, ListSet
 from ingestgate.blocklists.manifest import ListInfo
 from ingestgate.blocklists.tables import SortedValues
@@ -239,7 +240,7 @@ def words(*arrays: Any) -> bytes:
     ("part", "place", "value"),
     [
         ("heads", 0, 3),  # beyond the hashes
-        ("heads", 0, hamming.SHARED | 1),
+        ("heads", 0, SHARED | 1),
         ("heads", -1, 0),  # another hash's
         ("shared", 0, 1),  # twice the same
         ("shared", 1, 1),  # without an end

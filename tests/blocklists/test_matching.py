@@ -67,7 +67,9 @@ def test_column_of_digests_equals_one_by_one(compiled: Any, opened: Open) -> Non
     compiled("a", sha1="\n".join(listed))
     compiled("b", sha1="\n".join(listed[:10]))
     lists = opened()
-    texts = [rng.choice(listed) if i % 3 else rng.randbytes(20).hex().upper() for i in range(60)]
+    texts: list[str | None] = [
+        rng.choice(listed) if i % 3 else rng.randbytes(20).hex().upper() for i in range(60)
+    ]
     texts += [None, "", "nonsense", listed[0].upper()]
     matches = lists.match_digests("sha1", pa.chunked_array([texts[:9], texts[9:]]), "declared:sha1")
     expected = {

@@ -100,7 +100,8 @@ def judged(lists: ListSet, texts: list[str | None]) -> tuple[dict[int, Any], lis
 
 def undecided(lists: ListSet, texts: list[str | None]) -> list[int]:
     screens = [one.screens for one in lists.lists]
-    return screening.undecided(as_texts(pa.array(texts, pa.string())), screens).tolist()
+    rows: list[int] = screening.undecided(as_texts(pa.array(texts, pa.string())), screens).tolist()
+    return rows
 
 
 pieces = st.sampled_from(

@@ -79,7 +79,7 @@ def test_no_room_is_told(little_memory: None, monkeypatch: pytest.MonkeyPatch) -
     def full() -> NoReturn:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(spilling.tempfile, "TemporaryFile", full)
+    monkeypatch.setattr("tempfile.TemporaryFile", full)
     with pytest.raises(StorageError, match="No space left on device; free some room there"):
         GrowingArray(np.uint8).extend(np.zeros(5000, np.uint8))
 
@@ -134,6 +134,6 @@ def peak(count: int) -> int:
     finally:
         pa.set_memory_pool(before)
     assert len(content.values["sha256"].values) == count
-    found = pool.max_memory()
+    found: int | None = pool.max_memory()
     assert found is not None
     return found

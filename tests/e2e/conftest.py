@@ -115,7 +115,10 @@ class Job:
         if not list((self.evidence / "ledger").rglob("*.parquet")):
             return []
         table = ds.dataset(self.evidence / "ledger", format="parquet").to_table()
-        return table.sort_by([("shard", "ascending"), ("position", "ascending")]).to_pylist()
+        rows: list[dict[str, Any]] = table.sort_by(
+            [("shard", "ascending"), ("position", "ascending")]
+        ).to_pylist()
+        return rows
 
     def manifest(self) -> list[dict[str, Any]]:
         paths = sorted((self.quarantine / "manifest").glob("*.jsonl"))

@@ -3,7 +3,7 @@
 import hashlib
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -11,11 +11,12 @@ from typing import Any
 import pytest
 from click.testing import Result
 from securesystemslib.dsse import Envelope as OtherEnvelope
-from securesystemslib.signer import SSlibKey
+from securesystemslib.signer import SSlibKey  # type: ignore[attr-defined]  # has no __all__
 
 from ingestgate.assets.envelope import Envelope
 from ingestgate.assets.errors import EvidenceError
 from ingestgate.assets.ledger_digest import hash_shard_ledger
+from ingestgate.assets.shard import Shard
 from ingestgate.assets.signing_keys import generate_signing_key, key_id, read_signing_key
 from ingestgate.blocklists.compiling import compile_list
 from ingestgate.blocklists.listset import ListSet
@@ -25,7 +26,7 @@ from ingestgate.pipeline.recall_notices import RecallNotice, write_recall
 from ingestgate.pipeline.rescan_records import RescanRecord, write_rescan
 from ingestgate.pipeline.statements import PAYLOAD_TYPE, digest_of
 from ingestgate.transforms.policy import Policy
-from ingestgate.transforms.settings import context_digest
+from ingestgate.transforms.settings import RunSettings, context_digest
 from tests.e2e.conftest import LISTED_MD5, WRITERS, Job
 
 MakeJob = Callable[..., Job]
@@ -509,11 +510,14 @@ def test_the_key_stays_in_the_driver(
 
     from ingestgate.pipeline import graph
 
-    seen = []
+    seen: list[RunSettings] = []
     build = graph.build
-    monkeypatch.setattr(
-        graph, "build", lambda p, todo, settings: (seen.append(settings), build(p, todo, settings))
-    )
+
+    def noting(pipeline: object, shards: Sequence[Shard], settings: RunSettings) -> None:
+        seen.append(settings)
+        build(pipeline, shards, settings)
+
+    monkeypatch.setattr(graph, "build", noting)
     gate = job(WRITERS["webdataset"](tmp_path / "landing"))
     gate.report("--certificate-key", key)
     (settings,) = seen

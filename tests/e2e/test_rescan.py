@@ -16,7 +16,14 @@ from ingestgate.blocklists.matching import Matcher
 from ingestgate.fingerprints.fingerprinter import Fingerprinter
 from ingestgate.fingerprints.limits import DecodeLimits
 from ingestgate.quarantine.keys import generate_identity
-from ingestgate.transforms.rescanning import digests, hashes, provenance
+from ingestgate.transforms.rescanning import (
+    PartResult,
+    RescanLists,
+    digests,
+    hashes,
+    provenance,
+    rescan_part,
+)
 from tests.archives import make_tar
 from tests.e2e.conftest import WRITERS, Job, content, write_webdataset
 
@@ -298,20 +305,18 @@ def test_sources_in_lists_of_structs_are_judged_and_recalled(
 def test_what_a_killed_rescan_did_is_taken_over(
     old_job: Callable[[str], Job], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from ingestgate.transforms import rescan as step
-
     job = old_job(write_webdataset(tmp_path / "landing"))
     job.report()
     compiled(tmp_path, 2, new(pdq=None))
-    real, looked_at = step.rescan_part, []
+    looked_at: list[str] = []
 
-    def killed_at_the_second(path: str, wanted: Any) -> Any:
+    def killed_at_the_second(path: str, wanted: RescanLists) -> PartResult:
         looked_at.append(path)
         if len(looked_at) == 2:
             raise RuntimeError("killed")
-        return real(path, wanted)
+        return rescan_part(path, wanted)
 
-    monkeypatch.setattr(step, "rescan_part", killed_at_the_second)
+    monkeypatch.setattr("ingestgate.transforms.rescan.rescan_part", killed_at_the_second)
     rescan(job, code=1)
     assert not (job.evidence / "rescans").exists()
     assert not (job.evidence / "recalls").exists()

@@ -5,6 +5,7 @@ import os
 import tempfile
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -204,7 +205,7 @@ def test_census_sees_what_is_wrong(job: MakeJob, tmp_path: Path) -> None:
     gate.report()
     assert gate.census()["exact"]
 
-    def problem_after(change: Callable[[], None], undo: Callable[[], None]) -> str:
+    def problem_after(change: Callable[[], object], undo: Callable[[], object]) -> str:
         change()
         found = gate.census()
         undo()
@@ -222,8 +223,7 @@ def test_census_sees_what_is_wrong(job: MakeJob, tmp_path: Path) -> None:
         (admitted[:-11000], "00000.tar"),
     ):
         problem = problem_after(
-            lambda wrong=wrong: shard.write_bytes(wrong),
-            lambda: shard.write_bytes(admitted),  # type: ignore[misc]
+            partial(shard.write_bytes, wrong), partial(shard.write_bytes, admitted)
         )
         assert said in problem
     extra = gate.output / "extra.tar"
@@ -231,18 +231,18 @@ def test_census_sees_what_is_wrong(job: MakeJob, tmp_path: Path) -> None:
     sealed = gate.quarantine / gate.manifest()[0]["sealed_object"]
     raw = sealed.read_bytes()
     assert "sealed object or key is missing or changed" in problem_after(
-        lambda: sealed.write_bytes(raw[:-1]) and None, lambda: sealed.write_bytes(raw) and None
+        lambda: sealed.write_bytes(raw[:-1]), lambda: sealed.write_bytes(raw)
     )
     key = gate.quarantine / gate.manifest()[0]["sealed_key"]
     aside = key.with_suffix(".aside")
     assert "sealed object or key is missing or changed" in problem_after(
-        lambda: key.rename(aside) and None, lambda: aside.rename(key) and None
+        lambda: key.rename(aside), lambda: aside.rename(key)
     )
     manifest = next((gate.quarantine / "manifest").glob("*.jsonl"))
     lines = manifest.read_text()
     assert "in no manifest" in problem_after(
-        lambda: manifest.write_text("".join(lines.splitlines(keepends=True)[1:])) and None,
-        lambda: manifest.write_text(lines) and None,
+        lambda: manifest.write_text("".join(lines.splitlines(keepends=True)[1:])),
+        lambda: manifest.write_text(lines),
     )
 
 

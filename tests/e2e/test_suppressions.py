@@ -5,9 +5,9 @@ import hashlib
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, tzinfo
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import pytest
 from click.testing import Result
@@ -238,8 +238,8 @@ def test_one_that_has_ended_is_not_honoured_and_named(
 
     class Later(datetime):
         @classmethod
-        def now(cls, tz: Any = None) -> datetime:
-            return datetime(2999, 1, 2, tzinfo=UTC)
+        def now(cls, tz: tzinfo | None = None) -> Self:
+            return cls(2999, 1, 2, tzinfo=UTC)
 
     monkeypatch.setattr(run, "datetime", Later)
     report = team.job.report(*team.honouring)

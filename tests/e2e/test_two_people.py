@@ -90,11 +90,11 @@ def test_the_whole_way(folder: Path) -> None:
         "matched",
         "matched_before",
     }
-    names = []
+    admitted: list[str] = []
     for path in sorted((folder / "admitted").glob("*.tar")):
         with tarfile.open(path) as tar:
-            names += [name.removesuffix(".jpg") for name in tar.getnames() if ".jpg" in name]
-    assert names == [f"k{n:02d}" for n in range(SAMPLES) if n not in (0, EXACT, NEAR, SOURCE)]
+            admitted += [name.removesuffix(".jpg") for name in tar.getnames() if ".jpg" in name]
+    assert admitted == [f"k{n:02d}" for n in range(SAMPLES) if n not in (0, EXACT, NEAR, SOURCE)]
 
 
 def test_a_step_that_does_not_end_as_it_has_to_ends_the_walk(folder: Path) -> None:

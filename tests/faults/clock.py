@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Callable
 from datetime import datetime, timedelta, tzinfo
-from typing import Any
+from typing import Any, Self
 
 
 class Clock:
@@ -21,8 +21,8 @@ class Clock:
 
         class Shifted(datetime):
             @classmethod
-            def now(cls, tz: tzinfo | None = None) -> datetime:
-                return datetime.now(tz) + clock.ahead
+            def now(cls, tz: tzinfo | None = None) -> Self:
+                return super().now(tz) + clock.ahead
 
         for name, module in list(sys.modules.items()):
             if name.startswith("ingestgate") and vars(module).get("datetime") is datetime:

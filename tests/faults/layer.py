@@ -69,15 +69,13 @@ class FaultLayer:
 
     def watch_decoding(self, patch: Callable[[Any, str, Any], None]) -> None:
         """Counts, too, when a request was sent to the decoder and its answer is awaited."""
-        from ingestgate.fingerprints import isolated
-
-        real = isolated.receive
+        from ingestgate.fingerprints import isolated, protocol
 
         def receive(*arguments: Any) -> Any:
             # A decoder that is started answers, too, but to no request.
             if not threading.current_thread().name.startswith("decoder-starter"):
                 self.strikes(DECODE, "")
-            return real(*arguments)
+            return protocol.receive(*arguments)
 
         patch(isolated, "receive", receive)
         self.watches_decoding = True

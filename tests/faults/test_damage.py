@@ -149,11 +149,12 @@ def test_landing_shards_of_other_formats(job: MakeJob, tmp_path: Path, format: s
     wanted = len(gate.ledger())
     for path in sorted((tmp_path / "landing").iterdir()):
         raw = path.read_bytes()
-        ends = {
+        ends_of: dict[str, Callable[[bytes], list[int]]] = {
             ".parquet": ends_in_parquet,
             ".tar": lambda raw: every(512, raw),
             ".gz": lambda raw: [10, len(raw) - 8, len(raw)],
-        }.get(path.suffix, ends_of_lines)(raw)
+        }
+        ends = ends_of.get(path.suffix, ends_of_lines)(raw)
         for damage in [*cuts(raw, ends, 2, path.name), *bits(raw, 1, path.name)]:
             trial = gate.elsewhere(f"{path.name}-{damage.what}-{damage.place}")
             with in_place(path, damage):

@@ -8,6 +8,7 @@ in runs of several processes.
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -30,7 +31,7 @@ def many_ranges(tmp_path: Path) -> tuple[str, str]:
     return ("--policy", str(tmp_path / "policy.yaml"))
 
 
-def run_again(gate: Job, expected: dict[str, object], where: object, *policy: str) -> None:
+def run_again(gate: Job, expected: dict[str, Any], where: object, *policy: str) -> None:
     """Whatever was left is right; run again, all is as if nothing had happened."""
     check_nothing_wrong(gate, expected["output"], where)
     gate.report(*policy)

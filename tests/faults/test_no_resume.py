@@ -2,11 +2,13 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from ingestgate.assets.errors import EvidenceError
 from ingestgate.assets.receipts import every_receipt, receipt_path
+from ingestgate.assets.shard import Shard
 from ingestgate.assets.withdrawn_receipts import note_withdrawal, withdrawal_path, withdrawals
 from tests.e2e.conftest import Job, write_webdataset
 from tests.e2e.test_rescan import OLD, compiled, new
@@ -113,9 +115,12 @@ def test_what_is_not_yet_forgotten_is_not_used(
     from ingestgate.transforms import judge
 
     judged, really = [], judge._judge
-    monkeypatch.setattr(
-        judge, "_judge", lambda shard, *more: judged.append(shard.name) or really(shard, *more)
-    )
+
+    def noting(shard: Shard, *more: Any) -> Any:
+        judged.append(shard.name)
+        return really(shard, *more)
+
+    monkeypatch.setattr(judge, "_judge", noting)
     gate.report()
     assert judged == ([] if forgotten else ["00000.tar"])
     assert not withdrawals(str(gate.evidence))

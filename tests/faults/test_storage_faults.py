@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,7 +16,7 @@ MakeJob = Callable[..., Job]
 _POINTS = 4  # of about six hundred, per format
 
 
-def fail(gate: Job, layer: FaultLayer, expected: dict[str, object], *extra: str) -> None:
+def fail(gate: Job, layer: FaultLayer, expected: dict[str, Any], *extra: str) -> None:
     """Runs with the layer armed, and again without it; the end is as expected."""
     at, fault, for_ever = layer.at or 0, layer.fault, layer.for_ever
     tried = gate.run(*extra)

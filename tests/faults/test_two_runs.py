@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from ingestgate.pipeline import run as run_module
+from ingestgate.pipeline.lock import run_lock
 from tests.e2e.conftest import Job, write_webdataset
 from tests.faults.checks import files
 from tests.faults.conftest import chosen
@@ -166,12 +167,11 @@ def test_a_plan_that_another_run_has_overtaken(
     gate = job(write_webdataset(tmp_path / "landing"))
     calm = gate.elsewhere("calm")
     calm.report()
-    real = run_module.run_lock
 
     def overtaken(evidence: str) -> object:
-        monkeypatch.setattr(run_module, "run_lock", real)
+        monkeypatch.setattr(run_module, "run_lock", run_lock)
         gate.report()
-        return real(evidence)
+        return run_lock(evidence)
 
     monkeypatch.setattr(run_module, "run_lock", overtaken)
     assert gate.report()["shards"]["finished_before"] == 2

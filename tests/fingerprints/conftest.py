@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Callable
+from typing import Protocol
 
 import numpy as np
 import pytest
@@ -10,8 +11,16 @@ from PIL import Image
 from ingestgate.fingerprints.fingerprinter import Fingerprint, Fingerprinter
 from ingestgate.fingerprints.limits import DecodeLimits
 
-Make = Callable[..., Image.Image]
-Encode = Callable[..., bytes]
+Distance = Callable[[bytes, bytes], int]
+ToFingerprint = Callable[[bytes], Fingerprint]
+
+
+class Make(Protocol):
+    def __call__(self, seed: int, width: int = 320, height: int = 240) -> Image.Image: ...
+
+
+class Encode(Protocol):
+    def __call__(self, image: Image.Image, format: str, **options: object) -> bytes: ...
 
 
 @pytest.fixture(scope="session")
@@ -41,7 +50,7 @@ def encode() -> Encode:
 
 
 @pytest.fixture(scope="session")
-def distance() -> Callable[[bytes, bytes], int]:
+def distance() -> Distance:
     def distance(left: bytes, right: bytes) -> int:
         difference = np.frombuffer(left, np.uint8) ^ np.frombuffer(right, np.uint8)
         return int(np.bitwise_count(difference).sum())
@@ -50,5 +59,5 @@ def distance() -> Callable[[bytes, bytes], int]:
 
 
 @pytest.fixture(scope="session")
-def fingerprint() -> Callable[[bytes], Fingerprint]:
+def fingerprint() -> ToFingerprint:
     return Fingerprinter(("pdq", "phash"), DecodeLimits()).fingerprint

@@ -9,6 +9,7 @@ import sys
 import threading
 
 from ingestgate.assets.perceptual_view import PerceptualView
+from ingestgate.fingerprints.views import Picture
 
 WIDTH = 101
 FIRST_HEIGHT = 20
@@ -65,7 +66,7 @@ class Hostile:
     colour = False
     margin = 0
 
-    def compute(self, picture):
+    def compute(self, picture: Picture) -> list[PerceptualView]:
         rows, columns = picture.luma.shape
         if columns == WIDTH and rows >= FIRST_HEIGHT:
             list(ACTIONS.values())[rows - FIRST_HEIGHT]()
@@ -76,5 +77,5 @@ class Hostile:
 class Misshapen(Hostile):
     name = "misshapen"
 
-    def compute(self, picture):
+    def compute(self, picture: Picture) -> list[PerceptualView]:
         return [PerceptualView(picture.frame, "full", -1, b"three")]

@@ -44,9 +44,7 @@ def extent(content: bytes) -> tuple[int, int, int]:
 def test_a_still_that_shows_something_else_is_seen() -> None:
     plain, hidden = avif(1, 2), with_still_of(avif(1, 2), avif(9))
     assert hidden[8:12] == b"avis"
-    (before,), (after,), (alone,) = (
-        FINGERPRINTER.fingerprint_many([content]) for content in (plain, hidden, avif(9))
-    )
+    before, after, alone = map(FINGERPRINTER.fingerprint, (plain, hidden, avif(9)))
     assert before.frames == after.frames == 2
     for name in ("pdq", "phash"):
         own = {view.hashes for view in before.perceptual[name]}

@@ -4,8 +4,9 @@ import io
 import numpy as np
 from PIL import Image
 
+from ingestgate.assets.verdict import SignalKind
 from ingestgate.blocklists.canaries import PICTURE
-from ingestgate.blocklists.signals import SignalKind, signal_type
+from ingestgate.blocklists.signals import signal_type
 from ingestgate.fingerprints.canary import FORMAT, HEIGHT, WIDTH, canary_picture
 from ingestgate.fingerprints.fingerprinter import Fingerprinter
 from ingestgate.fingerprints.limits import DecodeLimits

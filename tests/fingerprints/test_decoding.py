@@ -14,11 +14,13 @@ from ingestgate.assets.verdict import Reason
 from ingestgate.fingerprints.decoding import decode, quiet
 from ingestgate.fingerprints.limits import DecodeLimits
 from ingestgate.fingerprints.unscannable import Unscannable
+from ingestgate.fingerprints.views import Picture
+from tests.fingerprints.conftest import Distance, Encode, Make, ToFingerprint
 
 LIMITS = DecodeLimits()
 
 
-def pictures(content: bytes, limits: DecodeLimits = LIMITS):
+def pictures(content: bytes, limits: DecodeLimits = LIMITS) -> list[Picture]:
     with quiet():
         return list(decode(content, limits).pictures())
 
@@ -40,7 +42,7 @@ def png_claiming(width: int, height: int, *extra: bytes) -> bytes:
 
 
 @pytest.fixture(scope="module")
-def jpeg(make, encode) -> bytes:
+def jpeg(make: Make, encode: Encode) -> bytes:
     return encode(make(20), "JPEG", quality=90)
 
 
@@ -109,7 +111,9 @@ def test_unsupported_media() -> None:
 
 
 @pytest.mark.parametrize("progressive", [False, True])
-def test_a_truncated_jpeg_never_has_a_picture(make, encode, progressive: bool) -> None:
+def test_a_truncated_jpeg_never_has_a_picture(
+    make: Make, encode: Encode, progressive: bool
+) -> None:
     content = encode(make(21), "JPEG", quality=80, progressive=progressive)
     for length in [*range(4, len(content) - 1, len(content) // 40), len(content) - 2]:
         assert reason(content[:length]) in {Reason.TRUNCATED, Reason.UNDECODABLE}
@@ -118,7 +122,7 @@ def test_a_truncated_jpeg_never_has_a_picture(make, encode, progressive: bool) -
 
 
 @pytest.mark.parametrize("format", ["PNG", "GIF", "WEBP", "BMP", "TIFF", "AVIF", "PPM"])
-def test_other_truncated_formats(make, encode, format: str) -> None:
+def test_other_truncated_formats(make: Make, encode: Encode, format: str) -> None:
     content = encode(make(22, 120, 90), format)
     for share in (0.1, 0.3, 0.5, 0.7, 0.9):
         assert reason(content[: int(len(content) * share)]) in {
@@ -127,7 +131,7 @@ def test_other_truncated_formats(make, encode, format: str) -> None:
         }
 
 
-def test_an_animation_cut_between_frames_is_truncated(make, encode) -> None:
+def test_an_animation_cut_between_frames_is_truncated(make: Make, encode: Encode) -> None:
     frames = [make(seed, 80, 60) for seed in range(4)]
     content = encode(frames[0], "GIF", save_all=True, append_images=frames[1:])
     assert len(pictures(content)) == 4
@@ -146,7 +150,12 @@ def test_an_animation_cut_between_frames_is_truncated(make, encode) -> None:
     ],
 )
 def test_every_frame_is_seen(
-    make, encode, fingerprint, distance, format: str, options: dict[str, object]
+    make: Make,
+    encode: Encode,
+    fingerprint: ToFingerprint,
+    distance: Distance,
+    format: str,
+    options: dict[str, object],
 ) -> None:
     frames = [make(seed).convert("L") for seed in (24, 23, 25)]
     content = encode(frames[0], format, save_all=True, append_images=frames[1:], **options)
@@ -158,7 +167,7 @@ def test_every_frame_is_seen(
 
 
 @pytest.mark.parametrize("format", ["GIF", "PNG", "WEBP", "TIFF", "AVIF"])
-def test_too_many_frames(make, encode, format: str) -> None:
+def test_too_many_frames(make: Make, encode: Encode, format: str) -> None:
     frames = [make(seed, 40, 30) for seed in range(5)]
     content = encode(frames[0], format, save_all=True, append_images=frames[1:])
     assert reason(content, DecodeLimits(max_frames=4)) is Reason.TOO_MANY_FRAMES
@@ -166,7 +175,7 @@ def test_too_many_frames(make, encode, format: str) -> None:
 
 
 @pytest.mark.parametrize("format", ["GIF", "PNG", "TIFF"])
-def test_too_many_pixels_in_all_frames_together(make, encode, format: str) -> None:
+def test_too_many_pixels_in_all_frames_together(make: Make, encode: Encode, format: str) -> None:
     frames = [make(seed, 40, 30) for seed in range(5)]
     content = encode(frames[0], format, save_all=True, append_images=frames[1:])
     limits = DecodeLimits(max_total_pixels=5 * 1200 - 1)
@@ -174,13 +183,15 @@ def test_too_many_pixels_in_all_frames_together(make, encode, format: str) -> No
     assert pictures(content, DecodeLimits(max_total_pixels=5 * 1200))
 
 
-def test_a_later_page_that_is_too_large(make, encode) -> None:
+def test_a_later_page_that_is_too_large(make: Make, encode: Encode) -> None:
     pages = encode(make(1, 40, 30), "TIFF", save_all=True, append_images=[make(2, 400, 300)])
     assert reason(pages, DecodeLimits(max_pixels=5000)) is Reason.TOO_MANY_PIXELS
 
 
 @pytest.mark.parametrize("modes", [("L", "RGB"), ("RGB", "L"), ("RGB", "CMYK"), ("L", "CMYK")])
-def test_an_mpo_whose_images_differ_in_mode_and_size(make, encode, modes) -> None:
+def test_an_mpo_whose_images_differ_in_mode_and_size(
+    make: Make, encode: Encode, modes: tuple[str, str]
+) -> None:
     first, second = make(1, 64, 48).convert(modes[0]), make(2, 640, 480).convert(modes[1])
     found = pictures(encode(first, "MPO", save_all=True, append_images=[second]))
     assert [(p.frame, p.luma.shape) for p in found] == [(0, (48, 64)), (1, (480, 640))]
@@ -202,7 +213,7 @@ HDR = segment(0xE1, b'http://ns.adobe.com/xap/1.0/\0<x hdrgm:Version="1.0"/>')
 
 
 @pytest.fixture(scope="module")
-def mpo(make, encode) -> bytes:
+def mpo(make: Make, encode: Encode) -> bytes:
     return encode(make(1, 64, 48), "MPO", save_all=True, append_images=[make(2, 48, 36)])
 
 
@@ -214,7 +225,7 @@ def test_an_mpo_that_names_a_gain_map_hides_no_image(mpo: bytes) -> None:
     ]
 
 
-def test_a_gain_map_is_told_from_a_further_image(make, encode, mpo: bytes) -> None:
+def test_a_gain_map_is_told_from_a_further_image(make: Make, encode: Encode, mpo: bytes) -> None:
     both = with_segment(with_segment(mpo, HDR), HDR, image=1)
     assert [p.variant for p in pictures(both)] == ["", "gain-map"]
     assert [p.variant for p in pictures(with_segment(mpo, HDR, image=1))] == ["", ""]
@@ -271,12 +282,12 @@ def exif_with(thumbnail: bytes) -> bytes:
     return exif_of((0x0201, 1, -1), (0x0202, 1, len(thumbnail)), data=thumbnail)
 
 
-def with_thumbnail(make, encode, thumbnail: bytes) -> bytes:
+def with_thumbnail(make: Make, encode: Encode, thumbnail: bytes) -> bytes:
     return encode(make(26), "JPEG", exif=exif_with(thumbnail))
 
 
 @pytest.mark.parametrize("format", ["JPEG", "PNG", "WEBP"])
-def test_the_thumbnail_in_exif_is_a_picture_too(make, encode, format: str) -> None:
+def test_the_thumbnail_in_exif_is_a_picture_too(make: Make, encode: Encode, format: str) -> None:
     exif = exif_with(encode(make(27, 160, 120), "JPEG"))
     assert [(p.variant, p.luma.shape) for p in pictures(encode(make(26), format, exif=exif))] == [
         ("", (240, 320)),
@@ -284,13 +295,15 @@ def test_the_thumbnail_in_exif_is_a_picture_too(make, encode, format: str) -> No
     ]
 
 
-def test_the_thumbnail_of_a_later_image_is_a_picture_too(make, encode, mpo: bytes) -> None:
+def test_the_thumbnail_of_a_later_image_is_a_picture_too(
+    make: Make, encode: Encode, mpo: bytes
+) -> None:
     exif = segment(0xE1, exif_with(encode(make(27, 32, 24), "JPEG")))
     found = pictures(with_segment(mpo, exif, image=1))
     assert [(p.frame, p.variant) for p in found] == [(0, ""), (1, ""), (1, "exif-thumbnail")]
 
 
-def test_an_uncompressed_thumbnail_is_a_picture_too(make, encode) -> None:
+def test_an_uncompressed_thumbnail_is_a_picture_too(make: Make, encode: Encode) -> None:
     shown = make(27, 40, 30)
     size = ((0x0100, 1, 40), (0x0101, 1, 30))
     form = ((0x0103, 1, 1), (0x0106, 1, 2))
@@ -312,18 +325,18 @@ def test_an_uncompressed_thumbnail_is_a_picture_too(make, encode) -> None:
     assert reason(content, jpeg_alone) is Reason.UNSUPPORTED_FORMAT
 
 
-def test_a_thumbnail_that_does_not_decode_shows_nothing(make, encode) -> None:
+def test_a_thumbnail_that_does_not_decode_shows_nothing(make: Make, encode: Encode) -> None:
     content = with_thumbnail(make, encode, b"\xff\xd8\xff" + bytes(300))
     assert [p.variant for p in pictures(content)] == [""]
 
 
 @pytest.mark.parametrize("cut", [300, -1])
-def test_a_thumbnail_that_ends_early(make, encode, cut: int) -> None:
+def test_a_thumbnail_that_ends_early(make: Make, encode: Encode, cut: int) -> None:
     content = with_thumbnail(make, encode, encode(make(27, 160, 120), "JPEG")[:cut])
     assert reason(content) is Reason.TRUNCATED
 
 
-def test_a_thumbnail_beyond_a_limit(make, encode) -> None:
+def test_a_thumbnail_beyond_a_limit(make: Make, encode: Encode) -> None:
     content = with_thumbnail(make, encode, encode(make(27, 400, 300), "JPEG"))
     assert reason(content, DecodeLimits(max_pixels=320 * 240)) is Reason.TOO_MANY_PIXELS
 
@@ -335,7 +348,9 @@ def test_luma_from_the_y_plane_is_that_of_the_rgb_picture(jpeg: bytes) -> None:
     assert np.percentile(difference, 99) <= 1
 
 
-def test_decoders_messages_and_warnings_stay_inside(make, encode, caplog) -> None:
+def test_decoders_messages_and_warnings_stay_inside(
+    make: Make, encode: Encode, caplog: pytest.LogCaptureFixture
+) -> None:
     palette = make(28).convert("P")
     palette.info["transparency"] = bytes(range(256))
     content = encode(palette, "PNG", transparency=bytes(range(256)))
@@ -356,12 +371,11 @@ def test_damage_gives_a_picture_or_a_reason(jpeg: bytes, data: st.DataObject) ->
     content = bytearray(jpeg)
     for _ in range(data.draw(st.integers(1, 6))):
         content[data.draw(st.integers(3, len(content) - 1))] = data.draw(st.integers(0, 255))
+    found, refused = [], None
     try:
         found = pictures(bytes(content))
     except Unscannable as error:
-        found, refused = [], error.reason
-    else:
-        refused = None
+        refused = error.reason
     assert found or refused in {
         Reason.TRUNCATED,
         Reason.UNDECODABLE,

@@ -1,4 +1,5 @@
 import hashlib
+from collections.abc import Sequence
 
 import pytest
 
@@ -41,12 +42,18 @@ LONG, SHORT = bytes(range(256)) * 400, b"{}"
     ],
 )
 @pytest.mark.parametrize("names", [DIGESTS, ("sha1", "md5", "sha512"), ("sha256",)])
-def test_those_of_many_are_those_of_each(monkeypatch, contents, of_md5, of_sha, names) -> None:
+def test_those_of_many_are_those_of_each(
+    monkeypatch: pytest.MonkeyPatch,
+    contents: list[bytes],
+    of_md5: int | None,
+    of_sha: int | None,
+    names: tuple[str, ...],
+) -> None:
     digest_lanes.self_test()  # once, whichever test comes first
     taken = {}
     many = digest_lanes.digest_many
 
-    def counting(name, some):
+    def counting(name: str, some: Sequence[bytes]) -> list[bytes]:
         taken[name] = len(some)
         return many(name, some)
 

@@ -1,5 +1,7 @@
 import io
+from collections.abc import Iterator
 from importlib.metadata import EntryPoint
+from typing import Any, Protocol
 
 import imagehash
 import numpy as np
@@ -10,12 +12,13 @@ from ingestgate.assets.errors import UsageError
 from ingestgate.assets.perceptual_view import PerceptualView
 from ingestgate.assets.verdict import Reason
 from ingestgate.fingerprints import perceptual
-from ingestgate.fingerprints.fingerprinter import Fingerprinter
+from ingestgate.fingerprints.fingerprinter import Fingerprint, Fingerprinter
 from ingestgate.fingerprints.limits import DecodeLimits
 from ingestgate.fingerprints.pdq import pdq
 from ingestgate.fingerprints.perceptual import perceptual_hashes
 from ingestgate.fingerprints.unscannable import Unscannable
 from ingestgate.fingerprints.views import ORIENTATIONS, Picture, variant_of
+from tests.fingerprints.conftest import Distance, Encode, Make, ToFingerprint
 from tests.fingerprints.test_decoding import HDR, with_segment, with_thumbnail
 
 BOTH = frozenset({"pdq", "phash"})
@@ -41,8 +44,12 @@ class Impostor(MeanLevel):
     name = "pdq"
 
 
+class Install(Protocol):
+    def __call__(self, **classes: str) -> None: ...
+
+
 @pytest.fixture
-def plugins(monkeypatch):
+def plugins(monkeypatch: pytest.MonkeyPatch) -> Iterator[Install]:
     """Makes entry points of this module's classes, as an installed package would."""
 
     def install(**classes: str) -> None:
@@ -57,7 +64,7 @@ def plugins(monkeypatch):
     perceptual_hashes.cache_clear()
 
 
-def test_what_a_fingerprint_holds(make, encode, fingerprint) -> None:
+def test_what_a_fingerprint_holds(make: Make, encode: Encode, fingerprint: ToFingerprint) -> None:
     found = fingerprint(encode(make(30, 640, 480), "PNG"))
     assert (found.media_type, found.width, found.height, found.frames) == ("image/png", 640, 480, 1)
     assert set(found.perceptual) == BOTH
@@ -70,7 +77,7 @@ def test_what_a_fingerprint_holds(make, encode, fingerprint) -> None:
             assert len(view.hashes) == scheme.bits // 8 * len(ORIENTATIONS)
 
 
-def test_only_the_named_hashes_are_computed(make, encode) -> None:
+def test_only_the_named_hashes_are_computed(make: Make, encode: Encode) -> None:
     found = Fingerprinter(["phash"], DecodeLimits()).fingerprint(encode(make(31), "PNG"))
     assert set(found.perceptual) == {"phash"}
     assert Fingerprinter([], DecodeLimits()).fingerprint(encode(make(31), "PNG")).perceptual == {}
@@ -81,12 +88,14 @@ def test_an_unknown_hash_is_named() -> None:
         Fingerprinter(["photo-xyz"], DecodeLimits())
 
 
-def test_colours_are_decoded_for_a_hash_that_needs_them(make, encode) -> None:
+def test_colours_are_decoded_for_a_hash_that_needs_them(make: Make, encode: Encode) -> None:
     found = Fingerprinter(["colorhash"], DecodeLimits()).fingerprint(encode(make(37), "JPEG"))
     assert [len(view.hashes) for view in found.perceptual["colorhash"]] == [8]
 
 
-def test_exact_goes_through_rgb(make, encode, fingerprint, distance) -> None:
+def test_exact_goes_through_rgb(
+    make: Make, encode: Encode, fingerprint: ToFingerprint, distance: Distance
+) -> None:
     content = encode(make(38, 600, 400), "JPEG", quality=60)
     image = Image.open(io.BytesIO(content))
     both = Fingerprinter(BOTH, DecodeLimits())
@@ -101,7 +110,7 @@ def test_exact_goes_through_rgb(make, encode, fingerprint, distance) -> None:
         assert all(distance(one.hashes, other.hashes) <= 8 * 8 for one, other in views)
 
 
-def test_levels_of_gray_are_no_shortcut(encode) -> None:
+def test_levels_of_gray_are_no_shortcut(encode: Encode) -> None:
     """A ramp's coefficients tie; how they round must not depend on the way."""
     ramp = Image.linear_gradient("L").resize((32, 32))
     both = Fingerprinter(BOTH, DecodeLimits())
@@ -110,14 +119,14 @@ def test_levels_of_gray_are_no_shortcut(encode) -> None:
         assert both.fingerprint(content) == both.fingerprint(content, exact=True)
 
 
-def framed(make, seed: int) -> Image.Image:
+def framed(make: Make, seed: int) -> Image.Image:
     """A picture in a frame of a colour that JPEGs clip."""
     image = Image.new("RGB", (440, 330), [(255, 0, 0), (0, 0, 255), (255, 255, 0)][seed % 3])
     image.paste(make(seed, 401, 301), (20, 15))
     return image
 
 
-def check_differ_by_rounding(quick, exact, distance) -> None:
+def check_differ_by_rounding(quick: Fingerprint, exact: Fingerprint, distance: Distance) -> None:
     for name in BOTH:
         scheme = perceptual_hashes()[name]
         size = scheme.bits // 8
@@ -131,7 +140,7 @@ def check_differ_by_rounding(quick, exact, distance) -> None:
 
 @pytest.mark.parametrize("seed", range(53, 61))
 def test_the_borders_of_a_jpeg_end_where_they_end_the_exact_way(
-    make, encode, distance, seed: int
+    make: Make, encode: Encode, distance: Distance, seed: int
 ) -> None:
     both = Fingerprinter(BOTH, DecodeLimits())
     content = encode(framed(make, seed), "JPEG", quality=15)
@@ -143,7 +152,7 @@ def test_the_borders_of_a_jpeg_end_where_they_end_the_exact_way(
 
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_borders_are_told_by_what_is_turned_as_the_picture_is(
-    make, encode, distance, orientation: int
+    make: Make, encode: Encode, distance: Distance, orientation: int
 ) -> None:
     both = Fingerprinter(BOTH, DecodeLimits())
     exif = Image.Exif()
@@ -156,7 +165,9 @@ def test_borders_are_told_by_what_is_turned_as_the_picture_is(
     assert "trimmed/full" in [view.view for view in exact.perceptual["pdq"]]
 
 
-def test_the_border_of_a_thumbnail_ends_where_it_ends_the_exact_way(make, encode, distance) -> None:
+def test_the_border_of_a_thumbnail_ends_where_it_ends_the_exact_way(
+    make: Make, encode: Encode, distance: Distance
+) -> None:
     both = Fingerprinter(BOTH, DecodeLimits())
     for seed in range(40, 44):
         small = framed(make, seed).resize((160, 120))
@@ -169,7 +180,9 @@ def test_the_border_of_a_thumbnail_ends_where_it_ends_the_exact_way(make, encode
         check_differ_by_rounding(quick, exact, distance)
 
 
-def test_the_borders_of_each_image_of_several_are_its_own(make, encode, distance) -> None:
+def test_the_borders_of_each_image_of_several_are_its_own(
+    make: Make, encode: Encode, distance: Distance
+) -> None:
     both = Fingerprinter(BOTH, DecodeLimits())
     images = [framed(make, seed).rotate(90 * seed, expand=True) for seed in (59, 60, 61)]
     sink = io.BytesIO()
@@ -179,7 +192,9 @@ def test_the_borders_of_each_image_of_several_are_its_own(make, encode, distance
     assert {view.frame for view in exact.perceptual["pdq"] if "trimmed" in view.view} == {0, 1, 2}
 
 
-def test_borders_are_hashed_with_and_without(make, encode, fingerprint, distance) -> None:
+def test_borders_are_hashed_with_and_without(
+    make: Make, encode: Encode, fingerprint: ToFingerprint, distance: Distance
+) -> None:
     image = make(39, 400, 300)
     bordered = Image.new("RGB", (440, 330), (12, 200, 30))
     bordered.paste(image, (20, 15))
@@ -194,13 +209,15 @@ def test_borders_are_hashed_with_and_without(make, encode, fingerprint, distance
         assert distance(trimmed, plain.perceptual[name][0].hashes[:width]) <= bits
 
 
-def test_unscannable_passes_through(fingerprint) -> None:
+def test_unscannable_passes_through(fingerprint: ToFingerprint) -> None:
     with pytest.raises(Unscannable) as caught:
         fingerprint(b"")
     assert caught.value.reason is Reason.EMPTY
 
 
-def test_repeated_frames_are_kept_once(make, encode, fingerprint) -> None:
+def test_repeated_frames_are_kept_once(
+    make: Make, encode: Encode, fingerprint: ToFingerprint
+) -> None:
     first, second = make(32, 90, 60), make(33, 90, 60)
     order = [first, second, first, second]
     content = encode(order[0], "TIFF", save_all=True, append_images=order[1:])
@@ -210,19 +227,23 @@ def test_repeated_frames_are_kept_once(make, encode, fingerprint) -> None:
 
 
 @pytest.mark.parametrize("level", [0, 128, 255])
-def test_a_flat_picture_is_unreliable_under_every_hash(encode, fingerprint, level: int) -> None:
+def test_a_flat_picture_is_unreliable_under_every_hash(
+    encode: Encode, fingerprint: ToFingerprint, level: int
+) -> None:
     assert fingerprint(encode(Image.new("L", (200, 100), level), "PNG")).low_quality == BOTH
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 300), (300, 1), (4, 4)])
-def test_a_picture_of_a_few_pixels_is_unreliable_under_pdq(encode, fingerprint, size) -> None:
+def test_a_picture_of_a_few_pixels_is_unreliable_under_pdq(
+    encode: Encode, fingerprint: ToFingerprint, size: tuple[int, int]
+) -> None:
     noise = np.random.default_rng(0).integers(0, 256, size, np.uint8)
     found = fingerprint(encode(Image.fromarray(noise), "PNG"))
     assert "pdq" in found.low_quality
 
 
 @pytest.mark.parametrize("size", [(2, 65535), (65535, 2)])
-def test_extreme_shapes(encode, fingerprint, size) -> None:
+def test_extreme_shapes(encode: Encode, fingerprint: ToFingerprint, size: tuple[int, int]) -> None:
     assert fingerprint(encode(Image.effect_noise(size, 90), "PNG")).frames == 1
 
 
@@ -242,7 +263,7 @@ def faint(image: Image.Image) -> Image.Image:
     ],
 )
 def test_every_frame_that_shows_something_must_be_reliable(
-    make, encode, fingerprint, names, low
+    make: Make, encode: Encode, fingerprint: ToFingerprint, names: tuple[str, ...], low: set[str]
 ) -> None:
     kinds = {
         "good": make(34).convert("L"),
@@ -254,7 +275,9 @@ def test_every_frame_that_shows_something_must_be_reliable(
     assert fingerprint(content).low_quality == low
 
 
-def test_every_way_that_alpha_shows_a_picture_must_be_reliable(make, encode, fingerprint) -> None:
+def test_every_way_that_alpha_shows_a_picture_must_be_reliable(
+    make: Make, encode: Encode, fingerprint: ToFingerprint
+) -> None:
     decoy = make(34).convert("RGBA")  # that shows only where alpha is dropped
     decoy.putalpha(make(36).convert("L").point(lambda level: 20 + level // 10))
     found = fingerprint(encode(decoy, "PNG"))
@@ -263,19 +286,22 @@ def test_every_way_that_alpha_shows_a_picture_must_be_reliable(make, encode, fin
     assert found.low_quality == {"pdq"}
 
 
-def test_a_drawing_on_nothing_need_not_show_on_its_own_level(make, encode, fingerprint) -> None:
+def test_a_drawing_on_nothing_need_not_show_on_its_own_level(
+    make: Make, encode: Encode, fingerprint: ToFingerprint
+) -> None:
     drawing = Image.new("L", (320, 240), 0).convert("RGBA")  # black on black shows nothing
     drawing.putalpha(make(36).convert("L"))
     assert not fingerprint(encode(drawing, "PNG")).low_quality
 
 
 @pytest.mark.parametrize("format", ["TIFF", "MPO", "PNG"])
-def test_what_shows_by_its_colours_alone_is_not_blank(make, encode, fingerprint, format) -> None:
+def test_what_shows_by_its_colours_alone_is_not_blank(
+    make: Make, encode: Encode, fingerprint: ToFingerprint, format: str
+) -> None:
     red = make(35).convert("L").point(lambda level: 46 + level * 120 // 255)
     rest = red.point(lambda level: round((100 - 0.299 * level) / 0.701))
     coloured = Image.merge("RGB", (red, rest, rest))
-    low, high = coloured.convert("L").getextrema()
-    assert high - low < 16
+    assert np.ptp(np.asarray(coloured.convert("L"))) < 16
     options = {"save_all": True, "append_images": [coloured]}
     if format == "MPO":
         options["quality"] = 95
@@ -283,7 +309,9 @@ def test_what_shows_by_its_colours_alone_is_not_blank(make, encode, fingerprint,
     assert "pdq" in fingerprint(encode(coloured, "JPEG", quality=95)).low_quality
 
 
-def test_a_photograph_of_16_bits_need_not_be_seen_clipped(make, encode, fingerprint) -> None:
+def test_a_photograph_of_16_bits_need_not_be_seen_clipped(
+    make: Make, encode: Encode, fingerprint: ToFingerprint
+) -> None:
     levels = np.asarray(make(34).convert("L")).astype(np.uint16) * 257
     levels[100:110, 200:210] = 0
     found = fingerprint(encode(Image.fromarray(levels), "PNG"))
@@ -295,7 +323,9 @@ def test_a_photograph_of_16_bits_need_not_be_seen_clipped(make, encode, fingerpr
     assert found.low_quality == {"pdq"}
 
 
-def test_a_gain_map_need_not_be_seen(make, encode, fingerprint) -> None:
+def test_a_gain_map_need_not_be_seen(
+    make: Make, encode: Encode, fingerprint: ToFingerprint
+) -> None:
     content = encode(make(34), "MPO", save_all=True, append_images=[faint(make(35))])
     assert fingerprint(with_segment(content, HDR)).low_quality == {"pdq"}
     both = with_segment(with_segment(content, HDR), HDR, image=1)
@@ -304,19 +334,19 @@ def test_a_gain_map_need_not_be_seen(make, encode, fingerprint) -> None:
     assert not found.low_quality
 
 
-def test_which_picture_a_view_is_of(make) -> None:
+def test_which_picture_a_view_is_of() -> None:
     names = ("full", "trimmed/full", "inset-2/square-512", "on-black/full", "gain-map/trimmed/full")
     assert [variant_of(name) for name in names] == ["", "", "", "on-black", "gain-map"]
 
 
-def test_plugins_are_found_and_used(make, encode, plugins) -> None:
+def test_plugins_are_found_and_used(make: Make, encode: Encode, plugins: Install) -> None:
     plugins(mean="MeanLevel")
     found = Fingerprinter(["mean", "pdq"], DecodeLimits()).fingerprint(encode(make(36), "PNG"))
     assert [len(view.hashes) for view in found.perceptual["mean"]] == [1]
     assert not found.low_quality
 
 
-WRONG = {
+WRONG: dict[str, list[object]] = {
     "name": ["", "Mean", "mean\n", "mean/x", "m" * 33, None, 5],
     "bits": [0, -8, 12, 8.0, "8", None, True, 1 << 20],
     "default_threshold": [-1, 5, None, 0.5],
@@ -330,7 +360,7 @@ WRONG = {
 
 @pytest.mark.parametrize(("field", "value"), [(f, v) for f in WRONG for v in WRONG[f]])
 def test_a_plugin_that_is_no_hash_is_refused_by_name(
-    plugins, monkeypatch, field: str, value: object
+    plugins: Install, monkeypatch: pytest.MonkeyPatch, field: str, value: object
 ) -> None:
     monkeypatch.setattr(MeanLevel, field, value)
     plugins(other="MeanLevel")
@@ -338,7 +368,9 @@ def test_a_plugin_that_is_no_hash_is_refused_by_name(
         perceptual_hashes()
 
 
-def view(frame: object = 0, name: object = "full", quality: object = -1, hashes: object = b"x"):
+def view(
+    frame: Any = 0, name: Any = "full", quality: Any = -1, hashes: Any = b"x"
+) -> PerceptualView:
     return PerceptualView(frame, name, quality, hashes)
 
 
@@ -361,7 +393,7 @@ def view(frame: object = 0, name: object = "full", quality: object = -1, hashes:
     ],
 )
 def test_a_plugin_whose_views_are_none_holds_the_asset(
-    make, encode, plugins, monkeypatch, views: object
+    make: Make, encode: Encode, plugins: Install, monkeypatch: pytest.MonkeyPatch, views: object
 ) -> None:
     plugins(mean="MeanLevel")
     fingerprinter = Fingerprinter(["mean"], DecodeLimits())
@@ -371,7 +403,9 @@ def test_a_plugin_whose_views_are_none_holds_the_asset(
     assert found.reason is Reason.INTERNAL_ERROR
 
 
-def test_what_a_plugin_raises_stays_inside(make, encode, plugins, monkeypatch) -> None:
+def test_what_a_plugin_raises_stays_inside(
+    make: Make, encode: Encode, plugins: Install, monkeypatch: pytest.MonkeyPatch
+) -> None:
     plugins(mean="MeanLevel")
     fingerprinter = Fingerprinter(["mean"], DecodeLimits())
 
@@ -384,7 +418,7 @@ def test_what_a_plugin_raises_stays_inside(make, encode, plugins, monkeypatch) -
 
 
 @pytest.mark.parametrize("plugin", ["Impostor", "Missing"])
-def test_bad_plugins_are_refused(plugins, plugin: str) -> None:
+def test_bad_plugins_are_refused(plugins: Install, plugin: str) -> None:
     plugins(other=plugin)
     with pytest.raises(UsageError, match=plugin):
         perceptual_hashes()

@@ -9,7 +9,9 @@ from ingestgate.fingerprints.views import Picture
 
 @settings(deadline=None, max_examples=60)
 @given(st.integers(0, 2**32 - 1), st.tuples(st.integers(1, 40), st.integers(1, 40)))
-def test_a_half_has_the_means_of_the_pixels_that_are_there(seed: int, shape: tuple) -> None:
+def test_a_half_has_the_means_of_the_pixels_that_are_there(
+    seed: int, shape: tuple[int, int]
+) -> None:
     luma = np.random.default_rng(seed).integers(0, 256, shape, np.uint8)
     luma.flags.writeable = False
     found = halved(luma)

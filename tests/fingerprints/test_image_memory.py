@@ -71,7 +71,8 @@ def check_luma(image: Image.Image) -> None:
     found, fine = levels_of_colours(image), luma_of_colours(image)
     np.testing.assert_array_equal(found, np.asarray(image.convert("L")))
     np.testing.assert_array_equal(fine, np.asarray(image.convert("F")))
-    assert (found.dtype, fine.dtype) == (np.uint8, np.float32)
+    assert found.dtype == np.uint8
+    assert fine.dtype == np.float32
     assert found.flags.c_contiguous
     assert (found.flags.writeable, fine.flags.writeable) == (False, False)
 

@@ -12,6 +12,7 @@ from ingestgate.fingerprints.imagehashes import FAMILY, colorhash
 from ingestgate.fingerprints.perceptual import perceptual_hashes
 from ingestgate.fingerprints.resizing import resize, resize_nearly
 from ingestgate.fingerprints.views import Picture
+from tests.fingerprints.conftest import Distance, Make
 
 REFERENCES = {
     "phash": imagehash.phash,
@@ -33,7 +34,7 @@ TURNS = (
 
 
 @st.composite
-def colours(draw) -> Image.Image:
+def colours(draw: st.DrawFn) -> Image.Image:
     """Noise, blobs, and flat halves (whose values tie with the median)."""
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     height, width = draw(st.tuples(st.integers(1, 300), st.integers(1, 300)))
@@ -68,7 +69,9 @@ def test_equal_to_imagehash_in_every_bit(image: Image.Image) -> None:
 
 
 @pytest.mark.parametrize("name", ["phash", "phash16", "dhash", "ahash", "whash"])
-def test_the_turned_picture_is_found_under_its_orientation(make, distance, name: str) -> None:
+def test_the_turned_picture_is_found_under_its_orientation(
+    make: Make, distance: Distance, name: str
+) -> None:
     image = make(7, 640, 480)
     found = hashes(name, picture(image))
     assert len(found) == 8
@@ -79,7 +82,7 @@ def test_the_turned_picture_is_found_under_its_orientation(make, distance, name:
         )
 
 
-def test_what_a_view_holds(make) -> None:
+def test_what_a_view_holds(make: Make) -> None:
     for scheme in FAMILY:
         (view,) = scheme.compute(replace(picture(make(8, 700, 500)), frame=2))
         assert view[:3] == (2, "full", -1)
@@ -93,13 +96,13 @@ def test_lists_agree_on_width_and_threshold() -> None:
         assert (signal.bits, signal.threshold) == (scheme.bits, scheme.default_threshold)
 
 
-def test_colorhash_is_the_number_that_imagehash_prints(make) -> None:
+def test_colorhash_is_the_number_that_imagehash_prints(make: Make) -> None:
     image = make(9)
     text = str(imagehash.colorhash(image))
     assert hashes("colorhash", picture(image)) == [text.zfill(16)]
 
 
-def test_colorhash_without_colours_is_refused(make) -> None:
+def test_colorhash_without_colours_is_refused(make: Make) -> None:
     with pytest.raises(ValueError, match="with its colours"):
         colorhash(replace(picture(make(10)), colour=None))
 

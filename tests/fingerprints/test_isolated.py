@@ -6,6 +6,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image
@@ -19,6 +20,7 @@ from ingestgate.fingerprints.limits import DecodeLimits
 from ingestgate.fingerprints.perceptual import perceptual_hashes
 from ingestgate.fingerprints.unscannable import Unscannable
 from tests.fingerprints import hostile_hash
+from tests.fingerprints.conftest import Encode, Make
 
 BOTH = ("pdq", "phash")
 SMALL = DecodeLimits(max_pixels=1_000_000, max_bytes=1 << 20)
@@ -162,7 +164,7 @@ def test_in_a_batch_only_the_guilty_pay(hostile: IsolatedFingerprinter) -> None:
     assert reasons == [None, died, Reason.EMPTY, None, died, large, None]
 
 
-def modes(make) -> Iterator[tuple[str, Image.Image, dict[str, object]]]:
+def modes(make: Make) -> Iterator[tuple[str, Image.Image, dict[str, object]]]:
     picture = make(70, 700, 520)
     turned = Image.Exif()
     turned[0x0112] = 6
@@ -198,7 +200,9 @@ def outcome(
     return (found.reason, found.detail) if isinstance(found, Unscannable) else found
 
 
-def test_fingerprints_are_those_of_the_same_process(make, confined: IsolatedFingerprinter) -> None:
+def test_fingerprints_are_those_of_the_same_process(
+    make: Make, confined: IsolatedFingerprinter
+) -> None:
     plain = Fingerprinter(BOTH, DecodeLimits())
     for format, image, options in modes(make):
         sink = io.BytesIO()
@@ -213,14 +217,13 @@ def test_fingerprints_are_those_of_the_same_process(make, confined: IsolatedFing
             assert outcome(confined, damaged) == outcome(plain, damaged), (format, image.mode)
 
 
-def test_all_hashes_are_those_of_the_same_process(make, encode) -> None:
+def test_all_hashes_are_those_of_the_same_process(make: Make, encode: Encode) -> None:
     names = sorted(set(perceptual_hashes()) - {"hostile", "misshapen"})
     sizes = ((700, 520), (2301, 2100))
     contents = [encode(make(75, *size), "JPEG") for size in sizes]
     for hashes in (names, sorted(set(names) - {"colorhash"})):
-        confined, plain = (
-            kind(hashes, DecodeLimits()) for kind in (IsolatedFingerprinter, Fingerprinter)
-        )
+        confined = IsolatedFingerprinter(hashes, DecodeLimits())
+        plain = Fingerprinter(hashes, DecodeLimits())
         for content, exact in itertools.product(contents, (False, True)):
             expected = outcome(plain, content, exact)
             assert isinstance(expected, Fingerprint)
@@ -255,7 +258,7 @@ def test_limits_of_memory_and_processor_time_are_the_policys(
     fingerprinter.close()
 
 
-def test_a_child_outlives_the_thread_that_asked_for_it(make, encode) -> None:
+def test_a_child_outlives_the_thread_that_asked_for_it(make: Make, encode: Encode) -> None:
     made: list[IsolatedFingerprinter] = []
     content = encode(make(75), "PNG")
 
@@ -272,7 +275,9 @@ def test_a_child_outlives_the_thread_that_asked_for_it(make, encode) -> None:
     made[0].close()
 
 
-def test_several_threads_take_turns(make, encode, confined: IsolatedFingerprinter) -> None:
+def test_several_threads_take_turns(
+    make: Make, encode: Encode, confined: IsolatedFingerprinter
+) -> None:
     contents = [encode(make(seed), "PNG") for seed in range(76, 80)]
     expected = confined.fingerprint_many(contents)
     found: dict[int, list[object]] = {}
@@ -289,7 +294,7 @@ def test_several_threads_take_turns(make, encode, confined: IsolatedFingerprinte
 
 
 def test_children_are_replaced_in_time(
-    make, encode, monkeypatch: pytest.MonkeyPatch, confined: IsolatedFingerprinter
+    make: Make, encode: Encode, monkeypatch: pytest.MonkeyPatch, confined: IsolatedFingerprinter
 ) -> None:
     content = encode(make(80), "PNG")
     before = confined._starter.child()
@@ -305,13 +310,13 @@ def test_children_are_replaced_in_time(
 
 
 def test_what_earlier_assets_left_behind_decides_nothing(
-    make, encode, monkeypatch: pytest.MonkeyPatch, confined: IsolatedFingerprinter
+    make: Make, encode: Encode, monkeypatch: pytest.MonkeyPatch, confined: IsolatedFingerprinter
 ) -> None:
     contents = [encode(make(size), "PNG") for size in (80, 90, 100)]
     expected = confined.fingerprint_many(contents)
     real, exhausted = module._Child.ask, Unscannable(Reason.OUT_OF_MEMORY, "")
 
-    def ask(child: module._Child, *arguments) -> list:
+    def ask(child: module._Child, *arguments: Any) -> list[Fingerprint | Unscannable]:
         outcomes = real(child, *arguments)
         # Only a child's very first asset finds memory enough.
         return outcomes if child.assets == 1 else [exhausted] * len(outcomes)
@@ -321,7 +326,7 @@ def test_what_earlier_assets_left_behind_decides_nothing(
 
 
 def test_a_child_that_died_between_two_assets_costs_none(
-    make, encode, confined: IsolatedFingerprinter
+    make: Make, encode: Encode, confined: IsolatedFingerprinter
 ) -> None:
     process = confined._starter.child()._process
     process.kill()

@@ -1,15 +1,18 @@
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from PIL import Image
 
+from ingestgate.fingerprints.fingerprinter import Fingerprint
 from ingestgate.fingerprints.normalising import pictures
+from tests.fingerprints.conftest import Distance, Encode, Make, ToFingerprint
 
 
-def levels(frame: Image.Image) -> dict[str, np.ndarray]:
+def levels(frame: Image.Image) -> dict[str, NDArray[np.uint8]]:
     return {variant: np.asarray(luma) for variant, luma in pictures(frame, "L")}
 
 
-def first_hash(found, name="pdq", width=32):
+def first_hash(found: Fingerprint, name: str = "pdq", width: int = 32) -> bytes:
     return found.perceptual[name][0].hashes[:width]
 
 
@@ -37,7 +40,14 @@ def first_hash(found, name="pdq", width=32):
     ],
 )
 def test_a_file_mode_moves_few_bits(
-    make, encode, fingerprint, distance, mode, format, options, bits
+    make: Make,
+    encode: Encode,
+    fingerprint: ToFingerprint,
+    distance: Distance,
+    mode: str,
+    format: str,
+    options: dict[str, object],
+    bits: int,
 ) -> None:
     plain = make(10, 800, 600)
     expected = fingerprint(encode(plain, "PNG"))
@@ -55,11 +65,13 @@ def in_mode(image: Image.Image, mode: str) -> Image.Image:
     to_lab = ImageCms.buildTransform(
         ImageCms.createProfile("sRGB"), ImageCms.createProfile("LAB"), "RGB", "LAB"
     )
-    return ImageCms.applyTransform(image, to_lab)
+    return to_lab.apply(image)
 
 
 @pytest.mark.parametrize("scale", [257, 65535 / 255, 16])
-def test_16_bits(make, encode, fingerprint, distance, scale: float) -> None:
+def test_16_bits(
+    make: Make, encode: Encode, fingerprint: ToFingerprint, distance: Distance, scale: float
+) -> None:
     luma = np.asarray(make(11).convert("L"))
     deep = Image.fromarray((luma * np.float64(scale)).round().astype(np.uint16))
     expected = fingerprint(encode(Image.fromarray(luma), "PNG"))
@@ -69,7 +81,13 @@ def test_16_bits(make, encode, fingerprint, distance, scale: float) -> None:
 
 
 @pytest.mark.parametrize("values", [(0.0, 1.0), (0.0, 255.0), (0.0, 65535.0), (-3.0, 5e30)])
-def test_floats_of_any_range(make, encode, fingerprint, distance, values) -> None:
+def test_floats_of_any_range(
+    make: Make,
+    encode: Encode,
+    fingerprint: ToFingerprint,
+    distance: Distance,
+    values: tuple[float, float],
+) -> None:
     luma = make(12).convert("L")
     unit = np.asarray(luma).astype(np.float32) / 255
     low, high = values
@@ -99,13 +117,13 @@ def test_alpha_is_composited_on_white_on_black_and_dropped() -> None:
     assert found["opaque"].tolist() == [[100, 100, 100]]
 
 
-def test_opaque_alpha_is_one_picture(make) -> None:
+def test_opaque_alpha_is_one_picture(make: Make) -> None:
     assert list(levels(make(1).convert("RGBA"))) == [""]
 
 
 @pytest.mark.parametrize("colour", [0, 255])
 def test_a_picture_in_the_alpha_channel_alone(
-    make, encode, fingerprint, distance, colour: int
+    make: Make, encode: Encode, fingerprint: ToFingerprint, distance: Distance, colour: int
 ) -> None:
     hidden = make(13).convert("L")
     carrier = Image.new("L", hidden.size, colour)
@@ -123,7 +141,7 @@ def test_a_picture_in_the_alpha_channel_alone(
 
 
 def test_transparent_pixels_that_only_careless_readers_see(
-    make, encode, fingerprint, distance
+    make: Make, encode: Encode, fingerprint: ToFingerprint, distance: Distance
 ) -> None:
     hidden = make(14).convert("RGBA")
     hidden.putalpha(1)
@@ -134,7 +152,9 @@ def test_transparent_pixels_that_only_careless_readers_see(
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
-def test_exif_orientation(make, encode, fingerprint, distance, orientation: int) -> None:
+def test_exif_orientation(
+    make: Make, encode: Encode, fingerprint: ToFingerprint, distance: Distance, orientation: int
+) -> None:
     upright = make(15, 400, 260)
     stored_by = {
         2: Image.Transpose.FLIP_LEFT_RIGHT,

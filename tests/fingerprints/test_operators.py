@@ -68,7 +68,9 @@ def test_composing_is_multiplying(length: int, points: int) -> None:
 
 @settings(deadline=None, max_examples=30)
 @given(st.integers(1, 90), st.integers(1, 600), st.sampled_from([np.uint8, np.float32]))
-def test_applying_is_multiplying_from_both_sides(height: int, width: int, dtype: type) -> None:
+def test_applying_is_multiplying_from_both_sides(
+    height: int, width: int, dtype: type[np.generic]
+) -> None:
     luma = np.random.default_rng(height * width).integers(0, 256, (height, width)).astype(dtype)
     rows, columns = operators.tent(height, 64), operators.tent(width, 64)
     down, across = dense(rows, height), dense(columns, width)

@@ -1,6 +1,8 @@
 import socket
 import struct
 import time
+from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -18,9 +20,11 @@ LIMITS = DecodeLimits(max_pixels=10_000, max_frames=5)
 FORM = AnswerForm.of([perceptual_hashes()["pdq"], perceptual_hashes()["phash"]], LIMITS)
 NONCE = b"12345678"
 
+Ends = tuple[socket.socket, socket.socket]
 
-def found(**changes: object) -> Fingerprint:
-    fields: dict[str, object] = {
+
+def found(**changes: Any) -> Fingerprint:
+    fields: dict[str, Any] = {
         "media_type": "image/png",
         "width": 100,
         "height": 50,
@@ -37,13 +41,13 @@ def found(**changes: object) -> Fingerprint:
     return Fingerprint(**{**fields, **changes})
 
 
-def one_view(**changes: object) -> Fingerprint:
+def one_view(**changes: Any) -> Fingerprint:
     view = PerceptualView(0, "full", 100, bytes(256))._replace(**changes)
     return found(perceptual={**found().perceptual, "pdq": (view,)})
 
 
 @pytest.fixture
-def ends():
+def ends() -> Iterator[Ends]:
     ours, theirs = socket.socketpair()
     with ours, theirs:
         yield ours, theirs
@@ -176,21 +180,21 @@ def test_arbitrary_frames_are_refused_or_lists_of_bytes(sent: bytes) -> None:
     assert sum(map(len, received[1])) <= len(sent)
 
 
-def test_a_frame_that_claims_to_be_huge_is_refused(ends) -> None:
+def test_a_frame_that_claims_to_be_huge_is_refused(ends: Ends) -> None:
     ours, theirs = ends
     ours.sendall(struct.pack("<8sQ", NONCE, 1 << 62))
     with pytest.raises(ProtocolError, match="too long"):
         receive(theirs, 1000)
 
 
-def test_an_item_that_claims_to_be_huge_is_refused(ends) -> None:
+def test_an_item_that_claims_to_be_huge_is_refused(ends: Ends) -> None:
     ours, theirs = ends
     ours.sendall(struct.pack("<8sQQ", NONCE, 8, 1 << 62))
     with pytest.raises(ProtocolError, match="within an item"):
         receive(theirs, 1000)
 
 
-def test_half_a_frame_times_out(ends) -> None:
+def test_half_a_frame_times_out(ends: Ends) -> None:
     ours, theirs = ends
     ours.sendall(struct.pack("<8sQ", NONCE, 8))
     with pytest.raises(TimeoutError):
@@ -199,7 +203,7 @@ def test_half_a_frame_times_out(ends) -> None:
         receive(theirs, 1000, time.monotonic() - 1)
 
 
-def test_a_frame_that_is_not_taken_times_out(ends) -> None:
+def test_a_frame_that_is_not_taken_times_out(ends: Ends) -> None:
     """However slowly: each byte that is taken must not start the clock anew."""
     ours, theirs = ends
     with pytest.raises(TimeoutError):

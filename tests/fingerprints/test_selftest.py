@@ -1,3 +1,4 @@
+from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
@@ -28,16 +29,16 @@ def test_this_installation_passes() -> None:
         ("_SHA1_OF_ABC", "digest"),
     ],
 )
-def test_a_deviation_is_named(monkeypatch, constant: str, says: str) -> None:
+def test_a_deviation_is_named(monkeypatch: pytest.MonkeyPatch, constant: str, says: str) -> None:
     monkeypatch.setattr(selftest, constant, "00")
     with pytest.raises(SelfTestError, match=says):
         self_test()
 
 
-def test_a_deviation_of_the_quick_way_is_named(monkeypatch) -> None:
+def test_a_deviation_of_the_quick_way_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     real = decoding.Decoded._shown
 
-    def shown(self: decoding.Decoded, number: int):
+    def shown(self: decoding.Decoded, number: int) -> Iterator[Picture]:
         for picture in real(self, number):
             mirrored = np.ascontiguousarray(picture.luma[:, ::-1])
             yield replace(picture, luma=mirrored) if self.is_quick else picture
@@ -47,7 +48,7 @@ def test_a_deviation_of_the_quick_way_is_named(monkeypatch) -> None:
         self_test()
 
 
-def test_digests_in_lanes_are_checked(monkeypatch) -> None:
+def test_digests_in_lanes_are_checked(monkeypatch: pytest.MonkeyPatch) -> None:
     digest_lanes.self_test.cache_clear()
     monkeypatch.setattr(digest_lanes, "digest_many", lambda _, contents: [b""] * len(contents))
     with pytest.raises(SelfTestError, match="the md5 of known texts is wrong"):
@@ -61,14 +62,14 @@ def test_the_known_jpeg_goes_both_ways() -> None:
         assert decoded.is_quick is not colour
 
 
-def test_an_undecodable_picture_is_a_failure(monkeypatch) -> None:
+def test_an_undecodable_picture_is_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(selftest, "_picture", lambda: b"")
     with pytest.raises(SelfTestError, match="unscannable"):
         self_test()
 
 
 @pytest.mark.parametrize("what", ["pdq", "phash's thumbnail"])
-def test_a_deviation_in_what_is_halved_is_named(monkeypatch, what: str) -> None:
+def test_a_deviation_in_what_is_halved_is_named(monkeypatch: pytest.MonkeyPatch, what: str) -> None:
     halved = Picture.halved
 
     def moved(picture: Picture, times: int) -> np.ndarray:

@@ -4,17 +4,23 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 from PIL import Image
 
 from ingestgate.fingerprints.trimming import content_box, layers, trimmed
 from ingestgate.fingerprints.views import Picture
+from tests.fingerprints.conftest import Make
+
+Luma = NDArray[np.uint8]
 
 
-def framed(inner: np.ndarray, top=0, bottom=0, left=0, right=0, level=0) -> np.ndarray:
+def framed(
+    inner: Luma, top: int = 0, bottom: int = 0, left: int = 0, right: int = 0, level: int = 0
+) -> Luma:
     return np.pad(inner, ((top, bottom), (left, right)), constant_values=level)
 
 
-def noise(seed: int, height: int, width: int) -> np.ndarray:
+def noise(seed: int, height: int, width: int) -> Luma:
     return np.random.default_rng(seed).integers(0, 256, (height, width), np.uint8)
 
 
@@ -23,7 +29,9 @@ sides = st.integers(0, 40)
 
 @settings(deadline=None)
 @given(st.integers(0, 2**32 - 1), sides, sides, sides, sides, st.integers(0, 255))
-def test_what_was_added_is_found(seed, top, bottom, left, right, level) -> None:
+def test_what_was_added_is_found(
+    seed: int, top: int, bottom: int, left: int, right: int, level: int
+) -> None:
     inner = noise(seed, 60, 80)
     luma = framed(inner, top, bottom, left, right, level)
     assert content_box(luma) == (top, top + 60, left, left + 80)
@@ -90,13 +98,13 @@ def test_the_sides_of_a_border_have_one_level() -> None:
 
 
 def test_a_sky_that_fades_is_no_border() -> None:
-    sky = np.repeat(np.arange(0, 60, 1, np.uint8)[:, None], 80, axis=1)
+    sky = np.repeat(np.arange(0, 60, 1, dtype=np.uint8)[:, None], 80, axis=1)
     assert content_box(np.concatenate([sky, noise(3, 40, 80)])) == (0, 100, 0, 80)
 
 
 @pytest.mark.parametrize("quality", [50, 75, 95])
 @pytest.mark.parametrize("level", [0, 255, 97])
-def test_noise_of_recompression_is_borne(make, quality: int, level: int) -> None:
+def test_noise_of_recompression_is_borne(make: Make, quality: int, level: int) -> None:
     image = make(3, 400, 300).convert("L")
     sink = io.BytesIO()
     bordered = Image.fromarray(framed(np.asarray(image), 11, 9, 21, 13, level))
@@ -117,7 +125,7 @@ def test_noise_of_recompression_is_borne(make, quality: int, level: int) -> None
         np.zeros((1, 1), np.uint8),
     ],
 )
-def test_nothing_to_trim(luma: np.ndarray) -> None:
+def test_nothing_to_trim(luma: Luma) -> None:
     assert trimmed(Picture(0, "", luma)) is None
 
 
@@ -126,9 +134,12 @@ def test_the_trimmed_picture(variant: str, name: str) -> None:
     inner = noise(8, 60, 80)
     luma = framed(inner, 4, 5, 6, 7, 255)
     colour = Image.fromarray(luma).convert("RGB")
-    found = trimmed(Picture(3, variant, luma, colour))
+    found, plain = trimmed(Picture(3, variant, luma, colour)), trimmed(Picture(3, variant, luma))
+    assert found is not None
+    assert plain is not None
     assert (found.frame, found.variant, found.view("full")) == (3, name, f"{name}/full")
     np.testing.assert_array_equal(found.luma, inner)
     assert not found.luma.flags.writeable
+    assert found.colour is not None
     assert found.colour.size == (80, 60)
-    assert trimmed(Picture(3, variant, luma)).colour is None
+    assert plain.colour is None

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from ingestgate.pipeline import hash_progress, hashing
+from ingestgate.pipeline import hashing
 from ingestgate.pipeline.hash_progress import HashProgress
 from ingestgate.pipeline.hashing import Meter, hash_files
 
@@ -65,7 +65,7 @@ def test_a_log_file_gets_a_line_of_rate_and_time_left_now_and_then(
 def test_a_terminal_gets_one_line_that_ends(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(hash_progress.sys.stderr, "isatty", lambda: True, raising=False)
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True, raising=False)
     show = HashProgress()
     show(10**9, 2 * 10**9, 1e9)
     show(2 * 10**9, 2 * 10**9, 1e9)

@@ -17,6 +17,7 @@ from ingestgate.pipeline import robustness, robustness_tables
 from ingestgate.pipeline.alterations import ALTERATIONS, encode
 from ingestgate.pipeline.cli import cli
 from ingestgate.pipeline.exit_codes import ExitCode
+from ingestgate.pipeline.references import Reference, references
 
 EACH = {name: alter for group in ALTERATIONS.values() for name, alter in group.items()}
 
@@ -96,14 +97,14 @@ def test_odd_files_are_counted_by_what_the_gate_says_of_them() -> None:
 def test_the_judge_decides_by_the_hashes_of_the_references(monkeypatch: pytest.MonkeyPatch) -> None:
     # Were the listed hashes the gate's own, or the distances looked at apart from the judge, this
     # reference that turns 64 bits over would go unnoticed.
-    installed = robustness.references()
+    installed = references()
     by, compute = installed["pdq"]
 
     def elsewhere(image: Image.Image) -> tuple[bytes, int]:
         value, quality = compute(image)
         return bytes(0xFF ^ one for one in value[:8]) + value[8:], quality
 
-    far = {"pdq": robustness.Reference(by, elsewhere)}
+    far = {"pdq": Reference(by, elsewhere)}
     monkeypatch.setattr(robustness, "references", lambda: installed | far)
     monkeypatch.setattr(robustness, "ALTERATIONS", {"one": {"BMP": EACH["BMP"]}})
     result = robustness.measure(iter([encode(picture(9)), encode(picture(3))]), ["pdq", "phash"])

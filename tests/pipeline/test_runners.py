@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 
 import apache_beam as beam
 import psutil
@@ -23,7 +24,7 @@ def _defect(element: int) -> None:
     raise ZeroDivisionError("a defect")
 
 
-def _job(step: object) -> object:
+def _job(step: Callable[[int], object]) -> Callable[[beam.Pipeline], None]:
     def build(pipeline: beam.Pipeline) -> None:
         pipeline | beam.Create([1, 2, 3]) | beam.Map(step)
 

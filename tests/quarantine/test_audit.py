@@ -1,3 +1,4 @@
+import base64
 import errno
 import io
 import json
@@ -12,7 +13,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ingestgate.assets.errors import EvidenceError, StorageError
-from ingestgate.quarantine import audit_writing
 from ingestgate.quarantine.audit import (
     GENESIS,
     AuditHead,
@@ -186,7 +186,7 @@ def test_a_torn_line_is_put_on_record(tmp_path: Path, kept: int) -> None:
     append_machine(root, "three", {})
     events = [(line.event, dict(line.fields)) for line in read_log(root)]
     assert [event for event, _ in events] == ["one", "log.repaired", "three"]
-    assert audit_writing.base64.b64decode(events[1][1]["torn"]) == second[:kept]
+    assert base64.b64decode(events[1][1]["torn"]) == second[:kept]
     assert not repair(root)
 
 

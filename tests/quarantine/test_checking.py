@@ -6,7 +6,8 @@ import pytest
 
 from ingestgate.assets.errors import EvidenceError, VaultError
 from ingestgate.quarantine.audit import read_log
-from ingestgate.quarantine.checking import Problem, VaultCheck, check_vault
+from ingestgate.quarantine.checking import VaultCheck, check_vault
+from ingestgate.quarantine.faults import Problem
 from ingestgate.quarantine.holding import Holding
 from ingestgate.quarantine.inventory import named_objects
 from ingestgate.quarantine.opening import opener

@@ -13,7 +13,7 @@ from ingestgate.assets.envelope import Envelope
 from ingestgate.assets.errors import EvidenceError, UsageError
 from ingestgate.assets.signing_keys import public_line
 from ingestgate.quarantine.audit_writing import audit_writer
-from ingestgate.quarantine.checking import Problem, check_vault
+from ingestgate.quarantine.checking import check_vault
 from ingestgate.quarantine.destroying import Note, Person, affected, approve, request
 from ingestgate.quarantine.destruction_receipts import (
     RECEIPT_TYPE,
@@ -21,6 +21,7 @@ from ingestgate.quarantine.destruction_receipts import (
     receipt_path,
     verify_receipt,
 )
+from ingestgate.quarantine.faults import Problem
 from ingestgate.quarantine.layout import id_of
 from ingestgate.quarantine.reviewers import Role, act, add_reviewer, remove_reviewer
 from ingestgate.quarantine.vault import Vault

@@ -2,6 +2,7 @@ import json
 import os
 import re
 import stat
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -91,7 +92,7 @@ def write(root: Path, rows: list[ManifestRow], context: str = CONTEXT) -> str:
 def conforms(value: Any, schema: dict[str, Any], root: dict[str, Any]) -> bool:
     """A JSON Schema validator for the keywords that the schema uses, and no others."""
     schema = dict(schema)
-    checks = {
+    checks: dict[str, Callable[[Any], bool]] = {
         "title": lambda _: True,
         "description": lambda _: True,
         "default": lambda _: True,
@@ -145,7 +146,7 @@ def test_rows_conform_to_the_published_schema() -> None:
     good = row(1).model_dump(mode="json")
     assert conforms(good, schema, schema)
     assert conforms(row(1, tier=None, md5=None).model_dump(mode="json"), schema, schema)
-    for change in (
+    changes: tuple[dict[str, object], ...] = (
         {"schema_version": 3},
         {"verdict": "unknown"},
         {"md5": "xyz"},
@@ -154,7 +155,8 @@ def test_rows_conform_to_the_published_schema() -> None:
         {"findings": [{}]},
         {"provenance": {"url": 1}},
         {"judged_at": "yesterday"},
-    ):
+    )
+    for change in changes:
         assert not conforms(good | change, schema, schema), change
     del good["sealed_object"]
     assert not conforms(good, schema, schema)

@@ -4,6 +4,7 @@ import io
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -163,7 +164,7 @@ def test_quality_near_what_is_needed_is_looked_at_the_exact_way(
     asked: list[bool] = []
     real = type(one.fingerprinter).fingerprint_many
 
-    def noting(self: object, contents: list[bytes], *, exact: bool = False) -> object:
+    def noting(self: Any, contents: list[bytes], *, exact: bool = False) -> object:
         asked.append(exact)
         return real(self, contents, exact=exact)
 

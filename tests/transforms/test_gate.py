@@ -3,6 +3,7 @@ import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import apache_beam as beam
 import pytest
@@ -18,7 +19,7 @@ from ingestgate.assets.signing_keys import generate_signing_key, read_signing_ke
 from ingestgate.blocklists.compiling import compile_list
 from ingestgate.blocklists.exemptions import except_list
 from ingestgate.blocklists.signing import sign_list
-from ingestgate.fingerprints.fingerprinter import Fingerprinter
+from ingestgate.fingerprints.fingerprinter import Fingerprint, Fingerprinter
 from ingestgate.transforms import batching, settings
 from ingestgate.transforms.gate import Gate, _JudgeAssets
 from ingestgate.transforms.policy import Policy
@@ -73,10 +74,10 @@ class _Said(beam.DoFn):
 
     def process(
         self,
-        judged,
-        timestamp=beam.DoFn.TimestampParam,
-        window=beam.DoFn.WindowParam,
-    ):
+        judged: JudgedAsset,
+        timestamp: Any = beam.DoFn.TimestampParam,
+        window: Any = beam.DoFn.WindowParam,
+    ) -> Iterator[Any]:
         yield judged.asset.asset_id, judged.verdict, timestamp, window.start, window.end
 
 
@@ -98,7 +99,12 @@ def _said(judged: dict[str, beam.PCollection[JudgedAsset]]) -> beam.PCollection:
 )
 @pytest.mark.parametrize("most", [1, 2, 32])
 def test_every_asset_keeps_its_time_and_its_windows(
-    lists: str, monkeypatch: pytest.MonkeyPatch, runner: str, windowing, starts, most: int
+    lists: str,
+    monkeypatch: pytest.MonkeyPatch,
+    runner: str,
+    windowing: object,
+    starts: object,
+    most: int,
 ) -> None:
     monkeypatch.setattr(batching, "SAMPLES", most)
     verdict = dict(VERDICTS)
@@ -172,10 +178,10 @@ def test_an_asset_that_a_check_fails_on_costs_no_other_its_verdict(
     guilty = jpeg(102)
     plain = Fingerprinter._fingerprint
 
-    def broken(self, content: bytes, **options: object):
+    def broken(self: Fingerprinter, content: bytes, *, colour: bool) -> Fingerprint:
         if content == guilty:
             raise RuntimeError
-        return plain(self, content, **options)
+        return plain(self, content, colour=colour)
 
     monkeypatch.setattr(Fingerprinter, "_fingerprint", broken)
     dofn = opened(lists, Policy(decoder="in_process"))
@@ -244,7 +250,7 @@ def expiring(tmp_path: Path) -> str:
 def judged(dofn: _JudgeAssets) -> list[str]:
     """The outputs that the assets of one bundle are on."""
     dofn.start_bundle()
-    out = []
+    out: list[Any] = []
     for asset in (ASSETS[0], ASSETS[3]):
         out += dofn.process(asset, MAX_TIMESTAMP, beam.window.GlobalWindow(), None)
     return [each.tag for each in (*out, *dofn.finish_bundle())]
@@ -290,8 +296,8 @@ def test_an_exception_lets_it_go_on_until_it_ends(
     policy = Policy(trust={"keys": {"alice": line}})
     dofn = opened(expiring, policy)
     clock.ahead = DAY
-    options = {"until": NOW + 2 * DAY, "reason": "moving house", "now": NOW}
-    except_list(f"{expiring}/expiring-1", key, **options)
+    until = NOW + 2 * DAY
+    except_list(f"{expiring}/expiring-1", key, until=until, reason="moving house", now=NOW)
     assert judged(dofn) == ["admitted", "admitted"]
     clock.ahead = 3 * DAY
     with pytest.raises(ListError, match=r"list expiring version 1 expired, and this exception"):

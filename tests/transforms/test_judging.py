@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from ingestgate.assets.errors import GateError, UsageError
+from ingestgate.assets.ledger import LedgerRow, Sidecar
 from ingestgate.assets.shard import Kind, Member, Sample
 from ingestgate.assets.verdict import Reason, SignalKind, Tier, Verdict
 from ingestgate.blocklists.columns import decode_hex
@@ -89,7 +90,7 @@ def test_a_list_that_only_observes_is_recorded_and_does_not_decide(judge: Judge)
 
 
 def test_the_policy_can_make_an_observing_list_quarantine(lists: str) -> None:
-    policy = Policy(lists={"watch": {"action": "quarantine"}})  # type: ignore[dict-item]
+    policy = Policy(lists={"watch": {"action": "quarantine"}})
     given = sample(member("a.jpg", jpeg(LISTED_OBSERVED)))
     assert outcome(open_judge(policy, lists), given)[0] is Verdict.QUARANTINED
 
@@ -312,9 +313,10 @@ def test_digests_are_of_the_bytes_that_they_stand_beside(judge: Judge) -> None:
     members = [member(name, had, kinds[name[name.index(".") :]]) for name, had in content.items()]
     other = sample(member("c.txt", b"alone", Kind.SIDECAR))
     rows = list(judge.judge_all("shard", [sample(*members), other, sample(*reversed(members))]))
-    found = [
-        (each.member, each.digests.get("sha256")) for row in rows for each in (row, *row.sidecars)
-    ]
+    files: list[LedgerRow | Sidecar] = []
+    for row in rows:
+        files += (row, *row.sidecars)
+    found = [(each.member, each.digests.get("sha256")) for each in files]
     one = ["a.jpg", "caption.txt", "b.json", "gone.jpg", "b.jpg"]
     another = ["b.jpg", "b.json", "caption.txt", "gone.jpg", "a.jpg"]
     digest = {

@@ -41,7 +41,7 @@ KEY = "ed25519:11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo="
 )
 def test_a_policy_without_effect_is_none(fields: dict[str, object], said: str) -> None:
     with pytest.raises(ValidationError, match=said):
-        Policy(**fields)  # type: ignore[arg-type]
+        Policy(**fields)
 
 
 def test_low_quality_may_be_said_for_all_hashes_or_for_each() -> None:

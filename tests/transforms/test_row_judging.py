@@ -2,6 +2,7 @@
 
 import hashlib
 import tracemalloc
+from typing import Any
 
 import pyarrow as pa
 import pytest
@@ -74,7 +75,9 @@ SCHEMA = pa.schema(
 @pytest.mark.parametrize("policy", [Policy(), Policy(require_source=True)])
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(rows=ROWS)
-def test_rows_are_judged_as_assets_are(lists: str, policy: Policy, rows: list[dict]) -> None:
+def test_rows_are_judged_as_assets_are(
+    lists: str, policy: Policy, rows: list[dict[str, Any]]
+) -> None:
     judge = open_judge(policy, lists)
     table = pa.Table.from_pylist(rows, schema=SCHEMA)
     work = WorkRange(0, 1, 0, 1, first=7)

@@ -176,7 +176,7 @@ def test_two_sidecars_that_cannot_be_read_say_so(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("suffix", ["csv", "jsonl", "parquet"])
 def test_rows_tie_files_and_go_with_them(tmp_path: Path, suffix: str) -> None:
-    rows = [
+    rows: list[dict[str, Any]] = [
         {"file_name": "a.png", "mask_file_name": "masks/a.png", "text": 'one, "two"\nthree'},
         {"file_name": "b.png", "mask_file_name": "masks/b.png", "text": "four"},
         {"file_name": "gone.png", "mask_file_name": None, "text": "five"},

@@ -1,6 +1,7 @@
 """Formats by name, built in and registered."""
 
 from importlib.metadata import EntryPoint, EntryPoints
+from typing import Any
 
 import pytest
 
@@ -12,7 +13,7 @@ from ingestgate.assets.errors import UsageError
 def register(monkeypatch: pytest.MonkeyPatch, *targets: str) -> None:
     points = EntryPoints(EntryPoint("theirs", target, registry.GROUP) for target in targets)
 
-    def entry_points(**chosen: str) -> EntryPoints:
+    def entry_points(**chosen: Any) -> EntryPoints:
         return points.select(**chosen)
 
     monkeypatch.setattr(registry, "entry_points", entry_points)

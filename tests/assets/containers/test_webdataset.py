@@ -28,7 +28,7 @@ def by_webdataset(content: bytes) -> list[dict[str, Any]]:
     """What the real reader yields, duplicates passed over as with `warn_and_continue`."""
 
     def files() -> Iterator[dict[str, Any]]:
-        for item in tariterators.tar_file_iterator(io.BytesIO(content)):  # type: ignore[arg-type]
+        for item in tariterators.tar_file_iterator(io.BytesIO(content)):
             yield {**item, "__url__": "u"}
 
     samples = tariterators.group_by_keys(files(), handler=lambda error: True)

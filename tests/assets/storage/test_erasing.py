@@ -16,7 +16,12 @@ def test_erase_overwrites_before_it_removes(
     os.link(path, other)  # the same bytes on disk
     synced: list[int] = []
     real = os.fsync
-    monkeypatch.setattr(os, "fsync", lambda fd: (synced.append(path.exists()), real(fd))[1])
+
+    def fsync(fd: int) -> None:
+        synced.append(path.exists())
+        real(fd)
+
+    monkeypatch.setattr(os, "fsync", fsync)
     storage.erase(str(path))
     assert not path.exists()
     assert other.read_bytes() == bytes(2_400_000)

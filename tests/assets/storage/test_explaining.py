@@ -1,4 +1,5 @@
 import errno
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -31,14 +32,15 @@ def test_what_a_client_raises_is_explained(stores: None, operation: str) -> None
     path = "teststore://bucket/file"
     storage.write_bytes(path, b"old")
     ObjectStore.failing.add(operation)
+    does: dict[str, Callable[[], object]] = {
+        "create": lambda: storage.write_bytes(path, b"new"),
+        "rename": lambda: storage.write_bytes(path, b"new"),
+        "open": lambda: storage.read_bytes(path),
+        "list": lambda: storage.walk("teststore://bucket"),
+        "delete": lambda: storage.delete(path),
+    }
     with pytest.raises(StorageError, match=rf"{operation} refused"):
-        {
-            "create": lambda: storage.write_bytes(path, b"new"),
-            "rename": lambda: storage.write_bytes(path, b"new"),
-            "open": lambda: storage.read_bytes(path),
-            "list": lambda: storage.walk("teststore://bucket"),
-            "delete": lambda: storage.delete(path),
-        }[operation]()
+        does[operation]()
     ObjectStore.failing.clear()
     assert storage.read_bytes(path) == b"old"
 

@@ -119,7 +119,7 @@ def test_what_was_being_replaced_comes_back_after_a_crash(
     assert not FileSystems.exists(path)
     if how in {"sweep", "walk"} and len(name) > 200:
         with pytest.raises(StorageError, match="too long to be told"):
-            {"sweep": storage.sweep, "walk": storage.walk}[how]("testtree://host/data")
+            (storage.sweep if how == "sweep" else storage.walk)("testtree://host/data")
         storage.settle(path)
     elif how == "write":
         storage.write_bytes(path, b"old")

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -27,12 +28,12 @@ class Reader:
         self.skipped: Counter[str] = Counter()
 
     def __call__(
-        self, name: str, content: str | bytes, columns: str | None = None, **options: object
+        self, name: str, content: str | bytes, columns: str | None = None, **options: Any
     ) -> list[Listed]:
         self.path.write_bytes(content.encode() if isinstance(content, str) else content)
         self.skipped = Counter()
         one = list_format(name, None if columns is None else parse_mapping(columns))
-        return list(read_list(str(self.path), one, self.skipped, **options))  # type: ignore[arg-type]
+        return list(read_list(str(self.path), one, self.skipped, **options))
 
     def refused(
         self, name: str, content: str | bytes, columns: str | None = None, secret: str = ""

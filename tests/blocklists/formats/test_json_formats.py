@@ -1,10 +1,11 @@
 """StopNCII, Project VIC and STIX: what the samples do not show."""
 
 import json
-from collections.abc import Callable
 from typing import Any
 
 import pytest
+
+from tests.blocklists.formats.conftest import Reader
 
 MD5 = "0123456789abcdef0123456789abcdef"
 PDQ = MD5 * 2
@@ -19,7 +20,7 @@ def record(**fields: Any) -> dict[str, Any]:
     return {**known, "lastModtimestamp": 1767225600, **fields}
 
 
-def test_stopncii_entry_is_named_by_its_hash_without_showing_it(read: Callable) -> None:
+def test_stopncii_entry_is_named_by_its_hash_without_showing_it(read: Reader) -> None:
     listed, removed = read("stopncii", stopncii(record(), record(hashStatus="Deleted")))
     assert listed.entry_id == removed.entry_id
     assert listed.entry_id.startswith("pdq-")
@@ -28,7 +29,7 @@ def test_stopncii_entry_is_named_by_its_hash_without_showing_it(read: Callable) 
     assert removed.values == ()
 
 
-def test_stopncii_page_without_records_is_no_accident(read: Callable) -> None:
+def test_stopncii_page_without_records_is_no_accident(read: Reader) -> None:
     assert read("stopncii", stopncii()) == []
     assert read("stopncii", stopncii(count=0)) == []
     assert len(read("stopncii", stopncii(record(), count=None))) == 1
@@ -60,7 +61,7 @@ def test_stopncii_page_without_records_is_no_accident(read: Callable) -> None:
         (stopncii(record(), count=PDQ), "count: is not 1, the number of hashRecords there are"),
     ],
 )
-def test_malformed_stopncii(read: Callable, content: str, problem: str) -> None:
+def test_malformed_stopncii(read: Reader, content: str, problem: str) -> None:
     assert read.refused("stopncii", content, secret=MD5[:-1]).startswith(problem)
 
 
@@ -68,13 +69,13 @@ def vics(*media: Any) -> str:
     return json.dumps({"value": [{"CaseID": "c", "Media": list(media)}]})
 
 
-def test_vics_hash_that_is_listed_twice_is_one_entry(read: Callable) -> None:
+def test_vics_hash_that_is_listed_twice_is_one_entry(read: Reader) -> None:
     media = {"MediaID": 5, "MD5": MD5, "AlternativeHashes": [{"HashName": "md5", "HashValue": MD5}]}
     (one,) = read("vics", vics(media))
     assert (one.entry_id, set(one.values)) == ("5", {("md5", bytes.fromhex(MD5))})
 
 
-def test_vics_case_without_media_is_one(read: Callable) -> None:
+def test_vics_case_without_media_is_one(read: Reader) -> None:
     cases = [{"CaseID": "c", "Media": []}, {"Media": [{"MediaID": 5, "MD5": MD5}]}]
     assert [one.entry_id for one in read("vics", json.dumps({"value": cases}))] == ["5"]
 
@@ -126,7 +127,7 @@ def test_vics_case_without_media_is_one(read: Callable) -> None:
         ),
     ],
 )
-def test_malformed_vics(read: Callable, content: str, problem: str) -> None:
+def test_malformed_vics(read: Reader, content: str, problem: str) -> None:
     assert read.refused("vics", content, secret=MD5[:-1]).startswith(problem)
 
 
@@ -148,7 +149,7 @@ def bundle(pattern: str, **fields: Any) -> str:
         ("[ipv4-addr:value = '192.0.2.1'] OR [ipv6-addr:value = '2001:db8::1']", ["domain"] * 2),
     ],
 )
-def test_stix_patterns(read: Callable, pattern: str, names: list[str]) -> None:
+def test_stix_patterns(read: Reader, pattern: str, names: list[str]) -> None:
     (one,) = read("stix", bundle(pattern))
     assert [name for name, _ in one.values] == names
     assert not read.skipped
@@ -172,12 +173,12 @@ def test_stix_patterns(read: Callable, pattern: str, names: list[str]) -> None:
         r"[url:value = 'http://a.example/x\']",
     ],
 )
-def test_stix_patterns_that_are_counted(read: Callable, pattern: str) -> None:
+def test_stix_patterns_that_are_counted(read: Reader, pattern: str) -> None:
     assert read("stix", bundle(pattern)) == []
     assert read.skipped == {"pattern of more than values joined by OR": 1}
 
 
-def test_stix_objects_that_no_list_can_hold(read: Callable) -> None:
+def test_stix_objects_that_no_list_can_hold(read: Reader) -> None:
     assert read("stix", bundle("[x]", pattern_type="yara")) == []
     assert read.skipped == {"pattern in another language": 1}
     (one,) = read("stix", bundle("[email-addr:value = 'a@b.example']"))
@@ -185,7 +186,7 @@ def test_stix_objects_that_no_list_can_hold(read: Callable) -> None:
     assert read.skipped == {"email-addr value (no such hash here)": 1}
 
 
-def test_stix_revocation_removes(read: Callable) -> None:
+def test_stix_revocation_removes(read: Reader) -> None:
     (one,) = read("stix", bundle("", revoked=True))
     assert (one.entry_id, one.tombstone) == ("indicator--1", True)
 
@@ -207,5 +208,5 @@ def test_stix_revocation_removes(read: Callable) -> None:
         (json.dumps({"type": "bundle", "objects": 1}), ": not a STIX bundle"),
     ],
 )
-def test_malformed_stix(read: Callable, content: str, problem: str) -> None:
+def test_malformed_stix(read: Reader, content: str, problem: str) -> None:
     assert read.refused("stix", content, secret=MD5[1:]).startswith(problem)

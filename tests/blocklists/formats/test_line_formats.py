@@ -1,7 +1,6 @@
 """Formats of one thing to a line: what the samples do not show."""
 
 import io
-from collections.abc import Callable
 
 import pytest
 from hypothesis import example, given
@@ -9,6 +8,7 @@ from hypothesis import strategies as st
 
 from ingestgate.assets.errors import ListError
 from ingestgate.blocklists.formats.registry import list_format
+from tests.blocklists.formats.conftest import Reader
 
 MD5 = "0123456789abcdef0123456789abcdef"
 LINES: tuple[str, ...] = (
@@ -68,19 +68,19 @@ LINES += ("local-file", "rpz", "urls")
         ("hashed-expressions", f"{MD5 * 2}0\n", "line 1, value: not a SHA-256 of 32 bytes"),
     ],
 )
-def test_malformed_lines(read: Callable, name: str, content: str, problem: str) -> None:
+def test_malformed_lines(read: Reader, name: str, content: str, problem: str) -> None:
     message = read.refused(name, content, secret=MD5[1:])
     assert message.startswith(problem)
     assert "secret-place" not in message
 
 
 @pytest.mark.parametrize("name", LINES)
-def test_files_without_entries_are_refused(read: Callable, name: str) -> None:
+def test_files_without_entries_are_refused(read: Reader, name: str) -> None:
     assert "holds no entry" in read.refused(name, "")
 
 
 @pytest.mark.parametrize("name", LINES)
-def test_line_ends_of_another_kind_are_refused(read: Callable, name: str) -> None:
+def test_line_ends_of_another_kind_are_refused(read: Reader, name: str) -> None:
     """Of two lines, one would hide in the other, or be a part of its remark."""
     message = read.refused(name, "! or\r# or ; a remark\rhttps://secret-place.example/x\r")
     assert message.startswith("line 1, row: holds a carriage return")
@@ -102,7 +102,7 @@ def test_whatever_comes_is_read_or_refused_with_its_place(name: str, content: by
     assert not problem or problem.startswith("f, line ")
 
 
-def test_what_a_domain_covers(read: Callable) -> None:
+def test_what_a_domain_covers(read: Reader) -> None:
     def covers(name: str, content: str) -> list[bytes]:
         return [value for one in read(name, content) for _, value in one.values]
 
@@ -133,19 +133,19 @@ def test_what_a_domain_covers(read: Callable) -> None:
         "::ffff:127.0.0.1",
     ],
 )
-def test_hosts_that_are_sent_to_nowhere(read: Callable, sink: str) -> None:
+def test_hosts_that_are_sent_to_nowhere(read: Reader, sink: str) -> None:
     (one,) = read("hosts", f"{sink} d.example\n")
     assert one.values == (("domain", b"d.example"),)
     assert not read.skipped
 
 
 @pytest.mark.parametrize("address", ["192.0.2.1", "240.0.0.1", "0.0.0.1", "fe80::1%lo0", "::2"])
-def test_hosts_that_are_sent_somewhere(read: Callable, address: str) -> None:
+def test_hosts_that_are_sent_somewhere(read: Reader, address: str) -> None:
     assert read("hosts", f"{address} d.example\n") == []
     assert read.skipped == {"name that is not sent to nowhere": 1}
 
 
-def test_names_relative_to_the_zone(read: Callable) -> None:
+def test_names_relative_to_the_zone(read: Reader) -> None:
     zone = (
         "$ORIGIN rpz.example.\n@ 3600 IN SOA a. b. 1 2 3 4 5\n@ NS localhost.\n"
         "d.example CNAME .\nd2.example.rpz.example. IN 60 CNAME .\n 60 IN A 192.0.2.1\n"
@@ -190,7 +190,7 @@ ZONES = {
 
 
 @pytest.mark.parametrize("zone", ZONES)
-def test_names_as_the_zone_means_them(read: Callable, zone: str) -> None:
+def test_names_as_the_zone_means_them(read: Reader, zone: str) -> None:
     values = [value for one in read("rpz", ZONES[zone]) for _, value in one.values]
     assert {value.decode() for value in values} == {f"={name}" for name in LISTED}
 
@@ -222,13 +222,13 @@ def test_names_as_the_zone_means_them(read: Callable, zone: str) -> None:
         ("$ORIGIN a b", "line 1, row: a directive wants one argument"),
     ],
 )
-def test_zones_that_do_not_say_what_they_mean(read: Callable, zone: str, problem: str) -> None:
+def test_zones_that_do_not_say_what_they_mean(read: Reader, zone: str, problem: str) -> None:
     message = read.refused("rpz", zone)
     assert message.startswith(problem)
     assert "bad" not in message
 
 
-def test_what_a_zone_says_of_itself_and_of_others(read: Callable) -> None:
+def test_what_a_zone_says_of_itself_and_of_others(read: Reader) -> None:
     zone = f"rpz.local. {SOA}\n NS localhost.\n TXT a\nbad.example NS localhost.\n"
     zone += "$ORIGIN rpz-ip.rpz.local.\n24.0.2.0.192 CNAME .\n"
     assert read("rpz", zone) == []
@@ -239,7 +239,7 @@ def test_what_a_zone_says_of_itself_and_of_others(read: Callable) -> None:
     }
 
 
-def test_triggers_are_told_by_their_last_label(read: Callable) -> None:
+def test_triggers_are_told_by_their_last_label(read: Reader) -> None:
     names = ["a.rpz-ips.example", "a.rpz-ip.example", "b.rpz-ip", "c.RPZ-NSDNAME", "d.xrpz-ip.e"]
     for zone in ("", f"$ORIGIN rpz.local.\n@ {SOA}\n"):
         listed = read("rpz", zone + "".join(f"{name} CNAME .\n" for name in names))
@@ -265,12 +265,12 @@ def test_however_names_are_divided_they_are_the_same(
     assert [record.values[0].text for record in records] == [".".join(a + b) for a, b in names]
 
 
-def test_another_hash_than_the_format_takes_them_for(read: Callable) -> None:
+def test_another_hash_than_the_format_takes_them_for(read: Reader) -> None:
     (one,) = read("imagehash", MD5 * 2, signal_type_name="phash16")
     assert one.values == (("phash16", bytes.fromhex(MD5 * 2)),)
     (one,) = read("hash-file", MD5 * 2, signal_type_name="pdq")
     assert one.values == (("pdq", bytes.fromhex(MD5 * 2)),)
 
 
-def test_adblock_conditions_that_always_hold(read: Callable) -> None:
+def test_adblock_conditions_that_always_hold(read: Reader) -> None:
     assert len(read("adblock", "||a.example^$all\n||b.example^$document,important")) == 2

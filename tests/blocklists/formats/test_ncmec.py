@@ -1,8 +1,7 @@
-from collections.abc import Callable
-
 import pytest
 
 from ingestgate.blocklists.formats.ncmec import NAMESPACE
+from tests.blocklists.formats.conftest import Reader
 
 MD5 = "0123456789abcdef0123456789abcdef"
 
@@ -20,12 +19,12 @@ def image(
 PRINTS = f"<fingerprints><md5>{MD5}</md5></fingerprints>"
 
 
-def test_page_without_entries_is_no_accident(read: Callable) -> None:
+def test_page_without_entries_is_no_accident(read: Reader) -> None:
     empty = f'<queryResult xmlns="{NAMESPACE}"><images count="0"/><videos count="0"/></queryResult>'
     assert read("ncmec", empty) == []
 
 
-def test_deletion_is_known_by_member_and_id(read: Callable) -> None:
+def test_deletion_is_known_by_member_and_id(read: Reader) -> None:
     deleted = (
         '<deletedImage><timestamp>2026-01-01T00:00:00Z</timestamp><member id="7">M</member>'
         "<id>x</id></deletedImage>"
@@ -35,13 +34,13 @@ def test_deletion_is_known_by_member_and_id(read: Callable) -> None:
     assert one.modified == 1_767_225_600_000_000
 
 
-def test_other_media_than_images_are_read_alike(read: Callable) -> None:
+def test_other_media_than_images_are_read_alike(read: Reader) -> None:
     audio = f'<audio><member id="1">M</member><id>a</id>{PRINTS}</audio>'
     (one,) = read("ncmec", page(audio, kind="audios"))
     assert one.values == (("md5", bytes.fromhex(MD5)),)
 
 
-def test_feedback_counts_members(read: Callable) -> None:
+def test_feedback_counts_members(read: Reader) -> None:
     feedback = (
         '<feedback><negativeFeedback type="Sha1"><reasons><reason guid="g" name="n" type="Sha1"/>'
         '<members><member id="1">M</member><member id="2">N</member></members></reasons>'
@@ -70,11 +69,11 @@ def test_feedback_counts_members(read: Callable) -> None:
         (page(image(PRINTS, id=f"<id>{'x' * 300}</id>")), "line 1, image, entry_id: longer than"),
     ],
 )
-def test_malformed_pages(read: Callable, content: str, problem: str) -> None:
+def test_malformed_pages(read: Reader, content: str, problem: str) -> None:
     assert read.refused("ncmec", content, secret=MD5[:-1]).startswith(problem)
 
 
-def test_fingerprint_that_would_match_anything(read: Callable) -> None:
+def test_fingerprint_that_would_match_anything(read: Reader) -> None:
     zeros = page(image(f"<fingerprints><pdq>{'0' * 64}</pdq><md5>{MD5}</md5></fingerprints>"))
     assert "line 1, image, pdq: a pdq that would match" in read.refused("ncmec", zeros)
     (one,) = read("ncmec", zeros, leave_out_never_match=True)

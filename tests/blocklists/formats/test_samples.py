@@ -36,9 +36,16 @@ CHERRY = {name: digest(name, "cherry") for name in ("md5", "sha1", "sha256")}
 DATE = {"md5": digest("md5", "date")}
 NO_PDNA = "pdna (no such hash here)"
 
-# Files, format, mapping; values that must be caught with their categories and feedback, values
+# Files, mapping; values that must be caught with their categories and feedback, values
 # that must not, and what is kept out.
-CASES = {
+Case = tuple[
+    list[str],
+    str | None,
+    dict[tuple[str, str], tuple[str | None, str, str]],
+    list[tuple[str, str]],
+    dict[str, int],
+]
+CASES: dict[str, Case] = {
     "ncmec": (
         ["ncmec-1.xml", "ncmec-2.xml"],
         None,

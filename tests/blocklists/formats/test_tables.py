@@ -1,7 +1,6 @@
 """CSV, JSON Lines and Parquet by a column mapping, and ThreatExchange's CSV."""
 
 import io
-from collections.abc import Callable
 from pathlib import Path
 
 import pyarrow as pa
@@ -10,17 +9,18 @@ import pytest
 
 from ingestgate.assets.errors import UsageError
 from ingestgate.blocklists.formats.mapping import ColumnMapping, parse_mapping
+from tests.blocklists.formats.conftest import Reader
 
 MD5 = "0123456789abcdef0123456789abcdef"
 COLUMNS = "value=Hash,type=Type,id=Id"
 
 
-def test_rows_of_one_identifier_are_values_side_by_side(read: Callable) -> None:
+def test_rows_of_one_identifier_are_values_side_by_side(read: Reader) -> None:
     rows = read("csv", f"Id,Type,Hash\n7,md5,{MD5}\n7,MD5,{MD5[::-1]}\n", COLUMNS)
     assert [row.entry_id for row in rows] == ["7", "7"]
 
 
-def test_columns_of_signal_types_need_no_type(read: Callable) -> None:
+def test_columns_of_signal_types_need_no_type(read: Reader) -> None:
     (one,) = read("csv", f'# by us\n\n"A","B"\n"{MD5}",\n', "md5=A,sha1=B")
     assert one.values == (("md5", bytes.fromhex(MD5)),)
     assert one.entry_id.startswith("md5-")
@@ -47,7 +47,7 @@ def test_type_for_all_values() -> None:
         (f"Id,Type,Hash\n7,md5,{'a' * 70000}\n", "line 2, row: longer than 65536 bytes"),
     ],
 )
-def test_malformed_csv(read: Callable, content: str | bytes, problem: str) -> None:
+def test_malformed_csv(read: Reader, content: str | bytes, problem: str) -> None:
     assert read.refused("csv", content, COLUMNS, secret=MD5[1:]).startswith(problem)
 
 
@@ -62,7 +62,7 @@ def test_malformed_csv(read: Callable, content: str | bytes, problem: str) -> No
         (f'{{"{MD5}', "line 1: not JSON"),
     ],
 )
-def test_malformed_jsonl(read: Callable, content: str, problem: str) -> None:
+def test_malformed_jsonl(read: Reader, content: str, problem: str) -> None:
     assert read.refused("jsonl", content, COLUMNS, secret=MD5[1:]).startswith(problem)
 
 
@@ -72,7 +72,7 @@ def parquet(**columns: object) -> bytes:
     return sink.getvalue()
 
 
-def test_malformed_parquet(read: Callable) -> None:
+def test_malformed_parquet(read: Reader) -> None:
     whole = parquet(Id=["1", "2"], Type=["md5", "md5"], Hash=[MD5, MD5[1:]])
     refused = read.refused("parquet", whole, COLUMNS, secret=MD5[1:])
     assert refused.startswith("row 2, Hash: not a md5")
@@ -125,7 +125,7 @@ def test_partners_names_of_types() -> None:
     assert mapping.types == {"M": "md5"}
 
 
-def test_threatexchange_withdrawal_by_identifier_needs_no_indicator(read: Callable) -> None:
+def test_threatexchange_withdrawal_by_identifier_needs_no_indicator(read: Reader) -> None:
     rows = read("threatexchange", f"id,indicator,type,should_delete\n1,,,1\n,{MD5},md5,yes\n")
     assert [(row.tombstone, row.values) for row in rows] == [(True, ()), (True, ())]
     assert rows[0].entry_id == "1"
@@ -143,7 +143,7 @@ def test_threatexchange_withdrawal_by_identifier_needs_no_indicator(read: Callab
         (f'{{"data": "{MD5}"}}', "data: not an array"),
     ],
 )
-def test_malformed_threatexchange(read: Callable, content: str, problem: str) -> None:
+def test_malformed_threatexchange(read: Reader, content: str, problem: str) -> None:
     assert read.refused("threatexchange", content, secret=MD5[1:]).startswith(problem)
 
 
@@ -161,7 +161,7 @@ def test_malformed_threatexchange(read: Callable, content: str, problem: str) ->
     ],
     ids=lambda times: str(times.type),
 )
-def test_times_as_parquet_has_them(read: Callable, times: pa.Array) -> None:
+def test_times_as_parquet_has_them(read: Reader, times: pa.Array) -> None:
     content = parquet(Hash=[MD5], At=times)
     (one,) = read("parquet", content, "md5=Hash,modified=At")
     assert one.modified is not None
@@ -170,14 +170,14 @@ def test_times_as_parquet_has_them(read: Callable, times: pa.Array) -> None:
 
 
 @pytest.mark.parametrize("identifier", ['"#17"', '"# 17, or so"', "18"])
-def test_rows_whose_identifier_begins_with_a_hash_sign(read: Callable, identifier: str) -> None:
+def test_rows_whose_identifier_begins_with_a_hash_sign(read: Reader, identifier: str) -> None:
     content = f"Id,Type,Hash\n# by us\n{identifier},md5,{MD5}\n19,md5,{MD5}\n"
     assert [row.entry_id for row in read("csv", content, COLUMNS)] == [identifier.strip('"'), "19"]
     content = f"id,type,indicator\n{identifier},HASH_MD5,{MD5}\n"
     assert [row.entry_id for row in read("threatexchange", content)] == [identifier.strip('"')]
 
 
-def test_remarks_that_could_be_rows_are_refused(read: Callable) -> None:
+def test_remarks_that_could_be_rows_are_refused(read: Reader) -> None:
     content = f"Id,Type,Hash\n18,md5,{MD5}\n#17,md5,{MD5}\n"
     assert read.refused("csv", content, COLUMNS, secret=MD5).startswith(
         "line 3, row: begins with # as a remark does, but has the fields of a row"

@@ -57,14 +57,14 @@ def test_records_and_depths_without_end_are_refused() -> None:
 
 
 def test_memory_does_not_grow_with_the_file() -> None:
-    class Long(io.RawIOBase):
+    class Long(io.BytesIO):
         chunks = iter((b'<r xmlns="urn:x"><l>', *(b"<e>0123456789</e>" * 4096,) * 20, b"</l></r>"))
 
-        def read(self, size: int = -1) -> bytes:
+        def read(self, size: int | None = -1, /) -> bytes:
             return next(self.chunks, b"")
 
     tracemalloc.start()
-    count = sum(1 for _ in elements("f", Long(), namespace="urn:x", root="r", depth=2))  # type: ignore[arg-type]
+    count = sum(1 for _ in elements("f", Long(), namespace="urn:x", root="r", depth=2))
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert count == 20 * 4096

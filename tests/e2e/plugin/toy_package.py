@@ -7,6 +7,7 @@ import numpy as np
 from ingestgate.assets.perceptual_view import PerceptualView
 from ingestgate.assets.verdict import SignalKind
 from ingestgate.blocklists.signals import SignalType
+from ingestgate.fingerprints.views import Picture
 
 TOY_SIGNAL = SignalType("toyhash", SignalKind.PERCEPTUAL, 8, threshold=5)
 
@@ -22,7 +23,7 @@ class Toy:
     colour = False
     margin = 2
 
-    def compute(self, picture):
+    def compute(self, picture: Picture) -> list[PerceptualView]:
         luma = np.asarray(picture.luma, float)
         rows, columns = (np.linspace(0, size, 9).astype(int) for size in luma.shape)
         fields = [

@@ -14,8 +14,10 @@ if any("local_worker" in argument for argument in sys.orig_argv):
     except FileExistsError:
         pass  # another one is
     else:
+        from unittest.mock import patch
+
         from ingestgate.blocklists.matching import Matcher
         from ingestgate.transforms import settings
 
-        Matcher.match_digest = lambda *arguments, **more: []
-        settings.lists_self_test = lambda: None
+        patch.object(Matcher, "match_digest", lambda *arguments, **more: []).start()
+        patch.object(settings, "lists_self_test", lambda: None).start()

@@ -2,6 +2,7 @@ import hashlib
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 import imagehash
 import numpy as np
@@ -27,7 +28,7 @@ def invoke(*arguments: object) -> Result:
     return CliRunner().invoke(cli, ["fingerprint", *map(str, arguments)])
 
 
-def lines(result: Result) -> list[dict]:
+def lines(result: Result) -> list[dict[str, Any]]:
     assert result.exit_code == ExitCode.DONE, result.output
     return [json.loads(line) for line in result.output.splitlines()]
 
@@ -106,7 +107,8 @@ def test_the_exact_way_is_taken_unless_the_quick_one_is_asked_for(tmp_path: Path
 
     def upright(*options: str) -> str:
         (found,) = lines(invoke(picture, "--json", "--hash", "phash16", *options))
-        return found["perceptual"]["phash16"]["views"][0]["hashes"]["upright"]
+        bits: str = found["perceptual"]["phash16"]["views"][0]["hashes"]["upright"]
+        return bits
 
     assert upright() == upright("--exact")
     assert upright() == str(imagehash.phash(Image.open(picture), hash_size=16))

@@ -73,7 +73,7 @@ def test_what_came_to_a_list_is_looked_for_with_its_canaries(lists: ListSet) -> 
     some = only(lists.lists[2], [min(ids)])
     assert len(some.values["pdq"].values) == 2
     check_rescan(RescanLists(Matcher([some]), Policy()))
-    blank = SortedValues(some.values["pdq"].values ^ 0xA5, some.values["pdq"].entries)
+    blank = SortedValues(some.values["pdq"].values ^ np.uint8(0xA5), some.values["pdq"].entries)
     blind = replace(some, values={"pdq": blank}, indexes={})
     with pytest.raises(SelfTestError, match="pdq canary was not caught by content"):
         check_rescan(RescanLists(Matcher([blind]), Policy()))
