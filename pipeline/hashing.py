@@ -13,8 +13,8 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import BinaryIO, cast
 
 from ingestgate.assets import storage
-from ingestgate.assets.containers.pending_folder import listing_sha256
 from ingestgate.assets.errors import StorageError
+from ingestgate.assets.listing import listing_sha256
 
 _BLOCK = 1 << 20
 _buffers = threading.local()
