@@ -33,9 +33,7 @@ def benchmark() -> None:
     is_flag=True,
     help="Print the tables as the documentation has them.",
 )
-@click.pass_context
 def robustness(
-    ctx: click.Context,
     images: str,
     count: int,
     seed: int,
@@ -60,7 +58,6 @@ def robustness(
     if as_json and as_markdown:
         raise UsageError("--json and --markdown: give one of them")
 
-    ctx.find_root().obj = "json" if as_json else None
     files = [entry.path for entry in storage.walk(images)]
     random.Random(seed).shuffle(files)
 

@@ -148,7 +148,6 @@ def check(
     from ingestgate.quarantine.locking import quarantine_lock
     from ingestgate.quarantine.opening import opener, read_identities
 
-    ctx.find_root().obj = "json" if as_json else None
     removed: list[str] = []
     if accept_manifests:
         with quarantine_lock(root, alone=True):
@@ -266,7 +265,6 @@ def rewrap(
     from ingestgate.quarantine.opening import read_identities
     from ingestgate.quarantine.rewrapping import rewrap as rewrap_keys
 
-    ctx.find_root().obj = "json" if as_json else None
     identities, to = read_identities(identity), read_recipients(recipients)
     samples = frozenset(
         id_of(row["sealed_object"]) for asset in assets for row in rows_of(root, asset)
@@ -301,8 +299,7 @@ def rewrap(
 )
 @JSON
 @click.argument("assets", nargs=-1)
-@click.pass_context
-def destroy(ctx: click.Context, /, **options: Any) -> None:
+def destroy(**options: Any) -> None:
     """Destroy sealed samples for good. Takes two people: one asks, another approves.
 
     Who they are says the audit log, which knows people by their keys (see: ingestgate quarantine
@@ -331,7 +328,6 @@ def destroy(ctx: click.Context, /, **options: Any) -> None:
     from ingestgate.quarantine.reviewers import Role, act, registry
 
     as_json, root = options["as_json"], options["root"]
-    ctx.find_root().obj = "json" if as_json else None
     if bool(options["approve"]) == bool(options["assets"]):
         raise UsageError("name either assets to ask for, or an order to --approve")
     key = read_signing_key(options["key"])

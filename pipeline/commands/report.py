@@ -4,6 +4,7 @@ import json
 
 import click
 
+from ingestgate.pipeline.commands.options import json_flag
 from ingestgate.pipeline.commands.values import SeveralValuesCommand, several
 
 
@@ -54,10 +55,8 @@ def croissant(output: str, name: str, to: str) -> None:
 @click.option(
     "--to", required=True, type=click.Path(path_type=str), metavar="DIR", help="Where they go."
 )
-@click.option("--json", "as_json", is_flag=True, help="Print the figures as JSON as well.")
-@click.pass_context
+@json_flag("Print the figures as JSON as well.")
 def transparency(
-    ctx: click.Context,
     year: int,
     evidence: tuple[str, ...],
     quarantine: tuple[str, ...],
@@ -77,7 +76,6 @@ def transparency(
     from ingestgate.assets import storage
     from ingestgate.pipeline import transparency as figures_of
 
-    ctx.find_root().obj = "json" if as_json else None
     figures = figures_of.transparency(year, evidence, quarantine)
     text = json.dumps(figures, indent=1, ensure_ascii=False)
     for suffix, content in (("json", text + "\n"), ("html", figures_of.page(figures))):

@@ -74,12 +74,10 @@ def remove(root: str, key: str, name: str) -> None:
 @reviewers.command(name="list")
 @QUARANTINE
 @JSON
-@click.pass_context
-def list_(ctx: click.Context, root: str, as_json: bool) -> None:
+def list_(root: str, as_json: bool) -> None:
     """List the people, with their roles and public lines."""
     from ingestgate.quarantine.reviewers import registry
 
-    ctx.find_root().obj = "json" if as_json else None
     for person in registry(root).people:
         role = person.role.name.lower()
         if as_json:
