@@ -33,10 +33,10 @@ from ingestgate.pipeline.hashing import Show
 from ingestgate.pipeline.rescan_records import RescanRecord, read_rescans
 from ingestgate.pipeline.statements import (
     PAYLOAD_TYPE,
-    AuditHead,
     Certificate,
     Evidence,
     Predicate,
+    StatedHead,
     Subject,
     certificate_path,
     current_certificate,
@@ -223,9 +223,9 @@ def _sha256(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-def _audit_head(quarantine: str | None) -> AuditHead | None:
+def _audit_head(quarantine: str | None) -> StatedHead | None:
     """Returns the end of the quarantine's audit log, where it has one."""
     if quarantine is None or not storage.exists(log_path(quarantine)):
         return None
     end = head(quarantine)
-    return AuditHead(count=end.count, head=end.head)
+    return StatedHead(count=end.count, head=end.head)

@@ -264,12 +264,3 @@ class Preparation:
                     writer.write(work, ~goes)
             if writer:
                 self._begun.files = [output._asdict() for output in writer.publish()]
-
-
-def file_sha256(path: str) -> str:
-    """Returns the hex digest of a file's bytes."""
-    digest = hashlib.sha256()
-    with storage.open_read(path) as source:
-        while part := source.read(4 << 20):
-            digest.update(part)
-    return digest.hexdigest()

@@ -14,10 +14,10 @@ import fcntl
 import io
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
@@ -34,9 +34,13 @@ from ingestgate.quarantine.audit import (
     read_log,
 )
 
+_T = TypeVar("_T")
+
 REPAIRED: Final = "log.repaired"
 #: How long a writer waits for another. Writers hold the lock while they check the whole log.
 LOCK_SECONDS = 60.0
+#: A line names at most so many things, so that none becomes too long to handle.
+PER_LINE = 500
 
 
 class AuditWriter:
@@ -73,6 +77,12 @@ class AuditWriter:
         self._size += len(content)
         self.lines.append(line)
         return line
+
+
+def per_line(named: Sequence[_T]) -> Iterator[Sequence[_T]]:
+    """Yields what lines are to name, as many at a time as one line may."""
+    for start in range(0, len(named), PER_LINE):
+        yield named[start : start + PER_LINE]
 
 
 @contextmanager

@@ -183,13 +183,12 @@ def _accept_manifests(root: str, key: str | None) -> None:
 def _remove_superfluous(root: str, key: str | None) -> list[str]:
     """Removes copies that killed runs left, once that is on record; returns their paths."""
     from ingestgate.quarantine import surplus
-    from ingestgate.quarantine.audit_writing import audit_writer
+    from ingestgate.quarantine.audit_writing import audit_writer, per_line
 
     with audit_writer(root) as writer:
         private = permitted(writer.lines, surplus.REMOVING, key)
         paths = surplus.superfluous(root, writer.lines)
-        for start in range(0, len(paths), surplus.PER_LINE):
-            part = paths[start : start + surplus.PER_LINE]
+        for part in per_line(paths):
             writer.add(surplus.REMOVING, {"files": part}, private)
     surplus.remove(root, paths)
     return paths
