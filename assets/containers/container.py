@@ -24,6 +24,7 @@ DEFAULT_SIDECARS = frozenset(
     {"txt", "text", "caption", "captions", "json", "jsonl", "cls", "cls2", "id", "index", "inx"}
     | {"csv", "tsv", "yaml", "yml", "xml", "md", "url"}
 )
+DEFAULT_RANGE_BYTES = 32 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +37,7 @@ class ReadOptions:
     """
 
     sidecars: frozenset[str] = field(default=DEFAULT_SIDECARS)
-    range_bytes: int = 64 << 20
+    range_bytes: int = DEFAULT_RANGE_BYTES
 
 
 class OutputFile(NamedTuple):
