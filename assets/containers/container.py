@@ -143,7 +143,10 @@ class SampleContainer(Container, Protocol):
         ...
 
     def package(self, shard: Shard, sample: Sample) -> list[tuple[str, bytes]]:
-        """Returns the files that hold the whole sample, for sealing: (name, bytes) each."""
+        """Returns the files that hold the whole sample, for sealing: (name, bytes) each.
+
+        Names as the landing zone has them; who seals them makes them harmless.
+        """
         ...
 
 
