@@ -8,7 +8,7 @@ from typing import Any
 from ingestgate.assets.errors import EvidenceError
 from ingestgate.assets.receipts import Receipt
 from ingestgate.pipeline.contexts import ContextRecord, united
-from ingestgate.pipeline.rescan_records import RescanRecord
+from ingestgate.pipeline.rescan.records import RescanRecord
 from ingestgate.pipeline.statements import (
     ListException,
     ListUse,

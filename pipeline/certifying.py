@@ -30,7 +30,7 @@ from ingestgate.pipeline.certificate_screenings import newest_rescan, screening_
 from ingestgate.pipeline.certificate_subjects import admitted_subjects
 from ingestgate.pipeline.contexts import read_context
 from ingestgate.pipeline.hashing import Show
-from ingestgate.pipeline.rescan_records import RescanRecord, read_rescans
+from ingestgate.pipeline.rescan.records import RescanRecord, read_rescans
 from ingestgate.pipeline.statements import (
     PAYLOAD_TYPE,
     Certificate,

@@ -95,9 +95,9 @@ def rescan(ctx: click.Context, /, **options: Any) -> None:
     from ingestgate.blocklists.suppressions import Suppressions
     from ingestgate.pipeline.consumers import consumers_of
     from ingestgate.pipeline.list_opening import open_lists
-    from ingestgate.pipeline.rescan_job import rescan as rescan_ledger
-    from ingestgate.pipeline.rescan_request import RescanRequest
-    from ingestgate.pipeline.rescan_since import parse_since
+    from ingestgate.pipeline.rescan.job import rescan as rescan_ledger
+    from ingestgate.pipeline.rescan.request import RescanRequest
+    from ingestgate.pipeline.rescan.since import parse_since
     from ingestgate.pipeline.run_policy import policy_of
 
     as_json = options["as_json"]

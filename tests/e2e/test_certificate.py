@@ -22,7 +22,7 @@ from ingestgate.blocklists.listset import ListSet
 from ingestgate.pipeline.certifying import CertifyRequest
 from ingestgate.pipeline.certifying import certify as make
 from ingestgate.pipeline.recall_notices import RecallNotice, write_recall
-from ingestgate.pipeline.rescan_records import RescanRecord, write_rescan
+from ingestgate.pipeline.rescan.records import RescanRecord, write_rescan
 from ingestgate.pipeline.statements import PAYLOAD_TYPE, digest_of
 from ingestgate.transforms.policy import Policy
 from ingestgate.transforms.settings import context_digest
