@@ -31,7 +31,7 @@ from ingestgate.pipeline.census_evidence import (
     purged_assets,
 )
 from ingestgate.pipeline.census_result import Census
-from ingestgate.pipeline.statements import FOLDER
+from ingestgate.pipeline.certificate.statements import FOLDER
 from ingestgate.quarantine.manifest_checking import check_manifest
 from ingestgate.quarantine.sealed_manifests import SealedManifest
 

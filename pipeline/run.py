@@ -29,7 +29,7 @@ from ingestgate.blocklists.listset import ListSet
 from ingestgate.blocklists.remembered import remember
 from ingestgate.blocklists.suppressions import Suppressions
 from ingestgate.pipeline import report_history, summary
-from ingestgate.pipeline.certifying import CertifyRequest, certify
+from ingestgate.pipeline.certificate.certifying import CertifyRequest, certify
 from ingestgate.pipeline.contexts import record_context
 from ingestgate.pipeline.exit_codes import ExitCode, exit_code
 from ingestgate.pipeline.list_opening import open_lists

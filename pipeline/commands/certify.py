@@ -60,8 +60,8 @@ def certify(**options: Any) -> None:
     from ingestgate.assets import storage
     from ingestgate.assets.signing_keys import read_signing_key
     from ingestgate.blocklists.suppressions import Suppressions
-    from ingestgate.pipeline.certifying import CertifyRequest
-    from ingestgate.pipeline.certifying import certify as make
+    from ingestgate.pipeline.certificate.certifying import CertifyRequest
+    from ingestgate.pipeline.certificate.certifying import certify as make
     from ingestgate.pipeline.hash_progress import HashProgress
     from ingestgate.pipeline.list_opening import open_lists
     from ingestgate.pipeline.lock import run_lock

@@ -33,7 +33,11 @@ def croissant(output: str, name: str, to: str) -> None:
     from ingestgate.assets import storage
     from ingestgate.assets.errors import EvidenceError
     from ingestgate.pipeline import croissant as card
-    from ingestgate.pipeline.statements import certificate_path, current_certificate, digest_of
+    from ingestgate.pipeline.certificate.statements import (
+        certificate_path,
+        current_certificate,
+        digest_of,
+    )
 
     found = current_certificate(output)
     if found is None:

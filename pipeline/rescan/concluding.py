@@ -15,6 +15,7 @@ from ingestgate.assets.errors import EvidenceError
 from ingestgate.assets.receipts import Receipt
 from ingestgate.blocklists.listset import ListSet
 from ingestgate.pipeline.audit_events import end_rescan
+from ingestgate.pipeline.certificate.statements import current_certificate, digest_of
 from ingestgate.pipeline.recall_notices import RecallNotice, write_recall
 from ingestgate.pipeline.rescan.findings import Findings
 from ingestgate.pipeline.rescan.parts import Ledger
@@ -26,7 +27,6 @@ from ingestgate.pipeline.rescan.records import (
     write_rescan,
 )
 from ingestgate.pipeline.rescan.request import RescanRequest
-from ingestgate.pipeline.statements import current_certificate, digest_of
 from ingestgate.transforms.settings import policy_digest
 
 

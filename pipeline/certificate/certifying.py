@@ -25,13 +25,9 @@ from ingestgate.assets.receipts import (
 )
 from ingestgate.assets.verdict import Reason, Verdict
 from ingestgate.pipeline.audit_events import log_certificate
-from ingestgate.pipeline.certificate_listings import evidence_listings
-from ingestgate.pipeline.certificate_screenings import newest_rescan, screening_of
-from ingestgate.pipeline.certificate_subjects import admitted_subjects
-from ingestgate.pipeline.contexts import read_context
-from ingestgate.pipeline.hashing import Show
-from ingestgate.pipeline.rescan.records import RescanRecord, read_rescans
-from ingestgate.pipeline.statements import (
+from ingestgate.pipeline.certificate.listings import evidence_listings
+from ingestgate.pipeline.certificate.screenings import newest_rescan, screening_of
+from ingestgate.pipeline.certificate.statements import (
     PAYLOAD_TYPE,
     Certificate,
     Evidence,
@@ -43,6 +39,10 @@ from ingestgate.pipeline.statements import (
     digest_of,
     kept_certificate_path,
 )
+from ingestgate.pipeline.certificate.subjects import admitted_subjects
+from ingestgate.pipeline.contexts import read_context
+from ingestgate.pipeline.hashing import Show
+from ingestgate.pipeline.rescan.records import RescanRecord, read_rescans
 from ingestgate.quarantine.audit import head, log_path
 
 
