@@ -53,8 +53,8 @@ def purge(ctx: click.Context, /, **options: Any) -> None:
     from ingestgate.assets.signing_keys import read_signing_key
     from ingestgate.pipeline.audit_events import begin_purge, end_purge
     from ingestgate.pipeline.lock import run_lock
-    from ingestgate.pipeline.purge_preparing import PurgeSettings
-    from ingestgate.pipeline.purging import Outcome, Purger
+    from ingestgate.pipeline.purge.preparing import PurgeSettings
+    from ingestgate.pipeline.purge.purging import Outcome, Purger
     from ingestgate.pipeline.run_policy import policy_of
     from ingestgate.quarantine.locking import quarantine_lock
 

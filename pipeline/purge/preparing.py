@@ -26,7 +26,7 @@ from ingestgate.assets.purges import unfinished_path
 from ingestgate.assets.receipts import Receipt
 from ingestgate.assets.shard import Sample, Shard, WorkRange, accountable_members
 from ingestgate.assets.verdict import Verdict
-from ingestgate.pipeline.purge_holding import SealedShard
+from ingestgate.pipeline.purge.holding import SealedShard
 from ingestgate.transforms.verifying import changed, verified_samples, verify_range
 
 

@@ -22,8 +22,8 @@ from ingestgate.assets.purges import PurgeReceipt, read_purge, unfinished_path, 
 from ingestgate.assets.receipts import Receipt, is_finished, read_receipt
 from ingestgate.assets.shard import Shard
 from ingestgate.assets.storage import Entry
-from ingestgate.pipeline.purge_holding import SealedShard
-from ingestgate.pipeline.purge_preparing import Begun, Preparation, PurgeSettings
+from ingestgate.pipeline.purge.holding import SealedShard
+from ingestgate.pipeline.purge.preparing import Begun, Preparation, PurgeSettings
 from ingestgate.quarantine.audit import read_log
 from ingestgate.quarantine.holding import Holding
 
