@@ -29,7 +29,7 @@ def census(ctx: click.Context, /, **options: Any) -> None:
     admitted, unchanged; everything quarantined is sealed. Ends with 0 if so, with 1 and what
     does not add up otherwise.
     """
-    from ingestgate.pipeline.census import take_census
+    from ingestgate.pipeline.census.taking import take_census
     from ingestgate.pipeline.run_policy import policy_of
 
     as_json = options["as_json"]
