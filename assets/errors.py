@@ -84,3 +84,7 @@ class ExchangeError(GateError):
 
 class StorageError(GateError):
     """A file system refused an operation."""
+
+
+class NotLockableError(StorageError):
+    """A file system locks nothing of the kind."""

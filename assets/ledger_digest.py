@@ -4,8 +4,8 @@ import hashlib
 from collections.abc import Mapping
 
 from ingestgate.assets import storage
-from ingestgate.assets.containers.pending_folder import listing_sha256
 from ingestgate.assets.ledger import part_path
+from ingestgate.assets.listing import listing_sha256
 
 
 def shard_ledger_digest(parts: Mapping[str, str]) -> str:

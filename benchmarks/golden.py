@@ -36,8 +36,8 @@ from ingestgate.fingerprints.fingerprinter import Fingerprint, Fingerprinter
 from ingestgate.fingerprints.limits import DecodeLimits
 from ingestgate.fingerprints.perceptual import perceptual_hashes
 from ingestgate.fingerprints.unscannable import Unscannable
-from ingestgate.pipeline.alterations import encode
-from ingestgate.pipeline.references import as_rgb, references
+from ingestgate.pipeline.robustness.alterations import encode
+from ingestgate.pipeline.robustness.references import as_rgb, references
 
 _MODE_BITS = 16
 _EXIF_BITS = 8

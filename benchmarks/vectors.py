@@ -121,6 +121,14 @@ def ascii_outcomes(path: Path) -> Iterator[Outcome]:
             yield Outcome(text, expected or None, found_host(text))
 
 
+def registrable(suffixes: PublicSuffixes, host: str) -> str | None:
+    """Returns the public suffix of a canonical host name and the label before it, if any."""
+    suffix = suffixes.suffix(host)
+    if host == suffix:
+        return None
+    return host.removesuffix(f".{suffix}").rpartition(".")[2] + f".{suffix}"
+
+
 def suffix_outcomes(rules: Path, tests: Path) -> Iterator[Outcome]:
     """Yields the cases of ``test_psl.txt``, hosts as the parser of sources leaves them."""
     suffixes = PublicSuffixes.read(str(rules))
@@ -130,7 +138,7 @@ def suffix_outcomes(rules: Path, tests: Path) -> Iterator[Outcome]:
             continue  # a source's host never begins with a dot
         host = found_host(f"https://{match[2]}/")
         expected = match[4] and found_host(f"https://{match[4]}/")
-        yield Outcome(match[2], expected, host and suffixes.registrable(host))
+        yield Outcome(match[2], expected, host and registrable(suffixes, host))
 
 
 @click.command()

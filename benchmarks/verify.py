@@ -24,8 +24,7 @@ import numpy as np
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from ingestgate.assets.envelope import Envelope
-from ingestgate.pipeline.dataset_verifying import Demands, verify
-from ingestgate.pipeline.statements import (
+from ingestgate.pipeline.certificate.statements import (
     PAYLOAD_TYPE,
     Annotations,
     Certificate,
@@ -36,6 +35,7 @@ from ingestgate.pipeline.statements import (
     Subject,
     certificate_path,
 )
+from ingestgate.pipeline.dataset_verifying import Demands, verify
 
 _BLOCK = 16 << 20
 

@@ -57,7 +57,7 @@ class HammingIndex(NamedTuple):
 
 
 SHARED = 1 << 31
-MAX_HASHES = SHARED - 1
+MAX_HASHES = SHARED - 1  # rows leave that bit free
 
 
 def index_lengths(layout: Unsigned, width: int, count: int) -> tuple[int, ...] | None:

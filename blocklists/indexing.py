@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
+from ingestgate.assets.errors import ListError
 from ingestgate.blocklists import chunking
 from ingestgate.blocklists.chunking import SHARED, HammingIndex, Unsigned, Words
 from ingestgate.blocklists.hamming import as_words, chunk_value
@@ -136,8 +137,16 @@ def build_index(
         hashes: uint8, shape (n, width); n at most `chunking.MAX_HASHES`.
         threshold: The largest distance that is to be fast; any other works too.
         bits: Of each chunk, where not what suits number, width and threshold best.
+
+    Raises:
+        ListError: There are too many hashes.
     """
     size, width = hashes.shape
+    if size > chunking.MAX_HASHES:
+        raise ListError(
+            f"{size:,} hashes of one kind, an index holds {chunking.MAX_HASHES:,}; make several "
+            "lists of them"
+        )
     words = as_words(hashes)
     rows = np.empty(size, np.uint32)
     layout = []

@@ -173,17 +173,9 @@ class Matcher:
         )
 
     def match_perceptual(
-        self,
-        name: str,
-        hashes: npt.NDArray[np.uint8],
-        views: Sequence[str],
-        *,
-        margin: int = 0,
+        self, name: str, hashes: npt.NDArray[np.uint8], views: Sequence[str]
     ) -> list[Finding]:
         """Returns the nearest finding per list entry within that list's threshold; exact.
-
-        With a margin, also findings beyond the threshold by so many bits at most, as many as
-        `hamming.search_index` meets on its way.
 
         At most `MAX_FINDINGS` per list, the nearest.
 
@@ -191,12 +183,11 @@ class Matcher:
             name: The hashes' signal type.
             hashes: uint8, shape (n, width): every view of one asset.
             views: Their names; of equally near views, the first one names the finding.
-            margin: In bits.
 
         Raises:
             UsageError: There is no such perceptual hash, or shapes do not fit.
         """
-        return self.match_perceptual_each(name, [hashes], [views], margin=margin)[0]
+        return self.match_perceptual_each(name, [hashes], [views])[0]
 
     def match_perceptual_each(
         self,
@@ -208,11 +199,14 @@ class Matcher:
     ) -> list[list[Finding]]:
         """Does `match_perceptual` for several assets, in less time than for each by itself.
 
+        With a margin, also returns findings beyond the threshold by so many bits at most, as many
+        as `hamming.search_index` meets on its way.
+
         Args:
             name: As there.
             hashes: One array per asset.
             views: Likewise their names.
-            margin: As there.
+            margin: In bits.
         """
         from ingestgate.blocklists import hamming
 

@@ -149,10 +149,3 @@ class PublicSuffixes:
         return (
             host in self.exact or host in self.wildcards or host.partition(".")[2] in self.wildcards
         )
-
-    def registrable(self, host: str) -> str | None:
-        """Returns the suffix of a canonical host name and the label before it, if there is one."""
-        suffix = self.suffix(host)
-        if host == suffix:
-            return None
-        return host.removesuffix(f".{suffix}").rpartition(".")[2] + f".{suffix}"

@@ -5,8 +5,7 @@ list the highest version that a run was done with, its digest and its numbers of
 that is not there yet remembers nothing; the first run writes it.
 """
 
-import fcntl
-import os
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Annotated, Literal
@@ -173,13 +172,7 @@ def _write(path: str, known: Remembered, lists: dict[str, Seen]) -> None:
 @contextmanager
 def _locked(path: str) -> Iterator[None]:
     """Keeps two runs from forgetting what the other has seen; object stores have no locks."""
-    if storage.is_remote(path):
+    if not storage.is_remote(path):
+        storage.make_directory(storage.parent(path) or ".", private=True)
+    with storage.lock(f"{path}.lock", seconds=math.inf):
         yield
-        return
-    storage.make_directory(storage.parent(path) or ".", private=True)
-    lock = storage.open_lock(f"{path}.lock")
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(lock)

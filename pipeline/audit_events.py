@@ -18,7 +18,12 @@ from ingestgate.assets.purges import purge_path
 from ingestgate.assets.receipts import read_receipt
 from ingestgate.assets.signing_keys import public_line
 from ingestgate.quarantine.audit import head, is_quarantine
-from ingestgate.quarantine.audit_writing import AuditWriter, append_machine, audit_writer
+from ingestgate.quarantine.audit_writing import (
+    AuditWriter,
+    append_machine,
+    audit_writer,
+    per_line,
+)
 from ingestgate.quarantine.decisions import PUT_UP, decisions_of
 
 CERTIFIED: Final = "output.certified"
@@ -26,8 +31,6 @@ PURGE_BEGUN: Final = "purge.begun"
 PURGED: Final = "landing.purged"
 RESCANNED: Final = "rescan.ended"
 RECALL_CLOSED: Final = "recall.closed"
-#: A line names at most so many shards or assets, so that none becomes too long to handle.
-_PER_LINE: Final = 500
 
 
 def require_log(quarantine: str) -> None:
@@ -115,8 +118,7 @@ def end_purge(
             for each in line.fields["shards"]
         }
         new = [each for each in named if (each["shard"], each["receipt"]) not in known]
-        for start in range(0, len(new), _PER_LINE):
-            part = new[start : start + _PER_LINE]
+        for part in per_line(new):
             writer.add(PURGED, {"evidence": shown(evidence), "shards": part}, key)
 
 
@@ -177,6 +179,6 @@ def put_up_for_review(
         How many assets were put up.
     """
     new = sorted(set(withdrawn) - decisions_of(writer.lines).put_up)
-    for start in range(0, len(new), _PER_LINE):
-        writer.add(PUT_UP, {**said, "assets": new[start : start + _PER_LINE]}, key)
+    for part in per_line(new):
+        writer.add(PUT_UP, {**said, "assets": part}, key)
     return len(new)

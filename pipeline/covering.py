@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from ingestgate.assets.ledger_digest import hash_shard_ledger
 from ingestgate.assets.receipts import is_finished, read_receipt
 from ingestgate.assets.shard import Shard
-from ingestgate.pipeline.rescan_records import read_rescans
+from ingestgate.pipeline.rescan.records import read_rescans
 from ingestgate.transforms.settings import RunSettings
 
 

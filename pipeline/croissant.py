@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from ingestgate.assets.verdict import SignalKind
 from ingestgate.blocklists.signals import signal_types
-from ingestgate.pipeline.statements import (
+from ingestgate.pipeline.certificate.statements import (
     FOLDER,
     PREDICATE_TYPE,
     Certificate,

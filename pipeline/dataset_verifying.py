@@ -16,9 +16,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from ingestgate.assets import storage
 from ingestgate.assets.envelope import Envelope
 from ingestgate.assets.errors import EvidenceError, GateError, UsageError
-from ingestgate.pipeline.hashing import Meter, Show, folder_digest, hash_files
-from ingestgate.pipeline.recall_notices import RecallNotice, read_notice
-from ingestgate.pipeline.statements import (
+from ingestgate.pipeline.certificate.statements import (
     FOLDER,
     PAYLOAD_TYPE,
     Certificate,
@@ -27,6 +25,8 @@ from ingestgate.pipeline.statements import (
     digest_of,
     parse_certificate,
 )
+from ingestgate.pipeline.hashing import Meter, Show, folder_digest, hash_files
+from ingestgate.pipeline.recall_notices import RecallNotice, read_notice
 from ingestgate.quarantine.audit import AuditHead, require_head
 
 _SKEW = timedelta(minutes=5)  # clocks differ

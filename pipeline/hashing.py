@@ -1,57 +1,18 @@
-"""SHA-256 of many files at once, as fast as cores and disks allow.
+"""SHA-256 of many files at once, as fast as cores and disks allow."""
 
-`hashlib` lets go of the interpreter while it digests a block, so threads of one process keep all
-cores busy; large blocks into one buffer per thread keep the rest of the work small.
-"""
-
-import hashlib
 import os
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import BinaryIO, cast
 
 from ingestgate.assets import storage
-from ingestgate.assets.containers.pending_folder import listing_sha256
-from ingestgate.assets.errors import StorageError
-
-_BLOCK = 1 << 20
-_buffers = threading.local()
-
-#: Called with the bytes done since it was last called.
-OnBytes = Callable[[int], None]
-
-
-def _nothing(done: int) -> None:
-    """Tells nobody."""
-
-
-def hash_file(path: str, on_bytes: OnBytes = _nothing) -> str:
-    """Returns the SHA-256 of a file in hex.
-
-    Raises:
-        StorageError: It cannot be read.
-    """
-    buffer = getattr(_buffers, "block", None)
-    if buffer is None:
-        buffer = _buffers.block = bytearray(_BLOCK)
-    view = memoryview(buffer)
-    digest = hashlib.sha256()
-    with storage.open_read(path) as source:
-        # Past Python's own buffer: blocks are larger than it.
-        raw = cast(BinaryIO, getattr(source, "raw", source))
-        try:
-            while count := raw.readinto(view):  # type: ignore[attr-defined]
-                digest.update(view[:count])
-                on_bytes(count)
-        except OSError as error:
-            raise StorageError(f"{path}: {error.strerror or error}") from error
-    return digest.hexdigest()
+from ingestgate.assets.file_digest import OnBytes, file_sha256
+from ingestgate.assets.listing import listing_sha256
 
 
 def hash_files(
-    paths: Sequence[str], on_bytes: OnBytes = _nothing, threads: int = 0
+    paths: Sequence[str], on_bytes: OnBytes, threads: int = 0
 ) -> Iterator[tuple[str, str]]:
     """Yields each path with its SHA-256, in order.
 
@@ -66,7 +27,7 @@ def hash_files(
     waits = any(storage.is_remote(path) for path in paths)
     count = threads or (16 if waits else len(os.sched_getaffinity(0)))
     with ThreadPoolExecutor(count) as pool:
-        yield from zip(paths, pool.map(lambda p: hash_file(p, on_bytes), paths), strict=True)
+        yield from zip(paths, pool.map(lambda p: file_sha256(p, on_bytes), paths), strict=True)
 
 
 def folder_digest(root: str, files: dict[str, str]) -> str:

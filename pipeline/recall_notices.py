@@ -21,7 +21,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from ingestgate.assets import storage
 from ingestgate.assets.envelope import Envelope
 from ingestgate.assets.errors import EvidenceError
-from ingestgate.pipeline.statements import FOLDER
+from ingestgate.pipeline.certificate.statements import FOLDER
 
 RECALL_VERSION: Final = 1
 RECALL_TYPE: Final = "application/vnd.ingestgate.recall+json"

@@ -25,7 +25,7 @@ from ingestgate.pipeline.audit_events import log_closed_recall
 from ingestgate.pipeline.contexts import read_context
 from ingestgate.pipeline.plan import Plan
 from ingestgate.pipeline.recall_notices import RecallNotice, read_notice
-from ingestgate.pipeline.run_events import describe_lists
+from ingestgate.pipeline.run_events import named_lists
 from ingestgate.transforms.settings import RunSettings
 
 _SUFFIX = ".dsse.json"
@@ -105,7 +105,7 @@ def recalled_shards(settings: RunSettings, lists: ListSet) -> frozenset[str]:
     Raises:
         EvidenceError: A notice, or the record of some rules, is damaged.
     """
-    in_force = describe_lists(lists)
+    in_force = named_lists(lists)
     return frozenset(
         shard
         for recall in open_recalls(settings.evidence)
@@ -145,7 +145,7 @@ def recalled_plan(plan: Plan, settings: RunSettings, lists: ListSet) -> Plan:
     if not found:
         raise UsageError(f"{settings.evidence}: no open recall; 'ingestgate rescan' makes them")
     for recall in found:
-        if lacking := recall.notice.lacking(describe_lists(lists)):
+        if lacking := recall.notice.lacking(named_lists(lists)):
             wanted = max(u["version"] for u in recall.notice.lists if u["id"] == lacking[0])
             raise UsageError(
                 f"recall {recall.id} is by version {wanted} of list {lacking[0]}, which the lists "

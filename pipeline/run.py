@@ -29,13 +29,12 @@ from ingestgate.blocklists.listset import ListSet
 from ingestgate.blocklists.remembered import remember
 from ingestgate.blocklists.suppressions import Suppressions
 from ingestgate.pipeline import report_history, summary
-from ingestgate.pipeline.certifying import CertifyRequest, certify
+from ingestgate.pipeline.certificate.certifying import CertifyRequest, certify
 from ingestgate.pipeline.contexts import record_context
 from ingestgate.pipeline.exit_codes import ExitCode, exit_code
 from ingestgate.pipeline.list_opening import open_lists
 from ingestgate.pipeline.lock import output_lock, run_lock
 from ingestgate.pipeline.plan import Plan, make_plan, still_to_do
-from ingestgate.pipeline.policy_file import load_policy
 from ingestgate.pipeline.progress import ProgressDisplay
 from ingestgate.pipeline.recalling import (
     close_recalls,
@@ -45,6 +44,7 @@ from ingestgate.pipeline.recalling import (
     to_forget,
 )
 from ingestgate.pipeline.run_events import RunEvents
+from ingestgate.pipeline.run_policy import policy_of
 from ingestgate.pipeline.runners import RunFailedError, run_job
 from ingestgate.quarantine.keys import read_recipients
 from ingestgate.quarantine.locking import quarantine_lock, sweep_quarantine
@@ -108,7 +108,7 @@ def run(request: RunRequest, display: ProgressDisplay) -> dict[str, Any]:
     """
     started = time.monotonic()
     started_at = datetime.now(UTC)
-    policy = load_policy(request.policy_file, Policy) if request.policy_file else Policy()
+    policy = policy_of(request.policy_file)
     lists = open_lists(request.lists, policy, datetime.now(UTC), request.list_state)
     suppressions = Suppressions.open(
         request.suppressions, policy.trust.for_suppressions(), now=datetime.now(UTC)

@@ -57,7 +57,7 @@ class RunEvents:
         self.sealed: list[SealedManifest] = []
         self._settings = settings
         self._key = key
-        self._lists = describe_lists(lists)
+        self._lists = named_lists(lists)
         self._suppressions = [one.id for one in suppressions.in_force]
         self._owes = False
 
@@ -142,7 +142,7 @@ class RunEvents:
             )
 
 
-def describe_lists(lists: ListSet) -> list[dict[str, Any]]:
+def named_lists(lists: ListSet) -> list[dict[str, Any]]:
     """Returns id, version and digest of each list, as the lines of machines name them."""
     return [{"id": info.id, "version": info.version, "digest": info.digest} for info in lists.infos]
 

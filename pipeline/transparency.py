@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 from ingestgate.assets import storage
 from ingestgate.assets.errors import EvidenceError, UsageError
 from ingestgate.assets.verdict import REASONS, Action, Reason, Verdict
-from ingestgate.pipeline.rescan_records import RescanRecord, read_rescans
+from ingestgate.pipeline.rescan.records import RescanRecord, read_rescans
 from ingestgate.pipeline.templating import template
 from ingestgate.quarantine.audit import read_log
 from ingestgate.quarantine.decisions import APPROVED, DECIDED, Decision, decisions_of

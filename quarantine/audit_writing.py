@@ -9,15 +9,12 @@ piece goes, and a line ``log.repaired`` holds it.
 """
 
 import base64
-import errno
-import fcntl
 import io
 import os
-import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
@@ -34,9 +31,13 @@ from ingestgate.quarantine.audit import (
     read_log,
 )
 
+_T = TypeVar("_T")
+
 REPAIRED: Final = "log.repaired"
 #: How long a writer waits for another. Writers hold the lock while they check the whole log.
 LOCK_SECONDS = 60.0
+#: A line names at most so many things, so that none becomes too long to handle.
+PER_LINE = 500
 
 
 class AuditWriter:
@@ -75,6 +76,12 @@ class AuditWriter:
         return line
 
 
+def per_line(named: Sequence[_T]) -> Iterator[Sequence[_T]]:
+    """Yields what lines are to name, as many at a time as one line may."""
+    for start in range(0, len(named), PER_LINE):
+        yield named[start : start + PER_LINE]
+
+
 @contextmanager
 def audit_writer(root: str) -> Iterator[AuditWriter]:
     """Yields the only writer of a quarantine's log, after checking all of it.
@@ -103,40 +110,21 @@ def repair(root: str) -> bool:
 
 @contextmanager
 def _locked(root: str) -> Iterator[None]:
-    path = log_path(root)
-    storage.make_directory(storage.parent(path), private=True)
-    if storage.is_remote(root):
-        yield
-        return
-    lock = storage.join(storage.parent(path), ".lock")
-    try:
-        handle = storage.open_lock(lock)
-    except StorageError as error:
-        raise StorageError(f"{error}; what cannot be logged is refused") from error
-    try:
-        _lock(handle, lock)
-        yield
-    finally:
-        os.close(handle)
-
-
-def _lock(handle: int, path: str) -> None:
-    """Takes the lock; a line takes a moment, so whoever holds it for long is stuck."""
-    until = time.monotonic() + LOCK_SECONDS
-    while True:
+    folder = storage.parent(log_path(root))
+    storage.make_directory(folder, private=True)
+    path = storage.join(folder, ".lock")
+    with ExitStack() as stack:
         try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            if error.errno not in (errno.EAGAIN, errno.EACCES):
-                raise StorageError(f"{path}: {error.strerror}") from error
-        else:
-            return
-        if time.monotonic() >= until:
+            # A line takes a moment, so whoever holds the lock for long is stuck.
+            held = stack.enter_context(storage.lock(path, seconds=LOCK_SECONDS))
+        except StorageError as error:
+            raise StorageError(f"{error}; what cannot be logged is refused") from error
+        if not held:
             raise StorageError(
                 f"{path}: held by somebody else; what cannot be logged is refused. See who is at "
                 "work on the quarantine, then do it again"
             )
-        time.sleep(0.05)
+        yield
 
 
 def _repair_torn(path: str) -> bool:

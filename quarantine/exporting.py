@@ -21,7 +21,6 @@ from ingestgate.quarantine.manifest import BATCH_ROWS, ManifestRow, arrow_schema
 #: What an export has beside a manifest row's fields.
 ADDED: Final = ("cluster", "state", "up_for_review")
 COLUMNS: Final = (*ManifestRow.model_fields, *ADDED)
-FORMATS: Final = ("csv", "jsonl", "parquet")
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")  # noqa: RUF001
 
 
@@ -30,7 +29,7 @@ def export(rows: Iterable[Mapping[str, Any]], form: str, path: str) -> int:
 
     Args:
         rows: They are taken one at a time.
-        form: One of `FORMATS`.
+        form: ``csv``, ``jsonl`` or ``parquet``.
         path: The file; it appears whole or not at all.
 
     Raises:

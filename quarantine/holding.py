@@ -8,15 +8,14 @@ import hashlib
 from collections.abc import Iterable
 
 from ingestgate.assets import storage
-from ingestgate.assets.errors import EvidenceError, StorageError
+from ingestgate.assets.errors import EvidenceError
+from ingestgate.assets.file_digest import file_sha256
 from ingestgate.quarantine import rewraps
 from ingestgate.quarantine.audit import AuditLine
 from ingestgate.quarantine.destroyed import Destructions
 from ingestgate.quarantine.faults import Fault, Problem
 from ingestgate.quarantine.inventory import NamedObject
 from ingestgate.quarantine.layout import id_of
-
-_CHUNK = 4 << 20
 
 
 class Holding:
@@ -73,7 +72,8 @@ class Holding:
             if rewraps.is_unfinished(self._root):
                 detail += "; a rewrapping is unfinished, finish it by the same command"
             return Fault(Problem.CHANGED, each.key_path, detail, _ids(each))
-        sha256, size = _measured(path)
+        read: list[int] = []
+        sha256, size = file_sha256(path, read.append), sum(read)
         if (sha256, size) != (each.sha256, each.size):
             detail = f"{each.path}: is not what the manifest says ({size} bytes, want {each.size})"
             return Fault(Problem.CHANGED, each.path, detail, _ids(each))
@@ -95,19 +95,6 @@ class Holding:
         if self.key_sha256(each) is None and not self.is_destroyed(each.path):
             return False
         return self.accounts_for(each)
-
-
-def _measured(path: str) -> tuple[str, int]:
-    digest = hashlib.sha256()
-    size = 0
-    with storage.open_read(path) as source:
-        try:
-            while part := source.read(_CHUNK):
-                digest.update(part)
-                size += len(part)
-        except OSError as error:
-            raise StorageError(f"{path}: {error.strerror or error}") from error
-    return digest.hexdigest(), size
 
 
 def _ids(each: NamedObject) -> tuple[str, ...]:

@@ -1,13 +1,10 @@
 """Who may change a quarantine at the same time: jobs that seal together, people alone."""
 
-import fcntl
-import os
-import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 
 from ingestgate.assets import storage
-from ingestgate.assets.errors import StorageError, VaultError
+from ingestgate.assets.errors import VaultError
 
 #: How long a job waits for who holds the lock alone: as a rule another that is only sweeping.
 WAIT_SECONDS = 10.0
@@ -26,8 +23,8 @@ def quarantine_lock(root: str, *, alone: bool) -> Iterator[None]:
         VaultError: Somebody else holds it; of a job, for longer than `WAIT_SECONDS`.
         StorageError: The lock cannot be opened or held: the folder is not there, say.
     """
-    with _opened(root) as lock:
-        if lock is not None and not _is_locked(root, lock, alone=alone):
+    with _lock(root, alone=alone) as held:
+        if not held:
             who = "a job or another command" if alone else "a command that changes the quarantine"
             raise VaultError(f"{root}: {who} is at work on it; wait for it")
         yield
@@ -41,34 +38,11 @@ def sweep_quarantine(root: str) -> None:
     Raises:
         StorageError: The lock cannot be opened or held, whoever else may be at work.
     """
-    with _opened(root) as lock:
-        if lock is None or _is_locked(root, lock, alone=True):
+    with _lock(root, alone=True) as held:
+        if held:
             storage.sweep(root)
 
 
-@contextmanager
-def _opened(root: str) -> Iterator[int | None]:
-    """Yields the lock's descriptor, or None for an object store; closing it lets go of the lock."""
-    if storage.is_remote(root):
-        yield None
-        return
-    handle = storage.open_lock(storage.join(root, ".lock"))
-    try:
-        yield handle
-    finally:
-        os.close(handle)
-
-
-def _is_locked(root: str, handle: int, *, alone: bool) -> bool:
-    until = time.monotonic() + (0.0 if alone else WAIT_SECONDS)
-    while True:
-        try:
-            fcntl.flock(handle, (fcntl.LOCK_EX if alone else fcntl.LOCK_SH) | fcntl.LOCK_NB)
-        except BlockingIOError:
-            if time.monotonic() >= until:
-                return False
-        except OSError as error:
-            raise StorageError(f"{root}: {error.strerror}; it cannot be locked") from error
-        else:
-            return True
-        time.sleep(0.02)
+def _lock(root: str, *, alone: bool) -> AbstractContextManager[bool]:
+    path = storage.join(root, ".lock")
+    return storage.lock(path, shared=not alone, seconds=0.0 if alone else WAIT_SECONDS)

@@ -5,7 +5,6 @@ changed, the other tells which rows were edited, dropped or put in. What a row s
 repeated: it names columns and asset ids.
 """
 
-import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
@@ -15,12 +14,12 @@ import pyarrow.parquet as pq
 
 from ingestgate.assets import storage
 from ingestgate.assets.errors import StorageError
+from ingestgate.assets.file_digest import file_sha256
 from ingestgate.quarantine.faults import Fault, Problem
 from ingestgate.quarantine.sealed_manifests import SealedManifest
 
 FOLDER: Final = "manifest"
 SUFFIXES: Final = ("jsonl", "parquet")
-_CHUNK = 1 << 20
 
 #: A file's rows, by asset id, with the place of each for people.
 _Rows = dict[str, tuple[str, dict[str, Any]]]
@@ -68,7 +67,7 @@ def unlogged(root: str, sealed: Mapping[str, SealedManifest]) -> list[SealedMani
     """Returns the manifests that are whole pairs and on no record, as they lie there."""
     there = manifest_files(root)
     return [
-        SealedManifest(stem, *(_digest(_path(root, stem, suffix)) for suffix in SUFFIXES))
+        SealedManifest(stem, *(file_sha256(_path(root, stem, suffix)) for suffix in SUFFIXES))
         for stem in sorted(_stems(there) - set(sealed))
         if {f"{stem}.{suffix}" for suffix in SUFFIXES} <= there
     ]
@@ -100,7 +99,7 @@ def _faults_of(
         if not missing:
             yield from _disagreements(root, stem, "jsonl", "parquet", "differs from the Parquet")
         return
-    changed = [s for s in present if _digest(_path(root, stem, s)) != said.digests()[s]]
+    changed = [s for s in present if file_sha256(_path(root, stem, s)) != said.digests()[s]]
     for suffix in changed:
         path = f"{FOLDER}/{stem}.{suffix}"
         yield Fault(Problem.CHANGED, path, f"{path}: is not what was sealed; it was changed")
@@ -175,14 +174,3 @@ def _columns(path: str) -> Iterator[tuple[str, Any]]:
 
 def _path(root: str, stem: str, suffix: str) -> str:
     return storage.join(root, FOLDER, f"{stem}.{suffix}")
-
-
-def _digest(path: str) -> str:
-    digest = hashlib.sha256()
-    with storage.open_read(path) as source:
-        try:
-            while part := source.read(_CHUNK):
-                digest.update(part)
-        except OSError as error:
-            raise StorageError(f"{path}: {error.strerror or error}") from error
-    return digest.hexdigest()

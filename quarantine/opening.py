@@ -13,7 +13,7 @@ import pyrage
 from ingestgate.assets import storage
 from ingestgate.assets.errors import StorageError, UsageError, VaultError
 from ingestgate.quarantine.layout import key_path
-from ingestgate.quarantine.vault import harmless_name
+from ingestgate.quarantine.packaging import packed
 
 #: Identity files are a few lines.
 MAX_FILE_BYTES = 1 << 20
@@ -100,11 +100,11 @@ def unpacked(path: str, plain: bytes) -> list[tuple[str, bytes]]:
     """
     try:
         with tarfile.open(fileobj=io.BytesIO(plain), mode="r:") as tar:
-            return [
-                (harmless_name(member.name), content.read())
+            return packed(
+                (member.name, content.read())
                 for member in tar
                 if (content := tar.extractfile(member)) is not None
-            ]
+            )
     except tarfile.TarError as error:
         raise VaultError(f"{path}: what it holds is not a package of this program's") from error
 

@@ -13,13 +13,11 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from ingestgate.assets.errors import EvidenceError
 from ingestgate.quarantine.audit import AuditLine
-from ingestgate.quarantine.audit_writing import AuditWriter
+from ingestgate.quarantine.audit_writing import AuditWriter, per_line
 
 SEALED: Final = "manifests.sealed"
 #: A person's: what lies there is put on record as it is, where the run that sealed it is no more.
 ACCEPTED: Final = "manifests.accepted"
-#: A line of the log names at most so many, so that none becomes too long to handle.
-_PER_LINE: Final = 500
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _STEM = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,127}")
 
@@ -98,7 +96,7 @@ def put_on_record(
     """
     known = sealed_manifests(writer.lines)
     new = sorted(each for each in set(manifests) if known.get(each.name) != each)
-    for start in range(0, len(new), _PER_LINE):
-        named = [each._asdict() for each in new[start : start + _PER_LINE]]
+    for part in per_line(new):
+        named = [each._asdict() for each in part]
         writer.add(event, {**said, "manifests": named}, key)
     return new

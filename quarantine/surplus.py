@@ -20,8 +20,6 @@ from ingestgate.quarantine.sealed_manifests import sealed_manifests
 
 #: A person's: what the line names is about to be removed.
 REMOVING: Final = "vault.removing_unnamed"
-#: A line names at most so many files.
-PER_LINE: Final = 500
 
 
 def superfluous(root: str, lines: Sequence[AuditLine]) -> list[str]:

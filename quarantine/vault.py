@@ -13,7 +13,6 @@ its object lie, by destroying its key files. What is sealed here cannot be opene
 import hashlib
 import io
 import os
-import re
 import stat
 import tarfile
 from collections.abc import Sequence
@@ -25,9 +24,8 @@ from ingestgate.assets import storage
 from ingestgate.assets.errors import UsageError, VaultError
 from ingestgate.quarantine.keys import parse_recipient
 from ingestgate.quarantine.layout import key_path, object_path
+from ingestgate.quarantine.packaging import packed
 from ingestgate.quarantine.rewraps import retired
-
-_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
 class SealedObject(NamedTuple):
@@ -40,7 +38,6 @@ class SealedObject(NamedTuple):
         size: Bytes of the ciphertext.
         sha256: Hex digest of the ciphertext.
         plain_sha256: Hex digest of the package (the tar) inside.
-        plain_size: Bytes of the package.
     """
 
     path: str
@@ -49,35 +46,22 @@ class SealedObject(NamedTuple):
     size: int
     sha256: str
     plain_sha256: str
-    plain_size: int
 
 
 def package(files: Sequence[tuple[str, bytes]]) -> bytes:
     """Returns a tar of the files; the same files give the same bytes.
 
     USTAR, with extended headers only for names that do not fit. Names come from the landing
-    zone, so they are made harmless for whoever unpacks them: relative, without ``..`` and
-    control characters, each once.
+    zone, so they are made harmless for whoever unpacks them, see `packed`.
     """
     sink = io.BytesIO()
-    taken: set[str] = set()
     with tarfile.open(fileobj=sink, mode="w", format=tarfile.PAX_FORMAT) as tar:
-        for index, (given, content) in enumerate(files):
-            name = harmless_name(given)
-            while name in taken:
-                name = f"{index}/{name}"
-            taken.add(name)
+        for name, content in packed(files):
             member = tarfile.TarInfo(name)
             member.size = len(content)
             member.mode = 0o400
             tar.addfile(member, io.BytesIO(content))
     return sink.getvalue()
-
-
-def harmless_name(name: str) -> str:
-    """Returns a relative name without ``..``, empty parts and control characters."""
-    parts = [part for part in _CONTROL.sub("_", name).split("/") if part not in ("", ".")]
-    return "/".join("_" if part == ".." else part for part in parts) or "_"
 
 
 class Vault:
@@ -136,7 +120,6 @@ class Vault:
             size=len(sealed),
             sha256=digest,
             plain_sha256=hashlib.sha256(plain).hexdigest(),
-            plain_size=len(plain),
         )
 
 

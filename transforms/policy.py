@@ -11,7 +11,11 @@ from typing import Annotated, Literal, Self, get_args
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from ingestgate.assets.containers.container import DEFAULT_SIDECARS, ReadOptions
+from ingestgate.assets.containers.container import (
+    DEFAULT_RANGE_BYTES,
+    DEFAULT_SIDECARS,
+    ReadOptions,
+)
 from ingestgate.assets.signing_keys import parse_public_line
 from ingestgate.assets.verdict import Action, SignalKind
 from ingestgate.blocklists.listset import ListOverride
@@ -174,7 +178,7 @@ class Policy(_Section):
     lists: dict[str, ListPolicy] = {}
     """Per list id: what differs from what the list says."""
     trust: ListTrust = ListTrust()
-    range_bytes: int = Field(32 << 20, ge=1)
+    range_bytes: int = Field(DEFAULT_RANGE_BYTES, ge=1)
     """Shards are judged in ranges of about this many bytes; also what a killed run may have to
     do again per worker."""
 

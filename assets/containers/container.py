@@ -24,6 +24,7 @@ DEFAULT_SIDECARS = frozenset(
     {"txt", "text", "caption", "captions", "json", "jsonl", "cls", "cls2", "id", "index", "inx"}
     | {"csv", "tsv", "yaml", "yml", "xml", "md", "url"}
 )
+DEFAULT_RANGE_BYTES = 32 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +37,7 @@ class ReadOptions:
     """
 
     sidecars: frozenset[str] = field(default=DEFAULT_SIDECARS)
-    range_bytes: int = 64 << 20
+    range_bytes: int = DEFAULT_RANGE_BYTES
 
 
 class OutputFile(NamedTuple):
@@ -142,7 +143,10 @@ class SampleContainer(Container, Protocol):
         ...
 
     def package(self, shard: Shard, sample: Sample) -> list[tuple[str, bytes]]:
-        """Returns the files that hold the whole sample, for sealing: (name, bytes) each."""
+        """Returns the files that hold the whole sample, for sealing: (name, bytes) each.
+
+        Names as the landing zone has them; who seals them makes them harmless.
+        """
         ...
 
 

@@ -24,9 +24,9 @@ from ingestgate.assets.containers.folder_index import (
     folder_index,
     folder_listing,
 )
-from ingestgate.assets.containers.packaging import packed
-from ingestgate.assets.containers.pending_folder import PendingFolder, listing_sha256
+from ingestgate.assets.containers.pending_folder import PendingFolder
 from ingestgate.assets.errors import ShardError
+from ingestgate.assets.listing import listing_sha256
 from ingestgate.assets.media import kind_of
 from ingestgate.assets.pending import Pending
 from ingestgate.assets.provenance import SIDECAR_ERROR, flatten, of_json, readable
@@ -89,7 +89,7 @@ class ImageFolder:
             keep[[row for source, row in origin.rows if source == number]] = True
             if keep.any():
                 files.append((item.name, item.chosen(keep, blanks=False)))
-        return packed(files)
+        return files
 
 
 class FolderWriter(Pending):

@@ -17,7 +17,6 @@ from typing import ClassVar, NamedTuple
 
 from ingestgate.assets import storage
 from ingestgate.assets.containers.container import ReadOptions
-from ingestgate.assets.containers.packaging import packed
 from ingestgate.assets.containers.trio_files import keys_of, open_rows
 from ingestgate.assets.containers.trio_writer import TrioWriter, has_row, is_reference
 from ingestgate.assets.containers.webdataset import WebDataset, walk_keys
@@ -88,7 +87,7 @@ class Img2Dataset:
         """Returns the members' files, and the row as JSON."""
         row = json.dumps(dict(sample.provenance), indent=1, ensure_ascii=False).encode()
         files = [] if is_reference(sample) else self._tar.package(shard, sample)
-        return packed([*files, (f"{sample.key}.provenance.json", row)])
+        return [*files, (f"{sample.key}.provenance.json", row)]
 
 
 def _rows(shard: Shard) -> dict[str, Row]:

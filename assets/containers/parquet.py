@@ -15,7 +15,6 @@ import pyarrow as pa
 from ingestgate.assets.containers import row_groups
 from ingestgate.assets.containers.arrow_text import is_identifier, readable_table
 from ingestgate.assets.containers.container import OutputFile, ReadOptions
-from ingestgate.assets.containers.packaging import packed
 from ingestgate.assets.containers.row_groups import RowGroupWriter
 from ingestgate.assets.errors import ShardError
 from ingestgate.assets.media import sniff
@@ -85,7 +84,7 @@ class ParquetImages:
         for member in sample.members:
             if member.content is not None:
                 files.append((f"{member.field}.{_suffix(member.content)}", member.content))
-        return packed(files)
+        return files
 
 
 class ParquetImagesWriter(Pending):

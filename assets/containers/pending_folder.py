@@ -2,34 +2,17 @@
 
 import hashlib
 import os
-from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 
 from ingestgate.assets import storage
 from ingestgate.assets.containers.container import OutputFile
 from ingestgate.assets.errors import StorageError
+from ingestgate.assets.listing import listing_sha256
 from ingestgate.assets.pending import Pending
 from ingestgate.assets.storage import PendingFile
 
 _SYNCS_AT_A_TIME = 8  # file systems commit syncs that come together together
-
-
-def listing_sha256(files: Iterable[tuple[str, str]]) -> str:
-    r"""Returns the digest that stands for a folder.
-
-    SHA-256 of a line for each file, sorted by the path's bytes: the SHA-256 of its content in
-    hex, two spaces, its path relative to the folder with ``/``, a line feed (``sha256sum``'s
-    format, but that no character is escaped).
-
-    Args:
-        files: Relative path and SHA-256 in hex of every file.
-    """
-    encoded = sorted((path.encode("utf-8", "surrogateescape"), sha256) for path, sha256 in files)
-    digest = hashlib.sha256()
-    for path, sha256 in encoded:
-        digest.update(b"%s  %s\n" % (sha256.encode(), path))
-    return digest.hexdigest()
 
 
 class PendingFolder(Pending):

@@ -18,7 +18,6 @@ from typing import BinaryIO, ClassVar, cast
 from ingestgate.assets import storage
 from ingestgate.assets.containers import tar
 from ingestgate.assets.containers.container import ReadOptions
-from ingestgate.assets.containers.packaging import packed
 from ingestgate.assets.containers.tar import Span
 from ingestgate.assets.containers.tar_writer import TarWriter, spans
 from ingestgate.assets.containers.window import Window
@@ -86,12 +85,12 @@ class WebDataset:
     def package(self, shard: Shard, sample: Sample) -> list[tuple[str, bytes]]:
         """Returns the members' files; one without bytes as its raw tar blocks."""
         raw = {span.offset: span.content for span in spans(sample)}
-        return packed(
+        return [
             (member.name, member.content)
             if member.content is not None
             else (f"{member.name}.tar", bytes(raw.get(member.position, b"")))
             for member in sample.members
-        )
+        ]
 
 
 def walk_keys(shard: Shard, stop: int) -> Iterator[str]:

@@ -21,7 +21,8 @@ from ingestgate.assets.storage.listing import (
     walk_if_there,
     walk_unfollowed,
 )
-from ingestgate.assets.storage.opening import open_lock, open_read, read_bytes
+from ingestgate.assets.storage.locking import lock
+from ingestgate.assets.storage.opening import open_read, read_bytes
 from ingestgate.assets.storage.paths import (
     PARTIAL_SUFFIX,
     absolute,
@@ -59,11 +60,11 @@ __all__ = [
     "is_remote",
     "is_there",
     "join",
+    "lock",
     "make_directory",
     "match",
     "match_directories",
     "move",
-    "open_lock",
     "open_read",
     "parent",
     "publish_directory",

@@ -1,6 +1,5 @@
-"""Opening files: for reading, and for locking."""
+"""Opening files for reading."""
 
-import os
 from typing import BinaryIO
 
 from ingestgate.assets.storage.explaining import explained
@@ -21,16 +20,3 @@ def read_bytes(path: str) -> bytes:
     """Returns a file's bytes."""
     with open_read(path) as source:
         return source.read()
-
-
-@explained
-def open_lock(path: str) -> int:
-    """Opens a local file that is there to be locked, 0600, and makes it if it is not there.
-
-    Returns:
-        A descriptor for `fcntl.flock`; closing it lets go of the lock.
-
-    Raises:
-        StorageError: It cannot be opened.
-    """
-    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)

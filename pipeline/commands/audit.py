@@ -45,8 +45,7 @@ def checkpoint(root: str, key: str, path: str) -> None:
     "--key", metavar="ed25519:...", help="Public line of the key that signed the checkpoint."
 )
 @JSON
-@click.pass_context
-def verify(ctx: click.Context, root: str, path: str | None, key: str | None, as_json: bool) -> None:
+def verify(root: str, path: str | None, key: str | None, as_json: bool) -> None:
     """Check that no line was edited, dropped, reordered or put in; ends with 5 and names it.
 
     Also that everybody who signed was known then and had the role for it. That the log's end is
@@ -62,7 +61,6 @@ def verify(ctx: click.Context, root: str, path: str | None, key: str | None, as_
     from ingestgate.quarantine.audit_checkpoints import read_checkpoint
     from ingestgate.quarantine.decisions import decisions
 
-    ctx.find_root().obj = "json" if as_json else None
     if (path is None) != (key is None):
         raise UsageError("a --checkpoint needs the --key that signed it, and the other way round")
     if path is not None and key is not None:
@@ -101,9 +99,7 @@ def repair(root: str) -> None:
 @click.option("--asset", help="Only what names this asset (the start of its id will do).")
 @click.option("--who", help="Only what this person did.")
 @JSON
-@click.pass_context
 def show(
-    ctx: click.Context,
     root: str,
     event: str | None,
     asset: str | None,
@@ -114,7 +110,6 @@ def show(
     from ingestgate.quarantine.audit import read_log
     from ingestgate.quarantine.reviewers import Registry
 
-    ctx.find_root().obj = "json" if as_json else None
     known = Registry()
     for line in read_log(root):
         known.apply(line)

@@ -33,9 +33,7 @@ def benchmark() -> None:
     is_flag=True,
     help="Print the tables as the documentation has them.",
 )
-@click.pass_context
 def robustness(
-    ctx: click.Context,
     images: str,
     count: int,
     seed: int,
@@ -54,13 +52,12 @@ def robustness(
     which 99.99 % of all matches are right.
     """
     from ingestgate.assets import storage
-    from ingestgate.pipeline import robustness_tables
-    from ingestgate.pipeline.robustness import measure
+    from ingestgate.pipeline.robustness import tables
+    from ingestgate.pipeline.robustness.measuring import measure
 
     if as_json and as_markdown:
         raise UsageError("--json and --markdown: give one of them")
 
-    ctx.find_root().obj = "json" if as_json else None
     files = [entry.path for entry in storage.walk(images)]
     random.Random(seed).shuffle(files)
 
@@ -73,6 +70,6 @@ def robustness(
     if as_json:
         click.echo(json.dumps(result.as_dict()))
         return
-    lines = robustness_tables.markdown if as_markdown else robustness_tables.text
+    lines = tables.markdown if as_markdown else tables.text
     for line in lines(result):
         click.echo(line)

@@ -29,14 +29,11 @@ def census(ctx: click.Context, /, **options: Any) -> None:
     admitted, unchanged; everything quarantined is sealed. Ends with 0 if so, with 1 and what
     does not add up otherwise.
     """
-    from ingestgate.pipeline.census import take_census
-    from ingestgate.pipeline.policy_file import load_policy
-    from ingestgate.transforms.policy import Policy
+    from ingestgate.pipeline.census.taking import take_census
+    from ingestgate.pipeline.run_policy import policy_of
 
     as_json = options["as_json"]
-    ctx.find_root().obj = "json" if as_json else None
-    file = options["policy_file"]
-    policy = load_policy(file, Policy) if file else Policy()
+    policy = policy_of(options["policy_file"])
     found = take_census(
         options["inputs"],
         options["output"],

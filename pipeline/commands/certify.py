@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from ingestgate.pipeline.commands.options import policy
+from ingestgate.pipeline.commands.options import json_flag, policy
 from ingestgate.pipeline.commands.values import SeveralValuesCommand, several
 
 _FOLDER = click.Path(path_type=str)
@@ -41,9 +41,8 @@ _FOLDER = click.Path(path_type=str)
     metavar="FILE",
     help="Private key to sign with (see: ingestgate keys signing); several sign at once.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print JSON; no progress.")
-@click.pass_context
-def certify(ctx: click.Context, /, **options: Any) -> None:
+@json_flag("Print JSON; no progress.")
+def certify(**options: Any) -> None:
     """Sign a certificate of what a run admitted, once the output has been compared with it.
 
     Every admitted file is hashed and compared with the receipts. The certificate goes to
@@ -61,19 +60,16 @@ def certify(ctx: click.Context, /, **options: Any) -> None:
     from ingestgate.assets import storage
     from ingestgate.assets.signing_keys import read_signing_key
     from ingestgate.blocklists.suppressions import Suppressions
-    from ingestgate.pipeline.certifying import CertifyRequest
-    from ingestgate.pipeline.certifying import certify as make
+    from ingestgate.pipeline.certificate.certifying import CertifyRequest
+    from ingestgate.pipeline.certificate.certifying import certify as make
     from ingestgate.pipeline.hash_progress import HashProgress
     from ingestgate.pipeline.list_opening import open_lists
     from ingestgate.pipeline.lock import run_lock
-    from ingestgate.pipeline.policy_file import load_policy
-    from ingestgate.transforms.policy import Policy
+    from ingestgate.pipeline.run_policy import policy_of
     from ingestgate.transforms.settings import context_digest
 
     as_json = options["as_json"]
-    ctx.find_root().obj = "json" if as_json else None
-    file = options["policy_file"]
-    policy = load_policy(file, Policy) if file else Policy()
+    policy = policy_of(options["policy_file"])
     now = datetime.now(UTC)
     lists = open_lists(options["lists"], policy, now)
     trust = policy.trust.for_suppressions()

@@ -33,7 +33,7 @@ def demo(to: str) -> None:
     few example domains; then runs the gate and takes the census.
     """
     from ingestgate.blocklists.compiling import compile_list
-    from ingestgate.pipeline.census import take_census
+    from ingestgate.pipeline.census.taking import take_census
     from ingestgate.pipeline.commands.run import show
     from ingestgate.pipeline.demo import PLANTED, build_landing_zone, build_list_sources
     from ingestgate.pipeline.progress import ProgressDisplay

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ingestgate.assets.errors import UsageError
-from ingestgate.pipeline.commands.options import policy
+from ingestgate.pipeline.commands.options import json_flag, policy
 
 if TYPE_CHECKING:
     from ingestgate.fingerprints.fingerprinter import Fingerprinter
@@ -41,10 +41,8 @@ if TYPE_CHECKING:
     help="As the reference implementations do, which is what decides; or by the shortcuts that a "
     "run takes first, which move a few bits.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print JSON, a line per file.")
-@click.pass_context
+@json_flag("Print JSON, a line per file.")
 def fingerprint(
-    ctx: click.Context,
     paths: tuple[str, ...],
     names: tuple[str, ...],
     digest_names: tuple[str, ...],
@@ -62,12 +60,10 @@ def fingerprint(
     unless the policy says otherwise.
     """
     from ingestgate.assets import storage
-    from ingestgate.pipeline.policy_file import load_policy
-    from ingestgate.transforms.policy import Policy
+    from ingestgate.pipeline.run_policy import policy_of
 
-    ctx.find_root().obj = "json" if as_json else None
     files = [file for path in paths for file in _files(path)]
-    policy = load_policy(policy_file, Policy) if policy_file else Policy()
+    policy = policy_of(policy_file)
     further = _digests(digest_names or policy.digests)
     fingerprinter = _fingerprinter(policy, names or policy.perceptual)
     for file in files:

@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from ingestgate.assets.verdict import Reason, Verdict
+from ingestgate.pipeline.commands.options import json_flag
 
 _COLUMNS = ["asset_id", "shard", "member", "field", "verdict", "reason", "tier", "findings"]
 
@@ -21,7 +22,7 @@ _COLUMNS = ["asset_id", "shard", "member", "field", "verdict", "reason", "tier",
 @click.option(
     "--reason", type=click.Choice([reason.value for reason in Reason]), help="Only for this."
 )
-@click.option("--json", "as_json", is_flag=True, help="Print a JSON object per line.")
+@json_flag("Print a JSON object per line.")
 def ledger(evidence: str, verdict: str | None, reason: str | None, as_json: bool) -> None:
     """List assets with their verdict and reason, such as all that could not be scanned.
 

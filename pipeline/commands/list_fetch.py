@@ -34,8 +34,7 @@ from ingestgate.pipeline.commands.options import JSON
     help="Folder of its pages and its checkpoint; one for each exchange.",
 )
 @JSON
-@click.pass_context
-def fetch(ctx: click.Context, kind: str, source: str, to: str, as_json: bool) -> None:
+def fetch(kind: str, source: str, to: str, as_json: bool) -> None:
     """Fetch what is new from a partner's exchange into a dated folder.
 
     A fetch that was cut short goes on where it was when it is called again. Then `lists import`
@@ -51,7 +50,6 @@ def fetch(ctx: click.Context, kind: str, source: str, to: str, as_json: bool) ->
     from ingestgate.blocklists import exchange
     from ingestgate.blocklists.http_exchanges import NcmecExchange, StopNciiExchange
 
-    ctx.find_root().obj = "json" if as_json else None
     with ExitStack() as stack:
         one: exchange.Exchange
         if kind == "ncmec":

@@ -58,12 +58,10 @@ def lint(
     from ingestgate.blocklists import lint as checks
     from ingestgate.blocklists.listset import ListSet
     from ingestgate.blocklists.public_suffixes import PublicSuffixes
-    from ingestgate.pipeline.policy_file import load_policy
-    from ingestgate.transforms.policy import Policy
+    from ingestgate.pipeline.run_policy import policy_of
 
-    ctx.find_root().obj = "json" if as_json else None
     suffixes = PublicSuffixes.read(suffix_file) if suffix_file else PublicSuffixes.built_in()
-    policy = load_policy(policy_file, Policy) if policy_file else Policy()
+    policy = policy_of(policy_file)
     opened = ListSet.open(directory, now=datetime.now(UTC), overrides=policy.list_overrides())
     problems = [problem for one in opened.lists for problem in checks.lint(one, suffixes)]
     pictures = None

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ingestgate.assets.errors import UsageError
-from ingestgate.pipeline.commands.options import LISTS, policy
+from ingestgate.pipeline.commands.options import LISTS, json_flag, policy
 
 if TYPE_CHECKING:
     from ingestgate.assets.verdict import Finding
@@ -27,11 +27,9 @@ _SOURCE = re.compile(r"(?!(?:azfs|gs|hdfs|s3)://)[a-z][a-z0-9+.-]*:[\\/]{2}", re
     is_flag=True,
     help="Take every argument for a source, also those without a scheme.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print JSON, a line per argument.")
+@json_flag("Print JSON, a line per argument.")
 @click.argument("subjects", nargs=-1, required=True, metavar="FILE|URL...")
-@click.pass_context
 def match(
-    ctx: click.Context,
     directory: str,
     policy_file: str | None,
     as_url: bool,
@@ -49,12 +47,10 @@ def match(
     Example:
       ingestgate lists match --lists lists picture.jpg https://pictures.example/1.jpg
     """  # noqa: D301 - \b is click's own
-    from ingestgate.pipeline.policy_file import load_policy
-    from ingestgate.transforms.policy import Policy
+    from ingestgate.pipeline.run_policy import policy_of
     from ingestgate.transforms.settings import open_judge
 
-    ctx.find_root().obj = "json" if as_json else None
-    policy = load_policy(policy_file, Policy) if policy_file else Policy()
+    policy = policy_of(policy_file)
     judge = open_judge(policy, directory)
     for subject, is_url in _resolved(subjects, as_url=as_url):
         answer = _match_source(judge, subject) if is_url else _match_file(judge, subject)

@@ -58,9 +58,7 @@ def sign(key_file: str, directories: tuple[str, ...]) -> None:
 )
 @click.option("--list-state", type=click.Path(dir_okay=False), metavar="FILE", help=_STATE)
 @JSON
-@click.pass_context
 def verify(
-    ctx: click.Context,
     directory: str,
     policy_file: str | None,
     lines: tuple[str, ...],
@@ -74,7 +72,6 @@ def verify(
     from ingestgate.blocklists.listset import ListSet
     from ingestgate.blocklists.remembered import check_remembered
 
-    ctx.find_root().obj = "json" if as_json else None
     policy = _policy(policy_file, lines)
     trust = policy.trust.opened()
     if not trust.keys:
@@ -163,10 +160,10 @@ def except_(key_file: str, until: datetime, reason: str, directory: str) -> None
 def _policy(policy_file: str | None, lines: tuple[str, ...]) -> "Policy":
     from pydantic import ValidationError
 
-    from ingestgate.pipeline.policy_file import load_policy
+    from ingestgate.pipeline.run_policy import policy_of
     from ingestgate.transforms.policy import Policy
 
-    policy = load_policy(policy_file, Policy) if policy_file else Policy()
+    policy = policy_of(policy_file)
     if not lines:
         return policy
     if policy_file:

@@ -225,9 +225,7 @@ def _bits(text: str) -> int:
 @_public_suffixes
 @JSON
 @click.argument("files", nargs=-1, required=True, metavar="FILE...")
-@click.pass_context
 def import_(
-    ctx: click.Context,
     partner: str,
     store: str,
     format_name: str | None,
@@ -255,7 +253,6 @@ def import_(
     from ingestgate.blocklists.formats.mapping import parse_mapping
     from ingestgate.blocklists.importing import import_files
 
-    ctx.find_root().obj = "json" if as_json else None
     imported = import_files(
         store,
         partner,
@@ -291,8 +288,7 @@ def import_(
 @JSON
 @click.argument("old", type=click.Path(), metavar="OLD")
 @click.argument("new", type=click.Path(), metavar="NEW")
-@click.pass_context
-def diff(ctx: click.Context, old: str, new: str, as_json: bool) -> None:
+def diff(old: str, new: str, as_json: bool) -> None:
     """Say which entries two compiled lists differ in, by their ids.
 
     OLD and NEW are the directories of two versions. Signatures and dates are not looked at.
@@ -303,7 +299,6 @@ def diff(ctx: click.Context, old: str, new: str, as_json: bool) -> None:
     """  # noqa: D301 - \b is click's own
     from ingestgate.blocklists.changes import compare, open_version
 
-    ctx.find_root().obj = "json" if as_json else None
     compared = compare(open_version(old), open_version(new))
     ids = {"added": compared.added, "removed": compared.removed, "changed": compared.changed}
     if as_json:
@@ -321,19 +316,16 @@ def diff(ctx: click.Context, old: str, new: str, as_json: bool) -> None:
 @LISTS
 @policy("The run's policy: trusted keys, thresholds, actions. Default: no signature is asked for.")
 @JSON
-@click.pass_context
-def inspect(ctx: click.Context, directory: str, policy_file: str | None, as_json: bool) -> None:
+def inspect(directory: str, policy_file: str | None, as_json: bool) -> None:
     """Verify compiled lists as a run with that policy would, and say what they hold."""
     from rich.console import Console
     from rich.table import Table
 
     from ingestgate.pipeline.list_opening import open_lists
-    from ingestgate.pipeline.policy_file import load_policy
+    from ingestgate.pipeline.run_policy import policy_of
     from ingestgate.pipeline.summary import describe_lists
-    from ingestgate.transforms.policy import Policy
 
-    ctx.find_root().obj = "json" if as_json else None
-    policy = load_policy(policy_file, Policy) if policy_file else Policy()
+    policy = policy_of(policy_file)
     opened = open_lists(directory, policy, datetime.now(UTC))
     described: list[dict[str, Any]] = describe_lists(opened, {})
     for entry in described:

@@ -6,7 +6,6 @@ import click
 
 #: A local file that has to be there.
 FILE = click.Path(exists=True, dir_okay=False)
-JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 LISTS = click.option(
     "--lists",
     "directory",
@@ -23,6 +22,23 @@ QUARANTINE = click.option(
     metavar="DIR",
     help="The quarantine of the run.",
 )
+
+
+def json_flag(help: str) -> Any:
+    """Returns the option for output as JSON; who asks for it gets errors as JSON, too.
+
+    Args:
+        help: What is printed.
+    """
+    return click.option("--json", "as_json", is_flag=True, callback=_errors_too, help=help)
+
+
+def _errors_too(ctx: click.Context, _: click.Parameter, asked: bool) -> bool:
+    ctx.find_root().obj = "json" if asked else None  # `cli` looks there when it says an error
+    return asked
+
+
+JSON = json_flag("Print JSON.")
 
 
 def policy(help: str) -> Any:

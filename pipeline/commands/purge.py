@@ -53,16 +53,13 @@ def purge(ctx: click.Context, /, **options: Any) -> None:
     from ingestgate.assets.signing_keys import read_signing_key
     from ingestgate.pipeline.audit_events import begin_purge, end_purge
     from ingestgate.pipeline.lock import run_lock
-    from ingestgate.pipeline.policy_file import load_policy
-    from ingestgate.pipeline.purge_preparing import PurgeSettings
-    from ingestgate.pipeline.purging import Outcome, Purger
+    from ingestgate.pipeline.purge.preparing import PurgeSettings
+    from ingestgate.pipeline.purge.purging import Outcome, Purger
+    from ingestgate.pipeline.run_policy import policy_of
     from ingestgate.quarantine.locking import quarantine_lock
-    from ingestgate.transforms.policy import Policy
 
     as_json = options["as_json"]
-    ctx.find_root().obj = "json" if as_json else None
-    file = options["policy_file"]
-    policy = load_policy(file, Policy) if file else Policy()
+    policy = policy_of(options["policy_file"])
     output, quarantine, evidence = (
         storage.absolute(options[name]) for name in ("output", "quarantine", "evidence")
     )

@@ -11,7 +11,7 @@ import click
 from ingestgate.assets.errors import UsageError
 from ingestgate.pipeline.commands import quarantine_vault, reviewing
 from ingestgate.pipeline.commands.on_record import put_on_record
-from ingestgate.pipeline.commands.options import FILE, QUARANTINE
+from ingestgate.pipeline.commands.options import FILE, QUARANTINE, json_flag
 
 if TYPE_CHECKING:
     from ingestgate.quarantine.selecting import Selection
@@ -90,9 +90,8 @@ class _Case:
 @QUARANTINE
 @_choosing
 @_KEY
-@click.option("--json", "as_json", is_flag=True, help="Print a JSON object per asset, a line each.")
-@click.pass_context
-def list_(ctx: click.Context, /, root: str, as_json: bool, key: str | None, **choice: Any) -> None:
+@json_flag("Print a JSON object per asset, a line each.")
+def list_(root: str, as_json: bool, key: str | None, **choice: Any) -> None:
     """List what was quarantined: where it was, by which list, on what evidence.
 
     A line per cluster, so that you meet the same picture once: assets with the same bytes, or that
@@ -107,7 +106,6 @@ def list_(ctx: click.Context, /, root: str, as_json: bool, key: str | None, **ch
 
     from ingestgate.quarantine.selecting import select
 
-    ctx.find_root().obj = "json" if as_json else None
     rows = select(root, _selection(choice))
     if as_json:
         put_on_record(root, "manifest.listed", {"choice": _wanted(choice)}, key)

@@ -148,7 +148,6 @@ def check(
     from ingestgate.quarantine.locking import quarantine_lock
     from ingestgate.quarantine.opening import opener, read_identities
 
-    ctx.find_root().obj = "json" if as_json else None
     removed: list[str] = []
     if accept_manifests:
         with quarantine_lock(root, alone=True):
@@ -184,13 +183,12 @@ def _accept_manifests(root: str, key: str | None) -> None:
 def _remove_superfluous(root: str, key: str | None) -> list[str]:
     """Removes copies that killed runs left, once that is on record; returns their paths."""
     from ingestgate.quarantine import surplus
-    from ingestgate.quarantine.audit_writing import audit_writer
+    from ingestgate.quarantine.audit_writing import audit_writer, per_line
 
     with audit_writer(root) as writer:
         private = permitted(writer.lines, surplus.REMOVING, key)
         paths = surplus.superfluous(root, writer.lines)
-        for start in range(0, len(paths), surplus.PER_LINE):
-            part = paths[start : start + surplus.PER_LINE]
+        for part in per_line(paths):
             writer.add(surplus.REMOVING, {"files": part}, private)
     surplus.remove(root, paths)
     return paths
@@ -266,7 +264,6 @@ def rewrap(
     from ingestgate.quarantine.opening import read_identities
     from ingestgate.quarantine.rewrapping import rewrap as rewrap_keys
 
-    ctx.find_root().obj = "json" if as_json else None
     identities, to = read_identities(identity), read_recipients(recipients)
     samples = frozenset(
         id_of(row["sealed_object"]) for asset in assets for row in rows_of(root, asset)
@@ -301,8 +298,7 @@ def rewrap(
 )
 @JSON
 @click.argument("assets", nargs=-1)
-@click.pass_context
-def destroy(ctx: click.Context, /, **options: Any) -> None:
+def destroy(**options: Any) -> None:
     """Destroy sealed samples for good. Takes two people: one asks, another approves.
 
     Who they are says the audit log, which knows people by their keys (see: ingestgate quarantine
@@ -331,7 +327,6 @@ def destroy(ctx: click.Context, /, **options: Any) -> None:
     from ingestgate.quarantine.reviewers import Role, act, registry
 
     as_json, root = options["as_json"], options["root"]
-    ctx.find_root().obj = "json" if as_json else None
     if bool(options["approve"]) == bool(options["assets"]):
         raise UsageError("name either assets to ask for, or an order to --approve")
     key = read_signing_key(options["key"])

@@ -4,6 +4,7 @@ import json
 
 import click
 
+from ingestgate.pipeline.commands.options import json_flag
 from ingestgate.pipeline.commands.values import SeveralValuesCommand, several
 
 
@@ -32,7 +33,11 @@ def croissant(output: str, name: str, to: str) -> None:
     from ingestgate.assets import storage
     from ingestgate.assets.errors import EvidenceError
     from ingestgate.pipeline import croissant as card
-    from ingestgate.pipeline.statements import certificate_path, current_certificate, digest_of
+    from ingestgate.pipeline.certificate.statements import (
+        certificate_path,
+        current_certificate,
+        digest_of,
+    )
 
     found = current_certificate(output)
     if found is None:
@@ -54,10 +59,8 @@ def croissant(output: str, name: str, to: str) -> None:
 @click.option(
     "--to", required=True, type=click.Path(path_type=str), metavar="DIR", help="Where they go."
 )
-@click.option("--json", "as_json", is_flag=True, help="Print the figures as JSON as well.")
-@click.pass_context
+@json_flag("Print the figures as JSON as well.")
 def transparency(
-    ctx: click.Context,
     year: int,
     evidence: tuple[str, ...],
     quarantine: tuple[str, ...],
@@ -77,7 +80,6 @@ def transparency(
     from ingestgate.assets import storage
     from ingestgate.pipeline import transparency as figures_of
 
-    ctx.find_root().obj = "json" if as_json else None
     figures = figures_of.transparency(year, evidence, quarantine)
     text = json.dumps(figures, indent=1, ensure_ascii=False)
     for suffix, content in (("json", text + "\n"), ("html", figures_of.page(figures))):

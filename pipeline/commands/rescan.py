@@ -95,16 +95,14 @@ def rescan(ctx: click.Context, /, **options: Any) -> None:
     from ingestgate.blocklists.suppressions import Suppressions
     from ingestgate.pipeline.consumers import consumers_of
     from ingestgate.pipeline.list_opening import open_lists
-    from ingestgate.pipeline.policy_file import load_policy
-    from ingestgate.pipeline.rescan_job import rescan as rescan_ledger
-    from ingestgate.pipeline.rescan_request import RescanRequest
-    from ingestgate.pipeline.rescan_since import parse_since
-    from ingestgate.transforms.policy import Policy
+    from ingestgate.pipeline.rescan.job import rescan as rescan_ledger
+    from ingestgate.pipeline.rescan.request import RescanRequest
+    from ingestgate.pipeline.rescan.since import parse_since
+    from ingestgate.pipeline.run_policy import policy_of
 
     as_json = options["as_json"]
-    ctx.find_root().obj = "json" if as_json else None
-    file, key = options["policy_file"], options["key_file"]
-    policy = load_policy(file, Policy) if file else Policy()
+    key = options["key_file"]
+    policy = policy_of(options["policy_file"])
     since, state = parse_since(options["since"]), options["list_state"]
     lists = open_lists(options["lists"], policy, datetime.now(UTC), state)
     suppressions = Suppressions.open(

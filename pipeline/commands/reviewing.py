@@ -21,8 +21,6 @@ _CLUSTER = click.option(
     metavar="ID",
     help="All assets of this cluster (the start of its id will do), instead of naming each.",
 )
-#: A line of the log names at most so many assets, so that none becomes too long to handle.
-_PER_LINE = 500
 _ROLES = ("viewer", "reviewer", "approver", "administrator")
 
 
@@ -74,12 +72,10 @@ def remove(root: str, key: str, name: str) -> None:
 @reviewers.command(name="list")
 @QUARANTINE
 @JSON
-@click.pass_context
-def list_(ctx: click.Context, root: str, as_json: bool) -> None:
+def list_(root: str, as_json: bool) -> None:
     """List the people, with their roles and public lines."""
     from ingestgate.quarantine.reviewers import registry
 
-    ctx.find_root().obj = "json" if as_json else None
     for person in registry(root).people:
         role = person.role.name.lower()
         if as_json:
@@ -114,14 +110,14 @@ def decide(
         --decision false_positive --reason 'a beach' 75fa4bfe
     """  # noqa: D301 - \b is click's own
     from ingestgate.assets.signing_keys import read_signing_key
+    from ingestgate.quarantine.audit_writing import per_line
     from ingestgate.quarantine.decisions import Decision
     from ingestgate.quarantine.decisions import decide as put_on_record
 
     if bool(assets) == bool(cluster):
         raise UsageError("name either assets or a --cluster")
     private, found = read_signing_key(key), _chosen(root, assets, cluster)
-    for start in range(0, len(found), _PER_LINE):
-        part = found[start : start + _PER_LINE]
+    for part in per_line(found):
         line = put_on_record(root, part, Decision(decision), reason, private)
         for asset in part:
             click.echo(f"{asset}: {decision} (line {line.number})")

@@ -8,7 +8,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from ingestgate.pipeline.commands.options import policy
+from ingestgate.pipeline.commands.options import json_flag, policy
 from ingestgate.pipeline.commands.values import SeveralValuesCommand, several
 from ingestgate.pipeline.exit_codes import ExitCode
 
@@ -110,12 +110,7 @@ _FOLDER = click.Path(path_type=str)
     "(see: ingestgate certify). Only the driver reads it.",
 )
 @click.option("--exit-on-match", is_flag=True, help="End with code 10 if anything was quarantined.")
-@click.option(
-    "--json",
-    "as_json",
-    is_flag=True,
-    help="Print the report as JSON on standard output; no progress.",
-)
+@json_flag("Print the report as JSON on standard output; no progress.")
 @click.argument("beam_options", nargs=-1, type=click.UNPROCESSED, metavar="[-- BEAM OPTIONS]")
 @click.pass_context
 def run(ctx: click.Context, /, **options: Any) -> None:
@@ -137,7 +132,6 @@ def run(ctx: click.Context, /, **options: Any) -> None:
 
     as_json = options.pop("as_json")
     exit_on_match = options.pop("exit_on_match")
-    ctx.find_root().obj = "json" if as_json else None
     options["format"] = options.pop("format_")
     report = run_gate(RunRequest(**options), ProgressDisplay(quiet=as_json))
     if as_json:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ingestgate.assets.errors import UsageError
-from ingestgate.pipeline.commands.options import policy
+from ingestgate.pipeline.commands.options import json_flag, policy
 from ingestgate.pipeline.commands.values import SeveralValuesCommand, several
 from ingestgate.pipeline.exit_codes import ExitCode
 
@@ -53,7 +53,7 @@ if TYPE_CHECKING:
     help="For operators, with --evidence: compare the manifests as well.",
 )
 @click.option("--threads", type=click.IntRange(min=1), help="Files hashed at a time.  [one a core]")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON; no progress.")
+@json_flag("Print JSON; no progress.")
 @click.pass_context
 def verify(ctx: click.Context, /, **options: Any) -> None:
     """Verify a dataset before it is trained on.
@@ -76,7 +76,6 @@ def verify(ctx: click.Context, /, **options: Any) -> None:
     from ingestgate.pipeline.verify_policy import demands
 
     as_json = options["as_json"]
-    ctx.find_root().obj = "json" if as_json else None
     if options["quarantine"] and not options["evidence"]:
         raise UsageError("--quarantine goes with --evidence")
     found = verify_dataset(

@@ -24,7 +24,7 @@ from benchmarks import (
 )
 from ingestgate.fingerprints.fingerprinter import Fingerprinter
 from ingestgate.fingerprints.limits import DecodeLimits
-from ingestgate.pipeline.references import references
+from ingestgate.pipeline.robustness.references import references
 from ingestgate.transforms.looking import release_fingerprinter
 from tests.pictures import encoded, jpeg, picture
 

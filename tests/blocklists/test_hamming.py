@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ingestgate.blocklists import hamming, indexing, matching
+from ingestgate.assets.errors import ListError
+from ingestgate.blocklists import chunking, hamming, indexing, matching
 from ingestgate.blocklists.chunking import chunk_bits, index_lengths, radii
 from ingestgate.blocklists.hamming import (
     Neighbours,
@@ -294,6 +295,13 @@ def test_short_hashes_are_found_as_far_as_the_margin_reaches(margin: int) -> Non
     for query in queries:
         found = search_index(hashes, index, as_words(query[None]), 6, margin)
         assert as_rows(found) == as_rows(scan(as_words(hashes), as_words(query[None]), 6 + margin))
+
+
+def test_more_hashes_than_rows_have_numbers_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(chunking, "MAX_HASHES", 2)
+    build_index(np.zeros((2, 8), np.uint8), 4)
+    with pytest.raises(ListError, match="3 hashes of one kind, an index holds 2; make several"):
+        build_index(np.zeros((3, 8), np.uint8), 4)
 
 
 def test_an_index_is_the_same_however_many_buckets_are_filled_at_a_time(

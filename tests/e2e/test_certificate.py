@@ -20,11 +20,11 @@ from ingestgate.assets.shard import Shard
 from ingestgate.assets.signing_keys import generate_signing_key, key_id, read_signing_key
 from ingestgate.blocklists.compiling import compile_list
 from ingestgate.blocklists.listset import ListSet
-from ingestgate.pipeline.certifying import CertifyRequest
-from ingestgate.pipeline.certifying import certify as make
+from ingestgate.pipeline.certificate.certifying import CertifyRequest
+from ingestgate.pipeline.certificate.certifying import certify as make
+from ingestgate.pipeline.certificate.statements import PAYLOAD_TYPE, digest_of
 from ingestgate.pipeline.recall_notices import RecallNotice, write_recall
-from ingestgate.pipeline.rescan_records import RescanRecord, write_rescan
-from ingestgate.pipeline.statements import PAYLOAD_TYPE, digest_of
+from ingestgate.pipeline.rescan.records import RescanRecord, write_rescan
 from ingestgate.transforms.policy import Policy
 from ingestgate.transforms.settings import RunSettings, context_digest
 from tests.e2e.conftest import LISTED_MD5, WRITERS, Job

@@ -11,8 +11,8 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from ingestgate.assets.signing_keys import generate_signing_key, public_line
-from ingestgate.pipeline.rescan_records import RescanRecord, write_rescan
-from ingestgate.pipeline.statements import current_certificate
+from ingestgate.pipeline.certificate.statements import current_certificate
+from ingestgate.pipeline.rescan.records import RescanRecord, write_rescan
 from ingestgate.quarantine.audit import head_after, read_log
 from ingestgate.quarantine.decisions import Decision, decide
 from ingestgate.quarantine.reviewers import Role, add_reviewer

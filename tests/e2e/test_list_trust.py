@@ -14,8 +14,8 @@ from ingestgate.assets.signing_keys import generate_signing_key, read_signing_ke
 from ingestgate.blocklists.compiling import compile_list
 from ingestgate.blocklists.exemptions import except_list
 from ingestgate.blocklists.signing import sign_list
+from ingestgate.pipeline.certificate.statements import current_certificate
 from ingestgate.pipeline.recall_notices import read_notice
-from ingestgate.pipeline.statements import current_certificate
 from ingestgate.pipeline.transparency import transparency
 from ingestgate.quarantine.audit import read_log
 from tests.e2e.conftest import LISTED_MD5, WRITERS, Job, content

@@ -14,8 +14,8 @@ from PIL import Image
 from ingestgate.assets.receipts import NOT_TRIED, Receipt, read_failures, write_receipt
 from ingestgate.assets.signing_keys import generate_signing_key
 from ingestgate.blocklists.listset import ListSet
-from ingestgate.pipeline import rescan_job
 from ingestgate.pipeline.recall_notices import RecallNotice, read_notice, write_recall
+from ingestgate.pipeline.rescan import job as rescan_job
 from ingestgate.quarantine.audit import read_log
 from tests.archives import make_tar
 from tests.e2e.conftest import Job, content, write_webdataset

@@ -24,7 +24,7 @@ from ingestgate.assets import ledger
 from ingestgate.assets.envelope import Envelope
 from ingestgate.assets.errors import EvidenceError
 from ingestgate.assets.signing_keys import generate_signing_key, read_signing_key
-from ingestgate.pipeline.statements import PAYLOAD_TYPE
+from ingestgate.pipeline.certificate.statements import PAYLOAD_TYPE
 from ingestgate.quarantine.audit import AuditHead, AuditLine, digest_of, make_line
 from ingestgate.quarantine.audit_writing import audit_writer
 from ingestgate.quarantine.keys import generate_identity

@@ -62,16 +62,18 @@ CHANGES: dict[str, tuple[Callable[[str], object], list[tuple[str, str]]]] = {
             *[("unlink", "file"), ("fsync", "root")],
         ],
     ),
-    "open_lock": (
-        lambda root: os.close(storage.open_lock(f"{root}/lock")),
-        [("create", "lock")],
-    ),
+    "lock": (lambda root: _lock(f"{root}/lock"), [("create", "lock")]),
 }
 
 
 def _write_dated(path: str) -> None:
     with storage.PendingFile(path) as pending:
         pending.publish(modified_ns=1)
+
+
+def _lock(path: str) -> None:
+    with storage.lock(path):
+        pass
 
 
 def _discard(path: str) -> None:

@@ -1,12 +1,15 @@
 """The small commands, and what they print."""
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
+import click
 import pytest
 from click.testing import CliRunner, Result
 
 from ingestgate.pipeline.cli import cli
+from ingestgate.pipeline.commands.options import _errors_too
 from ingestgate.pipeline.commands.values import spread
 
 
@@ -83,6 +86,26 @@ def test_inspect_refuses_an_empty_folder(tmp_path: Path) -> None:
     result = invoke("lists", "inspect", "--lists", str(tmp_path), "--json")
     assert result.exit_code == 3
     assert json.loads(result.stdout)["exit_code"] == 3
+
+
+def test_an_error_of_ledger_is_json_too(tmp_path: Path) -> None:
+    result = invoke("ledger", "--evidence", str(tmp_path), "--json")
+    said = json.loads(result.stdout)
+    assert (result.exit_code, said["exit_code"]) == (1, 1)
+    assert "there is none; give the --evidence of a run" in said["error"]
+
+
+def options_of(command: click.Command) -> Iterator[click.Parameter]:
+    yield from command.params
+    if isinstance(command, click.Group):
+        for each in command.commands.values():
+            yield from options_of(each)
+
+
+def test_errors_are_json_wherever_output_is() -> None:
+    flags = [option for option in options_of(cli) if option.name == "as_json"]
+    assert len(flags) > 20
+    assert {flag.callback for flag in flags} == {_errors_too}
 
 
 def test_quarantine_of_nothing(tmp_path: Path) -> None:

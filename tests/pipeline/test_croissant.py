@@ -2,8 +2,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from ingestgate.pipeline.croissant import croissant, data_statement
-from ingestgate.pipeline.statements import (
+from ingestgate.pipeline.certificate.statements import (
     Annotations,
     Certificate,
     Evidence,
@@ -12,6 +11,7 @@ from ingestgate.pipeline.statements import (
     Screening,
     Subject,
 )
+from ingestgate.pipeline.croissant import croissant, data_statement
 
 NOW, ZEROS = datetime(2026, 1, 1, tzinfo=UTC), "0" * 64
 

@@ -14,7 +14,7 @@ from ingestgate.assets.errors import EvidenceError, UsageError
 from ingestgate.assets.signing_keys import public_line
 from ingestgate.quarantine.audit_writing import append_machine
 from ingestgate.quarantine.decisions import PUT_UP, Decision, decide, decisions
-from ingestgate.quarantine.exporting import COLUMNS, FORMATS, export, neutral
+from ingestgate.quarantine.exporting import COLUMNS, export, neutral
 from ingestgate.quarantine.reviewers import Role, add_reviewer
 from ingestgate.quarantine.selecting import Selection, select
 from tests.quarantine.test_manifest import FINDING, row, write
@@ -114,7 +114,7 @@ EXAMPLE = [
 ]
 
 
-@pytest.mark.parametrize("form", FORMATS)
+@pytest.mark.parametrize("form", ["csv", "jsonl", "parquet"])
 def test_each_form_says_the_same(tmp_path: Path, form: str) -> None:
     path = tmp_path / "export"
     assert export(EXAMPLE, form, str(path)) == 2
@@ -122,7 +122,7 @@ def test_each_form_says_the_same(tmp_path: Path, form: str) -> None:
     assert path.stat().st_mode & 0o777 == 0o600
 
 
-@pytest.mark.parametrize("form", FORMATS)
+@pytest.mark.parametrize("form", ["csv", "jsonl", "parquet"])
 def test_an_export_of_nothing_can_be_read(tmp_path: Path, form: str) -> None:
     path = tmp_path / "export"
     assert export([], form, str(path)) == 0

@@ -64,10 +64,7 @@ def test_what_is_reported_is_what_was_written(
     assert sealed.path == f"objects/{ID[:2]}/{ID}/{sealed.sha256}.age"
     assert sealed.key_path == f"keys/{ID[:2]}/{ID}/{sealed.sha256}.age"
     assert (sealed.size, sealed.sha256) == (len(raw), hashlib.sha256(raw).hexdigest())
-    assert (sealed.plain_size, sealed.plain_sha256) == (
-        len(plain),
-        hashlib.sha256(plain).hexdigest(),
-    )
+    assert sealed.plain_sha256 == hashlib.sha256(plain).hexdigest()
     assert raw.startswith(b"age-encryption.org/v1\n")
 
 
@@ -225,7 +222,7 @@ def test_a_planted_object_cannot_write_elsewhere(tmp_path: Path) -> None:
     with tarfile.open(fileobj=sink, mode="w") as tar:
         tar.addfile(tarfile.TarInfo("../../.ssh/authorized_keys"))
     path = planted(tmp_path, sink.getvalue())
-    assert open_object(str(tmp_path), path, [READER]) == [("_/_/.ssh/authorized_keys", b"")]
+    assert open_object(str(tmp_path), path, [READER]) == [(".ssh/authorized_keys", b"")]
 
 
 @pytest.mark.skipif(shutil.which("ssh-keygen") is None, reason="needs ssh-keygen")
@@ -248,10 +245,12 @@ def test_the_package_is_plain_ustar_with_fixed_attributes() -> None:
 
 
 def test_names_cannot_harm_who_unpacks() -> None:
-    given = ["/etc/passwd", "../../x", "a/../../b", "x\0y\n", "", ".", "same", "same", "./same"]
+    given = ["/etc/passwd", "../../x", "a/../../b", "x\0y\n", "c:\\d", "", "."]
+    given += ["same.tar.gz", "same.tar.gz", "./same.tar.gz"]
     with tarfile.open(fileobj=io.BytesIO(package([(name, b"") for name in given]))) as tar:
         assert tar.getnames() == [
-            *("etc/passwd", "_/_/x", "a/_/_/b", "x_y_", "_", "5/_", "same", "7/same", "8/same")
+            *("etc/passwd", "x", "a/b", "x_y_", "c__d", "unnamed", "unnamed~2"),
+            *("same.tar.gz", "same~2.tar.gz", "same~3.tar.gz"),
         ]
 
 

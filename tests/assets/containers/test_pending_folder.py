@@ -1,6 +1,5 @@
 """A folder of the output appears whole, locally and on an object store."""
 
-import hashlib
 import os
 from pathlib import Path
 
@@ -9,7 +8,7 @@ import pytest
 from ingestgate.assets import storage
 from ingestgate.assets.containers.container import ReadOptions
 from ingestgate.assets.containers.image_folder import ImageFolder
-from ingestgate.assets.containers.pending_folder import PendingFolder, listing_sha256
+from ingestgate.assets.containers.pending_folder import PendingFolder
 from ingestgate.assets.errors import StorageError
 from ingestgate.assets.shard import Shard
 from tests.object_store import ROOT_VARIABLE, ObjectStore
@@ -97,10 +96,3 @@ def test_a_folder_is_read_from_and_written_to_any_file_system(root: str, tmp_pat
         writer.publish()
     left = {"cats/b.jpg": b"2", "cats/metadata.csv": b"file_name\nb.jpg\n"}
     assert tree(storage.join(root, "out")) == left
-
-
-def test_the_listing_is_sorted_by_bytes() -> None:
-    files = [("é", "00"), ("b", "11"), ("a/\udcff", "22")]
-    assert listing_sha256(files) == listing_sha256(files[::-1])
-    assert listing_sha256(files) != listing_sha256(files[:2])
-    assert listing_sha256([("a", "00")]) == (hashlib.sha256(b"00  a\n").hexdigest())

@@ -204,7 +204,7 @@ def test_a_cluster_can_be_asked_to_be_released_at_once(vault: Vault) -> None:
 def test_a_cluster_of_many_is_decided_about_in_several_lines(
     vault: Vault, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ingestgate.pipeline.commands.reviewing._PER_LINE", 1)
+    monkeypatch.setattr("ingestgate.quarantine.audit_writing.PER_LINE", 1)
     called = ("--decision", "escalate", "--reason", "a beach", "--cluster", ASSET)
     said = vault("decide", *vault.by("rob"), *called).stdout.splitlines()
     assert said == [f"{ASSET}: escalate (line 3)", f"{2:032x}: escalate (line 4)"]

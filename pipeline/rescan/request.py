@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from ingestgate.assets import storage
 from ingestgate.assets.errors import GateError, UsageError
 from ingestgate.blocklists.suppressions import NO_SUPPRESSIONS, Suppressions
-from ingestgate.pipeline.rescan_since import WHOLE, Since
+from ingestgate.pipeline.rescan.since import WHOLE, Since
 from ingestgate.transforms.policy import Policy
 
 

@@ -15,18 +15,18 @@ from ingestgate.assets.errors import EvidenceError
 from ingestgate.assets.receipts import Receipt
 from ingestgate.blocklists.listset import ListSet
 from ingestgate.pipeline.audit_events import end_rescan
+from ingestgate.pipeline.certificate.statements import current_certificate, digest_of
 from ingestgate.pipeline.recall_notices import RecallNotice, write_recall
-from ingestgate.pipeline.rescan_findings import Findings
-from ingestgate.pipeline.rescan_parts import Ledger
-from ingestgate.pipeline.rescan_records import (
+from ingestgate.pipeline.rescan.findings import Findings
+from ingestgate.pipeline.rescan.parts import Ledger
+from ingestgate.pipeline.rescan.records import (
     NEWLY_MATCHED,
     RescanRecord,
     findings_path,
     found_before,
     write_rescan,
 )
-from ingestgate.pipeline.rescan_request import RescanRequest
-from ingestgate.pipeline.statements import current_certificate, digest_of
+from ingestgate.pipeline.rescan.request import RescanRequest
 from ingestgate.transforms.settings import policy_digest
 
 

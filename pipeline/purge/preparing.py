@@ -26,7 +26,7 @@ from ingestgate.assets.purges import unfinished_path
 from ingestgate.assets.receipts import Receipt
 from ingestgate.assets.shard import Sample, Shard, WorkRange, accountable_members
 from ingestgate.assets.verdict import Verdict
-from ingestgate.pipeline.purge_holding import SealedShard
+from ingestgate.pipeline.purge.holding import SealedShard
 from ingestgate.transforms.verifying import changed, verified_samples, verify_range
 
 
@@ -264,12 +264,3 @@ class Preparation:
                     writer.write(work, ~goes)
             if writer:
                 self._begun.files = [output._asdict() for output in writer.publish()]
-
-
-def file_sha256(path: str) -> str:
-    """Returns the hex digest of a file's bytes."""
-    digest = hashlib.sha256()
-    with storage.open_read(path) as source:
-        while part := source.read(4 << 20):
-            digest.update(part)
-    return digest.hexdigest()

@@ -25,24 +25,24 @@ from ingestgate.assets.receipts import (
 )
 from ingestgate.assets.verdict import Reason, Verdict
 from ingestgate.pipeline.audit_events import log_certificate
-from ingestgate.pipeline.certificate_listings import evidence_listings
-from ingestgate.pipeline.certificate_screenings import newest_rescan, screening_of
-from ingestgate.pipeline.certificate_subjects import admitted_subjects
-from ingestgate.pipeline.contexts import read_context
-from ingestgate.pipeline.hashing import Show
-from ingestgate.pipeline.rescan_records import RescanRecord, read_rescans
-from ingestgate.pipeline.statements import (
+from ingestgate.pipeline.certificate.listings import evidence_listings
+from ingestgate.pipeline.certificate.screenings import newest_rescan, screening_of
+from ingestgate.pipeline.certificate.statements import (
     PAYLOAD_TYPE,
-    AuditHead,
     Certificate,
     Evidence,
     Predicate,
+    StatedHead,
     Subject,
     certificate_path,
     current_certificate,
     digest_of,
     kept_certificate_path,
 )
+from ingestgate.pipeline.certificate.subjects import admitted_subjects
+from ingestgate.pipeline.contexts import read_context
+from ingestgate.pipeline.hashing import Show
+from ingestgate.pipeline.rescan.records import RescanRecord, read_rescans
 from ingestgate.quarantine.audit import head, log_path
 
 
@@ -223,9 +223,9 @@ def _sha256(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-def _audit_head(quarantine: str | None) -> AuditHead | None:
+def _audit_head(quarantine: str | None) -> StatedHead | None:
     """Returns the end of the quarantine's audit log, where it has one."""
     if quarantine is None or not storage.exists(log_path(quarantine)):
         return None
     end = head(quarantine)
-    return AuditHead(count=end.count, head=end.head)
+    return StatedHead(count=end.count, head=end.head)

@@ -7,8 +7,8 @@ from datetime import datetime
 from ingestgate.assets import storage
 from ingestgate.assets.errors import EvidenceError
 from ingestgate.assets.receipts import Receipt
+from ingestgate.pipeline.certificate.statements import FOLDER, Annotations, Subject
 from ingestgate.pipeline.hashing import Meter, Show, folder_digest, hash_files
-from ingestgate.pipeline.statements import FOLDER, Annotations, Subject
 
 
 def admitted_subjects(

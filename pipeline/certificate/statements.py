@@ -141,7 +141,7 @@ class Screening(_Part):
         return max((u.version for u in (*self.judged_with, *later) if u.id == list_id), default=0)
 
 
-class AuditHead(_Part):
+class StatedHead(_Part):
     """The end of the quarantine's audit log: how many entries, and the digest of the last."""
 
     count: Count
@@ -157,7 +157,7 @@ class Evidence(_Part):
     ledger_digest: Sha256
     receipts_digest: Sha256
     manifests_digest: Sha256 | None = None
-    audit_log: AuditHead | None = None
+    audit_log: StatedHead | None = None
 
 
 class Annotations(_Part):

@@ -1,8 +1,8 @@
-"""The figures of `robustness` as tables: for a terminal, and as docs/robustness.md has them."""
+"""The figures of `measuring` as tables: for a terminal, and as docs/robustness.md has them."""
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from ingestgate.pipeline.robustness import GATE, Robustness
+from ingestgate.pipeline.robustness.measuring import GATE, Robustness
 
 _NAME_WIDTH = 26
 _CELL_WIDTH = 12

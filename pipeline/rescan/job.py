@@ -13,12 +13,12 @@ from ingestgate.blocklists.listset import ListSet
 from ingestgate.blocklists.remembered import remember
 from ingestgate.pipeline.audit_events import require_log
 from ingestgate.pipeline.lock import run_lock
-from ingestgate.pipeline.rescan_concluding import conclude
-from ingestgate.pipeline.rescan_findings import gathered, ledger_digests
-from ingestgate.pipeline.rescan_parts import whole_ledger
-from ingestgate.pipeline.rescan_request import RescanRequest
-from ingestgate.pipeline.rescan_rules import newly_needed, require_decided, rules_on_record
-from ingestgate.pipeline.rescan_since import compared_versions
+from ingestgate.pipeline.rescan.concluding import conclude
+from ingestgate.pipeline.rescan.findings import gathered, ledger_digests
+from ingestgate.pipeline.rescan.parts import whole_ledger
+from ingestgate.pipeline.rescan.request import RescanRequest
+from ingestgate.pipeline.rescan.rules import newly_needed, require_decided, rules_on_record
+from ingestgate.pipeline.rescan.since import compared_versions
 from ingestgate.pipeline.runners import run_job
 from ingestgate.transforms.rescan import RescanPart, RescanSettings, result_path
 from ingestgate.transforms.settings import JUDGING_VERSION, context_digest

@@ -14,9 +14,9 @@ from ingestgate.assets.verdict import SignalKind
 from ingestgate.blocklists.listset import ListSet
 from ingestgate.blocklists.signals import signal_types
 from ingestgate.pipeline.contexts import ContextRecord, read_context
-from ingestgate.pipeline.rescan_records import RescanRecord, read_rescans
-from ingestgate.pipeline.rescan_request import RescanRequest
-from ingestgate.pipeline.rescan_since import Older
+from ingestgate.pipeline.rescan.records import RescanRecord, read_rescans
+from ingestgate.pipeline.rescan.request import RescanRequest
+from ingestgate.pipeline.rescan.since import Older
 from ingestgate.transforms.policy import Policy
 from ingestgate.transforms.settings import JUDGING_VERSION, context_digest
 

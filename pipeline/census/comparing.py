@@ -14,8 +14,8 @@ from ingestgate.assets.containers.image_folder import ImageFolder
 from ingestgate.assets.provenance import readable
 from ingestgate.assets.shard import Member, Sample, Shard, accountable_members, asset_id
 from ingestgate.assets.verdict import REASONS, Action, Reason, Verdict
-from ingestgate.pipeline.census_evidence import LedgerRows, Sealed
-from ingestgate.pipeline.census_result import Census
+from ingestgate.pipeline.census.evidence import LedgerRows, Sealed
+from ingestgate.pipeline.census.result import Census
 
 
 def compare_samples(

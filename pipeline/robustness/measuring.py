@@ -34,8 +34,8 @@ from ingestgate.blocklists.signals import signal_type
 from ingestgate.fingerprints.fingerprinter import Fingerprint
 from ingestgate.fingerprints.perceptual import perceptual_hashes
 from ingestgate.fingerprints.unscannable import Unscannable
-from ingestgate.pipeline.alterations import ALTERATIONS, encode
-from ingestgate.pipeline.references import Reference, as_rgb, references
+from ingestgate.pipeline.robustness.alterations import ALTERATIONS, encode
+from ingestgate.pipeline.robustness.references import Reference, as_rgb, references
 from ingestgate.transforms.judging import Judge
 from ingestgate.transforms.policy import Policy
 

@@ -6,7 +6,7 @@ from ingestgate.assets.ledger_digest import shard_ledger_digest
 from ingestgate.assets.verdict import Verdict
 from ingestgate.blocklists.listset import ListSet
 from ingestgate.pipeline.contexts import ContextRecord
-from ingestgate.pipeline.rescan_findings import Findings, gathered, ledger_digests
+from ingestgate.pipeline.rescan.findings import Findings, gathered, ledger_digests
 from ingestgate.transforms.policy import Policy
 
 POLICY = Policy()

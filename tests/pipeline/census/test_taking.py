@@ -12,9 +12,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from ingestgate.assets.receipts import read_receipt, write_receipt
-from ingestgate.pipeline import plain_counting
-from ingestgate.pipeline.census import take_census
-from ingestgate.pipeline.census_result import Census
+from ingestgate.pipeline.census import plain_counting
+from ingestgate.pipeline.census.result import Census
+from ingestgate.pipeline.census.taking import take_census
 from ingestgate.quarantine.keys import generate_identity
 from tests.archives import make_tar, special
 from tests.e2e.conftest import Job, _no_network, lists
@@ -183,7 +183,9 @@ def test_what_the_readers_of_both_would_overlook(
     """As if the container's code passed over an asset, in the run and in the census alike."""
     job = copy(name)
     rewrite_rows(job, lambda rows: rows.pop(2))
-    monkeypatch.setattr("ingestgate.pipeline.census.compare_samples", lambda *arguments: None)
+    monkeypatch.setattr(
+        "ingestgate.pipeline.census.taking.compare_samples", lambda *arguments: None
+    )
     found = taken(job)
     assert any(said in problem for problem in found.problems), found.problems
 

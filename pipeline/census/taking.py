@@ -21,17 +21,17 @@ from ingestgate.assets.containers.registry import container
 from ingestgate.assets.errors import GateError
 from ingestgate.assets.receipts import Receipt, read_receipt
 from ingestgate.assets.shard import Shard
-from ingestgate.pipeline import plain_counting
-from ingestgate.pipeline.census_comparing import compare_rows, compare_samples
-from ingestgate.pipeline.census_evidence import (
+from ingestgate.pipeline.census import plain_counting
+from ingestgate.pipeline.census.comparing import compare_rows, compare_samples
+from ingestgate.pipeline.census.evidence import (
     LedgerRows,
     Sealed,
     Vault,
     ledger_batches,
     purged_assets,
 )
-from ingestgate.pipeline.census_result import Census
-from ingestgate.pipeline.statements import FOLDER
+from ingestgate.pipeline.census.result import Census
+from ingestgate.pipeline.certificate.statements import FOLDER
 from ingestgate.quarantine.manifest_checking import check_manifest
 from ingestgate.quarantine.sealed_manifests import SealedManifest
 

@@ -10,7 +10,7 @@ from ingestgate.assets.ledger_digest import shard_ledger_digest
 from ingestgate.assets.verdict import Verdict
 from ingestgate.blocklists.listset import ListSet
 from ingestgate.pipeline.contexts import ContextRecord
-from ingestgate.pipeline.rescan_rules import same_override
+from ingestgate.pipeline.rescan.rules import same_override
 from ingestgate.transforms.policy import Policy
 from ingestgate.transforms.rescanning import Hit
 

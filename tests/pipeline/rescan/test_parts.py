@@ -11,7 +11,7 @@ from ingestgate.assets.ledger import PartHeader
 from ingestgate.assets.ledger_digest import hash_shard_ledger
 from ingestgate.assets.receipts import Receipt, write_failure, write_receipt
 from ingestgate.assets.shard import Shard
-from ingestgate.pipeline.rescan_parts import whole_ledger
+from ingestgate.pipeline.rescan.parts import whole_ledger
 
 HEADER = PartHeader("a.tar", "i", 0, 3, 0, 1, "c", "2026-01-01T00:00:00Z")
 RECEIPT = Receipt(

@@ -11,7 +11,7 @@ from ingestgate.assets.purges import read_purge
 from ingestgate.assets.receipts import Receipt
 from ingestgate.assets.shard import Shard
 from ingestgate.assets.verdict import Verdict
-from ingestgate.pipeline.census_result import Census
+from ingestgate.pipeline.census.result import Census
 from ingestgate.quarantine.audit import read_log
 from ingestgate.quarantine.holding import Holding
 from ingestgate.quarantine.inventory import objects_named_in

@@ -7,15 +7,15 @@ from typing import Any
 
 from ingestgate.assets.errors import EvidenceError
 from ingestgate.assets.receipts import Receipt
-from ingestgate.pipeline.contexts import ContextRecord, united
-from ingestgate.pipeline.rescan_records import RescanRecord
-from ingestgate.pipeline.statements import (
+from ingestgate.pipeline.certificate.statements import (
     ListException,
     ListUse,
     Rescan,
     Screening,
     SuppressionUse,
 )
+from ingestgate.pipeline.contexts import ContextRecord, united
+from ingestgate.pipeline.rescan.records import RescanRecord
 from ingestgate.pipeline.summary import group as tallied
 from ingestgate.pipeline.summary import isolation
 

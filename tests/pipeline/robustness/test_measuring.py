@@ -13,11 +13,11 @@ from click.testing import CliRunner
 from PIL import Image
 
 from ingestgate.assets.errors import UsageError
-from ingestgate.pipeline import robustness, robustness_tables
-from ingestgate.pipeline.alterations import ALTERATIONS, encode
 from ingestgate.pipeline.cli import cli
 from ingestgate.pipeline.exit_codes import ExitCode
-from ingestgate.pipeline.references import Reference, references
+from ingestgate.pipeline.robustness import measuring, tables
+from ingestgate.pipeline.robustness.alterations import ALTERATIONS, encode
+from ingestgate.pipeline.robustness.references import Reference, references
 
 EACH = {name: alter for group in ALTERATIONS.values() for name, alter in group.items()}
 
@@ -87,7 +87,7 @@ def test_odd_files_are_counted_by_what_the_gate_says_of_them() -> None:
     cut = encode(picture(7))[:900]
     icon = encode(picture(8), "ICO")  # a format that the gate does not decode
     odd = [claiming(60_000, 60_000), cut, icon, b"", b"\x89PNG\r\n\x1a\n"]
-    result = robustness.measure(iter([*odd, encode(picture(9))]), ["pdq", "phash"])
+    result = measuring.measure(iter([*odd, encode(picture(9))]), ["pdq", "phash"])
     assert result.pictures == 1
     assert result.skipped == Counter(
         ["too_many_pixels", "truncated", "unsupported_format", "empty", "undecodable"]
@@ -105,26 +105,26 @@ def test_the_judge_decides_by_the_hashes_of_the_references(monkeypatch: pytest.M
         return bytes(0xFF ^ one for one in value[:8]) + value[8:], quality
 
     far = {"pdq": Reference(by, elsewhere)}
-    monkeypatch.setattr(robustness, "references", lambda: installed | far)
-    monkeypatch.setattr(robustness, "ALTERATIONS", {"one": {"BMP": EACH["BMP"]}})
-    result = robustness.measure(iter([encode(picture(9)), encode(picture(3))]), ["pdq", "phash"])
+    monkeypatch.setattr(measuring, "references", lambda: installed | far)
+    monkeypatch.setattr(measuring, "ALTERATIONS", {"one": {"BMP": EACH["BMP"]}})
+    result = measuring.measure(iter([encode(picture(9)), encode(picture(3))]), ["pdq", "phash"])
     assert result.recall("BMP", "pdq") == 0.0
-    assert result.recall("BMP", "phash") == result.recall("BMP", robustness.GATE) == 1.0
+    assert result.recall("BMP", "phash") == result.recall("BMP", measuring.GATE) == 1.0
 
 
-def result_of(names: Iterable[str]) -> robustness.Robustness:
-    result = robustness.Robustness(pictures=3, skipped=Counter(low_quality=2))
+def result_of(names: Iterable[str]) -> measuring.Robustness:
+    result = measuring.Robustness(pictures=3, skipped=Counter(low_quality=2))
     result.listed_by = {"pdq": "pdqhash 1"}
     result.thresholds = {"pdq": 31, "imagehash": 6}
     result.precise = {"pdq": (40, 0.5), "imagehash": None}
     for name in names:
         result.total[name] = 3
-        result.found[name].update({"pdq": 2, robustness.GATE: 3})
+        result.found[name].update({"pdq": 2, measuring.GATE: 3})
     return result
 
 
 def test_the_table_for_a_terminal() -> None:
-    lines = list(robustness_tables.text(result_of(["one"])))
+    lines = list(tables.text(result_of(["one"])))
     assert lines[0] == "3 pictures, listed by pdqhash 1 (pdq); skipped: 2 low_quality"
     assert [line.split() for line in lines[2:]] == [
         ["recall,", "%", "pdq", "imagehash", "gate"],
@@ -135,11 +135,11 @@ def test_the_table_for_a_terminal() -> None:
 
 
 def test_the_documentation_has_the_rows_that_are_printed_for_it() -> None:
-    lines = list(robustness_tables.markdown(result_of(EACH)))
+    lines = list(tables.markdown(result_of(EACH)))
     assert lines[:2] == ["| recall, % | pdq | gate | imagehash |", "|---|---|---|---|"]
     assert lines[2] == f"| {next(iter(EACH))} | 66.7 | 100.0 | 0.0 |"
     assert lines[-5] == "| | pdq | imagehash |"
-    page = (Path(__file__).parents[2] / "docs" / "robustness.md").read_text()
+    page = (Path(__file__).parents[3] / "docs" / "robustness.md").read_text()
     documented = page[: page.index("## What is not found")].splitlines()
     titles = [line.split(" | ")[0] for line in lines if line.startswith("| ")]
     assert titles == [line.split(" | ")[0] for line in documented if line.startswith("| ")]
@@ -147,7 +147,7 @@ def test_the_documentation_has_the_rows_that_are_printed_for_it() -> None:
 
 def test_a_hash_that_there_is_not() -> None:
     with pytest.raises(UsageError, match="no perceptual hash photodna; there are ahash, "):
-        robustness.measure(iter(()), ["photodna", "pdq"])
+        measuring.measure(iter(()), ["photodna", "pdq"])
 
 
 def test_one_form_of_output_at_a_time(tmp_path: Path) -> None:
@@ -165,6 +165,6 @@ def test_too_few_pictures_is_a_usage_error(tmp_path: Path) -> None:
 
 def test_the_precise_threshold_is_the_highest_of_that_precision() -> None:
     right = Counter({0: 20_000, 10: 5_000})
-    assert robustness._precise(right, Counter({12: 1, 13: 100}), 25_000) == (12, 1.0)
-    assert robustness._precise(right, Counter({8: 3, 20: 100}), 40_000) == (7, 0.5)
-    assert robustness._precise(right, Counter({0: 300}), 25_000) is None
+    assert measuring._precise(right, Counter({12: 1, 13: 100}), 25_000) == (12, 1.0)
+    assert measuring._precise(right, Counter({8: 3, 20: 100}), 40_000) == (7, 0.5)
+    assert measuring._precise(right, Counter({0: 300}), 25_000) is None

@@ -1,14 +1,13 @@
 """Listings of the evidence, whose digests a certificate names, held against the receipts."""
 
-import hashlib
 from collections import defaultdict
 from collections.abc import Mapping
 
 from ingestgate.assets import storage
-from ingestgate.assets.containers.pending_folder import listing_sha256
 from ingestgate.assets.errors import EvidenceError
 from ingestgate.assets.ledger import named_part
 from ingestgate.assets.ledger_digest import shard_ledger_digest
+from ingestgate.assets.listing import listing
 from ingestgate.assets.receipts import Receipt
 from ingestgate.pipeline.hashing import Meter, Show, hash_files
 
@@ -56,7 +55,7 @@ def evidence_listings(
             )
         if receipt.manifest and "manifests" in digests:
             _require_manifest(receipt, digests["manifests"])
-    listings = {name: _listing(several) for name, several in digests.items()}
+    listings = {name: listing(several.items()) for name, several in digests.items()}
     return {shard: shard_ledger_digest(several) for shard, several in parts.items()}, listings
 
 
@@ -69,12 +68,3 @@ def _require_manifest(receipt: Receipt, digests: Mapping[str, str]) -> None:
                 f"manifest/{name}: {what}, by the receipt of {receipt.shard}; find out who changed "
                 "it, see `ingestgate quarantine check`"
             )
-
-
-def _listing(digests: Mapping[str, str]) -> bytes:
-    """Returns files and their SHA-256 as lines; `listing_sha256` is the digest of these bytes."""
-    encoded = sorted((path.encode("utf-8", "surrogateescape"), s) for path, s in digests.items())
-    lines = b"".join(b"%s  %s\n" % (sha256.encode(), path) for path, sha256 in encoded)
-    if hashlib.sha256(lines).hexdigest() != listing_sha256(digests.items()):
-        raise AssertionError("the listing is not what its digest is of")
-    return lines

@@ -7,7 +7,7 @@ import pytest
 from ingestgate.blocklists.compiling import compile_list
 from ingestgate.blocklists.listset import ListSet
 from ingestgate.pipeline.contexts import ContextRecord
-from ingestgate.pipeline.rescan_rules import newly_needed
+from ingestgate.pipeline.rescan.rules import newly_needed
 from ingestgate.transforms.policy import Policy
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)

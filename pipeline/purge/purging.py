@@ -17,12 +17,13 @@ from typing import Any
 from ingestgate.assets import storage
 from ingestgate.assets.containers.discovery import discover, identity_of
 from ingestgate.assets.errors import EvidenceError, LedgerError, ShardError, VaultError
+from ingestgate.assets.file_digest import file_sha256
 from ingestgate.assets.purges import PurgeReceipt, read_purge, unfinished_path, write_purge
 from ingestgate.assets.receipts import Receipt, is_finished, read_receipt
 from ingestgate.assets.shard import Shard
 from ingestgate.assets.storage import Entry
-from ingestgate.pipeline.purge_holding import SealedShard
-from ingestgate.pipeline.purge_preparing import Begun, Preparation, PurgeSettings, file_sha256
+from ingestgate.pipeline.purge.holding import SealedShard
+from ingestgate.pipeline.purge.preparing import Begun, Preparation, PurgeSettings
 from ingestgate.quarantine.audit import read_log
 from ingestgate.quarantine.holding import Holding
 

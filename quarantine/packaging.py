@@ -1,4 +1,4 @@
-"""Names under which a sample's files are sealed: safe to unpack anywhere, and unique."""
+"""Names under which a sample's files are sealed, and opened: safe to unpack, and unique."""
 
 import re
 from collections.abc import Iterable

@@ -1,0 +1,1 @@
+"""The certificate of what was admitted: its statement, and its making from the evidence."""

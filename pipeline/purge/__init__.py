@@ -1,0 +1,1 @@
+"""Purges: what the vault verifiably has leaves the landing zone."""

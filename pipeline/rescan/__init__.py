@@ -1,0 +1,1 @@
+"""Rescans: ledgers of earlier runs held against newer lists, and what follows for shards."""

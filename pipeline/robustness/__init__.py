@@ -1,0 +1,1 @@
+"""The robustness benchmark: how well listed pictures are found again after they were altered."""
