@@ -2,13 +2,12 @@
 
 import json
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import click
 
 from ingestgate.pipeline.commands.options import FILE, JSON, policy
+from ingestgate.pipeline.commands.progress_bar import progress_bar
 from ingestgate.pipeline.commands.values import SeveralValuesCommand, several
 from ingestgate.pipeline.exit_codes import ExitCode
 
@@ -77,7 +76,7 @@ def purge(ctx: click.Context, /, **options: Any) -> None:
     with (
         run_lock(evidence),
         quarantine_lock(quarantine, alone=False),
-        _progress(quiet=as_json) as progress,
+        progress_bar("purge", quiet=as_json) as progress,
     ):
         if not settings.dry_run:
             begin_purge(quarantine, evidence, options["inputs"], settings.key)
@@ -110,17 +109,3 @@ def purge(ctx: click.Context, /, **options: Any) -> None:
         for each in refused:
             click.echo(f"refused: {each.shard}: {each.problem}")
     ctx.exit(int(ExitCode.EVIDENCE_REFUSED if refused else ExitCode.DONE))
-
-
-@contextmanager
-def _progress(*, quiet: bool) -> Iterator[Any]:
-    from rich.console import Console
-    from rich.progress import Progress
-
-    with Progress(console=Console(stderr=True), transient=True, disable=quiet) as bars:
-        task = bars.add_task("purge", total=None)
-
-        def told(done: int, total: int) -> None:
-            bars.update(task, completed=done, total=total)
-
-        yield told

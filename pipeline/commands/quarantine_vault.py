@@ -1,8 +1,7 @@
 """``ingestgate quarantine open``, ``check``, ``rewrap``, ``destroy``: the vault, for people."""
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +10,7 @@ import click
 from ingestgate.assets.errors import EvidenceError, UsageError, VaultError
 from ingestgate.pipeline.commands.on_record import permitted, put_on_record
 from ingestgate.pipeline.commands.options import FILE, JSON, QUARANTINE
+from ingestgate.pipeline.commands.progress_bar import progress_bar
 from ingestgate.pipeline.commands.values import SeveralValuesCommand, several
 from ingestgate.pipeline.exit_codes import ExitCode
 
@@ -156,7 +156,7 @@ def check(
     if remove_unnamed:
         with quarantine_lock(root, alone=True):
             removed = _remove_superfluous(root, key)
-    with _progress("check", quiet=as_json) as progress:
+    with progress_bar("check", quiet=as_json) as progress:
         found = check_vault(
             root,
             opener=opener(read_identities(identity)) if identity else None,
@@ -275,7 +275,7 @@ def rewrap(
     def note(event: str, fields: Mapping[str, Any]) -> None:
         put_on_record(root, event, fields, key)
 
-    with quarantine_lock(root, alone=True), _progress("rewrap", quiet=as_json) as progress:
+    with quarantine_lock(root, alone=True), progress_bar("rewrap", quiet=as_json) as progress:
         done = rewrap_keys(root, identities, to, note, samples=samples or None, progress=progress)
     if as_json:
         unopened = [path for path, _ in done.unopened]
@@ -368,13 +368,3 @@ def destroy(ctx: click.Context, /, **options: Any) -> None:
             f"destroyed {len(each.copies)} copies of {', '.join(each.assets)}; "
             f"receipt: {FOLDER}/{each.sample}.dsse.json"
         )
-
-
-@contextmanager
-def _progress(what: str, *, quiet: bool) -> Iterator[Callable[[int, int], None]]:
-    from rich.console import Console
-    from rich.progress import Progress
-
-    with Progress(console=Console(stderr=True), transient=True, disable=quiet) as bars:
-        task = bars.add_task(what, total=None)
-        yield lambda done, total: bars.update(task, completed=done, total=total)
