@@ -41,8 +41,8 @@ _CHOICES = (
     click.option(
         "--up-for-review",
         is_flag=True,
-        help="Only what a rescan put up for review (its entries were withdrawn) and nobody has "
-        "decided about since.",
+        help="Only what a run or a rescan put up for review (no entry in force matches it) and "
+        "nobody has decided about since.",
     ),
     click.option(
         "--cluster", metavar="ID", help="Only this cluster (the start of its id will do)."
