@@ -1,7 +1,7 @@
 """What lies in a quarantine, beside what its manifests say lies there."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -107,10 +107,25 @@ def rows_of(root: str, start: str) -> list[dict[str, Any]]:
         VaultError: There is no such quarantine, or a manifest is damaged.
     """
     found = [row for row in read_manifest(root) if row["asset_id"].startswith(start)]
-    if len({row["asset_id"] for row in found}) != 1:
-        problem = "no asset" if not found else "several assets"
-        raise UsageError(f"{problem} of this quarantine start with {start}; see `list`")
+    the_one("asset", start, {row["asset_id"] for row in found})
     return found
+
+
+def the_one(what: str, start: str, found: Collection[str]) -> str:
+    """Returns the id that a start of an id stands for.
+
+    Args:
+        what: Of what the ids are.
+        start: As somebody typed it.
+        found: All ids of the quarantine that start so.
+
+    Raises:
+        UsageError: There is none, or there are several.
+    """
+    if len(found) != 1:
+        problem = f"several {what}s" if found else f"no {what}"
+        raise UsageError(f"{problem} of this quarantine start with {start}; see `list`")
+    return next(iter(found))
 
 
 def present_files(root: str, folder: str) -> list[str]:

@@ -2,16 +2,18 @@
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from ingestgate.assets.errors import UsageError
+from ingestgate.assets.verdict import Tier
 from ingestgate.pipeline.commands import quarantine_vault, reviewing
 from ingestgate.pipeline.commands.on_record import put_on_record
 from ingestgate.pipeline.commands.options import FILE, QUARANTINE
+from ingestgate.pipeline.commands.tables import show_table
 
 if TYPE_CHECKING:
     from ingestgate.quarantine.selecting import Selection
@@ -25,7 +27,11 @@ _KEY = click.option(
 )
 _STATES = ("open", "confirmed", "false_positive", "escalate", "release_requested", "released")
 _CHOICES = (
-    click.option("--tier", help="Only this tier of evidence: exact, near_several, near, source."),
+    click.option(
+        "--tier",
+        type=click.Choice([tier.value for tier in Tier]),
+        help="Only this tier of evidence.",
+    ),
     click.option("--list-id", help="Only what this list matched."),
     click.option("--category", help="Only what an entry of this category matched."),
     click.option(
@@ -102,7 +108,6 @@ def list_(ctx: click.Context, /, root: str, as_json: bool, key: str | None, **ch
     everything the manifest says: with --key it is on record that you looked, and once the audit log
     knows people it takes one.
     """
-    from rich.console import Console
     from rich.table import Table
 
     from ingestgate.quarantine.selecting import select
@@ -111,11 +116,11 @@ def list_(ctx: click.Context, /, root: str, as_json: bool, key: str | None, **ch
     rows = select(root, _selection(choice))
     if as_json:
         put_on_record(root, "manifest.listed", {"choice": _wanted(choice)}, key)
-        for row in rows:
+        for row in _or_none(rows):
             click.echo(json.dumps(row, ensure_ascii=False))
         return
     table = Table("cluster", "assets", "the first lay in", "tier", "list", "state")
-    for cluster, case in _cases(rows).items():
+    for cluster, case in _cases(_or_none(rows)).items():
         table.add_row(
             cluster,
             str(len(case.assets)),
@@ -124,7 +129,16 @@ def list_(ctx: click.Context, /, root: str, as_json: bool, key: str | None, **ch
             "\n".join(sorted(case.lists)),
             _counted(case.states),
         )
-    Console(highlight=False, markup=False).print(table)
+    show_table(table)
+
+
+def _or_none(rows: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """Yields rows; if there are none, says so where it is in nobody's way."""
+    row = None
+    for row in rows:
+        yield row
+    if row is None:
+        click.echo("no asset matches", err=True)
 
 
 def _selection(choice: dict[str, Any]) -> "Selection":

@@ -58,7 +58,6 @@ def root(tmp_path: Path) -> str:
         ({"state": "open"}, [1, 2]),
         ({"cluster": f"{1:032x}"}, [1, 3]),
         ({"cluster": f"{1:032x}", "state": "open"}, [1]),
-        ({"cluster": f"{3:032x}"}, []),
     ],
     ids=lambda value: "-".join(value) if isinstance(value, dict) else "",
 )
@@ -82,6 +81,16 @@ def test_a_line_that_puts_up_what_is_no_asset_is_refused(root: str) -> None:
     append_machine(root, PUT_UP, {"assets": "all"})
     with pytest.raises(EvidenceError, match=r"assets\.put_up_for_review: does not say"):
         ids(root)
+
+
+@pytest.mark.parametrize(
+    ("start", "problem"),
+    [("f", "no cluster"), (f"{3:032x}", "no cluster"), ("0", "several clusters")],
+)
+def test_a_cluster_is_one(root: str, start: str, problem: str) -> None:
+    """Else a wrong id, or that of an asset in a cluster of another name, looks like nothing."""
+    with pytest.raises(UsageError, match=f"{problem} of this quarantine start with {start}"):
+        ids(root, cluster=start)
 
 
 def test_a_date_is_one(root: str) -> None:

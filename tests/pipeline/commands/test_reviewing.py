@@ -124,7 +124,7 @@ def test_a_torn_line_is_repaired(vault: Vault) -> None:
 def test_the_list_has_a_line_per_cluster(vault: Vault) -> None:
     vault("decide", *vault.by("rob"), "--decision", "escalate", "--reason", "x", ASSET)
     shown = vault("list").stdout
-    assert ASSET[:8] in shown
+    assert ASSET in shown, "whole, also where nobody looks: it is what `decide` takes"
     assert f"{2:032x}" not in shown, "the same bytes as the first"
     said = vault("list", *vault.by("rob"), "--json").stdout
     rows = [json.loads(line) for line in said.split("\n")[:-1]]
@@ -136,6 +136,20 @@ def test_the_list_has_a_line_per_cluster(vault: Vault) -> None:
     chosen = vault("list", *vault.by("rob"), "--json", *wanted).stdout
     assert [json.loads(line)["asset_id"] for line in chosen.split("\n")[:-1]] == [f"{2:032x}"]
     assert vault("list", "--since", "soon").exit_code == 2
+
+
+def test_a_filter_that_nothing_can_match_does_not_look_like_nothing(vault: Vault) -> None:
+    wrong = vault("list", "--tier", "Exact")
+    assert (wrong.exit_code, "'exact', 'near_several', 'near', 'source'" in wrong.stderr) == (
+        2,
+        True,
+    )
+    for words in ((), ("--json", *vault.by("rob"))):
+        none = vault("list", "--cluster", "zzz", *words)
+        assert (none.exit_code, "no cluster of this quarantine" in none.stderr) == (2, True)
+        nothing = vault("list", "--list-id", "nope", *words)
+        assert (nothing.exit_code, nothing.stderr) == (0, "no asset matches\n")
+    assert vault("list", "--tier", "near").stderr == ""
 
 
 def test_who_looked_is_on_record_first(vault: Vault, tmp_path: Path) -> None:
