@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, NamedTuple
 
 from ingestgate.assets import storage
@@ -102,13 +103,15 @@ def _said(row: dict[str, Any]) -> NamedObject:
 def rows_of(root: str, start: str) -> list[dict[str, Any]]:
     """Returns the manifest rows of the one asset whose id starts so; of each judging one.
 
+    In the order in which they were sealed: names of manifests say nothing of when.
+
     Raises:
         UsageError: There is none, or there are several.
         VaultError: There is no such quarantine, or a manifest is damaged.
     """
     found = [row for row in read_manifest(root) if row["asset_id"].startswith(start)]
     the_one("asset", start, {row["asset_id"] for row in found})
-    return found
+    return sorted(found, key=lambda row: datetime.fromisoformat(row["sealed_at"]))
 
 
 def the_one(what: str, start: str, found: Collection[str]) -> str:

@@ -1,6 +1,6 @@
 """Choosing rows of a quarantine's manifests, with what people decided and the cluster beside."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -8,7 +8,7 @@ from typing import Any
 from ingestgate.assets.errors import UsageError
 from ingestgate.quarantine.clustering import Clusters
 from ingestgate.quarantine.decisions import decisions
-from ingestgate.quarantine.inventory import the_one
+from ingestgate.quarantine.inventory import rows_of, the_one
 from ingestgate.quarantine.manifest import read_manifest
 
 
@@ -47,22 +47,40 @@ def select(root: str, wanted: Selection) -> Iterator[dict[str, Any]]:
         VaultError, StorageError: As `read_manifest` does.
     """
     since, until = _moment(wanted.since), _moment(wanted.until)
-    decided, clusters = decisions(root), Clusters(read_manifest(root))
+    clusters = Clusters(read_manifest(root))
     if wanted.cluster is not None:
         wanted = replace(wanted, cluster=_whole_cluster(clusters, wanted.cluster))
-    for row in read_manifest(root):
+    for row in _reviewed(root, read_manifest(root), clusters):
         sealed = datetime.fromisoformat(row["sealed_at"])
         if (since and sealed < since) or (until and sealed >= until):
             continue
+        if _is_wanted(row, wanted):
+            yield row
+
+
+def select_asset(root: str, start: str) -> list[dict[str, Any]]:
+    """Returns all rows of the one asset whose id starts so, with the same beside.
+
+    Raises:
+        UsageError: There is none, or there are several.
+        EvidenceError, VaultError, StorageError: As `select` does.
+    """
+    rows = rows_of(root, start)
+    return list(_reviewed(root, rows, Clusters(read_manifest(root))))
+
+
+def _reviewed(
+    root: str, rows: Iterable[Mapping[str, Any]], clusters: Clusters
+) -> Iterator[dict[str, Any]]:
+    decided = decisions(root)
+    for row in rows:
         asset = row["asset_id"]
-        full = {
+        yield {
             **row,
             "cluster": clusters.of(asset),
             "state": decided.state(asset).value,
             "up_for_review": asset in decided.up_for_review,
         }
-        if _is_wanted(full, wanted):
-            yield full
 
 
 def assets_of_cluster(root: str, start: str) -> list[str]:

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ingestgate.assets.errors import UsageError
 from ingestgate.assets.verdict import Tier
 from ingestgate.pipeline.commands import quarantine_vault, reviewing
 from ingestgate.pipeline.commands.on_record import put_on_record
@@ -172,22 +171,23 @@ def _counted(counter: Counter[str]) -> str:
 @quarantine.command()
 @QUARANTINE
 @_KEY
+@click.option("--json", "as_json", is_flag=True, help="Print each on a line.")
 @click.argument("asset_id")
-def show(root: str, key: str | None, asset_id: str) -> None:
-    """Show everything the manifest says of one asset (the start of its id will do).
+@click.pass_context
+def show(ctx: click.Context, /, root: str, key: str | None, as_json: bool, asset_id: str) -> None:
+    """Show everything the manifests say of one asset (the start of its id will do).
 
-    Also its cluster, and where its review stands. With --key it is on record that you looked; once
-    the audit log knows people, it takes one.
+    A JSON object for each time it was sealed, the latest last. Also its cluster, and where its
+    review stands. With --key it is on record that you looked; once the audit log knows people, it
+    takes one.
     """
-    from ingestgate.quarantine.selecting import Selection, select
+    from ingestgate.quarantine.selecting import select_asset
 
-    found = [row for row in select(root, Selection()) if row["asset_id"].startswith(asset_id)]
-    identifiers = {row["asset_id"] for row in found}
-    if len(identifiers) != 1:
-        problem = "no asset" if not found else "several assets"
-        raise UsageError(f"{problem} of this quarantine start with {asset_id}; see `list`")
-    put_on_record(root, "asset.viewed", {"assets": sorted(identifiers)}, key)
-    click.echo(json.dumps(found[-1], indent=1, ensure_ascii=False))
+    ctx.find_root().obj = "json" if as_json else None
+    found = select_asset(root, asset_id)
+    put_on_record(root, "asset.viewed", {"assets": [found[0]["asset_id"]]}, key)
+    for row in found:
+        click.echo(json.dumps(row, indent=None if as_json else 1, ensure_ascii=False))
 
 
 @quarantine.command()

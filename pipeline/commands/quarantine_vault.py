@@ -48,7 +48,8 @@ def open_(root: str, identity: str, to: str, key: str | None, asset_id: str) -> 
     """Open the sealed sample of one asset. For people whose task it is, and no one else.
 
     The start of the asset's id will do. It is on record in the audit log before anything is
-    written; what cannot be logged is refused.
+    written; what cannot be logged is refused. Of an asset that was sealed several times it is the
+    latest.
     """
     from ingestgate.assets import storage
     from ingestgate.quarantine.inventory import rows_of

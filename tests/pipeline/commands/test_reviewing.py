@@ -152,6 +152,18 @@ def test_a_filter_that_nothing_can_match_does_not_look_like_nothing(vault: Vault
     assert vault("list", "--tier", "near").stderr == ""
 
 
+def test_all_that_was_sealed_of_an_asset_is_shown_the_latest_last(vault: Vault) -> None:
+    for context, month in (("00", 3), ("11", 2), ("ee", 1)):
+        again = row(1, sealed_at=f"2027-0{month}-01T00:00:00Z")
+        write(vault.root, [again], context=context * 32)
+    shown = vault("show", *vault.by("rob"), ASSET).stdout
+    lines = vault("show", *vault.by("rob"), "--json", ASSET).stdout
+    rows = [json.loads(line) for line in lines.split("\n")[:-1]]
+    assert [each["sealed_at"][:7] for each in rows] == ["2026-01", "2027-01", "2027-02", "2027-03"]
+    assert {(each["cluster"], each["state"]) for each in rows} == {(ASSET, "open")}
+    assert "".join(json.dumps(each, indent=1, ensure_ascii=False) + "\n" for each in rows) == shown
+
+
 def test_who_looked_is_on_record_first(vault: Vault, tmp_path: Path) -> None:
     assert json.loads(vault("show", *vault.by("rob"), ASSET).stdout)["state"] == "open"
     to = tmp_path / "out.csv"
