@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -40,7 +39,8 @@ _KEY = click.option(
     required=True,
     type=click.Path(),
     metavar="DIR",
-    help="Folder that the sample's files are written to (made private).",
+    help="Folder below which the sample's files are written, into a new one named for the asset. "
+    "Made private, or it has to be.",
 )
 @_KEY
 @click.argument("asset_id")
@@ -49,22 +49,21 @@ def open_(root: str, identity: str, to: str, key: str | None, asset_id: str) -> 
 
     The start of the asset's id will do. It is on record in the audit log before anything is
     written; what cannot be logged is refused. Of an asset that was sealed several times it is the
-    latest.
+    latest. Nothing is overwritten.
     """
-    from ingestgate.assets import storage
+    from ingestgate.quarantine import opened
     from ingestgate.quarantine.inventory import rows_of
     from ingestgate.quarantine.opening import open_object, read_identities
 
     identities = read_identities(identity)
     rows = rows_of(root, asset_id)
+    asset = rows[0]["asset_id"]
+    folder = opened.new_folder(to, asset)
     path = _last_copy(root, rows)
     files = open_object(root, path, identities)
-    said = {"asset": rows[0]["asset_id"], "object": path}
-    put_on_record(root, "asset.opened", said, key)
-    for name, content in files:
-        target = str(Path(to) / name)
-        storage.write_bytes(target, content, private=True)
-        click.echo(target)
+    put_on_record(root, "asset.opened", {"asset": asset, "object": path}, key)
+    for written in opened.write(folder, files):
+        click.echo(written)
 
 
 def _last_copy(root: str, rows: Sequence[dict[str, Any]]) -> str:

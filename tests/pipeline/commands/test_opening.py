@@ -31,7 +31,7 @@ def test_the_latest_is_opened_whatever_its_manifest_is_called(tmp_path: Path) ->
     opened = CliRunner().invoke(
         cli, ["quarantine", "open", *where, "--to", str(tmp_path / "opened"), asset]
     )
-    path = tmp_path / "opened" / "one.0.jpg"
+    path = tmp_path / "opened" / asset / "one.0.jpg"
     assert (opened.exit_code, opened.stdout) == (0, f"{path}\n")
     assert path.read_bytes() == b"3"
     assert list(read_log(str(root)))[-1].fields == {"asset": asset, "object": latest.path}
