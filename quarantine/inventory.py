@@ -55,8 +55,9 @@ def named_objects(root: str) -> dict[str, NamedObject]:
     """Returns every object that a manifest names, by its path.
 
     Raises:
-        VaultError: There is no such quarantine, a line is damaged, names a path that is none,
-            or two lines differ in what they say of one object.
+        UsageError: There is no such quarantine.
+        VaultError: A line is damaged, names a path that is none, or two lines differ in what they
+            say of one object.
         StorageError: A manifest cannot be read.
     """
     return objects_named_in(read_manifest(root))
@@ -106,8 +107,8 @@ def rows_of(root: str, start: str) -> list[dict[str, Any]]:
     In the order in which they were sealed: names of manifests say nothing of when.
 
     Raises:
-        UsageError: There is none, or there are several.
-        VaultError: There is no such quarantine, or a manifest is damaged.
+        UsageError: There is none, there are several, or there is no such quarantine.
+        VaultError: A manifest is damaged.
     """
     found = [row for row in read_manifest(root) if row["asset_id"].startswith(start)]
     the_one("asset", start, {row["asset_id"] for row in found})

@@ -10,6 +10,7 @@ from ingestgate.quarantine.clustering import Clusters
 from ingestgate.quarantine.decisions import decisions
 from ingestgate.quarantine.inventory import rows_of, the_one
 from ingestgate.quarantine.manifest import read_manifest
+from ingestgate.quarantine.presence import require_log
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +44,7 @@ def select(root: str, wanted: Selection) -> Iterator[dict[str, Any]]:
 
     Raises:
         UsageError: A date is none, or no cluster's id starts so, or several do.
-        EvidenceError: The audit log does not hold.
+        EvidenceError: The audit log is gone, or does not hold.
         VaultError, StorageError: As `read_manifest` does.
     """
     since, until = _moment(wanted.since), _moment(wanted.until)
@@ -72,6 +73,7 @@ def select_asset(root: str, start: str) -> list[dict[str, Any]]:
 def _reviewed(
     root: str, rows: Iterable[Mapping[str, Any]], clusters: Clusters
 ) -> Iterator[dict[str, Any]]:
+    require_log(root)  # without it, all would look as if nobody had decided
     decided = decisions(root)
     for row in rows:
         asset = row["asset_id"]

@@ -32,6 +32,9 @@ def ledger(evidence: str, verdict: str | None, reason: str | None, as_json: bool
     """  # noqa: D301
     from rich.table import Table
 
+    from ingestgate.assets.evidence import require_evidence
+
+    require_evidence(evidence)
     rows = _rows(evidence, verdict, reason)
     if as_json:
         for row in rows:

@@ -51,6 +51,7 @@ def purge(ctx: click.Context, /, **options: Any) -> None:
         --evidence evidence --dry-run
     """  # noqa: D301 - \b is click's own
     from ingestgate.assets import storage
+    from ingestgate.assets.evidence import require_evidence
     from ingestgate.assets.signing_keys import read_signing_key
     from ingestgate.pipeline.audit_events import begin_purge, end_purge
     from ingestgate.pipeline.lock import run_lock
@@ -58,10 +59,13 @@ def purge(ctx: click.Context, /, **options: Any) -> None:
     from ingestgate.pipeline.purge_preparing import PurgeSettings
     from ingestgate.pipeline.purging import Outcome, Purger
     from ingestgate.quarantine.locking import quarantine_lock
+    from ingestgate.quarantine.presence import require_log
     from ingestgate.transforms.policy import Policy
 
     as_json = options["as_json"]
     ctx.find_root().obj = "json" if as_json else None
+    require_evidence(options["evidence"])
+    require_log(options["quarantine"])
     file = options["policy_file"]
     policy = load_policy(file, Policy) if file else Policy()
     output, quarantine, evidence = (

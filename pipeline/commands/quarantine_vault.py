@@ -54,7 +54,9 @@ def open_(root: str, identity: str, to: str, key: str | None, asset_id: str) -> 
     from ingestgate.quarantine import opened
     from ingestgate.quarantine.inventory import rows_of
     from ingestgate.quarantine.opening import open_object, read_identities
+    from ingestgate.quarantine.presence import require_log
 
+    require_log(root)
     identities = read_identities(identity)
     rows = rows_of(root, asset_id)
     asset = rows[0]["asset_id"]
@@ -111,7 +113,7 @@ def _last_copy(root: str, rows: Sequence[dict[str, Any]]) -> str:
     "--evidence",
     "evidence",
     multiple=True,
-    type=click.Path(exists=True, file_okay=False),
+    type=click.Path(),
     metavar="DIR",
     help="Evidence of a run into it: also hold the manifests against its receipts.",
 )
@@ -144,11 +146,16 @@ def check(
     once the audit log knows people, and are on record first. Nothing is removed while a manifest is
     missing, changed or not on record, nor what may be all that is left of a sample.
     """
+    from ingestgate.assets.evidence import require_evidence
     from ingestgate.quarantine.checking import check_vault
     from ingestgate.quarantine.locking import quarantine_lock
     from ingestgate.quarantine.opening import opener, read_identities
+    from ingestgate.quarantine.presence import require_quarantine
 
     ctx.find_root().obj = "json" if as_json else None
+    require_quarantine(root)
+    for folder in evidence:
+        require_evidence(folder)
     removed: list[str] = []
     if accept_manifests:
         with quarantine_lock(root, alone=True):
@@ -264,9 +271,11 @@ def rewrap(
     from ingestgate.quarantine.layout import id_of
     from ingestgate.quarantine.locking import quarantine_lock
     from ingestgate.quarantine.opening import read_identities
+    from ingestgate.quarantine.presence import require_log
     from ingestgate.quarantine.rewrapping import rewrap as rewrap_keys
 
     ctx.find_root().obj = "json" if as_json else None
+    require_log(root)
     identities, to = read_identities(identity), read_recipients(recipients)
     samples = frozenset(
         id_of(row["sealed_object"]) for asset in assets for row in rows_of(root, asset)
@@ -328,12 +337,14 @@ def destroy(ctx: click.Context, /, **options: Any) -> None:
     from ingestgate.quarantine.destruction_receipts import FOLDER
     from ingestgate.quarantine.inventory import rows_of
     from ingestgate.quarantine.locking import quarantine_lock
+    from ingestgate.quarantine.presence import require_log
     from ingestgate.quarantine.reviewers import Role, act, registry
 
     as_json, root = options["as_json"], options["root"]
     ctx.find_root().obj = "json" if as_json else None
     if bool(options["approve"]) == bool(options["assets"]):
         raise UsageError("name either assets to ask for, or an order to --approve")
+    require_log(root)
     key = read_signing_key(options["key"])
     known = registry(root)
     role = Role.APPROVER if options["approve"] else Role.REVIEWER

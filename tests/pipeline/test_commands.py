@@ -9,6 +9,7 @@ from click.testing import CliRunner, Result
 
 from ingestgate.pipeline.cli import cli
 from ingestgate.pipeline.commands.values import spread
+from ingestgate.quarantine.audit_writing import append_machine
 from tests.commands import every_command
 
 
@@ -88,11 +89,12 @@ def test_inspect_refuses_an_empty_folder(tmp_path: Path) -> None:
 
 
 def test_quarantine_of_nothing(tmp_path: Path) -> None:
-    assert invoke("quarantine", "list", "--quarantine", str(tmp_path / "none")).exit_code == 1
-    (tmp_path / "empty").mkdir()
-    result = invoke("quarantine", "show", "--quarantine", str(tmp_path / "empty"), "abc")
+    append_machine(str(tmp_path), "run.begun", {})
+    result = invoke("quarantine", "show", "--quarantine", str(tmp_path), "abc")
     assert result.exit_code == 2
     assert "no asset" in result.stderr
+    listed = invoke("quarantine", "list", "--quarantine", str(tmp_path))
+    assert (listed.exit_code, listed.stderr) == (0, "no asset matches\n")
 
 
 @pytest.mark.parametrize(("path", "command"), list(every_command()))

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from ingestgate.assets.errors import EvidenceError, UsageError
 from ingestgate.assets.signing_keys import public_line
+from ingestgate.quarantine.audit import log_path
 from ingestgate.quarantine.audit_writing import append_machine
 from ingestgate.quarantine.decisions import PUT_UP, Decision, decide, decisions
 from ingestgate.quarantine.exporting import COLUMNS, FORMATS, export, neutral
@@ -91,6 +92,12 @@ def test_a_cluster_is_one(root: str, start: str, problem: str) -> None:
     """Else a wrong id, or that of an asset in a cluster of another name, looks like nothing."""
     with pytest.raises(UsageError, match=f"{problem} of this quarantine start with {start}"):
         ids(root, cluster=start)
+
+
+def test_without_the_log_nothing_looks_as_if_nobody_had_decided(root: str) -> None:
+    Path(log_path(root)).unlink()
+    with pytest.raises(EvidenceError, match="the audit log is gone"):
+        ids(root)
 
 
 def test_a_date_is_one(root: str) -> None:
