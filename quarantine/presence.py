@@ -14,10 +14,12 @@ _FOLDERS = ("manifest", layout.OBJECTS, layout.KEYS)
 def may_begin(root: str) -> bool:
     """Whether there is nothing yet where a quarantine is to be, not even one without its log.
 
+    Or no more than whoever was stopped at its first line has left: locks, and a log without a line.
+
     Raises:
         StorageError: It cannot be told.
     """
-    return not _is_quarantine(root) and not storage.walk_if_there(root)
+    return not _is_quarantine(root) and not any(entry.size for entry in storage.walk_if_there(root))
 
 
 def require_quarantine(root: str) -> None:
@@ -43,16 +45,20 @@ def require_log(root: str) -> None:
         StorageError: It cannot be told.
     """
     require_quarantine(root)
-    path = log_path(root)
-    if not storage.exists(path) or not storage.status(path).size:
+    if not _has_log(root):
         raise EvidenceError(
-            f"{path}: the audit log is gone, and the quarantine is there; put it back from your "
-            "backup, and find out who removed it"
+            f"{log_path(root)}: the audit log is gone, and the quarantine is there; put it back "
+            "from your backup, and find out who removed it"
         )
 
 
 def _is_quarantine(root: str) -> bool:
     # As a rule its log is there, which is told soonest.
-    return storage.exists(log_path(root)) or any(
+    return _has_log(root) or any(
         storage.is_directory(storage.join(root, folder)) for folder in _FOLDERS
     )
+
+
+def _has_log(root: str) -> bool:
+    path = log_path(root)
+    return storage.exists(path) and storage.status(path).size > 0

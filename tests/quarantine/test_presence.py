@@ -2,10 +2,11 @@ from pathlib import Path
 
 import pytest
 
-from ingestgate.assets.errors import EvidenceError, UsageError
+from ingestgate.assets.errors import EvidenceError, StorageError, UsageError
+from ingestgate.quarantine import audit_writing
 from ingestgate.quarantine.audit import log_path
 from ingestgate.quarantine.audit_writing import append_machine
-from ingestgate.quarantine.presence import require_log, require_quarantine
+from ingestgate.quarantine.presence import may_begin, require_log, require_quarantine
 from tests.object_store import ROOT_VARIABLE
 from tests.quarantine.test_manifest import row, write
 
@@ -43,3 +44,18 @@ def test_an_emptied_log_is_none(tmp_path: Path) -> None:
     Path(log_path(str(tmp_path))).write_bytes(b"")
     with pytest.raises(EvidenceError, match="the audit log is gone"):
         require_log(str(tmp_path))
+
+
+def test_what_was_stopped_at_its_first_line_may_begin_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = tmp_path / "vault"
+    assert may_begin(str(root))
+    with monkeypatch.context() as patch:
+        patch.setattr(audit_writing.os, "write", lambda *_: 0)
+        with pytest.raises(StorageError, match="a part of the line could not be written"):
+            append_machine(str(root), "run.begun", {})
+    assert {path.name for path in root.rglob("*")} == {"audit", ".lock", "log.jsonl"}
+    assert may_begin(str(root))
+    (root / "notes").write_text("of somebody")
+    assert not may_begin(str(root))

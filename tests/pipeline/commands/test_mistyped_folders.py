@@ -68,7 +68,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     Path("recipients.txt").write_text(generate_identity("identity.txt"))
     for folder in ("evidence/contexts", "lists", "landing", "out"):
         Path(folder).mkdir(parents=True)
-    Path("evidence/contexts/c.json").touch()
+    Path("evidence/contexts/c.json").write_text("{}")
     write(Path("vault"), [row(1)])
     return tmp_path
 
