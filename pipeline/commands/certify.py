@@ -58,6 +58,7 @@ def certify(**options: Any) -> None:
     from datetime import UTC, datetime
 
     from ingestgate.assets import storage
+    from ingestgate.assets.evidence import require_evidence
     from ingestgate.assets.signing_keys import read_signing_key
     from ingestgate.blocklists.suppressions import Suppressions
     from ingestgate.pipeline.certificate.certifying import CertifyRequest
@@ -66,16 +67,20 @@ def certify(**options: Any) -> None:
     from ingestgate.pipeline.list_opening import open_lists
     from ingestgate.pipeline.lock import run_lock
     from ingestgate.pipeline.run_policy import policy_of
+    from ingestgate.quarantine.presence import require_log
     from ingestgate.transforms.settings import context_digest
 
     as_json = options["as_json"]
+    quarantine = options["quarantine"]
+    require_evidence(options["evidence"])
+    if quarantine is not None:
+        require_log(quarantine)
     policy = policy_of(options["policy_file"])
     now = datetime.now(UTC)
     lists = open_lists(options["lists"], policy, now)
     trust = policy.trust.for_suppressions()
     suppressions = Suppressions.open(options["suppressions"], trust, now=now)
     keys = [read_signing_key(path) for path in options["key_files"]]
-    quarantine = options["quarantine"]
     request = CertifyRequest(
         output=storage.absolute(options["output"]),
         evidence=storage.absolute(options["evidence"]),

@@ -8,6 +8,7 @@ import click
 
 from ingestgate.assets.verdict import Reason, Verdict
 from ingestgate.pipeline.commands.options import json_flag
+from ingestgate.pipeline.commands.tables import show_table
 
 _COLUMNS = ["asset_id", "shard", "member", "field", "verdict", "reason", "tier", "findings"]
 
@@ -30,9 +31,11 @@ def ledger(evidence: str, verdict: str | None, reason: str | None, as_json: bool
     Example:
       ingestgate ledger --evidence evidence --verdict unscannable
     """  # noqa: D301
-    from rich.console import Console
     from rich.table import Table
 
+    from ingestgate.assets.evidence import require_evidence
+
+    require_evidence(evidence)
     rows = _rows(evidence, verdict, reason)
     if as_json:
         for row in rows:
@@ -42,7 +45,7 @@ def ledger(evidence: str, verdict: str | None, reason: str | None, as_json: bool
     for row in rows:
         member = f"{row['member']} {row['field']}".rstrip()
         table.add_row(row["shard"], member, row["verdict"], row["reason"], row["tier"] or "")
-    Console(highlight=False, markup=False).print(table)
+    show_table(table)
 
 
 def _rows(evidence: str, verdict: str | None, reason: str | None) -> Iterator[dict[str, Any]]:
