@@ -175,7 +175,8 @@ def _problem_of_approving(found: Decisions, request: Request | None, key: str, b
         return "it is approved already"
     if key == request.key or by == request.by:
         return "a release takes two people: who asked for it cannot approve it"
-    if any(found.state(asset) is not State.RELEASE_REQUESTED for asset in request.assets):
+    # That a release is requested is not enough: it may be another one, of who approves this.
+    if any(found.reviews[asset].line != request.number for asset in request.assets):
         return "something else was decided since; ask for it again"
     return ""
 

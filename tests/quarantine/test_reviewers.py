@@ -158,6 +158,21 @@ def test_another_decision_ends_a_request_and_a_release(root: str) -> None:
     assert decisions(root).state(ASSET) is State.CONFIRMED
 
 
+def test_a_request_that_was_taken_back_is_not_revived_by_another(root: str) -> None:
+    decide(root, [ASSET], Decision.FALSE_POSITIVE, "a beach", KEYS["rob"])
+    asked = request_release(root, [ASSET], "a beach", KEYS["rob"]).number
+    decide(root, [ASSET], Decision.CONFIRMED, "I was wrong", KEYS["rob"])
+    decide(root, [ASSET], Decision.FALSE_POSITIVE, "a beach", KEYS["ann"])
+    own = request_release(root, [ASSET], "a beach", KEYS["ann"]).number
+    for number, problem in ((asked, "something else was decided since"), (own, "two people")):
+        with refused(UsageError, problem):
+            approve_release(root, number, KEYS["ann"])
+    with audit_writer(root) as writer:
+        act(writer, "release.approved", {"request": asked}, KEYS["ann"])
+    with refused(EvidenceError, "release.approved: something else was decided since"):
+        decisions(root)
+
+
 @pytest.mark.parametrize(
     ("event", "fields", "said"),
     [
