@@ -35,7 +35,7 @@ from ingestgate.quarantine.decisions import Decisions, Request, State, decisions
 from ingestgate.quarantine.manifest import read_manifest_file
 from ingestgate.quarantine.manifest_checking import FOLDER, check_manifest
 from ingestgate.quarantine.reviewers import NEEDED, Registry, act
-from ingestgate.quarantine.sealed_manifests import SEALED, sealed_manifests
+from ingestgate.quarantine.sealed_manifests import ACCEPTED, SEALED, sealed_manifests
 
 SIGNED: Final = "suppression.signed"
 
@@ -132,7 +132,7 @@ def _rows(
     """
     sealed_at: dict[str, int] = {}
     for line in lines:
-        if line.event == SEALED:
+        if line.event in (SEALED, ACCEPTED):
             sealed_at.update((each["name"], line.number) for each in line.fields["manifests"])
     rows: dict[str, list[Mapping[str, Any]]] = {asset: [] for asset in request.assets}
     for stem, said in sorted(sealed_manifests(lines).items()):

@@ -15,7 +15,12 @@ from ingestgate.quarantine.decisions import Decision, approve_release, decide, r
 from ingestgate.quarantine.manifest import ManifestRow
 from ingestgate.quarantine.manifest_checking import unlogged
 from ingestgate.quarantine.reviewers import Role, act, add_reviewer
-from ingestgate.quarantine.sealed_manifests import put_on_record, sealed_manifests
+from ingestgate.quarantine.sealed_manifests import (
+    ACCEPTED,
+    SEALED,
+    put_on_record,
+    sealed_manifests,
+)
 from ingestgate.quarantine.suppressing import SIGNED, signed_suppressions, suppress
 from tests.quarantine.test_manifest import FINDING, row, write
 
@@ -38,12 +43,14 @@ class Vault:
             line = public_line(KEYS[name].public_key())
             add_reviewer(self.path, name, line, Role(role), KEYS["ann"])
 
-    def seal(self, *rows: ManifestRow, context: str = "c0" * 32) -> None:
+    def seal(
+        self, *rows: ManifestRow, context: str = "c0" * 32, event: str = SEALED, by: str = ""
+    ) -> None:
         """Writes a manifest and puts it on record, as a run does."""
         write(self.root, list(rows), context)
         known = sealed_manifests(read_log(self.path))
         with audit_writer(self.path) as writer:
-            put_on_record(writer, unlogged(self.path, known), None)
+            put_on_record(writer, unlogged(self.path, known), KEYS.get(by), event=event)
 
     def release(self, *assets: str) -> int:
         decide(self.path, assets, Decision.FALSE_POSITIVE, "a beach", KEYS["rob"])
@@ -101,6 +108,11 @@ def test_the_same_is_signed_by_several_and_each_is_on_record(vault: Vault) -> No
     assert "2" * 64 not in json.dumps([dict(line.fields) for line in lines])
     with pytest.raises(UsageError, match="holds another suppression"):
         vault.suppress(number, until=NOW + timedelta(days=1))
+
+
+def test_a_manifest_that_a_person_put_on_record_is_on_record(vault: Vault) -> None:
+    vault.seal(row(1), event=ACCEPTED, by="ann")
+    assert vault.suppress(vault.release(ASSET)) == 1
 
 
 def test_one_person_alone_cannot(vault: Vault) -> None:
