@@ -176,7 +176,7 @@ def put_up_for_review(
     Returns:
         How many assets were put up.
     """
-    new = sorted(set(withdrawn) - decisions_of(writer.lines).put_up)
+    new = sorted(set(withdrawn) - decisions_of(writer.lines).put_up.keys())
     for start in range(0, len(new), _PER_LINE):
         writer.add(PUT_UP, {**said, "assets": new[start : start + _PER_LINE]}, key)
     return len(new)

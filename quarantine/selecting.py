@@ -51,12 +51,11 @@ def select(root: str, wanted: Selection) -> Iterator[dict[str, Any]]:
         sealed = datetime.fromisoformat(row["sealed_at"])
         if (since and sealed < since) or (until and sealed >= until):
             continue
-        asset = row["asset_id"]
         full = {
             **row,
-            "cluster": clusters.of(asset),
-            "state": decided.state(asset).value,
-            "up_for_review": asset in decided.up_for_review,
+            "cluster": clusters.of(row["asset_id"]),
+            "state": decided.state(row).value,
+            "up_for_review": decided.is_up_for_review(row),
         }
         if _is_wanted(full, wanted):
             yield full

@@ -1,7 +1,6 @@
 """``ingestgate quarantine``: looking at what was caught, for people."""
 
 import json
-from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -76,14 +75,14 @@ for _command in (
 
 @dataclass(slots=True)
 class _Case:
-    """What a line of the list says of one cluster."""
+    """What a line of the list says of one cluster; an asset may have been sealed more than once."""
 
     shard: str
     member: str
     assets: set[str] = field(default_factory=set)
-    tiers: Counter[str] = field(default_factory=Counter)
+    tiers: dict[str, set[str]] = field(default_factory=dict)
     lists: set[str] = field(default_factory=set)
-    states: Counter[str] = field(default_factory=Counter)
+    states: dict[str, set[str]] = field(default_factory=dict)
 
 
 @quarantine.command(name="list")
@@ -141,18 +140,18 @@ def _cases(rows: Iterable[dict[str, Any]]) -> dict[str, _Case]:
     cases: dict[str, _Case] = {}
     for row in rows:
         case = cases.setdefault(row["cluster"], _Case(row["shard"], row["member"]))
-        if row["asset_id"] not in case.assets:
-            case.states[row["state"] + ("\nup for review" if row["up_for_review"] else "")] += 1
-            case.tiers[row["tier"] or row["reason"]] += 1
+        state = row["state"] + ("\nup for review" if row["up_for_review"] else "")
+        case.states.setdefault(state, set()).add(row["asset_id"])
+        case.tiers.setdefault(row["tier"] or row["reason"], set()).add(row["asset_id"])
         case.assets.add(row["asset_id"])
         case.lists.update(f"{f['list_id']} v{f['list_version']}" for f in row["findings"])
     return cases
 
 
-def _counted(counter: Counter[str]) -> str:
-    if len(counter) == 1:
-        return next(iter(counter))
-    return "\n".join(f"{count} {name}" for name, count in sorted(counter.items()))
+def _counted(assets: dict[str, set[str]]) -> str:
+    if len(assets) == 1:
+        return next(iter(assets))
+    return "\n".join(f"{len(each)} {name}" for name, each in sorted(assets.items()))
 
 
 @quarantine.command()

@@ -3,11 +3,15 @@
 import json
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 import click
 
 from ingestgate.assets.errors import UsageError
 from ingestgate.pipeline.commands.options import FILE, JSON, QUARANTINE
+
+if TYPE_CHECKING:
+    from ingestgate.quarantine.looking import LookedAt
 
 _KEY = click.option(
     "--key",
@@ -20,6 +24,13 @@ _CLUSTER = click.option(
     "--cluster",
     metavar="ID",
     help="All assets of this cluster (the start of its id will do), instead of naming each.",
+)
+_SHA256 = click.option(
+    "--sha256",
+    default="",
+    metavar="HEX",
+    help="Of assets that different bytes were sealed of: these bytes alone (the start of their "
+    "SHA-256 will do).",
 )
 #: A line of the log names at most so many assets, so that none becomes too long to handle.
 _PER_LINE = 500
@@ -99,14 +110,23 @@ def list_(ctx: click.Context, root: str, as_json: bool) -> None:
 )
 @click.option("--reason", required=True, metavar="TEXT", help="Why; stays on record.")
 @_CLUSTER
+@_SHA256
 @click.argument("assets", nargs=-1)
 def decide(
-    root: str, key: str, decision: str, reason: str, cluster: str | None, assets: Sequence[str]
+    root: str,
+    key: str,
+    decision: str,
+    reason: str,
+    cluster: str | None,
+    sha256: str,
+    assets: Sequence[str],
 ) -> None:
     """Put on record what you make of assets (the starts of their ids will do), or of a cluster.
 
-    A later decision replaces an earlier one; the log keeps both. Of a cluster, the log names each
-    asset that is in it now; what joins it later is open.
+    A later decision replaces an earlier one; the log keeps both. It is about the bytes that are
+    sealed now, held by the entries that they matched: what else is sealed from the same place
+    later, or matches another entry, is open. Of a cluster, the log names each asset that is in it
+    now; what joins it later is open.
 
     \b
     Example:
@@ -119,19 +139,29 @@ def decide(
 
     if bool(assets) == bool(cluster):
         raise UsageError("name either assets or a --cluster")
-    private, found = read_signing_key(key), _chosen(root, assets, cluster)
-    for start in range(0, len(found), _PER_LINE):
-        part = found[start : start + _PER_LINE]
+    private, found = read_signing_key(key), _chosen(root, assets, cluster, sha256)
+    names = sorted(found)
+    for start in range(0, len(names), _PER_LINE):
+        part = {asset: found[asset] for asset in names[start : start + _PER_LINE]}
         line = put_on_record(root, part, Decision(decision), reason, private)
         for asset in part:
             click.echo(f"{asset}: {decision} (line {line.number})")
 
 
-def _chosen(root: str, assets: Sequence[str], cluster: str | None) -> list[str]:
+def _chosen(root: str, assets: Sequence[str], cluster: str | None, sha256: str) -> "LookedAt":
+    """Returns what a person is about to act on, as it is now.
+
+    Who names a cluster means all that is in it; an asset's id, one thing.
+    """
     from ingestgate.quarantine.decisions import whole_ids
+    from ingestgate.quarantine.looking import looked_at
     from ingestgate.quarantine.selecting import assets_of_cluster
 
-    return assets_of_cluster(root, cluster) if cluster else whole_ids(root, assets)
+    if cluster is None:
+        return looked_at(root, whole_ids(root, assets), sha256, one_picture=True)
+    if sha256:
+        raise UsageError("--sha256 goes with assets; of a cluster, it is about all that is in it")
+    return looked_at(root, assets_of_cluster(root, cluster))
 
 
 @click.command()
@@ -191,6 +221,7 @@ def suppress(root: str, key: str, number: int, until: datetime | None, to: str) 
 @click.option("--reason", metavar="TEXT", help="Why they are to be released; stays on record.")
 @click.option("--approve", "number", type=int, metavar="N", help="Approve this request.")
 @_CLUSTER
+@_SHA256
 @click.argument("assets", nargs=-1)
 def release(
     root: str,
@@ -198,6 +229,7 @@ def release(
     reason: str | None,
     number: int | None,
     cluster: str | None,
+    sha256: str,
     assets: Sequence[str],
 ) -> None:
     """Release false positives. Takes two people: one asks, another approves.
@@ -224,5 +256,6 @@ def release(
         return
     if not reason:
         raise UsageError("asking for release needs a --reason; it stays on record")
-    line = request_release(root, _chosen(root, assets, cluster), reason, private)
+    found = _chosen(root, assets, cluster, sha256)
+    line = request_release(root, found, reason, private)
     click.echo(f"nothing is released yet; somebody else has to --approve {line.number}")
