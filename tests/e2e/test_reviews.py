@@ -70,6 +70,8 @@ def test_another_picture_in_the_place_of_a_released_one_is_open(team: Team, tmp_
     assert in_its_place(team) == {"exact": "released", "near": "confirmed"}
     refused = team("decide", *by, "--sha256", row["sha256"], "--cluster", row["cluster"])
     assert (refused.exit_code, "--sha256 goes with assets" in refused.stderr) == (2, True)
+    refused = team("release", "--key", team.keys["ann"], "--sha256", "0", "--approve", "4")
+    assert (refused.exit_code, "a request is about what was" in refused.stderr) == (2, True)
     team.done("decide", *by, "--cluster", row["cluster"])
     assert set(in_its_place(team).values()) == {"confirmed"}
 

@@ -190,6 +190,7 @@ def test_an_unfinished_one_is_finished_before_another(
 
 def test_an_empty_quarantine_needs_nothing(tmp_path: Path) -> None:
     Vault(str(tmp_path / "q"), [OLD.recipient])
+    append_machine(str(tmp_path / "q"), "run.begun", {})
     assert rewrap(str(tmp_path / "q"), [OLD.identity], [NEW.recipient]) == (0, [])
     assert [path.name for path in (tmp_path / "q").iterdir()] == ["audit"]
 
