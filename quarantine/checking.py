@@ -21,8 +21,9 @@ from ingestgate.quarantine.destroyed import Destructions
 from ingestgate.quarantine.destruction_receipts import FOLDER
 from ingestgate.quarantine.faults import Fault, Problem
 from ingestgate.quarantine.holding import Holding
-from ingestgate.quarantine.inventory import NamedObject, named_objects, unnamed_files
+from ingestgate.quarantine.inventory import NamedObject, objects_named_in, unnamed_files
 from ingestgate.quarantine.layout import id_of
+from ingestgate.quarantine.manifest import every_row
 from ingestgate.quarantine.manifest_checking import check_manifest, check_manifests
 from ingestgate.quarantine.sealed_manifests import SealedManifest, sealed_manifests
 
@@ -98,7 +99,7 @@ def check_vault(
     for folder in evidence:
         found.faults += [f for f in _by_receipts(root, folder, sealed) if f not in found.faults]
     try:
-        objects = named_objects(root)
+        objects = objects_named_in(every_row(root))
     except VaultError as error:
         if not found.faults:
             raise

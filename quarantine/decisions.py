@@ -16,7 +16,7 @@ from ingestgate.assets.errors import EvidenceError, UsageError
 from ingestgate.assets.signing_keys import public_line
 from ingestgate.quarantine.audit import AuditLine, read_log
 from ingestgate.quarantine.audit_writing import audit_writer
-from ingestgate.quarantine.manifest import read_manifest
+from ingestgate.quarantine.manifest_reading import read_manifest
 from ingestgate.quarantine.reviewers import Registry, act
 
 DECIDED: Final = "asset.decided"

@@ -6,9 +6,11 @@ from datetime import datetime
 from typing import Any
 
 from ingestgate.assets.errors import UsageError
+from ingestgate.quarantine.audit import read_log
 from ingestgate.quarantine.clustering import Clusters
-from ingestgate.quarantine.decisions import decisions
-from ingestgate.quarantine.manifest import read_manifest
+from ingestgate.quarantine.decisions import decisions_of
+from ingestgate.quarantine.manifest_reading import read_manifest
+from ingestgate.quarantine.sealed_manifests import sealed_manifests
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,12 +44,13 @@ def select(root: str, wanted: Selection) -> Iterator[dict[str, Any]]:
 
     Raises:
         UsageError: A date is none.
-        EvidenceError: The audit log does not hold.
-        VaultError, StorageError: As `read_manifest` does.
+        EvidenceError, VaultError, StorageError: As `read_manifest` does.
     """
     since, until = _moment(wanted.since), _moment(wanted.until)
-    decided, clusters = decisions(root), Clusters(read_manifest(root))
-    for row in read_manifest(root):
+    lines = list(read_log(root))
+    recorded = sealed_manifests(lines)
+    decided, clusters = decisions_of(lines), Clusters(read_manifest(root, recorded))
+    for row in read_manifest(root, recorded):
         sealed = datetime.fromisoformat(row["sealed_at"])
         if (since and sealed < since) or (until and sealed >= until):
             continue
@@ -67,11 +70,12 @@ def assets_of_cluster(root: str, start: str) -> list[str]:
 
     Raises:
         UsageError: There is none, or there are several.
-        VaultError, StorageError: As `read_manifest` does.
+        EvidenceError, VaultError, StorageError: As `read_manifest` does.
     """
-    clusters = Clusters(read_manifest(root))
+    recorded = sealed_manifests(read_log(root))
+    clusters = Clusters(read_manifest(root, recorded))
     found: dict[str, set[str]] = {}
-    for row in read_manifest(root):
+    for row in read_manifest(root, recorded):
         cluster = clusters.of(row["asset_id"])
         if cluster.startswith(start):
             found.setdefault(cluster, set()).add(row["asset_id"])

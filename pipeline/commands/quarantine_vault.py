@@ -48,17 +48,17 @@ def open_(root: str, identity: str, to: str, key: str | None, asset_id: str) -> 
     """Open the sealed sample of one asset. For people whose task it is, and no one else.
 
     The start of the asset's id will do. It is on record in the audit log before anything is
-    written; what cannot be logged is refused.
+    written; what cannot be logged is refused. So is what is not, byte for byte, what the manifest
+    says, and a manifest that is not the one on record (both end with 5).
     """
     from ingestgate.assets import storage
     from ingestgate.quarantine.inventory import rows_of
-    from ingestgate.quarantine.opening import open_object, read_identities
+    from ingestgate.quarantine.opening import open_as_sealed, read_identities
 
     identities = read_identities(identity)
-    rows = rows_of(root, asset_id)
-    path = _last_copy(root, rows)
-    files = open_object(root, path, identities)
-    said = {"asset": rows[0]["asset_id"], "object": path}
+    row = _last_copy(root, rows_of(root, asset_id))
+    files = open_as_sealed(root, row, identities)
+    said = {"asset": row["asset_id"], "object": row["sealed_object"]}
     put_on_record(root, "asset.opened", said, key)
     for name, content in files:
         target = str(Path(to) / name)
@@ -66,8 +66,8 @@ def open_(root: str, identity: str, to: str, key: str | None, asset_id: str) -> 
         click.echo(target)
 
 
-def _last_copy(root: str, rows: Sequence[dict[str, Any]]) -> str:
-    """Returns the path of the latest copy that is not destroyed."""
+def _last_copy(root: str, rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Returns the row of the latest copy that is not destroyed."""
     from ingestgate.quarantine.audit import read_log
     from ingestgate.quarantine.destroyed import Destructions
     from ingestgate.quarantine.destruction_receipts import FOLDER
@@ -75,7 +75,7 @@ def _last_copy(root: str, rows: Sequence[dict[str, Any]]) -> str:
 
     destructions = Destructions(root, read_log(root))
     gone: list[str] = []
-    for row in reversed(rows):
+    for row in rows[::-1]:
         path: str = row["sealed_object"]
         sample = id_of(path)
         try:
@@ -83,7 +83,7 @@ def _last_copy(root: str, rows: Sequence[dict[str, Any]]) -> str:
         except EvidenceError:  # a receipt that does not hold excuses nothing
             found = None
         if found is None or path not in {copy.object for copy in found.copies}:
-            return path
+            return row
         gone.append(f"destroyed at {found.destroyed_at}, see {FOLDER}/{sample}.dsse.json")
     raise VaultError(f"{rows[0]['asset_id']}: {gone[0]}")
 

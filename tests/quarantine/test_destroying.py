@@ -24,7 +24,7 @@ from ingestgate.quarantine.destruction_receipts import (
 from ingestgate.quarantine.layout import id_of
 from ingestgate.quarantine.reviewers import Role, act, add_reviewer, remove_reviewer
 from ingestgate.quarantine.vault import Vault
-from tests.quarantine.vaults import Sample, asset, files, fill, reader, seal
+from tests.quarantine.vaults import Sample, asset, files, fill, log_manifests, reader, seal
 
 NAMES = ("ada", "alice", "bob", "eve")
 ADA, ALICE, BOB, EVE = (Person(name, Ed25519PrivateKey.generate()) for name in NAMES)
@@ -192,6 +192,9 @@ def test_an_order_that_says_less_than_falls_is_refused(root: Path) -> None:
     lines = manifest.read_text().split("\n")
     more = lines[0].replace(asset("one"), "e" * 32)
     manifest.write_text("\n".join([more, *lines]))
+    with pytest.raises(EvidenceError, match="is not what was sealed"):
+        approve(str(root), order.id, BOB, TRUSTED, silent)
+    log_manifests(root)
     with pytest.raises(EvidenceError, match="hold other assets by now"):
         approve(str(root), order.id, BOB, TRUSTED, silent)
 

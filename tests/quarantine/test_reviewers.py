@@ -26,6 +26,7 @@ from ingestgate.quarantine.reviewers import (
     remove_reviewer,
 )
 from tests.quarantine.test_manifest import row, write
+from tests.quarantine.vaults import log_manifests
 
 ROLES = {
     "ada": Role.ADMINISTRATOR,
@@ -194,6 +195,7 @@ def test_lines_of_machines_change_nothing(root: str) -> None:
 
 def test_the_start_of_an_id_will_do(tmp_path: Path) -> None:
     write(tmp_path, [row(1), row(2, asset_id="ab" * 16)])
+    log_manifests(tmp_path)
     assert whole_ids(str(tmp_path), ["ab", ASSET]) == sorted(["ab" * 16, ASSET])
     for start, problem in (("c", "no asset"), ("", "several assets")):
         with refused(UsageError, f"{problem} of this quarantine start with"):
