@@ -56,18 +56,44 @@ def read_as_sealed(root: str, name: str, sha256: str) -> Iterator[dict[str, Any]
     Raises:
         EvidenceError, VaultError, StorageError: As `read_manifest` does.
     """
+    content = _as_sealed(root, name, sha256)
+    yield from parse_rows(io.BytesIO(content), manifest_path(root, name))
+
+
+def require_as_sealed(root: str, name: str, sha256: str) -> None:
+    """Refuses a manifest that is missing or not what was sealed; arguments as of `read_as_sealed`.
+
+    Raises:
+        EvidenceError: It is.
+        StorageError: It cannot be read.
+    """
+    _as_sealed(root, name, sha256)
+
+
+def _as_sealed(root: str, name: str, sha256: str) -> bytes:
     path = manifest_path(root, name)
     if not storage.exists(path):
         raise _refusal(f"{path}: is not there; it was removed")
     content = storage.read_bytes(path)  # read once: what is compared is what is acted by
     if hashlib.sha256(content).hexdigest() != sha256:
         raise _refusal(f"{path}: is not what was sealed; it was changed")
-    yield from parse_rows(io.BytesIO(content), path)
+    return content
 
 
 def manifest_path(root: str, name: str) -> str:
     """Returns where a manifest's JSON lines lie."""
     return storage.join(root, _FOLDER, f"{name}{_SUFFIX}")
+
+
+def manifest_names(root: str) -> set[str]:
+    """Returns the names of all manifests that lie in a quarantine, on record or not.
+
+    Raises:
+        StorageError: They cannot be listed.
+    """
+    entries = storage.walk_if_there(storage.join(root, _FOLDER))
+    names = (storage.basename(entry.path) for entry in entries)
+    return {name.removesuffix(_SUFFIX) for name in names if name.endswith(_SUFFIX)}
 
 
 def not_on_record(root: str, sealed: Mapping[str, SealedManifest]) -> list[str]:
@@ -76,9 +102,8 @@ def not_on_record(root: str, sealed: Mapping[str, SealedManifest]) -> list[str]:
     Raises:
         StorageError: They cannot be listed.
     """
-    names = (storage.basename(e.path) for e in storage.walk_if_there(storage.join(root, _FOLDER)))
-    stems = (name.removesuffix(_SUFFIX) for name in names if name.endswith(_SUFFIX))
-    return [f"{_FOLDER}/{stem}{_SUFFIX}" for stem in sorted(stems) if stem not in sealed]
+    strange = sorted(manifest_names(root) - set(sealed))
+    return [f"{_FOLDER}/{name}{_SUFFIX}" for name in strange]
 
 
 def require_all_on_record(root: str, sealed: Mapping[str, SealedManifest]) -> None:
