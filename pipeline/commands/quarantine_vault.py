@@ -69,20 +69,21 @@ def open_(root: str, identity: str, to: str, key: str | None, asset_id: str) -> 
 def _last_copy(root: str, rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """Returns the row of the latest copy that is not destroyed."""
     from ingestgate.quarantine.audit import read_log
-    from ingestgate.quarantine.destroyed import Destructions
+    from ingestgate.quarantine.destroyed import Destructions, covers
     from ingestgate.quarantine.destruction_receipts import FOLDER
+    from ingestgate.quarantine.inventory import objects_named_in
     from ingestgate.quarantine.layout import id_of
 
     destructions = Destructions(root, read_log(root))
     gone: list[str] = []
     for row in rows[::-1]:
-        path: str = row["sealed_object"]
+        ((path, named),) = objects_named_in([row]).items()
         sample = id_of(path)
         try:
             found = destructions.receipt(sample)
+            if found is None or not covers(found, named):
+                return row
         except EvidenceError:  # a receipt that does not hold excuses nothing
-            found = None
-        if found is None or path not in {copy.object for copy in found.copies}:
             return row
         gone.append(f"destroyed at {found.destroyed_at}, see {FOLDER}/{sample}.dsse.json")
     raise VaultError(f"{rows[0]['asset_id']}: {gone[0]}")
@@ -295,9 +296,16 @@ def rewrap(
 @click.option("--reason", metavar="TEXT", help="Why; stays on record, with your name.")
 @click.option("--approve", metavar="ORDER", help="Approve this order, and carry it out.")
 @click.option(
+    "--sample",
+    "samples",
+    multiple=True,
+    metavar="ID",
+    help="The sample that is meant, where an asset's id stands for several contents.",
+)
+@click.option(
     "--others-too",
     is_flag=True,
-    help="Confirm that assets in the same sealed samples fall as well.",
+    help="Confirm that assets in the same sealed samples fall as well, and all contents of an id.",
 )
 @JSON
 @click.argument("assets", nargs=-1)
@@ -311,7 +319,11 @@ def destroy(ctx: click.Context, /, **options: Any) -> None:
     Asking (with --reason) destroys nothing: it writes a signed order, and prints its id. Approving
     (with --approve) overwrites and deletes the key files of every copy of the samples, in every
     judging, then deletes the objects, and leaves a receipt signed by who approved. Interrupted,
-    approve again.
+    approve again. What was carried out is not carried out twice: what is sealed again later takes
+    another order.
+
+    Where other bytes came to lie in an asset's place, its id stands for several sealed samples:
+    name those that are meant with --sample, or confirm all of them with --others-too.
 
     Manifests stay: what was caught, with its digests and sources, remains on record. Backups of
     key files have to go by their own means.
@@ -349,7 +361,9 @@ def destroy(ctx: click.Context, /, **options: Any) -> None:
             if not options["reason"]:
                 raise UsageError("destruction needs a --reason; it stays on record")
             order = request(
-                *(root, assets, options["reason"], person, note), others_too=options["others_too"]
+                *(root, assets, options["reason"], person, note),
+                samples=options["samples"],
+                others_too=options["others_too"],
             )
             if as_json:
                 click.echo(json.dumps({"order": order.id, **order.model_dump(mode="json")}))
