@@ -23,7 +23,7 @@ from ingestgate.quarantine.audit import AuditLine, read_log
 from ingestgate.quarantine.audit_writing import audit_writer
 from ingestgate.quarantine.inventory import the_one
 from ingestgate.quarantine.looking import LookedAt, content_of, entries_of
-from ingestgate.quarantine.manifest import read_manifest
+from ingestgate.quarantine.manifest_reading import read_manifest
 from ingestgate.quarantine.reviewers import Registry, act
 
 DECIDED: Final = "asset.decided"

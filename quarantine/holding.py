@@ -11,7 +11,7 @@ from ingestgate.assets import storage
 from ingestgate.assets.errors import EvidenceError, StorageError
 from ingestgate.quarantine import rewraps
 from ingestgate.quarantine.audit import AuditLine
-from ingestgate.quarantine.destroyed import Destructions
+from ingestgate.quarantine.destroyed import Destructions, covers
 from ingestgate.quarantine.faults import Fault, Problem
 from ingestgate.quarantine.inventory import NamedObject
 from ingestgate.quarantine.layout import id_of
@@ -79,20 +79,20 @@ class Holding:
             return Fault(Problem.CHANGED, each.path, detail, _ids(each))
         return None
 
-    def is_destroyed(self, path: str) -> bool:
+    def is_destroyed(self, each: NamedObject) -> bool:
         """Whether a copy was destroyed, by a receipt that holds."""
         try:
-            return path in self.destructions.copies(id_of(path))
+            return covers(self.destructions.receipt(id_of(each.path)), each)
         except EvidenceError:
             return False
 
     def accounts_for(self, each: NamedObject) -> bool:
         """Whether an object is there as it was sealed, or was destroyed on record."""
-        return self.fault(each) is None or self.is_destroyed(each.path)
+        return self.fault(each) is None or self.is_destroyed(each)
 
     def holds(self, each: NamedObject) -> bool:
         """As `accounts_for`, and only if something tells what its key file has to be."""
-        if self.key_sha256(each) is None and not self.is_destroyed(each.path):
+        if self.key_sha256(each) is None and not self.is_destroyed(each):
             return False
         return self.accounts_for(each)
 

@@ -14,7 +14,7 @@ from typing import Any
 from ingestgate.assets.errors import UsageError
 from ingestgate.assets.verdict import Finding
 from ingestgate.blocklists.entries import is_line_number
-from ingestgate.quarantine.manifest import read_manifest
+from ingestgate.quarantine.manifest_reading import read_manifest
 
 _DECLARED = "declared:"
 
@@ -72,7 +72,7 @@ def looked_at(
 
     Raises:
         UsageError: No such asset was sealed, not with these bytes, or with several.
-        VaultError, StorageError: As `read_manifest` does.
+        EvidenceError, VaultError, StorageError: As `read_manifest` does.
     """
     found: dict[str, dict[str, frozenset[str]]] = {asset: {} for asset in assets}
     pictures: dict[str, set[str]] = {asset: set() for asset in assets}

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from ingestgate.assets import storage
 from ingestgate.assets.errors import EvidenceError, UsageError, VaultError
-from ingestgate.quarantine.manifest import read_manifest
+from ingestgate.quarantine.manifest_reading import read_manifest
 
 STATEMENT: Final = "recipients.json"
 #: Events of the audit log; `DONE` names the record of what each key file is since.

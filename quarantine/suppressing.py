@@ -7,16 +7,15 @@ before it is made. One signature lets nothing in: runs want two at the least.
 
 import secrets
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from pydantic import ValidationError
 
-from ingestgate.assets import storage
 from ingestgate.assets.envelope import Envelope
-from ingestgate.assets.errors import EvidenceError, UsageError
+from ingestgate.assets.errors import UsageError
 from ingestgate.assets.verdict import SIDECAR_VIEW, Finding
 from ingestgate.blocklists.manifest import utc_seconds
 from ingestgate.blocklists.suppressions import (
@@ -31,8 +30,7 @@ from ingestgate.quarantine.audit import AuditLine
 from ingestgate.quarantine.audit_writing import audit_writer
 from ingestgate.quarantine.decisions import ANY, Case, Decisions, Request, decisions_of
 from ingestgate.quarantine.looking import content_of, entry_key
-from ingestgate.quarantine.manifest import read_manifest_file
-from ingestgate.quarantine.manifest_checking import FOLDER, check_manifest
+from ingestgate.quarantine.manifest_reading import read_manifest
 from ingestgate.quarantine.reviewers import NEEDED, Registry, act
 from ingestgate.quarantine.sealed_manifests import sealed_manifests
 
@@ -123,20 +121,16 @@ def _release(found: Decisions, number: int) -> Request:
 def _rows(
     root: str, lines: Sequence[AuditLine], found: Decisions, request: Request
 ) -> dict[Case, list[Mapping[str, Any]]]:
-    """Returns the manifests' rows that a release is about, of each of its cases.
-
-    Of manifests that are on record, and are what was sealed.
-    """
+    """Returns the rows, as they are on record, that a release is about, of each of its cases."""
     rows: dict[Case, list[Mapping[str, Any]]] = {case: [] for case in request.cases}
-    for stem, said in sorted(sealed_manifests(lines).items()):
-        named = list(_named(root, stem, request.assets))
-        if named and (faults := check_manifest(root, said)):
-            raise EvidenceError(f"{faults[0].detail}; see 'ingestgate quarantine check'")
-        for row in named:
-            review = found.review(row)
-            if review is not None and review.line == request.approved:
-                case = row["asset_id"], content_of(row)
-                rows[case if case in rows else (row["asset_id"], ANY)].append(row)
+    assets = set(request.assets)
+    for row in read_manifest(root, sealed_manifests(lines)):
+        if row["asset_id"] not in assets:
+            continue
+        review = found.review(row)
+        if review is not None and review.line == request.approved:
+            case = row["asset_id"], content_of(row)
+            rows[case if case in rows else (row["asset_id"], ANY)].append(row)
     for (asset, _), several in rows.items():
         if not several:
             raise UsageError(
@@ -144,12 +138,6 @@ def _rows(
                 "decide anew"
             )
     return rows
-
-
-def _named(root: str, stem: str, assets: Collection[str]) -> Iterator[Mapping[str, Any]]:
-    path = storage.join(root, FOLDER, f"{stem}.jsonl")
-    if storage.exists(path):
-        yield from (row for row in read_manifest_file(path) if row["asset_id"] in assets)
 
 
 def _assets(rows: Mapping[Case, Sequence[Mapping[str, Any]]]) -> tuple[SuppressedAsset, ...]:

@@ -102,6 +102,9 @@ def list_(ctx: click.Context, /, root: str, as_json: bool, key: str | None, **ch
     A line per cluster, so that you meet the same picture once: assets with the same bytes, or that
     matched the same entry by digest or look. --cluster with --json gives the assets of one.
 
+    Only what is on record is listed: what a run that is at work has sealed, once it ends. A
+    manifest that is not what was sealed is refused (exit 5).
+
     The table shows no digest, no source and no caption of an asset, and needs no key. --json shows
     everything the manifest says: with --key it is on record that you looked, and once the audit log
     knows people it takes one.
@@ -128,6 +131,7 @@ def list_(ctx: click.Context, /, root: str, as_json: bool, key: str | None, **ch
             _counted(case.states),
         )
     show_table(table)
+    _tell_what_is_left_out(root)
 
 
 def _or_none(rows: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
@@ -137,6 +141,19 @@ def _or_none(rows: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
         yield row
     if row is None:
         click.echo("no asset matches", err=True)
+
+
+def _tell_what_is_left_out(root: str) -> None:
+    from ingestgate.quarantine.audit import read_log
+    from ingestgate.quarantine.manifest_reading import not_on_record
+    from ingestgate.quarantine.sealed_manifests import sealed_manifests
+
+    if strange := not_on_record(root, sealed_manifests(read_log(root))):
+        click.echo(
+            f"{len(strange)} manifests are left out, {strange[0]} among them: a run that is at "
+            "work, or was killed, has not put them on record; see `quarantine check`",
+            err=True,
+        )
 
 
 def _selection(choice: dict[str, Any]) -> "Selection":

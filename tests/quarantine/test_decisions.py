@@ -22,12 +22,20 @@ from ingestgate.quarantine.decisions import (
     request_release,
 )
 from ingestgate.quarantine.looking import looked_at
+from ingestgate.quarantine.manifest import ManifestRow
 from ingestgate.quarantine.reviewers import Role, act, add_reviewer
-from tests.quarantine.test_manifest import FINDING, row, write
+from tests.quarantine.test_manifest import CONTEXT, FINDING, row, write
+from tests.quarantine.vaults import log_manifests
 
 ADA, ROB = (Ed25519PrivateKey.from_private_bytes(bytes([n]) * 32) for n in (1, 2))
 ASSET = f"{1:032x}"
 LATER = "2100-01-01T00:00:00Z"
+
+
+def seal(root: str, *rows: ManifestRow, context: str = CONTEXT) -> None:
+    """Writes a manifest and puts it on record, as a run does."""
+    write(Path(root), list(rows), context)
+    log_manifests(Path(root))
 
 
 def finding(**changes: Any) -> dict[str, Any]:
@@ -36,7 +44,7 @@ def finding(**changes: Any) -> dict[str, Any]:
 
 @pytest.fixture
 def root(tmp_path: Path) -> str:
-    write(tmp_path, [row(1)])
+    seal(str(tmp_path), row(1))
     for name, key, role in (("ada", ADA, Role.ADMINISTRATOR), ("rob", ROB, Role.REVIEWER)):
         add_reviewer(str(tmp_path), name, public_line(key.public_key()), role, ADA)
     return str(tmp_path)
@@ -95,7 +103,7 @@ def test_what_was_not_looked_at_is_open(root: str, changes: dict[str, Any], hold
 
 
 def test_an_entry_known_by_its_line_is_another_in_another_version(root: str) -> None:
-    write(Path(root), [row(1, findings=[finding(entry_id="hashes:pdq:7")])])
+    seal(root, row(1, findings=[finding(entry_id="hashes:pdq:7")]))
     settle(root, Decision.CONFIRMED)
     assert state(root, findings=[finding(entry_id="hashes:pdq:7")]) == "confirmed"
     assert state(root, findings=[finding(entry_id="hashes:pdq:7", list_version=4)]) == "open"
@@ -104,7 +112,7 @@ def test_an_entry_known_by_its_line_is_another_in_another_version(root: str) -> 
 def test_of_what_has_no_bytes_the_source_that_matched_is_what_was_looked_at(root: str) -> None:
     by_source = finding(view="url", kind="source", signal_type="domain")
     same = {"sha256": None, "md5": None, "sha1": None, "findings": [by_source]}
-    write(Path(root), [row(1, **same, provenance={"url": "https://a.example/1", "at": "1"})])
+    seal(root, row(1, **same, provenance={"url": "https://a.example/1", "at": "1"}))
     settle(root, Decision.CONFIRMED)
     seen, other = "https://a.example/1", "https://a.example/2"
     assert state(root, **same, provenance={"url": seen, "at": "2"}) == "confirmed"
@@ -112,7 +120,7 @@ def test_of_what_has_no_bytes_the_source_that_matched_is_what_was_looked_at(root
 
 
 def test_each_content_of_a_place_has_a_state_of_its_own(root: str) -> None:
-    write(Path(root), [row(1, sha256="3" * 64)], "c1" * 32)
+    seal(root, row(1, sha256="3" * 64), context="c1" * 32)
     with pytest.raises(UsageError, match="different bytes were sealed from this place"):
         looked_at(root, [ASSET], one_picture=True)
     with pytest.raises(UsageError, match="nothing was sealed of it that has these bytes"):
@@ -127,7 +135,7 @@ def test_each_content_of_a_place_has_a_state_of_its_own(root: str) -> None:
 
 
 def test_each_content_of_a_place_is_up_for_review_until_somebody_decides(root: str) -> None:
-    write(Path(root), [row(1, sha256="3" * 64)], "c1" * 32)
+    seal(root, row(1, sha256="3" * 64), context="c1" * 32)
     settle(root, Decision.CONFIRMED)
     append_machine(root, PUT_UP, {"assets": [ASSET]})
     settle(root, Decision.FALSE_POSITIVE, "33")
@@ -141,7 +149,7 @@ def test_each_content_of_a_place_is_up_for_review_until_somebody_decides(root: s
 def test_what_is_sealed_since_the_request_is_not_released(root: str) -> None:
     settle(root, Decision.FALSE_POSITIVE)
     number = ask(root)
-    write(Path(root), [row(1, sha256="3" * 64)], "c1" * 32)
+    seal(root, row(1, sha256="3" * 64), context="c1" * 32)
     approve_release(root, number, ADA)
     assert (state(root), state(root, sha256="3" * 64)) == ("released", "open")
 
@@ -194,7 +202,7 @@ def test_a_decision_about_what_was_looked_at_ends_one_by_place(root: str) -> Non
 def test_a_line_that_does_not_say_what_was_looked_at_is_refused(root: str, looked: Any) -> None:
     said = {"assets": [ASSET], "decision": "escalate", "reason": "x", "looked_at": looked}
     write_line(root, DECIDED, **said)
-    with pytest.raises(EvidenceError, match=r"line 3: asset\.decided: does not say what it has"):
+    with pytest.raises(EvidenceError, match=r"line 4: asset\.decided: does not say what it has"):
         decisions(root)
 
 

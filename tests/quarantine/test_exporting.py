@@ -20,6 +20,7 @@ from ingestgate.quarantine.looking import looked_at
 from ingestgate.quarantine.reviewers import Role, add_reviewer
 from ingestgate.quarantine.selecting import Selection, select
 from tests.quarantine.test_manifest import FINDING, row, write
+from tests.quarantine.vaults import log_manifests
 
 KEY = Ed25519PrivateKey.generate()
 
@@ -39,6 +40,7 @@ def root(tmp_path: Path) -> str:
             row(3, sha256=None, sealed_at="2026-02-03T00:00:00Z"),
         ],
     )
+    log_manifests(tmp_path)
     add_reviewer(str(tmp_path), "ada", public_line(KEY.public_key()), Role.ADMINISTRATOR, KEY)
     decide(str(tmp_path), looked_at(str(tmp_path), [f"{3:032x}"]), Decision.CONFIRMED, "seen", KEY)
     return str(tmp_path)

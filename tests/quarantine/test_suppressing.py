@@ -219,7 +219,7 @@ def test_a_changed_manifest_does_not_decide(vault: Vault) -> None:
     with pytest.raises(EvidenceError, match="is not what was sealed; it was changed"):
         vault.suppress(number)
     path.unlink()
-    with pytest.raises(UsageError, match="nothing on record is what was called a false"):
+    with pytest.raises(EvidenceError, match="is not there; it was removed"):
         vault.suppress(number)
 
 

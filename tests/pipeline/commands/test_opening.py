@@ -1,5 +1,6 @@
 """Which of several sealed copies ``quarantine open`` opens."""
 
+from hashlib import sha256
 from pathlib import Path
 
 from click.testing import CliRunner
@@ -18,7 +19,8 @@ def test_the_latest_is_opened_whatever_its_manifest_is_called(tmp_path: Path) ->
 
     def sealed(day: int, context: str) -> SealedObject:
         made = seal(vault, Sample("one", (b"%d" % day,)))
-        named = {"sealed_object": made.path, "sealed_key": made.key_path}
+        inside = {"package_sha256": made.plain_sha256, "sha256": sha256(b"%d" % day).hexdigest()}
+        named = {"sealed_object": made.path, "sealed_key": made.key_path, **inside}
         write(root, [row(1, sealed_at=f"2026-01-0{day}T00:00:00Z", **named)], context * 32)
         return made
 
