@@ -14,6 +14,7 @@ from typing import Any
 from ingestgate.assets.errors import UsageError
 from ingestgate.assets.verdict import Finding
 from ingestgate.blocklists.entries import is_line_number
+from ingestgate.quarantine.layout import id_of
 from ingestgate.quarantine.manifest_reading import read_manifest
 
 _DECLARED = "declared:"
@@ -60,35 +61,41 @@ def _digest(*parts: object) -> str:
 
 
 def looked_at(
-    root: str, assets: Collection[str], sha256: str = "", *, one_picture: bool = False
+    root: str,
+    assets: Collection[str],
+    samples: Collection[str] = (),
+    *,
+    one_picture: bool = False,
 ) -> LookedAt:
     """Returns what some assets are, by all that is sealed of them now, in one pass.
 
     Args:
         root: The quarantine.
         assets: Whole asset ids.
-        sha256: Only of the bytes whose SHA-256 starts so.
+        samples: Ids of the samples that are meant; empty for all.
         one_picture: Refuse an asset of which different bytes were sealed.
 
     Raises:
-        UsageError: No such asset was sealed, not with these bytes, or with several.
+        UsageError: An asset was not sealed, not in these samples, or with different bytes.
         EvidenceError, VaultError, StorageError: As `read_manifest` does.
     """
     found: dict[str, dict[str, frozenset[str]]] = {asset: {} for asset in assets}
-    pictures: dict[str, set[str]] = {asset: set() for asset in assets}
+    pictures: dict[str, dict[str, str]] = {asset: {} for asset in assets}
     for row in read_manifest(root):
-        asset = row["asset_id"]
-        if asset not in found or not (row["sha256"] or "").startswith(sha256.lower()):
+        asset, sample = row["asset_id"], id_of(row["sealed_object"])
+        if asset not in found or (samples and sample not in samples):
             continue
         contents, content = found[asset], content_of(row)
         contents[content] = contents.get(content, frozenset()) | entries_of(row)
-        pictures[asset].update({row["sha256"]} - {None})
+        if row["sha256"] is not None:
+            pictures[asset][row["sha256"]] = sample
     for asset, contents in found.items():
         if not contents:
-            raise UsageError(f"{asset}: nothing was sealed of it that has these bytes")
+            raise UsageError(f"{asset}: nothing was sealed of it in the samples named")
         if one_picture and len(pictures[asset]) > 1:
+            several = ", ".join(sorted(pictures[asset].values()))
             raise UsageError(
-                f"{asset}: different bytes were sealed from this place at different times; look "
-                "at each, then say by --sha256 which you mean (see: ingestgate quarantine show)"
+                f"{asset}: different bytes were sealed from its place, each in a sample of its "
+                f"own: {several}; look at each, then say by --sample which you mean"
             )
     return found

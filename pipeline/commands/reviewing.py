@@ -25,12 +25,12 @@ _CLUSTER = click.option(
     metavar="ID",
     help="All assets of this cluster (the start of its id will do), instead of naming each.",
 )
-_SHA256 = click.option(
-    "--sha256",
-    default="",
-    metavar="HEX",
-    help="Of assets that different bytes were sealed of: these bytes alone (the start of their "
-    "SHA-256 will do).",
+_SAMPLE = click.option(
+    "--sample",
+    "samples",
+    multiple=True,
+    metavar="ID",
+    help="The sample that is meant, where an asset's id stands for several contents.",
 )
 #: A line of the log names at most so many assets, so that none becomes too long to handle.
 _PER_LINE = 500
@@ -125,7 +125,7 @@ def list_(ctx: click.Context, root: str, as_json: bool) -> None:
 )
 @click.option("--reason", required=True, metavar="TEXT", help="Why; stays on record.")
 @_CLUSTER
-@_SHA256
+@_SAMPLE
 @click.argument("assets", nargs=-1)
 def decide(
     root: str,
@@ -133,7 +133,7 @@ def decide(
     decision: str,
     reason: str,
     cluster: str | None,
-    sha256: str,
+    samples: Sequence[str],
     assets: Sequence[str],
 ) -> None:
     """Put on record what you make of assets (the starts of their ids will do), or of a cluster.
@@ -156,7 +156,7 @@ def decide(
     if bool(assets) == bool(cluster):
         raise UsageError("name either assets or a --cluster")
     require_log(root)
-    private, found = read_signing_key(key), _chosen(root, assets, cluster, sha256)
+    private, found = read_signing_key(key), _chosen(root, assets, cluster, samples)
     names = sorted(found)
     for start in range(0, len(names), _PER_LINE):
         part = {asset: found[asset] for asset in names[start : start + _PER_LINE]}
@@ -165,7 +165,9 @@ def decide(
             click.echo(f"{asset}: {decision} (line {line.number})")
 
 
-def _chosen(root: str, assets: Sequence[str], cluster: str | None, sha256: str) -> "LookedAt":
+def _chosen(
+    root: str, assets: Sequence[str], cluster: str | None, samples: Sequence[str]
+) -> "LookedAt":
     """Returns what a person is about to act on, as it is now.
 
     Who names a cluster means all that is in it; an asset's id, one thing.
@@ -175,9 +177,9 @@ def _chosen(root: str, assets: Sequence[str], cluster: str | None, sha256: str) 
     from ingestgate.quarantine.selecting import assets_of_cluster
 
     if cluster is None:
-        return looked_at(root, whole_ids(root, assets), sha256, one_picture=True)
-    if sha256:
-        raise UsageError("--sha256 goes with assets; of a cluster, it is about all that is in it")
+        return looked_at(root, whole_ids(root, assets), samples, one_picture=True)
+    if samples:
+        raise UsageError("--sample goes with assets; of a cluster, it is about all that is in it")
     return looked_at(root, assets_of_cluster(root, cluster))
 
 
@@ -240,7 +242,7 @@ def suppress(root: str, key: str, number: int, until: datetime | None, to: str) 
 @click.option("--reason", metavar="TEXT", help="Why they are to be released; stays on record.")
 @click.option("--approve", "number", type=int, metavar="N", help="Approve this request.")
 @_CLUSTER
-@_SHA256
+@_SAMPLE
 @click.argument("assets", nargs=-1)
 def release(
     root: str,
@@ -248,7 +250,7 @@ def release(
     reason: str | None,
     number: int | None,
     cluster: str | None,
-    sha256: str,
+    samples: Sequence[str],
     assets: Sequence[str],
 ) -> None:
     """Release false positives. Takes two people: one asks, another approves.
@@ -268,8 +270,8 @@ def release(
 
     if [number is None, not assets, not cluster].count(False) != 1:
         raise UsageError("name either assets or a --cluster to ask for, or a request to --approve")
-    if number is not None and sha256:
-        raise UsageError("--sha256 goes with assets; a request is about what was asked for")
+    if number is not None and samples:
+        raise UsageError("--sample goes with assets; a request is about what was asked for")
     require_log(root)
     private = read_signing_key(key)
     if number is not None:
@@ -279,6 +281,6 @@ def release(
         return
     if not reason:
         raise UsageError("asking for release needs a --reason; it stays on record")
-    found = _chosen(root, assets, cluster, sha256)
+    found = _chosen(root, assets, cluster, samples)
     line = request_release(root, found, reason, private)
     click.echo(f"nothing is released yet; somebody else has to --approve {line.number}")

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from ingestgate.quarantine.layout import id_of
 from tests.archives import make_tar
 from tests.e2e.conftest import EXACT, NEAR, content, write_webdataset
 from tests.e2e.test_rescan import compiled, md5_of
@@ -64,13 +65,15 @@ def test_another_picture_in_the_place_of_a_released_one_is_open(team: Team, tmp_
 
     by = ("--key", team.keys["rob"], "--decision", "confirmed", "--reason", "seen")
     unclear = team("decide", *by, row["asset_id"])
-    assert (unclear.exit_code, "say by --sha256 which" in unclear.stderr) == (2, True)
+    assert (unclear.exit_code, "say by --sample which" in unclear.stderr) == (2, True)
     assert row["sha256"] not in unclear.output
-    team.done("decide", *by, "--sha256", row["sha256"][:8].upper(), row["asset_id"])
+    sample = id_of(row["sealed_object"])
+    assert sample in unclear.stderr
+    team.done("decide", *by, "--sample", sample, row["asset_id"])
     assert in_its_place(team) == {"exact": "released", "near": "confirmed"}
-    refused = team("decide", *by, "--sha256", row["sha256"], "--cluster", row["cluster"])
-    assert (refused.exit_code, "--sha256 goes with assets" in refused.stderr) == (2, True)
-    refused = team("release", "--key", team.keys["ann"], "--sha256", "0", "--approve", "4")
+    refused = team("decide", *by, "--sample", sample, "--cluster", row["cluster"])
+    assert (refused.exit_code, "--sample goes with assets" in refused.stderr) == (2, True)
+    refused = team("release", "--key", team.keys["ann"], "--sample", sample, "--approve", "4")
     assert (refused.exit_code, "a request is about what was" in refused.stderr) == (2, True)
     team.done("decide", *by, "--cluster", row["cluster"])
     assert set(in_its_place(team).values()) == {"confirmed"}

@@ -29,6 +29,10 @@ from tests.quarantine.vaults import log_manifests
 
 ADA, ROB = (Ed25519PrivateKey.from_private_bytes(bytes([n]) * 32) for n in (1, 2))
 ASSET = f"{1:032x}"
+#: The sample that lay in its place first, and another.
+FIRST, OTHER = "ab" * 20, "cd" * 20
+SEALED = f"cd/{OTHER}/{'3' * 64}.age"
+ANOTHER = {"sha256": "3" * 64, "sealed_object": f"objects/{SEALED}", "sealed_key": f"keys/{SEALED}"}
 LATER = "2100-01-01T00:00:00Z"
 
 
@@ -55,8 +59,8 @@ def state(root: str, **changes: Any) -> str:
     return decisions(root).state(row(1, **changes).model_dump(mode="json")).value
 
 
-def settle(root: str, decision: Decision, sha256: str = "") -> None:
-    decide(root, looked_at(root, [ASSET], sha256), decision, "seen", ROB)
+def settle(root: str, decision: Decision, *samples: str) -> None:
+    decide(root, looked_at(root, [ASSET], samples), decision, "seen", ROB)
 
 
 def ask(root: str) -> int:
@@ -120,13 +124,13 @@ def test_of_what_has_no_bytes_the_source_that_matched_is_what_was_looked_at(root
 
 
 def test_each_content_of_a_place_has_a_state_of_its_own(root: str) -> None:
-    seal(root, row(1, sha256="3" * 64), context="c1" * 32)
-    with pytest.raises(UsageError, match="different bytes were sealed from this place"):
+    seal(root, row(1, **ANOTHER), context="c1" * 32)
+    with pytest.raises(UsageError, match=f"each in a sample of its own: {FIRST}, {OTHER}; look"):
         looked_at(root, [ASSET], one_picture=True)
-    with pytest.raises(UsageError, match="nothing was sealed of it that has these bytes"):
-        looked_at(root, [ASSET], "4")
-    settle(root, Decision.CONFIRMED, "22")
-    settle(root, Decision.FALSE_POSITIVE, "33")
+    with pytest.raises(UsageError, match="nothing was sealed of it in the samples named"):
+        looked_at(root, [ASSET], ["ef" * 20])
+    settle(root, Decision.CONFIRMED, FIRST)
+    settle(root, Decision.FALSE_POSITIVE, OTHER)
     assert (state(root), state(root, sha256="3" * 64)) == ("confirmed", "false_positive")
     with pytest.raises(UsageError, match="is confirmed; only a false_positive"):
         ask(root)
@@ -135,10 +139,10 @@ def test_each_content_of_a_place_has_a_state_of_its_own(root: str) -> None:
 
 
 def test_each_content_of_a_place_is_up_for_review_until_somebody_decides(root: str) -> None:
-    seal(root, row(1, sha256="3" * 64), context="c1" * 32)
+    seal(root, row(1, **ANOTHER), context="c1" * 32)
     settle(root, Decision.CONFIRMED)
     append_machine(root, PUT_UP, {"assets": [ASSET]})
-    settle(root, Decision.FALSE_POSITIVE, "33")
+    settle(root, Decision.FALSE_POSITIVE, OTHER)
     found = decisions(root)
     rows = [row(1, sha256=digit * 64).model_dump(mode="json") for digit in "234"]
     assert [found.is_up_for_review(each) for each in rows] == [True, False, True]
@@ -149,7 +153,7 @@ def test_each_content_of_a_place_is_up_for_review_until_somebody_decides(root: s
 def test_what_is_sealed_since_the_request_is_not_released(root: str) -> None:
     settle(root, Decision.FALSE_POSITIVE)
     number = ask(root)
-    seal(root, row(1, sha256="3" * 64), context="c1" * 32)
+    seal(root, row(1, **ANOTHER), context="c1" * 32)
     approve_release(root, number, ADA)
     assert (state(root), state(root, sha256="3" * 64)) == ("released", "open")
 

@@ -242,8 +242,10 @@ def test_only_bytes_that_matched(vault: Vault, rows: list[ManifestRow], reason: 
 
 def test_of_two_contents_only_the_one_that_was_looked_at(vault: Vault) -> None:
     vault.seal(row(1))
-    vault.seal(row(1, sha256="3" * 64), context="c1" * 32)
-    looked = looked_at(vault.path, [ASSET], "33", one_picture=True)
+    other = f"cd/{'cd' * 20}/{'3' * 64}.age"
+    named = {"sealed_object": f"objects/{other}", "sealed_key": f"keys/{other}"}
+    vault.seal(row(1, sha256="3" * 64, **named), context="c1" * 32)
+    looked = looked_at(vault.path, [ASSET], ["cd" * 20], one_picture=True)
     decide(vault.path, looked, Decision.FALSE_POSITIVE, "a beach", KEYS["rob"])
     line = request_release(vault.path, looked, "a beach", KEYS["rob"])
     approve_release(vault.path, line.number, KEYS["ann"])
