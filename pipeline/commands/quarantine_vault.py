@@ -42,9 +42,17 @@ _KEY = click.option(
     help="Folder below which the sample's files are written, into a new one named for the asset. "
     "Made private, or it has to be.",
 )
+@click.option(
+    "--sample",
+    metavar="ID",
+    help="The sample that is meant, where an asset's id stands for several contents.  [default: "
+    "the latest]",
+)
 @_KEY
 @click.argument("asset_id")
-def open_(root: str, identity: str, to: str, key: str | None, asset_id: str) -> None:
+def open_(
+    root: str, identity: str, to: str, sample: str | None, key: str | None, asset_id: str
+) -> None:
     """Open the sealed sample of one asset. For people whose task it is, and no one else.
 
     The start of the asset's id will do. It is on record in the audit log before anything is
@@ -54,6 +62,7 @@ def open_(root: str, identity: str, to: str, key: str | None, asset_id: str) -> 
     """
     from ingestgate.quarantine import opened
     from ingestgate.quarantine.inventory import rows_of
+    from ingestgate.quarantine.layout import id_of
     from ingestgate.quarantine.opening import open_as_sealed, read_identities
     from ingestgate.quarantine.presence import require_log
 
@@ -61,6 +70,10 @@ def open_(root: str, identity: str, to: str, key: str | None, asset_id: str) -> 
     identities = read_identities(identity)
     rows = rows_of(root, asset_id)
     asset = rows[0]["asset_id"]
+    if sample is not None:
+        rows = [row for row in rows if id_of(row["sealed_object"]) == sample]
+        if not rows:
+            raise UsageError(f"{asset}: nothing was sealed of it in that sample; see `show`")
     folder = opened.new_folder(to, asset)
     row = _last_copy(root, rows)
     files = open_as_sealed(root, row, identities)
