@@ -1,7 +1,7 @@
-"""Ed25519 key pairs that lists are signed with (RFC 8032).
+"""Ed25519 key pairs (RFC 8032) for all that is signed: lists, certificates, what people do.
 
-The private half is a PEM file (PKCS #8, as OpenSSL writes it), for whoever vouches for lists; the
-public half is one line, ``ed25519:`` and 32 bytes in base64, for the policy of a run.
+The private half is a PEM file (PKCS #8, as OpenSSL writes it), for whoever signs; the public half
+is one line, ``ed25519:`` and 32 bytes in base64, for whoever checks: a policy, the audit log.
 """
 
 import base64
@@ -60,7 +60,7 @@ def read_signing_key(path: str) -> Ed25519PrivateKey:
 
 
 def public_line(key: Ed25519PublicKey) -> str:
-    """Returns the line that stands for a public key in a policy."""
+    """Returns the line that stands for a public key."""
     return PREFIX + base64.b64encode(key.public_bytes_raw()).decode()
 
 

@@ -13,13 +13,13 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from ingestgate.assets import storage
 from ingestgate.assets.containers.discovery import shown
-from ingestgate.assets.errors import UsageError
 from ingestgate.assets.purges import purge_path
 from ingestgate.assets.receipts import read_receipt
 from ingestgate.assets.signing_keys import public_line
-from ingestgate.quarantine.audit import head, is_quarantine
+from ingestgate.quarantine.audit import head
 from ingestgate.quarantine.audit_writing import AuditWriter, append_machine, audit_writer
 from ingestgate.quarantine.decisions import PUT_UP, decisions_of
+from ingestgate.quarantine.presence import require_log
 
 CERTIFIED: Final = "output.certified"
 PURGE_BEGUN: Final = "purge.begun"
@@ -30,18 +30,15 @@ RECALL_CLOSED: Final = "recall.closed"
 _PER_LINE: Final = 500
 
 
-def require_log(quarantine: str) -> None:
+def require_sound_log(quarantine: str) -> None:
     """Refuses work whose end could not be logged: checks the log before it begins.
 
     Raises:
         UsageError: There is no such quarantine.
-        EvidenceError: The log does not hold.
+        EvidenceError: The log is gone, or does not hold.
         StorageError: It cannot be read.
     """
-    if not is_quarantine(quarantine):
-        raise UsageError(
-            f"{quarantine}: no quarantine there; its audit log has to say what is done"
-        )
+    require_log(quarantine)
     head(quarantine)
 
 
@@ -64,7 +61,7 @@ def log_certificate(
     """
     signed_by = [public_line(key.public_key()) for key in keys]
     fields = {"certificate": digest, "signed_by": signed_by, **said}
-    require_log(quarantine)
+    require_sound_log(quarantine)
     with audit_writer(quarantine) as writer:
         if not any(
             line.event == CERTIFIED and dict(line.fields) == fields for line in writer.lines
@@ -87,7 +84,7 @@ def begin_purge(
     quarantine: str, evidence: str, inputs: Sequence[str], key: Ed25519PrivateKey | None
 ) -> None:
     """Puts on record that a landing zone is about to be purged; raises as `log_certificate`."""
-    require_log(quarantine)
+    require_sound_log(quarantine)
     fields = {"evidence": shown(evidence), "inputs": [shown(each) for each in inputs]}
     append_machine(quarantine, PURGE_BEGUN, fields, key)
 

@@ -11,7 +11,7 @@ from ingestgate.assets import storage
 from ingestgate.assets.errors import LedgerError
 from ingestgate.blocklists.listset import ListSet
 from ingestgate.blocklists.remembered import remember
-from ingestgate.pipeline.audit_events import require_log
+from ingestgate.pipeline.audit_events import require_sound_log
 from ingestgate.pipeline.lock import run_lock
 from ingestgate.pipeline.rescan_concluding import conclude
 from ingestgate.pipeline.rescan_findings import gathered, ledger_digests
@@ -51,7 +51,7 @@ def _rescan(
     contexts = rules_on_record(evidence, request.policy)
     quarantine = request.quarantine_of(evidence)
     if quarantine is not None:
-        require_log(quarantine)
+        require_sound_log(quarantine)
     older = compared_versions(request.since, request.lists, lists, request.policy)
     settings = RescanSettings(
         policy=request.policy,

@@ -22,6 +22,7 @@ from ingestgate.pipeline.rescan_records import RescanRecord, read_rescans
 from ingestgate.pipeline.templating import template
 from ingestgate.quarantine.audit import read_log
 from ingestgate.quarantine.decisions import APPROVED, DECIDED, Decision, decisions_of
+from ingestgate.quarantine.presence import require_log
 from ingestgate.quarantine.suppressing import signed_suppressions
 
 TRANSPARENCY_VERSION = 1
@@ -43,9 +44,11 @@ def transparency(year: int, evidence: Sequence[str], quarantines: Sequence[str])
         quarantines: Quarantine folders whose audit logs hold the decisions.
 
     Raises:
-        UsageError: A folder is named twice, or holds no reports.
-        EvidenceError: A report, record or log is damaged.
+        UsageError: A folder is named twice, holds no reports, or is no quarantine.
+        EvidenceError: A report, record or log is damaged, or a log is gone.
     """
+    for root in quarantines:
+        require_log(root)
     for folders in (evidence, quarantines):
         if len({storage.absolute(folder) for folder in folders}) < len(folders):
             raise UsageError("a folder is named twice, and would be counted twice")

@@ -112,15 +112,6 @@ def log_path(root: str) -> str:
     return storage.join(root, "audit", "log.jsonl")
 
 
-def is_quarantine(root: str) -> bool:
-    """Whether there is anything of a quarantine: as a rule its log, which is told soonest.
-
-    Raises:
-        StorageError: It cannot be told.
-    """
-    return storage.exists(log_path(root)) or storage.is_there(root)
-
-
 def read_log(root: str) -> Iterator[AuditLine]:
     """Yields the lines of a quarantine's log, each checked before it is yielded.
 

@@ -11,8 +11,9 @@ from typing import Final
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
+from ingestgate.assets import storage
 from ingestgate.assets.envelope import Envelope
-from ingestgate.assets.errors import EvidenceError
+from ingestgate.assets.errors import EvidenceError, UsageError
 from ingestgate.quarantine.audit import AuditHead, head
 
 CHECKPOINT_VERSION: Final = 1
@@ -24,9 +25,12 @@ def write_checkpoint(root: str, key: Ed25519PrivateKey, path: str) -> AuditHead:
     """Writes a signed checkpoint of a log that holds; returns what it states.
 
     Raises:
+        UsageError: There is something under that name already.
         EvidenceError: The log does not hold.
         StorageError: The log cannot be read or the file not written.
     """
+    if storage.exists(path):
+        raise UsageError(f"{path}: exists; a checkpoint is never overwritten, give another name")
     end = head(root)
     said = {
         "version": CHECKPOINT_VERSION,
@@ -55,7 +59,7 @@ def read_checkpoint(path: str, key: Ed25519PublicKey) -> AuditHead:
         if said["version"] != CHECKPOINT_VERSION:
             raise EvidenceError(f"{path}: of a version this program does not know")
         end = AuditHead(said["count"], said["head"])
-        sound = type(end.count) is int and end.count >= 0 and _SHA256.fullmatch(end.head)
+        sound = type(end.count) is int and end.count > 0 and _SHA256.fullmatch(end.head)
     except (ValueError, TypeError, KeyError):
         sound = None
     if not sound:

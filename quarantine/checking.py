@@ -88,7 +88,8 @@ def check_vault(
 
     Raises:
         EvidenceError: The audit log does not hold, or somebody did what they might not.
-        VaultError: There is no such quarantine, or a manifest is damaged and nothing tells how.
+        UsageError: There is no such quarantine.
+        VaultError: A manifest is damaged and nothing tells how.
         StorageError: Folders or manifests cannot be read.
     """
     found = VaultCheck()

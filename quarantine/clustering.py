@@ -49,6 +49,11 @@ class Clusters:
         found: bytes = self._ids[self._first[at]]
         return found.decode("ascii").rstrip()
 
+    def starting(self, start: str) -> list[str]:
+        """Returns the ids of the clusters whose id starts so."""
+        every = self._ids[np.unique(self._first)]
+        return [name for each in every if (name := each.decode("ascii").rstrip()).startswith(start)]
+
 
 def _links(row: Mapping[str, Any]) -> Iterator[bytes]:
     if row["sha256"]:

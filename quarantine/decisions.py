@@ -16,6 +16,7 @@ from ingestgate.assets.errors import EvidenceError, UsageError
 from ingestgate.assets.signing_keys import public_line
 from ingestgate.quarantine.audit import AuditLine, read_log
 from ingestgate.quarantine.audit_writing import audit_writer
+from ingestgate.quarantine.inventory import the_one
 from ingestgate.quarantine.manifest_reading import read_manifest
 from ingestgate.quarantine.reviewers import Registry, act
 
@@ -257,11 +258,7 @@ def whole_ids(root: str, starts: Sequence[str]) -> list[str]:
         for start, assets in found.items():
             if asset.startswith(start):
                 assets.add(asset)
-    for start, assets in found.items():
-        if len(assets) != 1:
-            problem = "several assets" if assets else "no asset"
-            raise UsageError(f"{problem} of this quarantine start with {start}; see `list`")
-    return sorted(set().union(*found.values()))
+    return sorted({the_one("asset", start, assets) for start, assets in found.items()})
 
 
 def _ids(rows: Iterable[Mapping[str, Any]]) -> Iterator[str]:

@@ -1,8 +1,9 @@
 """What lies in a quarantine, beside what its manifests say lies there."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, NamedTuple
 
 from ingestgate.assets import storage
@@ -56,10 +57,11 @@ def named_objects(root: str) -> dict[str, NamedObject]:
     """Returns every object that the manifests name, by its path, as was put on record.
 
     Raises:
+        UsageError: There is no such quarantine.
         EvidenceError: A manifest is missing, not what was sealed or not on record, so that not
             everything is known; or the audit log does not hold.
-        VaultError: There is no such quarantine, a line is damaged, names a path that is none,
-            or two lines differ in what they say of one object.
+        VaultError: A line is damaged, names a path that is none, or two lines differ in what they
+            say of one object.
         StorageError: A manifest cannot be read.
     """
     sealed = sealed_manifests(read_log(root))
@@ -108,20 +110,37 @@ def _said(row: dict[str, Any]) -> NamedObject:
 def rows_of(root: str, start: str) -> list[dict[str, Any]]:
     """Returns the manifest rows of the one asset whose id starts so; of each judging one.
 
+    In the order in which they were sealed: names of manifests say nothing of when.
+
     Raises:
-        UsageError: There is none, or there are several.
+        UsageError: There is none, there are several, or there is no such quarantine.
         EvidenceError: A manifest is not what was sealed; or there is no such asset in those on
             record, and some are on none.
-        VaultError: There is no such quarantine, or a manifest is damaged.
+        VaultError: A manifest is damaged.
     """
     sealed = sealed_manifests(read_log(root))
     found = [row for row in read_manifest(root, sealed) if row["asset_id"].startswith(start)]
     if not found:
         require_all_on_record(root, sealed)
-    if len({row["asset_id"] for row in found}) != 1:
-        problem = "no asset" if not found else "several assets"
+    the_one("asset", start, {row["asset_id"] for row in found})
+    return sorted(found, key=lambda row: datetime.fromisoformat(row["sealed_at"]))
+
+
+def the_one(what: str, start: str, found: Collection[str]) -> str:
+    """Returns the id that a start of an id stands for.
+
+    Args:
+        what: Of what the ids are.
+        start: As somebody typed it.
+        found: All ids of the quarantine that start so.
+
+    Raises:
+        UsageError: There is none, or there are several.
+    """
+    if len(found) != 1:
+        problem = f"several {what}s" if found else f"no {what}"
         raise UsageError(f"{problem} of this quarantine start with {start}; see `list`")
-    return found
+    return next(iter(found))
 
 
 def present_files(root: str, folder: str) -> list[str]:

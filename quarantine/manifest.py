@@ -24,7 +24,7 @@ from ingestgate.assets.digesting import DigestingSink
 from ingestgate.assets.errors import VaultError
 from ingestgate.assets.ledger import DIGESTS, FINDING_TYPE
 from ingestgate.assets.verdict import Reason, Tier, Verdict
-from ingestgate.quarantine.audit import is_quarantine
+from ingestgate.quarantine.presence import require_quarantine
 
 #: Rows of version 1 did not say what their key file is; they are still read.
 MANIFEST_VERSION: Final = 2
@@ -268,13 +268,12 @@ def every_row(root: str) -> Iterator[dict[str, Any]]:
     In order of file name and line. Who acts reads by `manifest_reading`.
 
     Raises:
-        VaultError: There is no such quarantine, or a line is damaged; names file and line,
-            never what it says.
+        UsageError: There is no such quarantine.
+        VaultError: A line is damaged; names file and line, never what it says.
         StorageError: A file cannot be read.
     """
     folder = storage.join(root, "manifest")
-    if not is_quarantine(root):
-        raise VaultError(f"{root}: no quarantine there")
+    require_quarantine(root)
     for entry in storage.walk_if_there(folder):
         if entry.path.endswith(".jsonl"):
             yield from read_manifest_file(entry.path)

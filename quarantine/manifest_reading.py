@@ -14,9 +14,10 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ingestgate.assets import storage
-from ingestgate.assets.errors import EvidenceError, VaultError
-from ingestgate.quarantine.audit import is_quarantine, read_log
+from ingestgate.assets.errors import EvidenceError
+from ingestgate.quarantine.audit import read_log
 from ingestgate.quarantine.manifest import parse_rows
+from ingestgate.quarantine.presence import require_log
 from ingestgate.quarantine.sealed_manifests import SealedManifest, sealed_manifests
 
 _FOLDER = "manifest"
@@ -33,13 +34,13 @@ def read_manifest(
         sealed: What is on record, for who has read the audit log already.
 
     Raises:
-        VaultError: There is no such quarantine, or a line is damaged; names file and line,
-            never what it says.
-        EvidenceError: A manifest is missing or not what was sealed, or the log does not hold.
+        UsageError: There is no such quarantine.
+        EvidenceError: A manifest is missing or not what was sealed, or the log is gone or does not
+            hold.
+        VaultError: A line is damaged; names file and line, never what it says.
         StorageError: A file cannot be read.
     """
-    if not is_quarantine(root):
-        raise VaultError(f"{root}: no quarantine there")
+    require_log(root)
     known = sealed_manifests(read_log(root)) if sealed is None else sealed
     for name in sorted(known):
         yield from read_as_sealed(root, name, known[name].jsonl)

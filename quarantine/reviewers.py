@@ -240,13 +240,8 @@ def add_reviewer(
     person = Reviewer(name, line, role)
     with audit_writer(root) as writer:
         known = Registry(writer.lines)
-        own = public_line(administrator.public_key())
         if not known.people:
-            if own != line or role is not Role.ADMINISTRATOR:
-                raise UsageError(
-                    "nobody is known here yet: the first is an administrator, who adds "
-                    "themself with their own key"
-                )
+            require_first(line, role, administrator)
         else:
             known.holder(administrator, Role.ADMINISTRATOR)
         if any(name == p.name or line == p.key for p in known.people):
@@ -254,6 +249,24 @@ def add_reviewer(
         fields = {"name": name, "key": line, "role": role.name.lower()}
         writer.add(ADDED, fields, administrator)
     return person
+
+
+def require_first(key: str, role: Role, administrator: Ed25519PrivateKey) -> None:
+    """Refuses whom nobody can add as the first person of a quarantine.
+
+    Args:
+        key: Their public line.
+        role: What they are to be.
+        administrator: Whose key it is to be done with.
+
+    Raises:
+        UsageError: They are no administrator, or somebody else than whose key it is.
+    """
+    if public_line(administrator.public_key()) != key.strip() or role is not Role.ADMINISTRATOR:
+        raise UsageError(
+            "nobody is known here yet: the first is an administrator, who adds themself with their "
+            "own key"
+        )
 
 
 def remove_reviewer(root: str, name: str, administrator: Ed25519PrivateKey) -> None:

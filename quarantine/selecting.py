@@ -1,15 +1,17 @@
 """Choosing rows of a quarantine's manifests, with what people decided and the cluster beside."""
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
 from ingestgate.assets.errors import UsageError
 from ingestgate.quarantine.audit import read_log
 from ingestgate.quarantine.clustering import Clusters
-from ingestgate.quarantine.decisions import decisions_of
+from ingestgate.quarantine.decisions import decisions
+from ingestgate.quarantine.inventory import rows_of, the_one
 from ingestgate.quarantine.manifest_reading import read_manifest
+from ingestgate.quarantine.presence import require_log
 from ingestgate.quarantine.sealed_manifests import sealed_manifests
 
 
@@ -43,26 +45,46 @@ def select(root: str, wanted: Selection) -> Iterator[dict[str, Any]]:
     """Yields the wanted rows one at a time, with ``cluster``, ``state`` and ``up_for_review``.
 
     Raises:
-        UsageError: A date is none.
+        UsageError: A date is none, or no cluster's id starts so, or several do.
         EvidenceError, VaultError, StorageError: As `read_manifest` does.
     """
     since, until = _moment(wanted.since), _moment(wanted.until)
-    lines = list(read_log(root))
-    recorded = sealed_manifests(lines)
-    decided, clusters = decisions_of(lines), Clusters(read_manifest(root, recorded))
-    for row in read_manifest(root, recorded):
+    recorded = sealed_manifests(read_log(root))
+    clusters = Clusters(read_manifest(root, recorded))
+    if wanted.cluster is not None:
+        wanted = replace(wanted, cluster=_whole_cluster(clusters, wanted.cluster))
+    for row in _reviewed(root, read_manifest(root, recorded), clusters):
         sealed = datetime.fromisoformat(row["sealed_at"])
         if (since and sealed < since) or (until and sealed >= until):
             continue
+        if _is_wanted(row, wanted):
+            yield row
+
+
+def select_asset(root: str, start: str) -> list[dict[str, Any]]:
+    """Returns all rows of the one asset whose id starts so, with the same beside.
+
+    Raises:
+        UsageError: There is none, or there are several.
+        EvidenceError, VaultError, StorageError: As `select` does.
+    """
+    rows = rows_of(root, start)
+    return list(_reviewed(root, rows, Clusters(read_manifest(root))))
+
+
+def _reviewed(
+    root: str, rows: Iterable[Mapping[str, Any]], clusters: Clusters
+) -> Iterator[dict[str, Any]]:
+    require_log(root)  # without it, all would look as if nobody had decided
+    decided = decisions(root)
+    for row in rows:
         asset = row["asset_id"]
-        full = {
+        yield {
             **row,
             "cluster": clusters.of(asset),
             "state": decided.state(asset).value,
             "up_for_review": asset in decided.up_for_review,
         }
-        if _is_wanted(full, wanted):
-            yield full
 
 
 def assets_of_cluster(root: str, start: str) -> list[str]:
@@ -74,15 +96,13 @@ def assets_of_cluster(root: str, start: str) -> list[str]:
     """
     recorded = sealed_manifests(read_log(root))
     clusters = Clusters(read_manifest(root, recorded))
-    found: dict[str, set[str]] = {}
-    for row in read_manifest(root, recorded):
-        cluster = clusters.of(row["asset_id"])
-        if cluster.startswith(start):
-            found.setdefault(cluster, set()).add(row["asset_id"])
-    if len(found) != 1:
-        problem = "several clusters" if found else "no cluster"
-        raise UsageError(f"{problem} of this quarantine start with {start}; see `list`")
-    return sorted(found.popitem()[1])
+    cluster = _whole_cluster(clusters, start)
+    every = {row["asset_id"] for row in read_manifest(root, recorded)}
+    return sorted(asset for asset in every if clusters.of(asset) == cluster)
+
+
+def _whole_cluster(clusters: Clusters, start: str) -> str:
+    return the_one("cluster", start, clusters.starting(start))
 
 
 def _is_wanted(row: Mapping[str, Any], wanted: Selection) -> bool:
@@ -94,7 +114,7 @@ def _is_wanted(row: Mapping[str, Any], wanted: Selection) -> bool:
         wanted.source is None or _mentions(row["provenance"], wanted.source),
         wanted.state is None or row["state"] == wanted.state,
         row["up_for_review"] or not wanted.up_for_review,
-        wanted.cluster is None or row["cluster"].startswith(wanted.cluster),
+        wanted.cluster is None or row["cluster"] == wanted.cluster,
     )
     return all(conditions)
 

@@ -12,9 +12,7 @@ its object lie, by destroying its key files. What is sealed here cannot be opene
 
 import hashlib
 import io
-import os
 import re
-import stat
 import tarfile
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -25,6 +23,7 @@ from ingestgate.assets import storage
 from ingestgate.assets.errors import UsageError, VaultError
 from ingestgate.quarantine.keys import parse_recipient
 from ingestgate.quarantine.layout import key_path, object_path
+from ingestgate.quarantine.private import make_private
 from ingestgate.quarantine.rewraps import refuse, retired
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
@@ -103,7 +102,7 @@ class Vault:
         for recipient in self.recipients:
             encrypt(b"probe", [recipient])
         encrypt(b"probe", self.recipients)
-        _make_private(root)
+        make_private(root, "the quarantine's directory")
 
     def seal(self, identifier: str, files: Sequence[tuple[str, bytes]]) -> SealedObject:
         """Seals files as one object, durably, beside what is there of that sample already.
@@ -158,22 +157,3 @@ def encrypt(plain: bytes, recipients: Sequence[str]) -> bytes:
         return bytes(pyrage.encrypt(plain, keys))
     except pyrage.EncryptError as error:
         raise VaultError(f"cannot seal to {', '.join(recipients)}: {error}") from error
-
-
-def _make_private(root: str) -> None:
-    storage.make_directory(root, private=True)
-    if storage.is_remote(root):
-        return
-    try:
-        if not stat.S_IMODE(os.stat(root).st_mode) & 0o077:
-            return
-        # An empty directory was made for this; with other things in it, it may be anybody's.
-        if not os.listdir(root):
-            os.chmod(root, 0o700)
-            return
-    except OSError as error:
-        raise VaultError(f"{root}: {error.strerror}") from error
-    raise UsageError(
-        f"{root}: the quarantine's directory is open to others; close it (chmod 700), or name "
-        "one that does not exist yet"
-    )

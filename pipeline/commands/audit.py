@@ -23,7 +23,12 @@ def audit() -> None:
     "--key", required=True, type=FILE, metavar="FILE", help="The private key that signs it."
 )
 @click.option(
-    "--to", "path", required=True, type=click.Path(), metavar="FILE", help="Where it goes."
+    "--to",
+    "path",
+    required=True,
+    type=click.Path(),
+    metavar="FILE",
+    help="Where it goes; an existing file is never overwritten.",
 )
 def checkpoint(root: str, key: str, path: str) -> None:
     """Write a signed statement of how long the log is, and what it ends with.
@@ -33,7 +38,9 @@ def checkpoint(root: str, key: str, path: str) -> None:
     """
     from ingestgate.assets.signing_keys import read_signing_key
     from ingestgate.quarantine.audit_checkpoints import write_checkpoint
+    from ingestgate.quarantine.presence import require_log
 
+    require_log(root)
     end = write_checkpoint(root, read_signing_key(key), path)
     click.echo(f"{end.count:,} lines, the last {end.head}")
 
@@ -49,6 +56,7 @@ def checkpoint(root: str, key: str, path: str) -> None:
 def verify(ctx: click.Context, root: str, path: str | None, key: str | None, as_json: bool) -> None:
     """Check that no line was edited, dropped, reordered or put in; ends with 5 and names it.
 
+    So it does where the log is gone.
     Also that everybody who signed was known then and had the role for it. That the log's end is
     still there, only a checkpoint can tell.
 
@@ -61,10 +69,12 @@ def verify(ctx: click.Context, root: str, path: str | None, key: str | None, as_
     from ingestgate.quarantine.audit import head, require_head
     from ingestgate.quarantine.audit_checkpoints import read_checkpoint
     from ingestgate.quarantine.decisions import decisions
+    from ingestgate.quarantine.presence import require_log
 
     ctx.find_root().obj = "json" if as_json else None
     if (path is None) != (key is None):
         raise UsageError("a --checkpoint needs the --key that signed it, and the other way round")
+    require_log(root)
     if path is not None and key is not None:
         try:
             public = parse_public_line(key)
@@ -91,7 +101,9 @@ def repair(root: str) -> None:
     Whatever writes to the log next does the same.
     """
     from ingestgate.quarantine.audit_writing import repair as repair_log
+    from ingestgate.quarantine.presence import require_log
 
+    require_log(root)
     click.echo("a torn line was put on record" if repair_log(root) else "nothing to repair")
 
 
@@ -112,9 +124,11 @@ def show(
 ) -> None:
     """Print the log, checked. As confidential as the manifest: reasons are what people wrote."""
     from ingestgate.quarantine.audit import read_log
+    from ingestgate.quarantine.presence import require_log
     from ingestgate.quarantine.reviewers import Registry
 
     ctx.find_root().obj = "json" if as_json else None
+    require_log(root)
     known = Registry()
     for line in read_log(root):
         known.apply(line)

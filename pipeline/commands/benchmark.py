@@ -17,7 +17,13 @@ def benchmark() -> None:
 
 @benchmark.command()
 @click.option("--images", required=True, metavar="DIR", help="Benign pictures, all different.")
-@click.option("--count", default=200, show_default=True, type=click.IntRange(min=2))
+@click.option(
+    "--count",
+    default=200,
+    show_default=True,
+    type=click.IntRange(min=2),
+    help="How many of the pictures are taken.",
+)
 @click.option("--seed", default=1, show_default=True, help="Which of the pictures are taken.")
 @click.option(
     "--hash",

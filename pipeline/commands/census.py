@@ -14,9 +14,11 @@ from ingestgate.pipeline.exit_codes import ExitCode
 
 @click.command(cls=SeveralValuesCommand)
 @several("--input", "inputs", required=True, metavar="GLOB...", help="The run's input.")
-@click.option("--output", required=True, type=click.Path(), metavar="DIR")
-@click.option("--quarantine", required=True, type=click.Path(), metavar="DIR")
-@click.option("--evidence", required=True, type=click.Path(), metavar="DIR")
+@click.option("--output", required=True, type=click.Path(), metavar="DIR", help="Its output.")
+@click.option(
+    "--quarantine", required=True, type=click.Path(), metavar="DIR", help="Its quarantine."
+)
+@click.option("--evidence", required=True, type=click.Path(), metavar="DIR", help="Its evidence.")
 @click.option("--format", "format_", metavar="F", help="The run's --format.")
 @policy("The run's policy (its sidecars decide what a sample is).")
 @JSON

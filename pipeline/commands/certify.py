@@ -59,6 +59,7 @@ def certify(ctx: click.Context, /, **options: Any) -> None:
     from datetime import UTC, datetime
 
     from ingestgate.assets import storage
+    from ingestgate.assets.evidence import require_evidence
     from ingestgate.assets.signing_keys import read_signing_key
     from ingestgate.blocklists.suppressions import Suppressions
     from ingestgate.pipeline.certifying import CertifyRequest
@@ -67,11 +68,16 @@ def certify(ctx: click.Context, /, **options: Any) -> None:
     from ingestgate.pipeline.list_opening import open_lists
     from ingestgate.pipeline.lock import run_lock
     from ingestgate.pipeline.policy_file import load_policy
+    from ingestgate.quarantine.presence import require_log
     from ingestgate.transforms.policy import Policy
     from ingestgate.transforms.settings import context_digest
 
     as_json = options["as_json"]
     ctx.find_root().obj = "json" if as_json else None
+    quarantine = options["quarantine"]
+    require_evidence(options["evidence"])
+    if quarantine is not None:
+        require_log(quarantine)
     file = options["policy_file"]
     policy = load_policy(file, Policy) if file else Policy()
     now = datetime.now(UTC)
@@ -79,7 +85,6 @@ def certify(ctx: click.Context, /, **options: Any) -> None:
     trust = policy.trust.for_suppressions()
     suppressions = Suppressions.open(options["suppressions"], trust, now=now)
     keys = [read_signing_key(path) for path in options["key_files"]]
-    quarantine = options["quarantine"]
     request = CertifyRequest(
         output=storage.absolute(options["output"]),
         evidence=storage.absolute(options["evidence"]),

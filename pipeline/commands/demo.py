@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from ingestgate.assets.errors import SelfTestError, UsageError
+from ingestgate.pipeline.commands.tables import show_table
 
 _MARK = ".ingestgate-demo"
 
@@ -69,7 +70,7 @@ def demo(to: str) -> None:
     report = run(request, ProgressDisplay())
     show(report)
     rows = list(read_manifest(request.quarantine))
-    _show_caught(console, rows)
+    _show_caught(rows)
     _check_all_caught(rows)
     census = take_census(request.inputs, request.output, request.quarantine, request.evidence)
     if not census.exact:
@@ -94,7 +95,7 @@ def _fresh(root: Path) -> Path:
     return root
 
 
-def _show_caught(console: Console, rows: list[dict[str, Any]]) -> None:
+def _show_caught(rows: list[dict[str, Any]]) -> None:
     """Prints a line per planted photograph; it is in the landing zone in each format."""
     planted = _planted()
     caught: dict[str, list[dict[str, Any]]] = {}
@@ -111,7 +112,7 @@ def _show_caught(console: Console, rows: list[dict[str, Any]]) -> None:
             found[0]["tier"],
             " ".join(sorted(row["format"] for row in found)),
         )
-    console.print(table)
+    show_table(table)
 
 
 def _planted() -> dict[str, Any]:

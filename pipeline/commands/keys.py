@@ -5,7 +5,7 @@ import click
 
 @click.group()
 def keys() -> None:
-    """Make keys: of reviewers, and of those who vouch for lists. Make them where they are."""
+    """Make keys: to open what is sealed, and to sign. Make each where whoever holds it is."""
 
 
 @keys.command()
@@ -38,10 +38,15 @@ def recipient(path: str) -> None:
     help="Where the private key goes; an existing file is never overwritten.",
 )
 def signing(path: str) -> None:
-    """Make a key to sign lists with (private, in FILE) and print its public line.
+    """Make a key to sign with (private, in FILE) and print its public line.
 
-    The line goes into the policy, under trust.keys. Whoever has FILE can vouch for lists: keep
-    it away from the machines that run the job.
+    The line is what others know the key by: a policy those who vouch for lists (trust.keys) and
+    for suppressions (trust.suppression_keys), `quarantine reviewers add` a person, `verify --key`
+    who certified a dataset. Receipts of purges, recall notices and audit checkpoints are signed
+    likewise.
+
+    Whoever has FILE can sign as its holder: one key for each purpose. Only the gate's own, of `run
+    --certificate-key`, belongs on a machine that runs the job.
     """
     from ingestgate.assets.signing_keys import generate_signing_key
 

@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from ingestgate.assets.verdict import Reason, Verdict
+from ingestgate.pipeline.commands.tables import show_table
 
 _COLUMNS = ["asset_id", "shard", "member", "field", "verdict", "reason", "tier", "findings"]
 
@@ -29,9 +30,11 @@ def ledger(evidence: str, verdict: str | None, reason: str | None, as_json: bool
     Example:
       ingestgate ledger --evidence evidence --verdict unscannable
     """  # noqa: D301
-    from rich.console import Console
     from rich.table import Table
 
+    from ingestgate.assets.evidence import require_evidence
+
+    require_evidence(evidence)
     rows = _rows(evidence, verdict, reason)
     if as_json:
         for row in rows:
@@ -41,7 +44,7 @@ def ledger(evidence: str, verdict: str | None, reason: str | None, as_json: bool
     for row in rows:
         member = f"{row['member']} {row['field']}".rstrip()
         table.add_row(row["shard"], member, row["verdict"], row["reason"], row["tier"] or "")
-    Console(highlight=False, markup=False).print(table)
+    show_table(table)
 
 
 def _rows(evidence: str, verdict: str | None, reason: str | None) -> Iterator[dict[str, Any]]:

@@ -9,6 +9,7 @@ import click
 from ingestgate.assets.errors import UsageError
 from ingestgate.pipeline.commands import list_fetch, list_lint, list_match, list_trust
 from ingestgate.pipeline.commands.options import FILE, JSON, LISTS, policy
+from ingestgate.pipeline.commands.tables import show_table
 
 if TYPE_CHECKING:
     from ingestgate.blocklists.public_suffixes import PublicSuffixes
@@ -324,7 +325,6 @@ def diff(ctx: click.Context, old: str, new: str, as_json: bool) -> None:
 @click.pass_context
 def inspect(ctx: click.Context, directory: str, policy_file: str | None, as_json: bool) -> None:
     """Verify compiled lists as a run with that policy would, and say what they hold."""
-    from rich.console import Console
     from rich.table import Table
 
     from ingestgate.pipeline.list_opening import open_lists
@@ -353,7 +353,7 @@ def inspect(ctx: click.Context, directory: str, policy_file: str | None, as_json
             entries,
             entry["action"],
         )
-    Console(highlight=False).print(table)
+    show_table(table)
     for entry in described:
         if lacking := sorted(entry["entries"].keys() - set(entry["canaries"])):
             click.echo(f"{entry['id']}: no canaries for {', '.join(lacking)}; compile it again")

@@ -27,14 +27,17 @@ def put_on_record(root: str, event: str, fields: Mapping[str, Any], path: str | 
         path: Of the person's private signing key, or None.
 
     Raises:
-        UsageError: People are known and no key was given, or the key's holder may not do it.
-        EvidenceError: The log does not hold.
+        UsageError: There is no such quarantine, people are known and no key was given, or the
+            key's holder may not do it.
+        EvidenceError: The log is gone, or does not hold.
         StorageError: It cannot be written; then the act must not go on.
     """
     from ingestgate.quarantine.audit import read_log
     from ingestgate.quarantine.audit_writing import audit_writer
+    from ingestgate.quarantine.presence import require_log
     from ingestgate.quarantine.reviewers import UNTIL_KNOWN, Registry, act
 
+    require_log(root)  # without it nobody is known, and a new one would hold
     anybody = event in UNTIL_KNOWN or event in NAMELESS
     if path is None and not anybody:  # nothing to write: who may only read can look, too
         permitted(read_log(root), event, None)

@@ -2,22 +2,23 @@
 
 import json
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import click
 
 from ingestgate.pipeline.commands.options import FILE, JSON, policy
+from ingestgate.pipeline.commands.progress_bar import progress_bar
 from ingestgate.pipeline.commands.values import SeveralValuesCommand, several
 from ingestgate.pipeline.exit_codes import ExitCode
 
 
 @click.command(cls=SeveralValuesCommand)
 @several("--input", "inputs", required=True, metavar="GLOB...", help="The run's input.")
-@click.option("--output", required=True, type=click.Path(), metavar="DIR")
-@click.option("--quarantine", required=True, type=click.Path(), metavar="DIR")
-@click.option("--evidence", required=True, type=click.Path(), metavar="DIR")
+@click.option("--output", required=True, type=click.Path(), metavar="DIR", help="Its output.")
+@click.option(
+    "--quarantine", required=True, type=click.Path(), metavar="DIR", help="Its quarantine."
+)
+@click.option("--evidence", required=True, type=click.Path(), metavar="DIR", help="Its evidence.")
 @click.option("--format", "format_", metavar="F", help="The run's --format.")
 @policy("The run's policy (it decides how shards are read).")
 @click.option(
@@ -50,6 +51,7 @@ def purge(ctx: click.Context, /, **options: Any) -> None:
         --evidence evidence --dry-run
     """  # noqa: D301 - \b is click's own
     from ingestgate.assets import storage
+    from ingestgate.assets.evidence import require_evidence
     from ingestgate.assets.signing_keys import read_signing_key
     from ingestgate.pipeline.audit_events import begin_purge, end_purge
     from ingestgate.pipeline.lock import run_lock
@@ -57,10 +59,13 @@ def purge(ctx: click.Context, /, **options: Any) -> None:
     from ingestgate.pipeline.purge_preparing import PurgeSettings
     from ingestgate.pipeline.purging import Outcome, Purger
     from ingestgate.quarantine.locking import quarantine_lock
+    from ingestgate.quarantine.presence import require_log
     from ingestgate.transforms.policy import Policy
 
     as_json = options["as_json"]
     ctx.find_root().obj = "json" if as_json else None
+    require_evidence(options["evidence"])
+    require_log(options["quarantine"])
     file = options["policy_file"]
     policy = load_policy(file, Policy) if file else Policy()
     output, quarantine, evidence = (
@@ -77,7 +82,7 @@ def purge(ctx: click.Context, /, **options: Any) -> None:
     with (
         run_lock(evidence),
         quarantine_lock(quarantine, alone=False),
-        _progress(quiet=as_json) as progress,
+        progress_bar("purge", quiet=as_json) as progress,
     ):
         if not settings.dry_run:
             begin_purge(quarantine, evidence, options["inputs"], settings.key)
@@ -110,17 +115,3 @@ def purge(ctx: click.Context, /, **options: Any) -> None:
         for each in refused:
             click.echo(f"refused: {each.shard}: {each.problem}")
     ctx.exit(int(ExitCode.EVIDENCE_REFUSED if refused else ExitCode.DONE))
-
-
-@contextmanager
-def _progress(*, quiet: bool) -> Iterator[Any]:
-    from rich.console import Console
-    from rich.progress import Progress
-
-    with Progress(console=Console(stderr=True), transient=True, disable=quiet) as bars:
-        task = bars.add_task("purge", total=None)
-
-        def told(done: int, total: int) -> None:
-            bars.update(task, completed=done, total=total)
-
-        yield told

@@ -2,16 +2,17 @@
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from ingestgate.assets.errors import UsageError
+from ingestgate.assets.verdict import Tier
 from ingestgate.pipeline.commands import quarantine_vault, reviewing
 from ingestgate.pipeline.commands.on_record import put_on_record
 from ingestgate.pipeline.commands.options import FILE, QUARANTINE
+from ingestgate.pipeline.commands.tables import show_table
 
 if TYPE_CHECKING:
     from ingestgate.quarantine.selecting import Selection
@@ -25,7 +26,11 @@ _KEY = click.option(
 )
 _STATES = ("open", "confirmed", "false_positive", "escalate", "release_requested", "released")
 _CHOICES = (
-    click.option("--tier", help="Only this tier of evidence: exact, near_several, near, source."),
+    click.option(
+        "--tier",
+        type=click.Choice([tier.value for tier in Tier]),
+        help="Only this tier of evidence.",
+    ),
     click.option("--list-id", help="Only what this list matched."),
     click.option("--category", help="Only what an entry of this category matched."),
     click.option(
@@ -41,8 +46,8 @@ _CHOICES = (
     click.option(
         "--up-for-review",
         is_flag=True,
-        help="Only what a rescan put up for review (its entries were withdrawn) and nobody has "
-        "decided about since.",
+        help="Only what a run or a rescan put up for review (no entry in force matches it) and "
+        "nobody has decided about since.",
     ),
     click.option(
         "--cluster", metavar="ID", help="Only this cluster (the start of its id will do)."
@@ -105,7 +110,6 @@ def list_(ctx: click.Context, /, root: str, as_json: bool, key: str | None, **ch
     everything the manifest says: with --key it is on record that you looked, and once the audit log
     knows people it takes one.
     """
-    from rich.console import Console
     from rich.table import Table
 
     from ingestgate.quarantine.selecting import select
@@ -114,11 +118,11 @@ def list_(ctx: click.Context, /, root: str, as_json: bool, key: str | None, **ch
     rows = select(root, _selection(choice))
     if as_json:
         put_on_record(root, "manifest.listed", {"choice": _wanted(choice)}, key)
-        for row in rows:
+        for row in _or_none(rows):
             click.echo(json.dumps(row, ensure_ascii=False))
         return
     table = Table("cluster", "assets", "the first lay in", "tier", "list", "state")
-    for cluster, case in _cases(rows).items():
+    for cluster, case in _cases(_or_none(rows)).items():
         table.add_row(
             cluster,
             str(len(case.assets)),
@@ -127,7 +131,7 @@ def list_(ctx: click.Context, /, root: str, as_json: bool, key: str | None, **ch
             "\n".join(sorted(case.lists)),
             _counted(case.states),
         )
-    Console(highlight=False, markup=False).print(table)
+    show_table(table)
     _tell_what_is_left_out(root)
 
 
@@ -142,6 +146,15 @@ def _tell_what_is_left_out(root: str) -> None:
             "work, or was killed, has not put them on record; see `quarantine check`",
             err=True,
         )
+
+
+def _or_none(rows: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """Yields rows; if there are none, says so where it is in nobody's way."""
+    row = None
+    for row in rows:
+        yield row
+    if row is None:
+        click.echo("no asset matches", err=True)
 
 
 def _selection(choice: dict[str, Any]) -> "Selection":
@@ -175,22 +188,23 @@ def _counted(counter: Counter[str]) -> str:
 @quarantine.command()
 @QUARANTINE
 @_KEY
+@click.option("--json", "as_json", is_flag=True, help="Print each on a line.")
 @click.argument("asset_id")
-def show(root: str, key: str | None, asset_id: str) -> None:
-    """Show everything the manifest says of one asset (the start of its id will do).
+@click.pass_context
+def show(ctx: click.Context, /, root: str, key: str | None, as_json: bool, asset_id: str) -> None:
+    """Show everything the manifests say of one asset (the start of its id will do).
 
-    Also its cluster, and where its review stands. With --key it is on record that you looked; once
-    the audit log knows people, it takes one.
+    A JSON object for each time it was sealed, the latest last. Also its cluster, and where its
+    review stands. With --key it is on record that you looked; once the audit log knows people, it
+    takes one.
     """
-    from ingestgate.quarantine.selecting import Selection, select
+    from ingestgate.quarantine.selecting import select_asset
 
-    found = [row for row in select(root, Selection()) if row["asset_id"].startswith(asset_id)]
-    identifiers = {row["asset_id"] for row in found}
-    if len(identifiers) != 1:
-        problem = "no asset" if not found else "several assets"
-        raise UsageError(f"{problem} of this quarantine start with {asset_id}; see `list`")
-    put_on_record(root, "asset.viewed", {"assets": sorted(identifiers)}, key)
-    click.echo(json.dumps(found[-1], indent=1, ensure_ascii=False))
+    ctx.find_root().obj = "json" if as_json else None
+    found = select_asset(root, asset_id)
+    put_on_record(root, "asset.viewed", {"assets": [found[0]["asset_id"]]}, key)
+    for row in found:
+        click.echo(json.dumps(row, indent=None if as_json else 1, ensure_ascii=False))
 
 
 @quarantine.command()

@@ -1,9 +1,7 @@
 """``ingestgate quarantine open``, ``check``, ``rewrap``, ``destroy``: the vault, for people."""
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -11,6 +9,7 @@ import click
 from ingestgate.assets.errors import EvidenceError, UsageError, VaultError
 from ingestgate.pipeline.commands.on_record import permitted, put_on_record
 from ingestgate.pipeline.commands.options import FILE, JSON, QUARANTINE
+from ingestgate.pipeline.commands.progress_bar import progress_bar
 from ingestgate.pipeline.commands.values import SeveralValuesCommand, several
 from ingestgate.pipeline.exit_codes import ExitCode
 
@@ -40,7 +39,8 @@ _KEY = click.option(
     required=True,
     type=click.Path(),
     metavar="DIR",
-    help="Folder that the sample's files are written to (made private).",
+    help="Folder below which the sample's files are written, into a new one named for the asset. "
+    "Made private, or it has to be.",
 )
 @_KEY
 @click.argument("asset_id")
@@ -49,21 +49,24 @@ def open_(root: str, identity: str, to: str, key: str | None, asset_id: str) -> 
 
     The start of the asset's id will do. It is on record in the audit log before anything is
     written; what cannot be logged is refused. So is what is not, byte for byte, what the manifest
-    says, and a manifest that is not the one on record (both end with 5).
+    says, and a manifest that is not the one on record (both end with 5). Of an asset that was
+    sealed several times it is the latest. Nothing is overwritten.
     """
-    from ingestgate.assets import storage
+    from ingestgate.quarantine import opened
     from ingestgate.quarantine.inventory import rows_of
     from ingestgate.quarantine.opening import open_as_sealed, read_identities
+    from ingestgate.quarantine.presence import require_log
 
+    require_log(root)
     identities = read_identities(identity)
-    row = _last_copy(root, rows_of(root, asset_id))
+    rows = rows_of(root, asset_id)
+    folder = opened.new_folder(to, rows[0]["asset_id"])
+    row = _last_copy(root, rows)
     files = open_as_sealed(root, row, identities)
     said = {"asset": row["asset_id"], "object": row["sealed_object"]}
     put_on_record(root, "asset.opened", said, key)
-    for name, content in files:
-        target = str(Path(to) / name)
-        storage.write_bytes(target, content, private=True)
-        click.echo(target)
+    for written in opened.write(folder, files):
+        click.echo(written)
 
 
 def _last_copy(root: str, rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
@@ -112,7 +115,7 @@ def _last_copy(root: str, rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
     "--evidence",
     "evidence",
     multiple=True,
-    type=click.Path(exists=True, file_okay=False),
+    type=click.Path(),
     metavar="DIR",
     help="Evidence of a run into it: also hold the manifests against its receipts.",
 )
@@ -145,11 +148,16 @@ def check(
     once the audit log knows people, and are on record first. Nothing is removed while a manifest is
     missing, changed or not on record, nor what may be all that is left of a sample.
     """
+    from ingestgate.assets.evidence import require_evidence
     from ingestgate.quarantine.checking import check_vault
     from ingestgate.quarantine.locking import quarantine_lock
     from ingestgate.quarantine.opening import opener, read_identities
+    from ingestgate.quarantine.presence import require_quarantine
 
     ctx.find_root().obj = "json" if as_json else None
+    require_quarantine(root)
+    for folder in evidence:
+        require_evidence(folder)
     removed: list[str] = []
     if accept_manifests:
         with quarantine_lock(root, alone=True):
@@ -157,7 +165,7 @@ def check(
     if remove_unnamed:
         with quarantine_lock(root, alone=True):
             removed = _remove_superfluous(root, key)
-    with _progress("check", quiet=as_json) as progress:
+    with progress_bar("check", quiet=as_json) as progress:
         found = check_vault(
             root,
             opener=opener(read_identities(identity)) if identity else None,
@@ -265,9 +273,11 @@ def rewrap(
     from ingestgate.quarantine.layout import id_of
     from ingestgate.quarantine.locking import quarantine_lock
     from ingestgate.quarantine.opening import read_identities
+    from ingestgate.quarantine.presence import require_log
     from ingestgate.quarantine.rewrapping import rewrap as rewrap_keys
 
     ctx.find_root().obj = "json" if as_json else None
+    require_log(root)
     identities, to = read_identities(identity), read_recipients(recipients)
     samples = frozenset(
         id_of(row["sealed_object"]) for asset in assets for row in rows_of(root, asset)
@@ -276,7 +286,7 @@ def rewrap(
     def note(event: str, fields: Mapping[str, Any]) -> None:
         put_on_record(root, event, fields, key)
 
-    with quarantine_lock(root, alone=True), _progress("rewrap", quiet=as_json) as progress:
+    with quarantine_lock(root, alone=True), progress_bar("rewrap", quiet=as_json) as progress:
         done = rewrap_keys(root, identities, to, note, samples=samples or None, progress=progress)
     if as_json:
         unopened = [path for path, _ in done.unopened]
@@ -340,12 +350,14 @@ def destroy(ctx: click.Context, /, **options: Any) -> None:
     from ingestgate.quarantine.destruction_receipts import FOLDER
     from ingestgate.quarantine.inventory import rows_of
     from ingestgate.quarantine.locking import quarantine_lock
+    from ingestgate.quarantine.presence import require_log
     from ingestgate.quarantine.reviewers import Role, act, registry
 
     as_json, root = options["as_json"], options["root"]
     ctx.find_root().obj = "json" if as_json else None
     if bool(options["approve"]) == bool(options["assets"]):
         raise UsageError("name either assets to ask for, or an order to --approve")
+    require_log(root)
     key = read_signing_key(options["key"])
     known = registry(root)
     role = Role.APPROVER if options["approve"] else Role.REVIEWER
@@ -382,13 +394,3 @@ def destroy(ctx: click.Context, /, **options: Any) -> None:
             f"destroyed {len(each.copies)} copies of {', '.join(each.assets)}; "
             f"receipt: {FOLDER}/{each.sample}.dsse.json"
         )
-
-
-@contextmanager
-def _progress(what: str, *, quiet: bool) -> Iterator[Callable[[int, int], None]]:
-    from rich.console import Console
-    from rich.progress import Progress
-
-    with Progress(console=Console(stderr=True), transient=True, disable=quiet) as bars:
-        task = bars.add_task(what, total=None)
-        yield lambda done, total: bars.update(task, completed=done, total=total)

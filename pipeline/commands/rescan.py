@@ -91,6 +91,7 @@ def rescan(ctx: click.Context, /, **options: Any) -> None:
       ingestgate run --recall --input 'landing/*.tar' --output admitted --quarantine vault \\
         --evidence evidence --lists lists --recipient recipients.txt
     """  # noqa: D301 - \b is click's own
+    from ingestgate.assets.evidence import require_evidence
     from ingestgate.assets.signing_keys import read_signing_key
     from ingestgate.blocklists.suppressions import Suppressions
     from ingestgate.pipeline.consumers import consumers_of
@@ -103,6 +104,8 @@ def rescan(ctx: click.Context, /, **options: Any) -> None:
 
     as_json = options["as_json"]
     ctx.find_root().obj = "json" if as_json else None
+    for folder in options["evidence"]:
+        require_evidence(folder)
     file, key = options["policy_file"], options["key_file"]
     policy = load_policy(file, Policy) if file else Policy()
     since, state = parse_since(options["since"]), options["list_state"]

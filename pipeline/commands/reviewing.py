@@ -46,16 +46,27 @@ def reviewers() -> None:
 def add(root: str, key: str, name: str, line: str, role: str) -> None:
     """Add a person. The first is an administrator, who adds themself with their own key.
 
+    Where no quarantine is yet, the first person begins it with a new audit log, before its first
+    run; it is said that they did.
+
     A viewer sees metadata; a reviewer also opens, decides, asks for release or destruction, and
     signs suppressions; an approver also approves what somebody else asked for, and tidies up after
     killed runs; an administrator also adds and removes people, and changes who can open the
     quarantine.
     """
     from ingestgate.assets.signing_keys import read_signing_key
-    from ingestgate.quarantine.reviewers import Role, add_reviewer
+    from ingestgate.quarantine.presence import may_begin, require_log
+    from ingestgate.quarantine.reviewers import Role, add_reviewer, require_first
 
-    added = add_reviewer(root, name, line, Role[role.upper()], read_signing_key(key))
+    private, begins = read_signing_key(key), may_begin(root)
+    if begins:
+        require_first(line, Role[role.upper()], private)  # before anything is made there
+    else:
+        require_log(root)
+    added = add_reviewer(root, name, line, Role[role.upper()], private)
     click.echo(f"{added.name}: {role}")
+    if begins:
+        click.echo(f"{root}: there was no quarantine; it begins with this line of its audit log")
 
 
 @reviewers.command()
@@ -65,8 +76,10 @@ def add(root: str, key: str, name: str, line: str, role: str) -> None:
 def remove(root: str, key: str, name: str) -> None:
     """Remove a person. What they signed stays; their key is good for nothing from now on."""
     from ingestgate.assets.signing_keys import read_signing_key
+    from ingestgate.quarantine.presence import require_log
     from ingestgate.quarantine.reviewers import remove_reviewer
 
+    require_log(root)
     remove_reviewer(root, name, read_signing_key(key))
     click.echo(f"{name}: removed")
 
@@ -77,9 +90,11 @@ def remove(root: str, key: str, name: str) -> None:
 @click.pass_context
 def list_(ctx: click.Context, root: str, as_json: bool) -> None:
     """List the people, with their roles and public lines."""
+    from ingestgate.quarantine.presence import require_log
     from ingestgate.quarantine.reviewers import registry
 
     ctx.find_root().obj = "json" if as_json else None
+    require_log(root)
     for person in registry(root).people:
         role = person.role.name.lower()
         if as_json:
@@ -116,9 +131,11 @@ def decide(
     from ingestgate.assets.signing_keys import read_signing_key
     from ingestgate.quarantine.decisions import Decision
     from ingestgate.quarantine.decisions import decide as put_on_record
+    from ingestgate.quarantine.presence import require_log
 
     if bool(assets) == bool(cluster):
         raise UsageError("name either assets or a --cluster")
+    require_log(root)
     private, found = read_signing_key(key), _chosen(root, assets, cluster)
     for start in range(0, len(found), _PER_LINE):
         part = found[start : start + _PER_LINE]
@@ -175,8 +192,10 @@ def suppress(root: str, key: str, number: int, until: datetime | None, to: str) 
     """  # noqa: D301 - \b is click's own
     from ingestgate.assets.signing_keys import read_signing_key
     from ingestgate.blocklists.suppressions import LEAST_SIGNERS
+    from ingestgate.quarantine.presence import require_log
     from ingestgate.quarantine.suppressing import suppress as sign
 
+    require_log(root)
     end = None if until is None else until.replace(hour=23, minute=59, second=59, tzinfo=UTC)
     private = read_signing_key(key)
     made, count = sign(root, number, to, private, until=end, now=datetime.now(UTC))
@@ -213,9 +232,11 @@ def release(
     """  # noqa: D301 - \b is click's own
     from ingestgate.assets.signing_keys import read_signing_key
     from ingestgate.quarantine.decisions import approve_release, request_release
+    from ingestgate.quarantine.presence import require_log
 
     if [number is None, not assets, not cluster].count(False) != 1:
         raise UsageError("name either assets or a --cluster to ask for, or a request to --approve")
+    require_log(root)
     private = read_signing_key(key)
     if number is not None:
         request = approve_release(root, number, private)

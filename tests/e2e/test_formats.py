@@ -81,8 +81,9 @@ def test_a_sealed_sample_opens_with_the_key_and_holds_what_was_taken_out(
         *("--identity", gate.identity, "--to", str(tmp_path / "opened"), row["asset_id"][:10]),
     )
     assert opened.exit_code == 0, opened.output
-    assert (tmp_path / "opened" / "k03.jpg").read_bytes() == content(3)
-    assert json.loads((tmp_path / "opened" / "k03.json").read_text())["url"] == url(3)
+    folder = tmp_path / "opened" / row["asset_id"]
+    assert (folder / "k03.jpg").read_bytes() == content(3)
+    assert json.loads((folder / "k03.json").read_text())["url"] == url(3)
 
 
 def test_an_untouched_shard_passes_byte_for_byte(job: MakeJob, tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from click.testing import Result
 from ingestgate.assets import storage
 from ingestgate.assets.envelope import Envelope
 from ingestgate.assets.signing_keys import generate_signing_key
+from ingestgate.quarantine.audit_writing import append_machine
 from ingestgate.quarantine.destruction_receipts import (
     ORDER_TYPE,
     RECEIPT_TYPE,
@@ -267,7 +268,7 @@ def test_nothing_goes_before_it_was_committed(job: MakeJob, tmp_path: Path) -> N
     gate = job(WRITERS["webdataset"](tmp_path / "landing"))
     before = landing(tmp_path / "landing")
     gate.report("--dry-run")
-    gate.quarantine.mkdir(mode=0o700)
+    append_machine(str(gate.quarantine), "run.begun", {})
     for each in purged(gate, code=5)["shards"]:
         assert "has no receipt" in each["problem"]
     gate.report()

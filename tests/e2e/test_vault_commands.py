@@ -156,7 +156,7 @@ def test_rewrap_changes_who_opens_it(gate: Job, tmp_path: Path) -> None:
     )
     assert (done["rewrapped"], done["unopened"]) == (3, [])
     assert opens(gate, tmp_path / "opened", new).exit_code == 0
-    assert (tmp_path / "opened" / "k03.jpg").read_bytes() == content(3)
+    assert (tmp_path / "opened" / asset(gate) / "k03.jpg").read_bytes() == content(3)
     assert opens(gate, tmp_path / "old", gate.identity).exit_code == 1
     assert gate.census()["exact"]
     assert said(quarantine(gate, "check", "--identity", new, "--json"))["objects"]["opened"] == 3
@@ -296,6 +296,19 @@ def test_who_opens_and_who_rewraps_is_on_record(
         ("vault.rewrap_announced", "alice"),
         ("vault.rewrap_done", "alice"),
     ]
+
+
+def test_what_was_opened_is_not_replaced_by_the_next(gate: Job, tmp_path: Path) -> None:
+    to = tmp_path / "opened"
+    assert opens(gate, to, gate.identity).exit_code == 0
+    assert opens(gate, to, gate.identity, "k05").exit_code == 0
+    assert (to / asset(gate) / "k03.jpg").read_bytes() == content(3)
+    refused = opens(gate, to, gate.identity)
+    assert (refused.exit_code, "never overwritten" in refused.stderr) == (2, True)
+    to.chmod(0o755)
+    refused = opens(gate, to, gate.identity, "k07")
+    assert (refused.exit_code, "open to others" in refused.stderr) == (2, True)
+    assert events(gate) == [("vault.opened", "")] * 2, "what is refused is not on record as opened"
 
 
 def test_where_nobody_is_known_that_it_was_opened_is_on_record(gate: Job, tmp_path: Path) -> None:

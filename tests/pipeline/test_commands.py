@@ -3,11 +3,14 @@
 import json
 from pathlib import Path
 
+import click
 import pytest
 from click.testing import CliRunner, Result
 
 from ingestgate.pipeline.cli import cli
 from ingestgate.pipeline.commands.values import spread
+from ingestgate.quarantine.audit_writing import append_machine
+from tests.commands import every_command
 
 
 def invoke(*arguments: str) -> Result:
@@ -86,11 +89,26 @@ def test_inspect_refuses_an_empty_folder(tmp_path: Path) -> None:
 
 
 def test_quarantine_of_nothing(tmp_path: Path) -> None:
-    assert invoke("quarantine", "list", "--quarantine", str(tmp_path / "none")).exit_code == 1
-    (tmp_path / "empty").mkdir()
-    result = invoke("quarantine", "show", "--quarantine", str(tmp_path / "empty"), "abc")
+    append_machine(str(tmp_path), "run.begun", {})
+    result = invoke("quarantine", "show", "--quarantine", str(tmp_path), "abc")
     assert result.exit_code == 2
     assert "no asset" in result.stderr
+    listed = invoke("quarantine", "list", "--quarantine", str(tmp_path))
+    assert (listed.exit_code, listed.stderr) == (0, "no asset matches\n")
+
+
+@pytest.mark.parametrize(("path", "command"), list(every_command()))
+def test_every_option_has_help(path: str, command: click.Command) -> None:
+    options = [each for each in command.params if isinstance(each, click.Option)]
+    assert [each.opts for each in options if not each.help] == []
+
+
+def test_the_help_of_a_signing_key_says_all_that_it_is_for() -> None:
+    said = " ".join(invoke("keys", "signing", "--help").stdout.split())
+    for use in ("trust.keys", "trust.suppression_keys", "reviewers add", "verify --key"):
+        assert use in said
+    for use in ("certificate", "purges", "recall notices", "checkpoints"):
+        assert use in said
 
 
 @pytest.mark.parametrize("arguments", [["run"], ["census"], ["lists"], ["quarantine"], ["keys"]])

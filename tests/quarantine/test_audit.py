@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingestgate.assets.errors import EvidenceError, StorageError
+from ingestgate.assets.errors import EvidenceError, StorageError, UsageError
 from ingestgate.quarantine import audit_writing
 from ingestgate.quarantine.audit import (
     GENESIS,
@@ -156,6 +156,19 @@ def test_a_log_written_anew_is_found_by_a_checkpoint(tmp_path: Path) -> None:
 def test_a_checkpoint_is_one(tmp_path: Path) -> None:
     with pytest.raises(EvidenceError, match="no checkpoint there"):
         read_checkpoint(str(tmp_path / "none"), KEY.public_key())
+    write_checkpoint(str(tmp_path), KEY, str(tmp_path / "of nothing"))
+    with pytest.raises(EvidenceError, match="not a checkpoint of an audit log"):
+        read_checkpoint(str(tmp_path / "of nothing"), KEY.public_key())
+
+
+def test_a_checkpoint_is_not_overwritten(tmp_path: Path) -> None:
+    root, file = str(tmp_path / "vault"), tmp_path / "kept.json"
+    append_machine(root, "run.started", {}, KEY)
+    write_checkpoint(root, KEY, str(file))
+    kept = file.read_bytes()
+    with pytest.raises(UsageError, match=r"kept.json: exists; a checkpoint is never overwritten"):
+        write_checkpoint(root, KEY, str(file))
+    assert file.read_bytes() == kept
 
 
 def test_without_a_log_the_end_is_the_beginning(tmp_path: Path) -> None:

@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from ingestgate.assets.errors import EvidenceError, VaultError
+from ingestgate.assets.errors import EvidenceError, UsageError, VaultError
 from ingestgate.quarantine.audit import read_log
+from ingestgate.quarantine.audit_writing import append_machine
 from ingestgate.quarantine.checking import Problem, VaultCheck, check_vault
 from ingestgate.quarantine.holding import Holding
 from ingestgate.quarantine.inventory import named_objects
@@ -49,12 +50,15 @@ def test_a_whole_quarantine_is_sound(
 
 def test_a_quarantine_without_a_match_is_sound(root: Path) -> None:
     Vault(str(root), [reader().recipient])
+    append_machine(str(root), "run.begun", {})
     assert check_vault(str(root)).as_dict()["sound"] is True
 
 
 def test_no_quarantine_is_not(tmp_path: Path) -> None:
-    with pytest.raises(VaultError, match="no quarantine there"):
-        check_vault(str(tmp_path / "none"))
+    (tmp_path / "other").mkdir()
+    for name in ("none", "other"):
+        with pytest.raises(UsageError, match="no quarantine there"):
+            check_vault(str(tmp_path / name))
 
 
 @pytest.mark.parametrize(

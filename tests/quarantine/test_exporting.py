@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from ingestgate.assets.errors import EvidenceError, UsageError
 from ingestgate.assets.signing_keys import public_line
+from ingestgate.quarantine.audit import log_path
 from ingestgate.quarantine.audit_writing import append_machine
 from ingestgate.quarantine.decisions import PUT_UP, Decision, decide, decisions
 from ingestgate.quarantine.exporting import COLUMNS, FORMATS, export, neutral
@@ -60,7 +61,6 @@ def root(tmp_path: Path) -> str:
         ({"state": "open"}, [1, 2]),
         ({"cluster": f"{1:032x}"}, [1, 3]),
         ({"cluster": f"{1:032x}", "state": "open"}, [1]),
-        ({"cluster": f"{3:032x}"}, []),
     ],
     ids=lambda value: "-".join(value) if isinstance(value, dict) else "",
 )
@@ -83,6 +83,22 @@ def test_what_is_up_for_review_stays_so_until_somebody_decides(root: str) -> Non
 def test_a_line_that_puts_up_what_is_no_asset_is_refused(root: str) -> None:
     append_machine(root, PUT_UP, {"assets": "all"})
     with pytest.raises(EvidenceError, match=r"assets\.put_up_for_review: does not say"):
+        ids(root)
+
+
+@pytest.mark.parametrize(
+    ("start", "problem"),
+    [("f", "no cluster"), (f"{3:032x}", "no cluster"), ("0", "several clusters")],
+)
+def test_a_cluster_is_one(root: str, start: str, problem: str) -> None:
+    """Else a wrong id, or that of an asset in a cluster of another name, looks like nothing."""
+    with pytest.raises(UsageError, match=f"{problem} of this quarantine start with {start}"):
+        ids(root, cluster=start)
+
+
+def test_without_the_log_nothing_looks_as_if_nobody_had_decided(root: str) -> None:
+    Path(log_path(root)).unlink()
+    with pytest.raises(EvidenceError, match="the audit log is gone"):
         ids(root)
 
 

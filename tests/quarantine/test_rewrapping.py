@@ -327,6 +327,7 @@ def test_a_statement_that_nobody_made_is_named(root: Path) -> None:
 
 def test_an_empty_quarantine_needs_nothing(tmp_path: Path) -> None:
     Vault(str(tmp_path / "q"), [OLD.recipient])
+    append_machine(str(tmp_path / "q"), "run.begun", {})
     assert rewrap(str(tmp_path / "q"), [OLD.identity], [NEW.recipient]) == (0, [])
     assert [path.name for path in (tmp_path / "q").iterdir()] == ["audit"]
 

@@ -10,6 +10,7 @@ from ingestgate.assets.signing_keys import generate_signing_key
 from ingestgate.pipeline.cli import cli
 from ingestgate.quarantine.audit import log_path
 from tests.quarantine.test_manifest import row, write
+from tests.quarantine.vaults import log_manifests
 
 ASSET = f"{1:032x}"
 
@@ -22,6 +23,7 @@ class Vault:
         self.keys = {name: str(root / f"{name}.pem") for name in ("ann", "rob")}
         self.lines = {name: generate_signing_key(path) for name, path in self.keys.items()}
         write(self.root, [row(1), row(2)])
+        log_manifests(self.root)
         for name, role in (("ann", "administrator"), ("rob", "reviewer")):
             person = ("--name", name, "--public", self.lines[name], "--role", role)
             assert self("reviewers", "add", *self.by("ann"), *person).exit_code == 0
@@ -58,10 +60,10 @@ def test_a_release_from_beginning_to_end(vault: Vault) -> None:
     assert (refused.exit_code, "several assets" in refused.stderr) == (2, True)
     assert vault("decide", *vault.by("rob"), *called[:-1], ASSET).exit_code == 0
     asked = vault("release", *vault.by("rob"), "--reason", "a beach", ASSET)
-    assert asked.stdout == "nothing is released yet; somebody else has to --approve 4\n"
-    own = vault("release", *vault.by("rob"), "--approve", "4")
+    assert asked.stdout == "nothing is released yet; somebody else has to --approve 5\n"
+    own = vault("release", *vault.by("rob"), "--approve", "5")
     assert (own.exit_code, "takes two people" in own.stderr) == (2, True)
-    approved = vault("release", *vault.by("ann"), "--approve", "4")
+    approved = vault("release", *vault.by("ann"), "--approve", "5")
     assert approved.stdout == f"{ASSET}: released\n"
     shown = vault.audit("show", "--event", "release.", "--json").stdout.splitlines()
     said = [json.loads(line) for line in shown]
@@ -73,7 +75,7 @@ def test_a_release_from_beginning_to_end(vault: Vault) -> None:
     assert len(vault.audit("show", "--who", "ann").stdout.splitlines()) == 3
 
 
-@pytest.mark.parametrize("words", [(), (ASSET, "--approve", "4"), (ASSET,)], ids=len)
+@pytest.mark.parametrize("words", [(), (ASSET, "--approve", "5"), (ASSET,)], ids=len)
 def test_a_release_is_asked_for_or_approved(vault: Vault, words: tuple[str, ...]) -> None:
     assert vault("release", *vault.by("rob"), *words).exit_code == 2
 
@@ -81,10 +83,10 @@ def test_a_release_is_asked_for_or_approved(vault: Vault, words: tuple[str, ...]
 def test_a_changed_log_is_named_and_ends_with_5(vault: Vault, tmp_path: Path) -> None:
     kept = str(tmp_path / "kept.json")
     stated = vault.audit("checkpoint", *vault.by("ann"), "--to", kept)
-    assert stated.stdout.startswith("2 lines, the last ")
+    assert stated.stdout.startswith("3 lines, the last ")
     checked = ("--checkpoint", kept, "--key", vault.lines["ann"])
     sound = json.loads(vault.audit("verify", *checked, "--json").stdout)
-    assert (sound["sound"], sound["count"]) == (True, 2)
+    assert (sound["sound"], sound["count"]) == (True, 3)
     assert "not checked: whether lines are missing" in vault.audit("verify").stdout
 
     path = Path(log_path(str(vault.root)))
@@ -96,7 +98,7 @@ def test_a_changed_log_is_named_and_ends_with_5(vault: Vault, tmp_path: Path) ->
     path.write_bytes(whole.replace(b'"reviewer"', b'"approver"'))
     refused = vault.audit("verify", "--json")
     assert (refused.exit_code, json.loads(refused.stdout)["exit_code"]) == (5, 5)
-    assert ":2: not a line of the log as it was written" in refused.stderr
+    assert ":3: not a line of the log as it was written" in refused.stderr
     decided = vault("decide", *vault.by("rob"), "--decision", "escalate", "--reason", "x", ASSET)
     assert decided.exit_code == 5
     assert path.read_bytes() == whole.replace(b'"reviewer"', b'"approver"')
@@ -124,7 +126,7 @@ def test_a_torn_line_is_repaired(vault: Vault) -> None:
 def test_the_list_has_a_line_per_cluster(vault: Vault) -> None:
     vault("decide", *vault.by("rob"), "--decision", "escalate", "--reason", "x", ASSET)
     shown = vault("list").stdout
-    assert ASSET[:8] in shown
+    assert ASSET in shown, "whole, also where nobody looks: it is what `decide` takes"
     assert f"{2:032x}" not in shown, "the same bytes as the first"
     said = vault("list", *vault.by("rob"), "--json").stdout
     rows = [json.loads(line) for line in said.split("\n")[:-1]]
@@ -136,6 +138,33 @@ def test_the_list_has_a_line_per_cluster(vault: Vault) -> None:
     chosen = vault("list", *vault.by("rob"), "--json", *wanted).stdout
     assert [json.loads(line)["asset_id"] for line in chosen.split("\n")[:-1]] == [f"{2:032x}"]
     assert vault("list", "--since", "soon").exit_code == 2
+
+
+def test_a_filter_that_nothing_can_match_does_not_look_like_nothing(vault: Vault) -> None:
+    wrong = vault("list", "--tier", "Exact")
+    assert (wrong.exit_code, "'exact', 'near_several', 'near', 'source'" in wrong.stderr) == (
+        2,
+        True,
+    )
+    for words in ((), ("--json", *vault.by("rob"))):
+        none = vault("list", "--cluster", "zzz", *words)
+        assert (none.exit_code, "no cluster of this quarantine" in none.stderr) == (2, True)
+        nothing = vault("list", "--list-id", "nope", *words)
+        assert (nothing.exit_code, nothing.stderr) == (0, "no asset matches\n")
+    assert vault("list", "--tier", "near").stderr == ""
+
+
+def test_all_that_was_sealed_of_an_asset_is_shown_the_latest_last(vault: Vault) -> None:
+    for context, month in (("00", 3), ("11", 2), ("ee", 1)):
+        again = row(1, sealed_at=f"2027-0{month}-01T00:00:00Z")
+        write(vault.root, [again], context=context * 32)
+    log_manifests(vault.root)
+    shown = vault("show", *vault.by("rob"), ASSET).stdout
+    lines = vault("show", *vault.by("rob"), "--json", ASSET).stdout
+    rows = [json.loads(line) for line in lines.split("\n")[:-1]]
+    assert [each["sealed_at"][:7] for each in rows] == ["2026-01", "2027-01", "2027-02", "2027-03"]
+    assert {(each["cluster"], each["state"]) for each in rows} == {(ASSET, "open")}
+    assert "".join(json.dumps(each, indent=1, ensure_ascii=False) + "\n" for each in rows) == shown
 
 
 def test_who_looked_is_on_record_first(vault: Vault, tmp_path: Path) -> None:
@@ -172,10 +201,15 @@ def test_nobody_looks_without_a_name_once_people_are_known(vault: Vault, tmp_pat
 
 def test_where_nobody_is_known_anybody_looks(tmp_path: Path) -> None:
     write(tmp_path / "vault", [row(1)])
+    log = Path(log_path(str(tmp_path / "vault")))
+    log_manifests(tmp_path / "vault")
+    (log.parent / ".lock").unlink()
+    before = log.read_bytes()
     where = ("--quarantine", str(tmp_path / "vault"))
     for words in (("show", *where, ASSET), ("list", *where, "--json")):
         assert CliRunner().invoke(cli, ["quarantine", *words]).exit_code == 0
-    assert not (tmp_path / "vault" / "audit").exists(), "also who may only read"
+    assert log.read_bytes() == before
+    assert list(log.parent.iterdir()) == [log], "no lock either: also who may only read"
 
 
 @pytest.mark.parametrize("start", [ASSET, ASSET[:31]], ids=["id", "start"])
@@ -184,7 +218,7 @@ def test_a_cluster_is_decided_about_at_once(vault: Vault, start: str) -> None:
     decided = vault("decide", *vault.by("rob"), *called, start)
     assert decided.exit_code == 0, decided.output
     assert decided.stdout.splitlines() == [
-        f"{asset}: escalate (line 3)" for asset in (ASSET, f"{2:032x}")
+        f"{asset}: escalate (line 4)" for asset in (ASSET, f"{2:032x}")
     ]
     none = vault("decide", *vault.by("rob"), *called, "f")
     assert (none.exit_code, "no cluster" in none.stderr) == (2, True)
@@ -197,8 +231,8 @@ def test_a_cluster_can_be_asked_to_be_released_at_once(vault: Vault) -> None:
     called = ("--decision", "false_positive", "--reason", "a beach", "--cluster", ASSET)
     assert vault("decide", *vault.by("rob"), *called).exit_code == 0
     asked = vault("release", *vault.by("rob"), *called[2:])
-    assert asked.stdout == "nothing is released yet; somebody else has to --approve 4\n"
-    assert vault("release", *vault.by("ann"), "--approve", "4").stdout.count(": released") == 2
+    assert asked.stdout == "nothing is released yet; somebody else has to --approve 5\n"
+    assert vault("release", *vault.by("ann"), "--approve", "5").stdout.count(": released") == 2
 
 
 def test_a_cluster_of_many_is_decided_about_in_several_lines(
@@ -207,7 +241,7 @@ def test_a_cluster_of_many_is_decided_about_in_several_lines(
     monkeypatch.setattr("ingestgate.pipeline.commands.reviewing._PER_LINE", 1)
     called = ("--decision", "escalate", "--reason", "a beach", "--cluster", ASSET)
     said = vault("decide", *vault.by("rob"), *called).stdout.splitlines()
-    assert said == [f"{ASSET}: escalate (line 3)", f"{2:032x}: escalate (line 4)"]
+    assert said == [f"{ASSET}: escalate (line 4)", f"{2:032x}: escalate (line 5)"]
 
 
 def test_what_cannot_be_logged_is_not_shown(vault: Vault, tmp_path: Path) -> None:
