@@ -24,7 +24,7 @@ from ingestgate.quarantine.holding import Holding
 from ingestgate.quarantine.inventory import named_objects, present_files
 from ingestgate.quarantine.layout import KEYS, id_of, object_of
 from ingestgate.quarantine.manifest_reading import read_manifest
-from ingestgate.quarantine.opening import open_key
+from ingestgate.quarantine.opening import open_key, open_package
 from ingestgate.quarantine.vault import encrypt
 
 #: Told before (`rewraps.BEGUN`), of each batch (`rewraps.ANNOUNCED`) and after (`rewraps.DONE`);
@@ -63,7 +63,7 @@ def rewrap(
         root: The quarantine.
         identities: Secret keys that open the key files as they are.
         recipients: Who can open them from now on, as `keys.read_recipients` returns them.
-        note: Told before the first key file is replaced, and once all are.
+        note: Told before the first key file of each batch is replaced, and once all are.
         samples: Ids of the samples concerned; None for all.
         progress: Told how many key files of how many are done.
 
@@ -104,6 +104,9 @@ def rewrap(
                 continue
             try:
                 key = open_key(root, object_of(path), identities)
+                if path in sealed_as and sealed_as[path] is None:
+                    # Nothing on record tells which key file is right: its object has to open by it.
+                    open_package(root, object_of(path), identities)
             except VaultError as error:
                 unopened.append((path, str(error)))
             else:

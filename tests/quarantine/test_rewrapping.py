@@ -16,7 +16,7 @@ from ingestgate.quarantine.faults import Problem
 from ingestgate.quarantine.layout import id_of
 from ingestgate.quarantine.opening import open_object, opener
 from ingestgate.quarantine.vault import Vault
-from tests.quarantine.vaults import Reader, Sample, files, fill, reader
+from tests.quarantine.vaults import Reader, Sample, files, fill, log_manifests, reader
 
 SAMPLES = [Sample(f"k{number}", (b"%d" % number,)) for number in range(5)]
 OLD, NEW, OTHER = reader(), reader(), reader()
@@ -383,6 +383,18 @@ def test_a_key_file_that_was_put_in_is_not_sealed_anew(root: Path) -> None:
     assert [path for path, _ in done.unopened] == [one]
     assert "is not the key file that was sealed" in done.unopened[0][1]
     assert [fault.path for fault in check_vault(str(root)).faults] == [one]
+
+
+def test_where_nothing_tells_which_key_file_is_right_the_object_has_to_open(root: Path) -> None:
+    (manifest,) = (root / "manifest").glob("*.jsonl")
+    rows = [json.loads(line) for line in manifest.read_bytes().splitlines()]
+    old = ({**row, "schema_version": 1, "sealed_key_sha256": None} for row in rows)
+    manifest.write_text("".join(json.dumps(row) + "\n" for row in old))
+    log_manifests(root)
+    one, two = sorted(path for path in files(root) if path.startswith("keys/"))[:2]
+    (root / one).write_bytes((root / two).read_bytes())
+    done = rewrap(str(root), [OLD.identity], [NEW.recipient])
+    assert (done.done, [path for path, _ in done.unopened]) == (4, [one])
 
 
 def test_a_rewrapping_that_cannot_be_logged_is_not_begun_nor_ended(root: Path) -> None:
