@@ -48,6 +48,7 @@ from ingestgate.pipeline.run_events import RunEvents
 from ingestgate.pipeline.runners import RunFailedError, run_job
 from ingestgate.quarantine.keys import read_recipients
 from ingestgate.quarantine.locking import quarantine_lock, sweep_quarantine
+from ingestgate.quarantine.rewraps import require_access
 from ingestgate.quarantine.vault import Vault
 from ingestgate.transforms.earlier_manifests import earlier_manifests
 from ingestgate.transforms.earlier_matches import EarlierManifest
@@ -293,6 +294,7 @@ def _do_shards(
             if not settings.dry_run:
                 sweep_quarantine(settings.quarantine)
                 held.enter_context(quarantine_lock(settings.quarantine, alone=False))
+                require_access(settings.quarantine, settings.recipients)
                 held.enter_context(output_lock(settings.output))
                 storage.sweep(settings.output)
             storage.sweep(settings.evidence)

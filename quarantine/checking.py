@@ -16,6 +16,7 @@ from typing import Any
 from ingestgate.assets import storage
 from ingestgate.assets.errors import EvidenceError, VaultError
 from ingestgate.assets.receipts import read_receipt
+from ingestgate.quarantine import rewraps
 from ingestgate.quarantine.audit import read_log
 from ingestgate.quarantine.destroyed import Destructions, covers
 from ingestgate.quarantine.destruction_receipts import FOLDER, DestructionReceipt
@@ -97,6 +98,8 @@ def check_vault(
     holding = Holding(root, lines)
     found.manifests = len(sealed)
     found.faults += check_manifests(root, sealed) + holding.faults
+    if problem := rewraps.problem_of_statement(root, rewraps.access(lines)):
+        found.faults.append(Fault(Problem.CHANGED, rewraps.STATEMENT, problem))
     for folder in evidence:
         found.faults += [f for f in _by_receipts(root, folder, sealed) if f not in found.faults]
     try:

@@ -139,7 +139,8 @@ def request(
         if not others_too:
             raise UsageError(
                 f"{asset}: {len(several)} contents were sealed under that id, each a sample of its "
-                f"own: {', '.join(several)}; say which are meant, or confirm that all may fall"
+                f"own: {', '.join(several)}; say by --sample which are meant, or confirm all of "
+                "them by --others-too"
             )
     if found.others and not others_too:
         raise UsageError(

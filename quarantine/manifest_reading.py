@@ -17,7 +17,7 @@ from ingestgate.assets import storage
 from ingestgate.assets.errors import EvidenceError
 from ingestgate.quarantine.audit import read_log
 from ingestgate.quarantine.manifest import parse_rows
-from ingestgate.quarantine.presence import require_quarantine
+from ingestgate.quarantine.presence import require_log
 from ingestgate.quarantine.sealed_manifests import SealedManifest, sealed_manifests
 
 _FOLDER = "manifest"
@@ -35,11 +35,12 @@ def read_manifest(
 
     Raises:
         UsageError: There is no such quarantine.
+        EvidenceError: A manifest is missing or not what was sealed, or the log is gone or does not
+            hold.
         VaultError: A line is damaged; names file and line, never what it says.
-        EvidenceError: A manifest is missing or not what was sealed, or the log does not hold.
         StorageError: A file cannot be read.
     """
-    require_quarantine(root)
+    require_log(root)
     known = sealed_manifests(read_log(root)) if sealed is None else sealed
     for name in sorted(known):
         yield from read_as_sealed(root, name, known[name].jsonl)

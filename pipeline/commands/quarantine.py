@@ -134,15 +134,6 @@ def list_(ctx: click.Context, /, root: str, as_json: bool, key: str | None, **ch
     _tell_what_is_left_out(root)
 
 
-def _or_none(rows: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-    """Yields rows; if there are none, says so where it is in nobody's way."""
-    row = None
-    for row in rows:
-        yield row
-    if row is None:
-        click.echo("no asset matches", err=True)
-
-
 def _tell_what_is_left_out(root: str) -> None:
     from ingestgate.quarantine.audit import read_log
     from ingestgate.quarantine.manifest_reading import not_on_record
@@ -154,6 +145,15 @@ def _tell_what_is_left_out(root: str) -> None:
             "work, or was killed, has not put them on record; see `quarantine check`",
             err=True,
         )
+
+
+def _or_none(rows: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """Yields rows; if there are none, says so where it is in nobody's way."""
+    row = None
+    for row in rows:
+        yield row
+    if row is None:
+        click.echo("no asset matches", err=True)
 
 
 def _selection(choice: dict[str, Any]) -> "Selection":

@@ -1,6 +1,6 @@
 """Which of several sealed copies ``quarantine open`` opens."""
 
-from hashlib import sha256
+import hashlib
 from pathlib import Path
 
 from click.testing import CliRunner
@@ -19,9 +19,14 @@ def test_the_latest_is_opened_or_the_sample_that_is_named(tmp_path: Path) -> Non
     (tmp_path / "identity.txt").write_text(str(person.identity))
 
     def sealed(day: int, context: str) -> SealedObject:
-        made = seal(vault, Sample("one", (b"%d" % day,)))
-        inside = {"package_sha256": made.plain_sha256, "sha256": sha256(b"%d" % day).hexdigest()}
-        named = {"sealed_object": made.path, "sealed_key": made.key_path, **inside}
+        content = b"%d" % day
+        made = seal(vault, Sample("one", (content,)))
+        named = {
+            "sealed_object": made.path,
+            "sealed_key": made.key_path,
+            "package_sha256": made.plain_sha256,
+            "sha256": hashlib.sha256(content).hexdigest(),
+        }
         write(root, [row(1, sealed_at=f"2026-01-0{day}T00:00:00Z", **named)], context * 32)
         return made
 
