@@ -175,7 +175,7 @@ def put_up_for_review(
     Returns:
         How many assets were put up.
     """
-    new = sorted(set(withdrawn) - decisions_of(writer.lines).put_up)
+    new = sorted(set(withdrawn) - decisions_of(writer.lines).put_up.keys())
     for part in per_line(new):
         writer.add(PUT_UP, {**said, "assets": part}, key)
     return len(new)

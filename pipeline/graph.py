@@ -1,27 +1,37 @@
 """The job as a Beam graph: cut, judge, and one commit per shard. References only."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import apache_beam as beam
 from apache_beam.typehints import KV
 
 from ingestgate.assets.shard import Shard
 from ingestgate.transforms.commit import CommitShard
-from ingestgate.transforms.earlier_matches import earlier_manifests
 from ingestgate.transforms.judge import CutShard, JudgeRange
-from ingestgate.transforms.records import RangeOutcome, RangeTask, ShardOutcome, ShardTask
+from ingestgate.transforms.records import (
+    EarlierManifest,
+    RangeOutcome,
+    RangeTask,
+    ShardOutcome,
+    ShardTask,
+)
 from ingestgate.transforms.settings import RunSettings
 
 
-def build(pipeline: beam.Pipeline, shards: Sequence[Shard], settings: RunSettings) -> None:
+def build(
+    pipeline: beam.Pipeline,
+    shards: Sequence[Shard],
+    settings: RunSettings,
+    earlier: Mapping[str, Sequence[EarlierManifest]],
+) -> None:
     """Adds the job to a pipeline.
 
     Args:
         pipeline: An empty pipeline.
         shards: The shards to do.
         settings: The run's settings.
+        earlier: The manifests of what was sealed of them before, by the shards' names.
     """
-    earlier = earlier_manifests(settings.quarantine, shards)
     tasks = [ShardTask(shard, earlier.get(shard.name, ())) for shard in shards]
     cut = (
         pipeline

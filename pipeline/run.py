@@ -48,8 +48,10 @@ from ingestgate.pipeline.run_policy import policy_of
 from ingestgate.pipeline.runners import RunFailedError, run_job
 from ingestgate.quarantine.keys import read_recipients
 from ingestgate.quarantine.locking import quarantine_lock, sweep_quarantine
+from ingestgate.quarantine.rewraps import require_access
 from ingestgate.quarantine.vault import Vault
-from ingestgate.transforms.earlier_matches import require_earlier_manifests
+from ingestgate.transforms.earlier_manifests import earlier_manifests
+from ingestgate.transforms.earlier_matches import EarlierManifest
 from ingestgate.transforms.policy import Policy
 from ingestgate.transforms.settings import RunSettings, open_judge, release_judge
 
@@ -292,17 +294,18 @@ def _do_shards(
             if not settings.dry_run:
                 sweep_quarantine(settings.quarantine)
                 held.enter_context(quarantine_lock(settings.quarantine, alone=False))
+                require_access(settings.quarantine, settings.recipients)
                 held.enter_context(output_lock(settings.output))
                 storage.sweep(settings.output)
             storage.sweep(settings.evidence)
             shards = plan.discovery.shards
-            require_earlier_manifests(settings.quarantine, settings.evidence, shards)
+            earlier = earlier_manifests(settings, shards, plan.todo)
             if plan.todo and not settings.dry_run:
                 events.begin(plan.todo)
             carry_failures(settings.notes, plan.todo, plan.others)
             _forget(plan.todo if not request.resume else to_forget(plan, settings), settings)
             if plan.todo:
-                _judge_and_commit(request, settings, plan, display)
+                _judge_and_commit(request, settings, plan, display, earlier)
     except GateError as error:
         return error
     noted = _failed_of(plan, settings)
@@ -354,13 +357,17 @@ def _forget(shards: Sequence[Shard], settings: RunSettings) -> None:
 
 
 def _judge_and_commit(
-    request: RunRequest, settings: RunSettings, plan: Plan, display: ProgressDisplay
+    request: RunRequest,
+    settings: RunSettings,
+    plan: Plan,
+    display: ProgressDisplay,
+    earlier: Mapping[str, Sequence[EarlierManifest]],
 ) -> None:
     from ingestgate.pipeline.graph import build
 
     with display.running(plan, settings) as poll:
         run_job(
-            lambda pipeline: build(pipeline, plan.todo, settings),
+            lambda pipeline: build(pipeline, plan.todo, settings, earlier),
             request.beam_options,
             workers=request.workers,
             poll=poll,

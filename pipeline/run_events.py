@@ -14,7 +14,6 @@ from typing import Any, Final
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from ingestgate.assets import storage
 from ingestgate.assets.containers.discovery import shown
 from ingestgate.assets.receipts import Receipt, read_receipts
 from ingestgate.assets.shard import Shard
@@ -24,7 +23,7 @@ from ingestgate.blocklists.suppressions import Suppressions
 from ingestgate.pipeline.audit_events import put_up_for_review
 from ingestgate.quarantine.audit import AuditLine
 from ingestgate.quarantine.audit_writing import audit_writer
-from ingestgate.quarantine.manifest import read_manifest_file
+from ingestgate.quarantine.manifest_reading import read_as_sealed
 from ingestgate.quarantine.sealed_manifests import SealedManifest, put_on_record
 from ingestgate.transforms.settings import RunSettings, policy_digest
 
@@ -156,8 +155,8 @@ def _matched_before(quarantine: str, receipts: Iterable[Receipt]) -> set[str]:
     found: set[str] = set()
     for receipt in receipts:
         if receipt.tallies.get(f"reason:{Reason.MATCHED_BEFORE}"):
-            path = storage.join(quarantine, "manifest", f"{receipt.manifest}.jsonl")
-            rows = read_manifest_file(path)
+            digest = receipt.manifest_digests["jsonl"]
+            rows = read_as_sealed(quarantine, receipt.manifest, digest)
             found.update(r["asset_id"] for r in rows if r["reason"] == Reason.MATCHED_BEFORE)
     return found
 

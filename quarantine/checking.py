@@ -16,13 +16,15 @@ from typing import Any
 from ingestgate.assets import storage
 from ingestgate.assets.errors import EvidenceError, VaultError
 from ingestgate.assets.receipts import read_receipt
+from ingestgate.quarantine import rewraps
 from ingestgate.quarantine.audit import read_log
-from ingestgate.quarantine.destroyed import Destructions
-from ingestgate.quarantine.destruction_receipts import FOLDER
+from ingestgate.quarantine.destroyed import Destructions, covers
+from ingestgate.quarantine.destruction_receipts import FOLDER, DestructionReceipt
 from ingestgate.quarantine.faults import Fault, Problem
 from ingestgate.quarantine.holding import Holding
-from ingestgate.quarantine.inventory import NamedObject, named_objects, unnamed_files
+from ingestgate.quarantine.inventory import NamedObject, objects_named_in, unnamed_files
 from ingestgate.quarantine.layout import id_of
+from ingestgate.quarantine.manifest import every_row
 from ingestgate.quarantine.manifest_checking import check_manifest, check_manifests
 from ingestgate.quarantine.sealed_manifests import SealedManifest, sealed_manifests
 
@@ -96,10 +98,12 @@ def check_vault(
     holding = Holding(root, lines)
     found.manifests = len(sealed)
     found.faults += check_manifests(root, sealed) + holding.faults
+    if problem := rewraps.problem_of_statement(root, rewraps.access(lines)):
+        found.faults.append(Fault(Problem.CHANGED, rewraps.STATEMENT, problem))
     for folder in evidence:
         found.faults += [f for f in _by_receipts(root, folder, sealed) if f not in found.faults]
     try:
-        objects = named_objects(root)
+        objects = objects_named_in(every_row(root))
     except VaultError as error:
         if not found.faults:
             raise
@@ -107,13 +111,13 @@ def check_vault(
         found.faults.append(Fault(Problem.CHANGED, "manifest", f"objects not looked at: {error}"))
         return found
     found.objects = len(objects)
-    receipts: dict[str, frozenset[str]] = {}
+    receipts: dict[str, DestructionReceipt | None] = {}
     for number, each in enumerate(objects.values()):
         progress(number, len(objects))
         sample = id_of(each.path)
         if sample not in receipts:
-            receipts[sample] = _destroyed(holding.destructions, sample, found)
-        if each.path in receipts[sample]:
+            receipts[sample] = _receipt(holding.destructions, sample, found)
+        if _is_covered(receipts[sample], each, found):
             _check_destroyed(root, each, found)
         elif (fault := holding.fault(each) or _opened(root, each, found, opener)) is not None:
             found.faults.append(fault)
@@ -144,14 +148,25 @@ def _by_receipts(root: str, evidence: str, sealed: Mapping[str, SealedManifest])
         yield from check_manifest(root, said)
 
 
-def _destroyed(destructions: Destructions, sample: str, found: VaultCheck) -> frozenset[str]:
-    """Returns the copies of a sample that a receipt says were destroyed."""
+def _receipt(
+    destructions: Destructions, sample: str, found: VaultCheck
+) -> DestructionReceipt | None:
+    """Returns the receipt of a sample's destruction, if it holds."""
     try:
-        return destructions.copies(sample)
+        return destructions.receipt(sample)
     except EvidenceError as error:
         path = storage.join(FOLDER, f"{sample}.dsse.json")
         found.faults.append(Fault(Problem.RECEIPT, path, str(error)))
-        return frozenset()
+        return None
+
+
+def _is_covered(receipt: DestructionReceipt | None, each: NamedObject, found: VaultCheck) -> bool:
+    try:
+        return covers(receipt, each)
+    except EvidenceError as error:
+        path = storage.join(FOLDER, f"{id_of(each.path)}.dsse.json")
+        found.faults.append(Fault(Problem.RECEIPT, path, str(error), _ids(each)))
+        return False
 
 
 def _check_destroyed(root: str, each: NamedObject, found: VaultCheck) -> None:

@@ -3,10 +3,15 @@
 A decision is one person's, with a reason; a later one replaces it. A release says that an asset
 was no match after all, and takes two people with two keys: one asks, another approves. Both are
 states on record: nothing leaves the vault, and no verdict changes.
+
+Each is about what was looked at (`looking`): whatever else is sealed from the same place, or is
+held by further entries, is open. Lines of earlier versions name the place alone: they are about
+what had been sealed from it until then.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import datetime
 from enum import StrEnum
 from typing import Any, Final
 
@@ -17,7 +22,8 @@ from ingestgate.assets.signing_keys import public_line
 from ingestgate.quarantine.audit import AuditLine, read_log
 from ingestgate.quarantine.audit_writing import audit_writer
 from ingestgate.quarantine.inventory import the_one
-from ingestgate.quarantine.manifest import read_manifest
+from ingestgate.quarantine.looking import LookedAt, content_of, entries_of
+from ingestgate.quarantine.manifest_reading import read_manifest
 from ingestgate.quarantine.reviewers import Registry, act
 
 DECIDED: Final = "asset.decided"
@@ -25,6 +31,11 @@ REQUESTED: Final = "release.requested"
 APPROVED: Final = "release.approved"
 #: A machine's: the entries that assets matched were withdrawn. It asks people, and decides nothing.
 PUT_UP: Final = "assets.put_up_for_review"
+#: In the place of a content: whatever had been sealed until then, by a line that names none.
+ANY: Final = ""
+
+#: An asset's id and a content of it.
+Case = tuple[str, str]
 
 
 class Decision(StrEnum):
@@ -46,9 +57,9 @@ class State(StrEnum):
     RELEASED = "released"
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Review:
-    """What was decided about one asset; each of the two, name and time, is of the last step.
+    """What was decided about one content of an asset.
 
     Attributes:
         state: Where it stands.
@@ -56,6 +67,8 @@ class Review:
         at: When.
         reason: Why.
         line: Number of the line that says so.
+        entries: The entries it was held by when it was looked at.
+        until: Of a line that names the place alone, when it was written; else "".
     """
 
     state: State
@@ -63,6 +76,12 @@ class Review:
     at: str
     reason: str
     line: int
+    entries: frozenset[str]
+    until: str = ""
+
+    def then(self, state: State, by: str, reason: str, line: AuditLine) -> "Review":
+        """Returns the review after the next step."""
+        return Review(state, by, line.time, reason, line.number, self.entries, self.until)
 
 
 @dataclass(slots=True)
@@ -71,22 +90,25 @@ class Request:
 
     Attributes:
         number: Its line in the log, by which it is approved.
-        assets: Whole ids.
+        cases: What is to be released.
         by, key: Who asked; the key they signed with.
         reason: Why.
-        decided: By asset, number of the line that called it a false positive.
         approved: Number of the line by which somebody else approved it, 0 if nobody has.
         approved_by: Who.
     """
 
     number: int
-    assets: tuple[str, ...]
+    cases: tuple[Case, ...]
     by: str
     key: str
     reason: str
-    decided: Mapping[str, int]
     approved: int = 0
     approved_by: str = ""
+
+    @property
+    def assets(self) -> list[str]:
+        """Whole ids of the assets it is about."""
+        return sorted({asset for asset, _ in self.cases})
 
 
 @dataclass(slots=True)
@@ -94,21 +116,54 @@ class Decisions:
     """All that was decided in a quarantine.
 
     Attributes:
-        reviews: By asset id; an asset that is not in it is open.
+        reviews: What was decided last about each case.
         requests: By number.
-        put_up: Ids of all assets that were ever put up for review.
-        up_for_review: Those of them about which nobody has decided since.
+        put_up: By id of each asset that was put up for review, the line that did it last.
     """
 
-    reviews: dict[str, Review] = field(default_factory=dict)
+    reviews: dict[Case, Review] = field(default_factory=dict)
     requests: dict[int, Request] = field(default_factory=dict)
-    put_up: set[str] = field(default_factory=set)
-    up_for_review: set[str] = field(default_factory=set)
+    put_up: dict[str, int] = field(default_factory=dict)
 
-    def state(self, asset: str) -> State:
-        """Returns where the review of an asset stands."""
-        review = self.reviews.get(asset)
+    def state(self, row: Mapping[str, Any]) -> State:
+        """Returns where the review of a manifest's row stands."""
+        review = self.review(row)
         return review.state if review else State.OPEN
+
+    def review(self, row: Mapping[str, Any]) -> Review | None:
+        """Returns what was decided last about a manifest's row; None if it is open.
+
+        It is as long as nobody has looked at its very content, held by each of its entries.
+        """
+        older = self.reviews.get((row["asset_id"], ANY))
+        if older and _was_there(row, older.until):
+            return older
+        review = self.last((row["asset_id"], content_of(row)))
+        return review if review and entries_of(row) <= review.entries else None
+
+    def is_up_for_review(self, row: Mapping[str, Any]) -> bool:
+        """Whether a row's asset was put up for review, and nobody has decided about it since."""
+        put_up = self.put_up.get(row["asset_id"])
+        if put_up is None:
+            return False
+        review = self.review(row)
+        return review is None or review.line < put_up
+
+    def last(self, case: Case) -> Review | None:
+        """Returns what was decided last about a case; None if it names the place, not the case."""
+        asset, content = case
+        if content != ANY and (asset, ANY) in self.reviews:
+            return None
+        return self.reviews.get(case)
+
+    def stands(self, case: Case, line: int) -> bool:
+        """Whether the last that was decided about a case is what some line says."""
+        review = self.last(case)
+        return review is not None and review.line == line
+
+
+def _was_there(row: Mapping[str, Any], until: str) -> bool:
+    return datetime.fromisoformat(row["sealed_at"]) <= datetime.fromisoformat(until)
 
 
 def decisions(root: str) -> Decisions:
@@ -129,7 +184,7 @@ def decisions_of(lines: Iterable[AuditLine]) -> Decisions:
         if line.event in (DECIDED, REQUESTED, APPROVED, PUT_UP):
             try:
                 problem = _apply(found, line, known.names[-1])
-            except (KeyError, TypeError, ValueError):
+            except (AttributeError, KeyError, TypeError, ValueError):
                 problem = "does not say what it has to"
             if problem:
                 raise EvidenceError(f"audit log, line {line.number}: {line.event}: {problem}")
@@ -138,8 +193,7 @@ def decisions_of(lines: Iterable[AuditLine]) -> Decisions:
 
 def _apply(found: Decisions, line: AuditLine, by: str) -> str:
     if line.event == PUT_UP:
-        found.put_up.update(_texts(line.fields["assets"]))
-        found.up_for_review.update(_texts(line.fields["assets"]))
+        found.put_up.update(dict.fromkeys(_texts(line.fields["assets"]), line.number))
         return ""
     if line.event == APPROVED:
         request = found.requests.get(line.fields["request"])
@@ -147,26 +201,54 @@ def _apply(found: Decisions, line: AuditLine, by: str) -> str:
         if request is None or problem:
             return problem
         request.approved, request.approved_by = line.number, by
-        review = Review(State.RELEASED, by, line.time, request.reason, line.number)
-        _put(found, request.assets, review)
+        for case in request.cases:
+            review = found.reviews[case]
+            _put(found, case, review.then(State.RELEASED, by, request.reason, line))
         return ""
-    assets, reason = _texts(line.fields["assets"]), str(line.fields["reason"])
+    said, reason = _said(line), str(line.fields["reason"])
     if line.event == DECIDED:
         state = State(Decision(line.fields["decision"]))
-    else:
-        if any(found.state(asset) is not State.FALSE_POSITIVE for asset in assets):
-            return "asks to release what nobody called a false positive"
-        state = State.RELEASE_REQUESTED
-        decided = {asset: found.reviews[asset].line for asset in assets}
-        request = Request(line.number, assets, by, line.key, reason, decided)
-        found.requests[line.number] = request
-    _put(found, assets, Review(state, by, line.time, reason, line.number))
+        for case, entries in said.items():
+            until = line.time if case[1] == ANY else ""
+            review = Review(state, by, line.time, reason, line.number, entries, until)
+            _put(found, case, review)
+        return ""
+    if any(_state(found, *each) is not State.FALSE_POSITIVE for each in said.items()):
+        return "asks to release what nobody called a false positive"
+    found.requests[line.number] = Request(line.number, tuple(said), by, line.key, reason)
+    for case, entries in said.items():
+        review = found.reviews[case].then(State.RELEASE_REQUESTED, by, reason, line)
+        _put(found, case, replace(review, entries=entries))
     return ""
 
 
-def _put(found: Decisions, assets: Sequence[str], review: Review) -> None:
-    found.reviews.update(dict.fromkeys(assets, review))
-    found.up_for_review.difference_update(assets)
+def _said(line: AuditLine) -> dict[Case, frozenset[str]]:
+    """Returns the cases that a line names, with the entries of each."""
+    assets = _texts(line.fields["assets"])
+    if "looked_at" not in line.fields:
+        return {(asset, ANY): frozenset() for asset in assets}
+    looked: Mapping[str, Mapping[str, Any]] = line.fields["looked_at"]
+    if set(looked) != set(assets) or not all(looked.values()):
+        raise ValueError("not what the assets are")
+    if any(ANY in contents for contents in looked.values()):
+        raise ValueError("not a content")
+    return {
+        (asset, content): frozenset(_texts(entries))
+        for asset, contents in looked.items()
+        for content, entries in contents.items()
+    }
+
+
+def _state(found: Decisions, case: Case, entries: frozenset[str]) -> State:
+    review = found.last(case)
+    return review.state if review and entries <= review.entries else State.OPEN
+
+
+def _put(found: Decisions, case: Case, review: Review) -> None:
+    asset, content = case
+    if content != ANY:  # who says what they looked at takes the place of who did not
+        found.reviews.pop((asset, ANY), None)
+    found.reviews[case] = review
 
 
 def _problem_of_approving(found: Decisions, request: Request | None, key: str, by: str) -> str:
@@ -176,7 +258,8 @@ def _problem_of_approving(found: Decisions, request: Request | None, key: str, b
         return "it is approved already"
     if key == request.key or by == request.by:
         return "a release takes two people: who asked for it cannot approve it"
-    if any(found.state(asset) is not State.RELEASE_REQUESTED for asset in request.assets):
+    # That a release is requested is not enough: it may be another one, of who approves this.
+    if any(not found.stands(case, request.number) for case in request.cases):
         return "something else was decided since; ask for it again"
     return ""
 
@@ -188,14 +271,14 @@ def _texts(values: Sequence[Any]) -> tuple[str, ...]:
 
 
 def decide(
-    root: str, assets: Sequence[str], decision: Decision, reason: str, key: Ed25519PrivateKey
+    root: str, looked: LookedAt, decision: Decision, reason: str, key: Ed25519PrivateKey
 ) -> AuditLine:
     """Puts a person's decision on record.
 
     Args:
         root: The quarantine.
-        assets: Whole asset ids.
-        decision: What they make of them.
+        looked: What it is about.
+        decision: What they make of it.
         reason: Why.
         key: Their signing key.
 
@@ -204,25 +287,35 @@ def decide(
         EvidenceError: The audit log does not hold.
         StorageError: It cannot be written; nothing is decided.
     """
-    fields = {"assets": list(assets), "decision": decision.value, "reason": _needed(reason)}
+    fields = {"decision": decision.value, "reason": _needed(reason), **_named(looked)}
     with audit_writer(root) as writer:
         decisions_of(writer.lines)
         return act(writer, DECIDED, fields, key)
 
 
-def request_release(
-    root: str, assets: Sequence[str], reason: str, key: Ed25519PrivateKey
-) -> AuditLine:
+def request_release(root: str, looked: LookedAt, reason: str, key: Ed25519PrivateKey) -> AuditLine:
     """Asks for the release of false positives; raises as `decide` does."""
     with audit_writer(root) as writer:
         found = decisions_of(writer.lines)
-        for asset in assets:
-            if found.state(asset) is not State.FALSE_POSITIVE:
-                raise UsageError(
-                    f"{asset} is {found.state(asset)}; only a false_positive can be released"
-                )
-        fields = {"assets": list(assets), "reason": _needed(reason)}
+        for asset, contents in looked.items():
+            for content, entries in contents.items():
+                state = _state(found, (asset, content), entries)
+                if state is not State.FALSE_POSITIVE:
+                    raise UsageError(
+                        f"{asset}: what is sealed of it now is {state}; only a false_positive can "
+                        "be released"
+                    )
+        fields = {"reason": _needed(reason), **_named(looked)}
         return act(writer, REQUESTED, fields, key)
+
+
+def _named(looked: LookedAt) -> dict[str, Any]:
+    """Returns the fields of a line that say what it is about."""
+    said = {
+        asset: {content: sorted(entries) for content, entries in contents.items()}
+        for asset, contents in looked.items()
+    }
+    return {"assets": sorted(looked), "looked_at": said}
 
 
 def approve_release(root: str, number: int, key: Ed25519PrivateKey) -> Request:

@@ -7,11 +7,15 @@ by their own means; keep them apart, and short-lived.)
 
 One person asks (`request`), another approves (`approve`), which does it. Interrupted anywhere,
 approving again completes it: the approved order is durable before the first file goes, the list
-of what goes likewise, and the receipt comes last.
+of what goes likewise, and the receipt comes last. Once it is done it is done: what is sealed again
+later takes another order, by two people again.
+
+An asset's id says where it lay. Where other bytes came to lie there, it stands for several sealed
+samples, and who asks says which.
 """
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -24,7 +28,7 @@ from ingestgate.assets.envelope import Envelope
 from ingestgate.assets.errors import EvidenceError, UsageError
 from ingestgate.quarantine import destruction_receipts as documents
 from ingestgate.quarantine.audit import read_log
-from ingestgate.quarantine.destroyed import BEGUN, DONE, Destructions
+from ingestgate.quarantine.destroyed import BEGUN, DONE, REQUESTED, Destructions
 from ingestgate.quarantine.destruction_receipts import (
     DestroyedCopy,
     DestructionOrder,
@@ -51,42 +55,55 @@ class Affected(NamedTuple):
     Attributes:
         samples: The sealed samples, with all assets of each.
         others: Assets that fall with them, though nobody asked for it.
+        several: Samples of the assets whose ids stand for more than one, where nobody said which.
     """
 
     samples: tuple[OrderedSample, ...]
     others: tuple[str, ...]
+    several: Mapping[str, tuple[str, ...]]
 
 
-def affected(root: str, assets: Sequence[str]) -> Affected:
+def affected(root: str, assets: Sequence[str], named: Collection[str] = ()) -> Affected:
     """Returns what falls when assets are destroyed, in every judging.
 
     Args:
         root: The quarantine.
         assets: Whole asset ids.
+        named: Ids of the samples that are meant, where an asset's id stands for several.
 
     Raises:
-        UsageError: The quarantine has no such asset.
-        VaultError: A manifest is damaged.
+        UsageError: The quarantine has no such asset, or a named sample holds none of them.
+        EvidenceError: A manifest is not what is on record, or not on record.
+        VaultError: One is damaged.
     """
-    return _affected(named_objects(root), assets)
-
-
-def _affected(objects: Mapping[str, NamedObject], assets: Sequence[str]) -> Affected:
+    objects = named_objects(root)
+    contents = _contents(objects)
     holders = by_asset(objects.values())
-    contents: dict[str, set[str]] = {}
-    for each in objects.values():
-        contents.setdefault(id_of(each.path), set()).update(a.asset_id for a in each.assets)
     samples: set[str] = set()
+    several: dict[str, tuple[str, ...]] = {}
     for asset in assets:
         if asset not in holders:
             raise UsageError(f"no asset {asset} in this quarantine; give its whole id, see `list`")
-        samples |= {id_of(holder.path) for holder in holders[asset]}
+        every = {id_of(holder.path) for holder in holders[asset]}
+        meant = every & set(named)
+        if len(every) > 1 and not meant:
+            several[asset] = tuple(sorted(every))
+        samples |= meant or every
+    if strange := sorted(set(named) - samples):
+        raise UsageError(f"no sample {strange[0]} that one of these assets lies in")
     ordered = tuple(
-        OrderedSample(sample=sample, assets=tuple(sorted(contents[sample])))
-        for sample in sorted(samples)
+        OrderedSample(sample=sample, assets=contents[sample]) for sample in sorted(samples)
     )
     fallen = {asset for sample in ordered for asset in sample.assets}
-    return Affected(ordered, tuple(sorted(fallen - set(assets))))
+    return Affected(ordered, tuple(sorted(fallen - set(assets))), several)
+
+
+def _contents(objects: Mapping[str, NamedObject]) -> dict[str, tuple[str, ...]]:
+    """Returns the assets that lie in each sample, in order."""
+    found: dict[str, set[str]] = {}
+    for each in objects.values():
+        found.setdefault(id_of(each.path), set()).update(a.asset_id for a in each.assets)
+    return {sample: tuple(sorted(assets)) for sample, assets in found.items()}
 
 
 def request(
@@ -96,6 +113,7 @@ def request(
     person: Person,
     note: Note,
     *,
+    samples: Collection[str] = (),
     others_too: bool = False,
 ) -> DestructionOrder:
     """Asks for destruction: writes an order, signed by one person, and destroys nothing.
@@ -106,16 +124,24 @@ def request(
         reason: Why; stays on record.
         person: Who asks.
         note: Told before the order is written; what it cannot log, it refuses by raising.
-        others_too: Confirms that assets in the same sealed samples fall as well.
+        samples: Ids of the samples that are meant, where an asset's id stands for several.
+        others_too: Confirms that all of them, and assets in the same sealed samples, fall as well.
 
     Raises:
-        UsageError: There is no reason or no such asset, or other assets would fall unconfirmed.
-        VaultError: A manifest is damaged.
+        UsageError: There is no reason or no such asset, or others would fall unconfirmed.
+        EvidenceError, VaultError: As `affected` does.
         StorageError: The order cannot be written.
     """
     if not reason.strip():
         raise UsageError("destruction needs a reason; it stays on record")
-    found = affected(root, assets)
+    found = affected(root, assets, samples)
+    for asset, several in found.several.items():
+        if not others_too:
+            raise UsageError(
+                f"{asset}: {len(several)} contents were sealed under that id, each a sample of its "
+                f"own: {', '.join(several)}; say by --sample which are meant, or confirm all of "
+                "them by --others-too"
+            )
     if found.others and not others_too:
         raise UsageError(
             f"{len(found.others)} other assets lie in the same sealed samples and would be "
@@ -129,7 +155,7 @@ def request(
         software=version("ingestgate"),
     )
     note(
-        "destroy.requested",
+        REQUESTED,
         {
             "order": order.id,
             "order_sha256": order.sha256,
@@ -163,8 +189,9 @@ def approve(
 
     Raises:
         UsageError: There is no such order, it is one's own, or a person is not known.
-        EvidenceError: The order is not signed by who is named in it, or the samples now hold
-            other assets than it says.
+        EvidenceError: The order is not signed by who is named in it, or the audit log does not
+            say that they asked for it; the samples now hold other assets than it says; or it was
+            carried out and its receipt does not hold.
         StorageError: Something could not be removed or written; approve again to complete.
     """
     found = documents.read_order(root, identifier)
@@ -181,14 +208,20 @@ def approve(
     asking = trusted[order.requested_by].public_bytes_raw()
     if person.name == order.requested_by or own == asking:
         raise UsageError("destruction takes two people: who asked for it cannot approve it")
+    before = Destructions(root, read_log(root))
+    if not before.is_asked_for(order):
+        raise EvidenceError(
+            f"{where}: the audit log does not say that {order.requested_by} asked for it; "
+            "ask for it again"
+        )
     objects = named_objects(root)
-    wanted = [asset for sample in order.samples for asset in sample.assets]
-    if _affected(objects, wanted).samples != order.samples:
+    contents = _contents(objects)
+    if any(contents.get(each.sample) != each.assets for each in order.samples):
         raise EvidenceError(
             f"{where}: the samples hold other assets by now than it says; ask for it again"
         )
-    envelope.signed(person.key).write(where)
-    before = Destructions(root, read_log(root))
+    if not all(before.is_done(order, each.sample) for each in order.samples):
+        envelope.signed(person.key).write(where)
     return [_destroy(root, order, each, person, objects, before, note) for each in order.samples]
 
 
@@ -202,10 +235,13 @@ def _destroy(
     note: Note,
 ) -> DestructionReceipt:
     sample = ordered.sample
+    if before.is_done(order, sample):
+        return _done(root, order, sample, before)
     paths = _doomed(root, sample, objects)
     if not storage.exists(_begun_path(root, sample)) and not list(copies(root, sample)):
         with suppress(EvidenceError):  # a receipt that does not hold is none
-            if (earlier := before.receipt(sample)) is not None:
+            earlier = before.receipt(sample)
+            if earlier and set(paths) <= {copy.object for copy in earlier.copies}:
                 return earlier
     fields = {
         "sample": sample,
@@ -216,7 +252,7 @@ def _destroy(
         "approved_by": person.name,
     }
     note(BEGUN, fields)
-    _write_begun(root, sample, paths)
+    _write_begun(root, sample, order, paths)
     # Keys first: without them, no object opens, wherever else it lies.
     for path in paths:
         storage.erase(storage.join(root, key_path(path)))
@@ -242,6 +278,23 @@ def _destroy(
     return receipt
 
 
+def _done(
+    root: str, order: DestructionOrder, sample: str, before: Destructions
+) -> DestructionReceipt:
+    """Returns the receipt of what was done; nothing that lies there by now is touched."""
+    again = "restore it from a backup; what was sealed since takes another order"
+    try:
+        receipt = before.receipt(sample)
+    except EvidenceError as error:
+        raise EvidenceError(f"{error}; order {order.id} was carried out: {again}") from error
+    if receipt is None:
+        path = documents.receipt_path(root, sample)
+        raise EvidenceError(f"{path}: is not there, though order {order.id} was done: {again}")
+    if (begun := _read_begun(root, sample)) and begun.get("order") == order.id:
+        storage.delete(_begun_path(root, sample))  # killed when there was nothing left to do
+    return receipt
+
+
 def _erase_unfinished(folder: str) -> None:
     for entry in storage.walk_if_there(folder, partials=True):
         if storage.is_partial(entry.path.removeprefix(folder)):
@@ -260,20 +313,28 @@ def _begun_path(root: str, sample: str) -> str:
     return storage.join(root, documents.FOLDER, f"{sample}.begun.json")
 
 
-def _write_begun(root: str, sample: str, paths: Sequence[str]) -> None:
-    content = json.dumps({"copies": list(paths)}, indent=1).encode()
+def _write_begun(root: str, sample: str, order: DestructionOrder, paths: Sequence[str]) -> None:
+    content = json.dumps({"order": order.id, "copies": list(paths)}, indent=1).encode()
     storage.write_bytes(_begun_path(root, sample), content, private=True)
 
 
-def _begun(root: str, sample: str) -> list[str]:
+def _read_begun(root: str, sample: str) -> dict[str, Any] | None:
     path = _begun_path(root, sample)
     if not storage.exists(path):
-        return []
+        return None
     try:
-        found = [checked(each) for each in json.loads(storage.read_bytes(path))["copies"]]
+        found = dict(json.loads(storage.read_bytes(path)))
+        found["copies"] = [checked(each) for each in found["copies"]]
     except (ValueError, KeyError, TypeError):
         raise EvidenceError(f"{path}: damaged; remove it, and approve again") from None
-    return [each for each in found if each.startswith(f"{OBJECTS}/{sample[:2]}/{sample}/")]
+    return found
+
+
+def _begun(root: str, sample: str) -> list[str]:
+    found = _read_begun(root, sample) or {"copies": []}
+    return [
+        each for each in found["copies"] if each.startswith(f"{OBJECTS}/{sample[:2]}/{sample}/")
+    ]
 
 
 def _some(assets: Sequence[str]) -> str:

@@ -12,7 +12,7 @@ from ingestgate.assets.errors import EvidenceError
 from ingestgate.assets.file_digest import file_sha256
 from ingestgate.quarantine import rewraps
 from ingestgate.quarantine.audit import AuditLine
-from ingestgate.quarantine.destroyed import Destructions
+from ingestgate.quarantine.destroyed import Destructions, covers
 from ingestgate.quarantine.faults import Fault, Problem
 from ingestgate.quarantine.inventory import NamedObject
 from ingestgate.quarantine.layout import id_of
@@ -38,16 +38,19 @@ class Holding:
     def __init__(self, root: str, lines: Iterable[AuditLine]) -> None:
         self._root = root
         self._rewrapped: dict[str, str] = {}
+        self._sealed_to: dict[str, frozenset[str]] = {}
         self.faults: list[Fault] = []
         kept = list(lines)
         self.destructions = Destructions(root, kept)
-        for line in kept:
-            if line.event == rewraps.DONE and line.fields.get("record") is not None:
-                self._take(str(line.fields["record"]))
+        self._unfinished = rewraps.unfinished(kept) is not None
+        for record, recipients in rewraps.records(kept):
+            self._take(record, recipients)
 
-    def _take(self, record: str) -> None:
+    def _take(self, record: str, recipients: frozenset[str]) -> None:
         try:
-            self._rewrapped.update(rewraps.read_record(self._root, record))
+            found = rewraps.read_record(self._root, record)
+            self._rewrapped.update(found)
+            self._sealed_to.update(dict.fromkeys(found, recipients))
         except EvidenceError as error:
             self.faults.append(Fault(Problem.CHANGED, rewraps.record_path(record), str(error)))
 
@@ -59,6 +62,13 @@ class Holding:
         """
         return self._rewrapped.get(each.key_path, each.key_sha256)
 
+    def is_sealed_to(self, key_path: str, sha256: str, recipients: Iterable[str]) -> bool:
+        """Whether a key file of a digest is one that a rewrapping on record sealed to these."""
+        return (self._rewrapped.get(key_path), self._sealed_to.get(key_path)) == (
+            sha256,
+            frozenset(recipients),
+        )
+
     def fault(self, each: NamedObject) -> Fault | None:
         """Returns what is wrong with an object and its key file as they lie there."""
         key, path = (storage.join(self._root, name) for name in (each.key_path, each.path))
@@ -69,7 +79,7 @@ class Holding:
         wanted = self.key_sha256(each)
         if not content or (wanted is not None and hashlib.sha256(content).hexdigest() != wanted):
             detail = f"{each.key_path}: is not the key file that was sealed"
-            if rewraps.is_unfinished(self._root):
+            if self._unfinished:
                 detail += "; a rewrapping is unfinished, finish it by the same command"
             return Fault(Problem.CHANGED, each.key_path, detail, _ids(each))
         read: list[int] = []
@@ -79,20 +89,20 @@ class Holding:
             return Fault(Problem.CHANGED, each.path, detail, _ids(each))
         return None
 
-    def is_destroyed(self, path: str) -> bool:
+    def is_destroyed(self, each: NamedObject) -> bool:
         """Whether a copy was destroyed, by a receipt that holds."""
         try:
-            return path in self.destructions.copies(id_of(path))
+            return covers(self.destructions.receipt(id_of(each.path)), each)
         except EvidenceError:
             return False
 
     def accounts_for(self, each: NamedObject) -> bool:
         """Whether an object is there as it was sealed, or was destroyed on record."""
-        return self.fault(each) is None or self.is_destroyed(each.path)
+        return self.fault(each) is None or self.is_destroyed(each)
 
     def holds(self, each: NamedObject) -> bool:
         """As `accounts_for`, and only if something tells what its key file has to be."""
-        if self.key_sha256(each) is None and not self.is_destroyed(each.path):
+        if self.key_sha256(each) is None and not self.is_destroyed(each):
             return False
         return self.accounts_for(each)
 

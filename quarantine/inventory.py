@@ -9,7 +9,9 @@ from typing import Any, NamedTuple
 from ingestgate.assets import storage
 from ingestgate.assets.errors import UsageError, VaultError
 from ingestgate.quarantine import layout
-from ingestgate.quarantine.manifest import read_manifest
+from ingestgate.quarantine.audit import read_log
+from ingestgate.quarantine.manifest_reading import read_manifest, require_all_on_record
+from ingestgate.quarantine.sealed_manifests import sealed_manifests
 
 
 class NamedAsset(NamedTuple):
@@ -52,15 +54,19 @@ class NamedObject:
 
 
 def named_objects(root: str) -> dict[str, NamedObject]:
-    """Returns every object that a manifest names, by its path.
+    """Returns every object that the manifests name, by its path, as was put on record.
 
     Raises:
         UsageError: There is no such quarantine.
+        EvidenceError: A manifest is missing, not what was sealed or not on record, so that not
+            everything is known; or the audit log does not hold.
         VaultError: A line is damaged, names a path that is none, or two lines differ in what they
             say of one object.
         StorageError: A manifest cannot be read.
     """
-    return objects_named_in(read_manifest(root))
+    sealed = sealed_manifests(read_log(root))
+    require_all_on_record(root, sealed)
+    return objects_named_in(read_manifest(root, sealed))
 
 
 def objects_named_in(rows: Iterable[dict[str, Any]]) -> dict[str, NamedObject]:
@@ -108,9 +114,14 @@ def rows_of(root: str, start: str) -> list[dict[str, Any]]:
 
     Raises:
         UsageError: There is none, there are several, or there is no such quarantine.
+        EvidenceError: A manifest is not what was sealed; or there is no such asset in those on
+            record, and some are on none.
         VaultError: A manifest is damaged.
     """
-    found = [row for row in read_manifest(root) if row["asset_id"].startswith(start)]
+    sealed = sealed_manifests(read_log(root))
+    found = [row for row in read_manifest(root, sealed) if row["asset_id"].startswith(start)]
+    if not found:
+        require_all_on_record(root, sealed)
     the_one("asset", start, {row["asset_id"] for row in found})
     return sorted(found, key=lambda row: datetime.fromisoformat(row["sealed_at"]))
 

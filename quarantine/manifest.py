@@ -10,7 +10,7 @@ confidential as the lists are.
 
 import hashlib
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from types import TracebackType
 from typing import Annotated, Any, Final, Literal, NamedTuple, Self
@@ -262,8 +262,10 @@ class ManifestWriter:
         self._exits.__exit__(kind, error, trace)
 
 
-def read_manifest(root: str) -> Iterator[dict[str, Any]]:
-    """Yields every row of every manifest of a quarantine, in order of file name and line.
+def every_row(root: str) -> Iterator[dict[str, Any]]:
+    """Yields every row that lies in a quarantine's manifests, whoever wrote it; to act by none.
+
+    In order of file name and line. Who acts reads by `manifest_reading`.
 
     Raises:
         UsageError: There is no such quarantine.
@@ -278,15 +280,20 @@ def read_manifest(root: str) -> Iterator[dict[str, Any]]:
 
 
 def read_manifest_file(path: str) -> Iterator[dict[str, Any]]:
-    """Yields the rows of one manifest's JSON lines; raises as `read_manifest` does."""
+    """Yields the rows of one manifest's JSON lines; raises as `every_row` does."""
     with storage.open_read(path) as source:
-        for number, line in enumerate(source, 1):
-            if not line.endswith(b"\n"):
-                raise VaultError(f"{path}:{number}: the manifest ends in the middle of a line")
-            try:
-                row = ManifestRow.model_validate_json(line)
-            except ValidationError as error:
-                what = error.errors(include_input=False, include_url=False)[0]
-                where = ".".join(str(part) for part in what["loc"]) or "the line"
-                raise VaultError(f"{path}:{number}: {where}: {what['msg']}") from None
-            yield row.model_dump(mode="json")
+        yield from parse_rows(source, path)
+
+
+def parse_rows(lines: Iterable[bytes], path: str) -> Iterator[dict[str, Any]]:
+    """Yields the rows of some JSON lines; ``path`` is what to call them in an error."""
+    for number, line in enumerate(lines, 1):
+        if not line.endswith(b"\n"):
+            raise VaultError(f"{path}:{number}: the manifest ends in the middle of a line")
+        try:
+            row = ManifestRow.model_validate_json(line)
+        except ValidationError as error:
+            what = error.errors(include_input=False, include_url=False)[0]
+            where = ".".join(str(part) for part in what["loc"]) or "the line"
+            raise VaultError(f"{path}:{number}: {where}: {what['msg']}") from None
+        yield row.model_dump(mode="json")

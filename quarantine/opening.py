@@ -3,15 +3,16 @@
 No code that a worker runs imports this module; a test keeps it so.
 """
 
+import hashlib
 import io
 import tarfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import pyrage
 
 from ingestgate.assets import storage
-from ingestgate.assets.errors import StorageError, UsageError, VaultError
+from ingestgate.assets.errors import EvidenceError, StorageError, UsageError, VaultError
 from ingestgate.quarantine.layout import key_path
 from ingestgate.quarantine.packaging import packed
 
@@ -86,6 +87,30 @@ def open_object(root: str, path: str, identities: Sequence[Any]) -> list[tuple[s
     errors are those of `open_key`.
     """
     return unpacked(path, open_package(root, path, identities))
+
+
+def open_as_sealed(
+    root: str, row: Mapping[str, Any], identities: Sequence[Any]
+) -> list[tuple[str, bytes]]:
+    """Returns the files of the sample that a manifest row's asset lies in, as `open_object` does.
+
+    Raises:
+        EvidenceError: What is inside is not what the row says: not that package, or not the
+            asset's bytes.
+        VaultError, StorageError: As `open_key` does.
+    """
+    path = row["sealed_object"]
+    plain = open_package(root, path, identities)
+    files = unpacked(path, plain)
+    inside = {hashlib.sha256(content).hexdigest() for _, content in files}
+    if hashlib.sha256(plain).hexdigest() != row["package_sha256"] or (
+        row["sha256"] is not None and row["sha256"] not in inside
+    ):
+        raise EvidenceError(
+            f"{path}: what is inside is not what was sealed there, by its manifest; nothing was "
+            "opened. Restore it and its key file, see `ingestgate quarantine check --identity`"
+        )
+    return files
 
 
 def unpacked(path: str, plain: bytes) -> list[tuple[str, bytes]]:

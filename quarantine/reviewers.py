@@ -57,13 +57,20 @@ NEEDED: Final[Mapping[str, Role]] = MappingProxyType(
         "vault.removing_unnamed": Role.APPROVER,
         "manifests.accepted": Role.APPROVER,
         "vault.rewrap_begun": Role.ADMINISTRATOR,
+        "vault.rewrap_announced": Role.ADMINISTRATOR,
         "vault.rewrap_done": Role.ADMINISTRATOR,
     }
 )
 
 #: Of these, what may be done, by whomever, as long as nobody is known yet.
 UNTIL_KNOWN: Final = frozenset(
-    ("vault.removing_unnamed", "manifests.accepted", "vault.rewrap_begun", "vault.rewrap_done")
+    (
+        "vault.removing_unnamed",
+        "manifests.accepted",
+        "vault.rewrap_begun",
+        "vault.rewrap_announced",
+        "vault.rewrap_done",
+    )
 )
 
 

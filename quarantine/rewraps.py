@@ -1,28 +1,90 @@
 """On record: whom a quarantine is sealed to by now, and how far a rewrapping has come.
 
-``recipients.json`` is the statement, with every rewrapping so far. While one goes on,
-``rewrapping/`` says what each key file is about to become, a batch at a time, before it does. What
-each has become says ``rewrapped/<sha256>.json``, which the audit log names by its digest.
+The audit log says both; files say nothing that it does not. ``recipients.json`` is for people: a
+statement of what the log's lines come to. While a rewrapping goes on, ``rewrapping/<sha256>.json``
+says what each key file of a batch is about to become, and what each has become says
+``rewrapped/<sha256>.json``; the log names each of these by its digest.
 """
 
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, datetime
-from typing import Any, Final
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from typing import Any, Final, NamedTuple
 
 from ingestgate.assets import storage
 from ingestgate.assets.errors import EvidenceError, UsageError, VaultError
-from ingestgate.quarantine.manifest import read_manifest
+from ingestgate.quarantine.audit import AuditLine, read_log
 
 STATEMENT: Final = "recipients.json"
-#: Events of the audit log; `DONE` names the record of what each key file is since.
+#: Events of the audit log. `ANNOUNCED` names what a batch of key files is about to become; `DONE`
+#: the record of what each key file is since, and who lost access by it.
 BEGUN: Final = "vault.rewrap_begun"
+ANNOUNCED: Final = "vault.rewrap_announced"
 DONE: Final = "vault.rewrap_done"
 _FOLDER = "rewrapping"
+_RECORDS = "rewrapped"
 _VERSION = 1
 _SHA256 = re.compile(r"[0-9a-f]{64}")
+
+
+class Access(NamedTuple):
+    """Who can open a quarantine, by its audit log.
+
+    Attributes:
+        recipients: Whom all of it was sealed to last; none as long as it was never rewrapped.
+        retired: Who lost access by that, and has not got it back.
+        known: Everybody that a rewrapping has let in, be it on some samples.
+        rewraps: What `STATEMENT` says of each rewrapping.
+    """
+
+    recipients: tuple[str, ...]
+    retired: frozenset[str]
+    known: frozenset[str]
+    rewraps: tuple[Mapping[str, Any], ...]
+
+
+def access(lines: Iterable[AuditLine]) -> Access:
+    """Returns who can open a quarantine, by the lines of its log from the first."""
+    found = Access((), frozenset(), frozenset(), ())
+    for line in lines:
+        if line.event != DONE or line.fields.get("record") is None:
+            continue
+        to, samples = _about(line.fields)
+        said = {
+            "rewrapped_at": line.time,
+            "recipients": list(to),
+            "samples": None if samples is None else sorted(samples),
+            "keys": line.fields.get("keys"),
+            "unopened": line.fields.get("unopened"),
+        }
+        known, rewraps = found.known | set(to), (*found.rewraps, said)
+        if samples is None:
+            lost = found.retired | found.known | set(_texts(line.fields.get("retired")))
+            found = Access(to, lost - set(to), known, rewraps)
+        else:
+            found = found._replace(known=known, rewraps=rewraps)
+    return found
+
+
+def require_access(root: str, recipients: Collection[str]) -> None:
+    """Refuses recipients who lost access, whatever `STATEMENT` says.
+
+    Raises:
+        UsageError: One did.
+        EvidenceError: The audit log does not hold.
+        StorageError: It cannot be read.
+    """
+    refuse(recipients, access(read_log(root)).retired)
+
+
+def refuse(recipients: Collection[str], retired: Collection[str]) -> None:
+    """Raises UsageError if one of some recipients is retired."""
+    if gone := set(recipients) & set(retired):
+        raise UsageError(
+            f"{', '.join(sorted(gone))}: can no longer open this quarantine since its keys "
+            "were sealed anew; seal to those in its recipients.json"
+        )
 
 
 def statement(root: str) -> dict[str, Any]:
@@ -46,79 +108,116 @@ def statement(root: str) -> dict[str, Any]:
 
 
 def retired(root: str) -> list[str]:
-    """Returns the recipients that a rewrapping took access from; raises as `statement` does."""
+    """Returns whom `STATEMENT` says a rewrapping took access from; raises as it does."""
     return [str(each) for each in statement(root)["retired"]]
 
 
-def begin(
-    root: str, recipients: Sequence[str], samples: Iterable[str] | None
-) -> dict[str, set[str]]:
-    """Begins a rewrapping, or takes up the same one that was interrupted.
-
-    Args:
-        root: The quarantine.
-        recipients: Who can open it from then on.
-        samples: Ids of the samples concerned; None for all.
-
-    Returns:
-        The digests that each key file may have got in an earlier try, by its path.
+def problem_of_statement(root: str, said: Access) -> str:
+    """Returns what is wrong with `STATEMENT`, held against the audit log; "" for nothing.
 
     Raises:
-        UsageError: Another one is unfinished.
+        StorageError: It cannot be read.
     """
-    wanted = {
-        "recipients": sorted(recipients),
-        "samples": None if samples is None else sorted(samples),
-    }
-    path = storage.join(root, _FOLDER, "begun.json")
-    if not storage.exists(path):
-        storage.write_bytes(path, json.dumps(wanted, indent=1).encode(), private=True)
-        return {}
-    unfinished = _loaded(path)
-    if unfinished != wanted:
-        raise UsageError(
-            f"a rewrapping to {', '.join(unfinished.get('recipients', []))} is unfinished; "
-            "finish it with the same recipients and assets first"
-        )
-    announced: dict[str, set[str]] = {}
-    for entry in storage.walk(storage.join(root, _FOLDER)):
-        if entry.path != path:
-            for name, digest in _loaded(entry.path).items():
-                announced.setdefault(name, set()).add(digest)
-    return announced
-
-
-def _loaded(path: str) -> dict[str, Any]:
     try:
-        return dict(json.loads(storage.read_bytes(path)))
-    except (ValueError, TypeError):
-        raise VaultError(f"{path}: damaged") from None
+        there = statement(root)
+    except VaultError as error:
+        return str(error)
+    if (sorted(there["recipients"]), sorted(there["retired"])) == (
+        sorted(said.recipients),
+        sorted(said.retired),
+    ):
+        return ""
+    return (
+        f"{STATEMENT}: is not there, or says something else than the audit log of whom the "
+        "quarantine is sealed to; restore it, or rewrap to the same recipients"
+    )
 
 
-def announce(root: str, digests: Mapping[str, str]) -> None:
-    """Says, durably, which digest each key file is about to have."""
-    folder = storage.join(root, _FOLDER)
-    number = len(storage.walk(folder))
-    path = storage.join(folder, f"{number:08d}.json")
-    storage.write_bytes(path, json.dumps(digests).encode(), private=True)
+def write_statement(root: str, said: Access) -> None:
+    """Writes `STATEMENT`."""
+    content = {
+        "version": _VERSION,
+        "recipients": list(said.recipients),
+        "retired": sorted(said.retired),
+        "rewraps": list(said.rewraps),
+    }
+    encoded = (json.dumps(content, indent=1, sort_keys=True) + "\n").encode()
+    storage.write_bytes(storage.join(root, STATEMENT), encoded, private=True)
 
 
-def is_unfinished(root: str) -> bool:
-    """Whether a rewrapping was begun and did not come to its end."""
-    return storage.exists(storage.join(root, _FOLDER, "begun.json"))
+class Unfinished(NamedTuple):
+    """A rewrapping that has announced what key files become, and did not come to its end.
+
+    Attributes:
+        recipients, samples: What it was begun with; samples None for all.
+        announcements: Digests of what it has announced.
+    """
+
+    recipients: tuple[str, ...]
+    samples: frozenset[str] | None
+    announcements: tuple[str, ...]
+
+    def require_same(self, recipients: Iterable[str], samples: frozenset[str] | None) -> None:
+        """Refuses another one before this is finished, by raising UsageError."""
+        if (set(self.recipients), self.samples) != (set(recipients), samples):
+            raise UsageError(
+                f"a rewrapping to {', '.join(self.recipients)} is unfinished; "
+                "finish it with the same recipients and assets first"
+            )
+
+
+def unfinished(lines: Iterable[AuditLine]) -> Unfinished | None:
+    """Returns the rewrapping that the lines of a log have begun and not ended, if there is one.
+
+    One that announced nothing has changed nothing, and is none.
+    """
+    about: tuple[tuple[str, ...], frozenset[str] | None] = (), None
+    announced: list[str] = []
+    for line in lines:
+        if line.event == BEGUN and not announced:
+            about = _about(line.fields)
+        elif line.event == ANNOUNCED:
+            announced.append(str(line.fields.get("announcement")))
+        elif line.event == DONE:
+            announced.clear()
+    return Unfinished(*about, tuple(announced)) if announced else None
+
+
+def announce(root: str, digests: Mapping[str, str]) -> str:
+    """Says, durably, which digest each key file is about to have; returns what to log of it.
+
+    It counts only once the log has it; before that, no key file may be replaced.
+    """
+    return _write(root, _FOLDER, digests)
+
+
+def announced(root: str, found: Unfinished | None) -> dict[str, set[str]]:
+    """Returns the digests that each key file may have got in an earlier try, by its path.
+
+    Raises:
+        EvidenceError: What was announced is not there as it was.
+        StorageError: It cannot be read.
+    """
+    digests: dict[str, set[str]] = {}
+    for sha256 in found.announcements if found else ():
+        for path, digest in _read(root, _FOLDER, sha256).items():
+            digests.setdefault(path, set()).add(digest)
+    return digests
+
+
+def forget(root: str) -> None:
+    """Removes what was announced, once it is done with."""
+    storage.delete_tree(storage.join(root, _FOLDER))
 
 
 def record_path(sha256: str) -> str:
     """Returns where, below the root, the record of a rewrapping lies."""
-    return f"rewrapped/{sha256}.json"
+    return f"{_RECORDS}/{sha256}.json"
 
 
 def write_record(root: str, digests: Mapping[str, str]) -> str:
     """Puts the digest of each key file on record, by its path; returns the record's own."""
-    content = json.dumps(digests, indent=1, sort_keys=True).encode()
-    sha256 = hashlib.sha256(content).hexdigest()
-    storage.write_bytes(storage.join(root, record_path(sha256)), content, private=True)
-    return sha256
+    return _write(root, _RECORDS, digests)
 
 
 def read_record(root: str, sha256: str) -> dict[str, str]:
@@ -128,7 +227,25 @@ def read_record(root: str, sha256: str) -> dict[str, str]:
         EvidenceError: It is not there, or not the one of that digest.
         StorageError: It cannot be read.
     """
-    path = storage.join(root, record_path(sha256))
+    return _read(root, _RECORDS, sha256)
+
+
+def records(lines: Iterable[AuditLine]) -> Iterator[tuple[str, frozenset[str]]]:
+    """Yields the digest of each record that the lines of a log name, and whom it sealed to."""
+    for line in lines:
+        if line.event == DONE and line.fields.get("record") is not None:
+            yield str(line.fields["record"]), frozenset(_about(line.fields)[0])
+
+
+def _write(root: str, folder: str, digests: Mapping[str, str]) -> str:
+    content = json.dumps(digests, indent=1, sort_keys=True).encode()
+    sha256 = hashlib.sha256(content).hexdigest()
+    storage.write_bytes(storage.join(root, folder, f"{sha256}.json"), content, private=True)
+    return sha256
+
+
+def _read(root: str, folder: str, sha256: str) -> dict[str, str]:
+    path = storage.join(root, folder, f"{sha256}.json")
     if not _SHA256.fullmatch(sha256) or not storage.exists(path):
         raise EvidenceError(f"{path}: is not there; it says what key files were sealed anew")
     content = storage.read_bytes(path)
@@ -138,43 +255,12 @@ def read_record(root: str, sha256: str) -> dict[str, str]:
     return found
 
 
-def abandon(root: str) -> None:
-    """Forgets a rewrapping that has changed nothing."""
-    storage.delete_tree(storage.join(root, _FOLDER))
+def _about(fields: Mapping[str, Any]) -> tuple[tuple[str, ...], frozenset[str] | None]:
+    """Returns the recipients and samples that a line names; None for all samples."""
+    samples = fields.get("samples")
+    some = frozenset(_texts(samples)) if isinstance(samples, list) else None
+    return _texts(fields.get("recipients")), some
 
 
-def finish(
-    root: str,
-    recipients: Sequence[str],
-    samples: Iterable[str] | None,
-    *,
-    keys: int,
-    unopened: Sequence[str],
-) -> None:
-    """Writes the statement of a rewrapping that is done, and forgets how far it had come.
-
-    Args:
-        root: The quarantine.
-        recipients: As given to `begin`.
-        samples: As given to `begin`.
-        keys: How many key files are sealed to them now.
-        unopened: Paths of those that are as they were.
-    """
-    found = statement(root)
-    found["rewraps"].append(
-        {
-            "rewrapped_at": datetime.now(UTC).isoformat(timespec="seconds"),
-            "recipients": list(recipients),
-            "samples": None if samples is None else sorted(samples),
-            "keys": keys,
-            "unopened": list(unopened),
-        }
-    )
-    if samples is None:
-        before = {*found["recipients"], *found["retired"]}
-        before.update(each for row in read_manifest(root) for each in row["recipients"])
-        found["retired"] = sorted(before - set(recipients))
-        found["recipients"] = list(recipients)
-    content = json.dumps(found, indent=1, sort_keys=True) + "\n"
-    storage.write_bytes(storage.join(root, STATEMENT), content.encode(), private=True)
-    abandon(root)
+def _texts(values: Any) -> tuple[str, ...]:
+    return tuple(str(each) for each in values) if isinstance(values, list) else ()

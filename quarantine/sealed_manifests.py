@@ -7,13 +7,15 @@ well. The digests are those of the bytes as the commit wrote them, taken from it
 
 import re
 from collections.abc import Iterable, Mapping
-from typing import Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from ingestgate.assets.errors import EvidenceError
 from ingestgate.quarantine.audit import AuditLine
-from ingestgate.quarantine.audit_writing import AuditWriter, per_line
+
+if TYPE_CHECKING:  # workers read manifests, and have no need of what writes the log
+    from ingestgate.quarantine.audit_writing import AuditWriter
 
 SEALED: Final = "manifests.sealed"
 #: A person's: what lies there is put on record as it is, where the run that sealed it is no more.
@@ -74,7 +76,7 @@ def _read(said: Mapping[str, Any]) -> SealedManifest:
 
 
 def put_on_record(
-    writer: AuditWriter,
+    writer: "AuditWriter",
     manifests: Iterable[SealedManifest],
     key: Ed25519PrivateKey | None,
     *,
@@ -94,6 +96,8 @@ def put_on_record(
         EvidenceError: The log says something of manifests that it cannot.
         StorageError: It cannot be written.
     """
+    from ingestgate.quarantine.audit_writing import per_line
+
     known = sealed_manifests(writer.lines)
     new = sorted(each for each in set(manifests) if known.get(each.name) != each)
     for part in per_line(new):

@@ -6,11 +6,13 @@ from datetime import datetime
 from typing import Any
 
 from ingestgate.assets.errors import UsageError
+from ingestgate.quarantine.audit import read_log
 from ingestgate.quarantine.clustering import Clusters
 from ingestgate.quarantine.decisions import decisions
 from ingestgate.quarantine.inventory import rows_of, the_one
-from ingestgate.quarantine.manifest import read_manifest
+from ingestgate.quarantine.manifest_reading import read_manifest
 from ingestgate.quarantine.presence import require_log
+from ingestgate.quarantine.sealed_manifests import sealed_manifests
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,14 +46,14 @@ def select(root: str, wanted: Selection) -> Iterator[dict[str, Any]]:
 
     Raises:
         UsageError: A date is none, or no cluster's id starts so, or several do.
-        EvidenceError: The audit log is gone, or does not hold.
-        VaultError, StorageError: As `read_manifest` does.
+        EvidenceError, VaultError, StorageError: As `read_manifest` does.
     """
     since, until = _moment(wanted.since), _moment(wanted.until)
-    clusters = Clusters(read_manifest(root))
+    recorded = sealed_manifests(read_log(root))
+    clusters = Clusters(read_manifest(root, recorded))
     if wanted.cluster is not None:
         wanted = replace(wanted, cluster=_whole_cluster(clusters, wanted.cluster))
-    for row in _reviewed(root, read_manifest(root), clusters):
+    for row in _reviewed(root, read_manifest(root, recorded), clusters):
         sealed = datetime.fromisoformat(row["sealed_at"])
         if (since and sealed < since) or (until and sealed >= until):
             continue
@@ -76,12 +78,11 @@ def _reviewed(
     require_log(root)  # without it, all would look as if nobody had decided
     decided = decisions(root)
     for row in rows:
-        asset = row["asset_id"]
         yield {
             **row,
-            "cluster": clusters.of(asset),
-            "state": decided.state(asset).value,
-            "up_for_review": asset in decided.up_for_review,
+            "cluster": clusters.of(row["asset_id"]),
+            "state": decided.state(row).value,
+            "up_for_review": decided.is_up_for_review(row),
         }
 
 
@@ -90,11 +91,12 @@ def assets_of_cluster(root: str, start: str) -> list[str]:
 
     Raises:
         UsageError: There is none, or there are several.
-        VaultError, StorageError: As `read_manifest` does.
+        EvidenceError, VaultError, StorageError: As `read_manifest` does.
     """
-    clusters = Clusters(read_manifest(root))
+    recorded = sealed_manifests(read_log(root))
+    clusters = Clusters(read_manifest(root, recorded))
     cluster = _whole_cluster(clusters, start)
-    every = {row["asset_id"] for row in read_manifest(root)}
+    every = {row["asset_id"] for row in read_manifest(root, recorded)}
     return sorted(asset for asset in every if clusters.of(asset) == cluster)
 
 

@@ -1,25 +1,22 @@
 """Making suppressions: an approved release, so that later runs know of it.
 
 Two people released the assets, by the audit log; the suppression names the bytes and the entries
-that they decided about, as the manifests say that were on record when the first of them did. Each
-signature is a line of the log, durable before it is made. One signature lets nothing in: runs
-want two at the least.
+that they decided about, by the manifests on record. Each signature is a line of the log, durable
+before it is made. One signature lets nothing in: runs want two at the least.
 """
 
 import secrets
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from pydantic import ValidationError
 
-from ingestgate.assets import storage
 from ingestgate.assets.envelope import Envelope
-from ingestgate.assets.errors import EvidenceError, UsageError
+from ingestgate.assets.errors import UsageError
 from ingestgate.assets.verdict import SIDECAR_VIEW, Finding
-from ingestgate.blocklists.entries import is_line_number
 from ingestgate.blocklists.manifest import utc_seconds
 from ingestgate.blocklists.suppressions import (
     SUPPRESSION_TYPE,
@@ -31,11 +28,11 @@ from ingestgate.blocklists.suppressions import (
 )
 from ingestgate.quarantine.audit import AuditLine
 from ingestgate.quarantine.audit_writing import audit_writer
-from ingestgate.quarantine.decisions import Decisions, Request, State, decisions_of
-from ingestgate.quarantine.manifest import read_manifest_file
-from ingestgate.quarantine.manifest_checking import FOLDER, check_manifest
+from ingestgate.quarantine.decisions import ANY, Case, Decisions, Request, decisions_of
+from ingestgate.quarantine.looking import content_of, entry_key
+from ingestgate.quarantine.manifest_reading import read_manifest
 from ingestgate.quarantine.reviewers import NEEDED, Registry, act
-from ingestgate.quarantine.sealed_manifests import SEALED, sealed_manifests
+from ingestgate.quarantine.sealed_manifests import sealed_manifests
 
 SIGNED: Final = "suppression.signed"
 
@@ -71,8 +68,9 @@ def suppress(
     """
     with audit_writer(root) as writer:
         Registry(writer.lines).holder(key, NEEDED[SIGNED])
-        request = _release(decisions_of(writer.lines), number)
-        rows = _rows(root, writer.lines, request)
+        found = decisions_of(writer.lines)
+        request = _release(found, number)
+        rows = _rows(root, writer.lines, found, request)
         try:
             wanted = Suppression(
                 id=secrets.token_hex(8),
@@ -90,7 +88,7 @@ def suppress(
         fields = {
             "suppression": suppression.id,
             "request": number,
-            "assets": sorted(rows),
+            "assets": request.assets,
             "until": None if suppression.until is None else suppression.until.isoformat(),
         }
         act(writer, SIGNED, fields, key)
@@ -112,58 +110,40 @@ def _release(found: Decisions, number: int) -> Request:
             f"request {number} is not approved; it takes two people, see "
             "'ingestgate quarantine release --approve'"
         )
-    for asset in request.assets:
-        review = found.reviews[asset]
-        if review.state is not State.RELEASED or review.line != request.approved:
+    for case in request.cases:
+        if not found.stands(case, request.approved):
             raise UsageError(
-                f"{asset} is {review.state}, by line {review.line}: something else was decided "
-                f"since request {number} was approved"
+                f"{case[0]}: something else was decided since request {number} was approved"
             )
     return request
 
 
 def _rows(
-    root: str, lines: Sequence[AuditLine], request: Request
-) -> dict[str, list[Mapping[str, Any]]]:
-    """Returns the manifests' rows of each asset of a release that people can have decided about.
-
-    Of manifests that have been on record since before the asset was called a false positive, and
-    are what was sealed.
-    """
-    sealed_at: dict[str, int] = {}
-    for line in lines:
-        if line.event == SEALED:
-            sealed_at.update((each["name"], line.number) for each in line.fields["manifests"])
-    rows: dict[str, list[Mapping[str, Any]]] = {asset: [] for asset in request.assets}
-    for stem, said in sorted(sealed_manifests(lines).items()):
-        named = [
-            row
-            for row in _named(root, stem, rows)
-            if sealed_at[stem] < request.decided[row["asset_id"]]
-        ]
-        if named and (faults := check_manifest(root, said)):
-            raise EvidenceError(f"{faults[0].detail}; see 'ingestgate quarantine check'")
-        for row in named:
-            rows[row["asset_id"]].append(row)
-    for asset, several in rows.items():
+    root: str, lines: Sequence[AuditLine], found: Decisions, request: Request
+) -> dict[Case, list[Mapping[str, Any]]]:
+    """Returns the rows, as they are on record, that a release is about, of each of its cases."""
+    rows: dict[Case, list[Mapping[str, Any]]] = {case: [] for case in request.cases}
+    assets = set(request.assets)
+    for row in read_manifest(root, sealed_manifests(lines)):
+        if row["asset_id"] not in assets:
+            continue
+        review = found.review(row)
+        if review is not None and review.line == request.approved:
+            case = row["asset_id"], content_of(row)
+            rows[case if case in rows else (row["asset_id"], ANY)].append(row)
+    for (asset, _), several in rows.items():
         if not several:
             raise UsageError(
-                f"{asset}: nothing that was sealed before it was called a false positive is there "
-                "as it was; look again, and decide anew"
+                f"{asset}: nothing on record is what was called a false positive; look again, and "
+                "decide anew"
             )
     return rows
 
 
-def _named(root: str, stem: str, assets: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
-    path = storage.join(root, FOLDER, f"{stem}.jsonl")
-    if storage.exists(path):
-        yield from (row for row in read_manifest_file(path) if row["asset_id"] in assets)
-
-
-def _assets(rows: Mapping[str, Sequence[Mapping[str, Any]]]) -> tuple[SuppressedAsset, ...]:
+def _assets(rows: Mapping[Case, Sequence[Mapping[str, Any]]]) -> tuple[SuppressedAsset, ...]:
     """Returns bytes and entries; what only fell with its sample has none, and needs none."""
     entries: dict[str, set[tuple[str, str, int]]] = defaultdict(set)
-    for asset, several in rows.items():
+    for (asset, _), several in rows.items():
         found = [Finding(**finding) for row in several for finding in row["findings"]]
         found = [finding for finding in found if finding.quarantines]
         if not found:
@@ -187,9 +167,7 @@ def _assets(rows: Mapping[str, Sequence[Mapping[str, Any]]]) -> tuple[Suppressed
                 f"{asset}: matched so many entries of a list that not all of them are on record"
             )
         (sha256,) = digests
-        for one in found:
-            version = one.list_version if is_line_number(one.entry_id) else 0
-            entries[sha256].add((one.list_id, one.entry_id, version))
+        entries[sha256].update(entry_key(one) for one in found)
     if not entries:
         raise UsageError("none of these assets matched anything itself; there is nothing to sign")
     return tuple(

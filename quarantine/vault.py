@@ -24,7 +24,7 @@ from ingestgate.quarantine.keys import parse_recipient
 from ingestgate.quarantine.layout import key_path, object_path
 from ingestgate.quarantine.packaging import packed
 from ingestgate.quarantine.private import make_private
-from ingestgate.quarantine.rewraps import retired
+from ingestgate.quarantine.rewraps import refuse, retired
 
 
 class SealedObject(NamedTuple):
@@ -81,11 +81,7 @@ class Vault:
         self.recipients = tuple(recipients)
         if not self.recipients:
             raise UsageError("no recipient: the quarantine must be sealed to at least one key")
-        if gone := set(self.recipients) & set(retired(root)):
-            raise UsageError(
-                f"{', '.join(sorted(gone))}: can no longer open this quarantine since its keys "
-                "were sealed anew; seal to those in its recipients.json"
-            )
+        refuse(self.recipients, retired(root))
         # A key that nothing can be sealed to has to show before the first byte is read.
         for recipient in self.recipients:
             encrypt(b"probe", [recipient])

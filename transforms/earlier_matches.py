@@ -3,64 +3,39 @@
 A partner may withdraw an entry, a list may be left out or have another threshold: none of that lets
 anything out by itself. Only a policy that says in as many words that a list is to observe lets go
 what that list alone has caught. Where a shard is judged anew, the quarantine's manifests say what
-of it was sealed before. The driver lists them once; only a shard that has some costs more.
+of it was sealed before (see `earlier_manifests`); only a shard that has some costs more.
 """
 
 import hashlib
 import json
 import re
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ingestgate.assets import storage
-from ingestgate.assets.errors import EvidenceError
-from ingestgate.assets.receipts import read_receipts
-from ingestgate.assets.shard import Shard
 from ingestgate.assets.verdict import Action, Finding, Reason, SignalKind
-from ingestgate.quarantine.manifest import manifest_name, read_manifest_file
+from ingestgate.quarantine.manifest import read_manifest_file
+from ingestgate.quarantine.manifest_reading import manifest_path, read_as_sealed
 from ingestgate.transforms.policy import Policy
 
-_SUFFIX = ".jsonl"
 _DECLARED = "declared:"
 _PLACE = re.compile(r"\[\d+\]")
 
 
-def earlier_manifests(quarantine: str, shards: Iterable[Shard]) -> dict[str, tuple[str, ...]]:
-    """Returns the paths of the manifests that a quarantine holds of some shards, by their names.
+class EarlierManifest(NamedTuple):
+    """A manifest of the quarantine that says what of a shard was sealed before.
 
-    Raises:
-        StorageError: They cannot be listed.
+    Attributes:
+        name: Stem of its files.
+        sha256: Hex digest of its JSON lines, as is on record; "": taken as it lies there.
     """
-    folder = storage.join(quarantine, "manifest")
-    found: dict[str, list[str]] = {}
-    for entry in storage.walk_if_there(folder):
-        if entry.path.endswith(_SUFFIX):
-            stem = storage.basename(entry.path).removesuffix(_SUFFIX)
-            found.setdefault(stem.rpartition("-")[0], []).append(entry.path)
-    named = ((shard.name, found.get(manifest_name(shard.name))) for shard in shards)
-    return {name: tuple(sorted(paths)) for name, paths in named if paths}
 
-
-def require_earlier_manifests(quarantine: str, evidence: str, shards: Sequence[Shard]) -> None:
-    """Refuses to go on where the record of what was sealed of some shards is elsewhere.
-
-    What is judged anew would be let out; what is finished would be without what it stands on.
-
-    Raises:
-        EvidenceError: A receipt names a manifest that the quarantine does not hold.
-    """
-    for name, receipt in sorted(read_receipts(evidence, shards).items()):
-        path = storage.join(quarantine, "manifest", f"{receipt.manifest}{_SUFFIX}")
-        if receipt.manifest and not storage.exists(path):
-            raise EvidenceError(
-                f"{name}: {path}: what was sealed of it is on record there, and the file is gone; "
-                "give the quarantine of the earlier run, or put the manifest back"
-            )
+    name: str
+    sha256: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,23 +173,31 @@ class EarlierMatches:
                     yield int(one.number)
 
 
-def read_earlier(paths: Iterable[str], policy: Policy, own: str) -> EarlierMatches:
+def read_earlier(
+    quarantine: str, manifests: Iterable[EarlierManifest], policy: Policy, own: str
+) -> EarlierMatches:
     """Returns what some manifests of one shard say of it.
 
     Args:
-        paths: The manifests.
+        quarantine: Where they lie.
+        manifests: The manifests.
         policy: The policy.
-        own: Stem of the one that judging the shard by the rules in force leaves.
+        own: Name of the one that judging the shard by the rules in force leaves.
 
     Raises:
+        EvidenceError: One is not what the driver found on record.
         VaultError: One is damaged.
         StorageError: One cannot be read.
     """
     observing = {name for name, said in policy.lists.items() if said.action == Action.OBSERVE}
     found = EarlierMatches()
-    for path in paths:
-        is_own = storage.basename(path) == f"{own}{_SUFFIX}"
-        found.add(read_manifest_file(path), observing, own=is_own)
+    for name, sha256 in manifests:
+        rows = (
+            read_as_sealed(quarantine, name, sha256)
+            if sha256
+            else read_manifest_file(manifest_path(quarantine, name))
+        )
+        found.add(rows, observing, own=name == own)
     return found
 
 

@@ -11,14 +11,14 @@ import pyarrow as pa
 from ingestgate.assets import ledger, storage
 from ingestgate.assets.containers.container import RowContainer
 from ingestgate.assets.containers.registry import container
-from ingestgate.assets.errors import LedgerError, ShardError, VaultError
+from ingestgate.assets.errors import EvidenceError, LedgerError, ShardError, VaultError
 from ingestgate.assets.ledger import LedgerRow, PartHeader
 from ingestgate.assets.shard import Shard, WorkRange
 from ingestgate.quarantine.manifest import manifest_stem
 from ingestgate.transforms.earlier_matches import EarlierMatches, read_earlier
 from ingestgate.transforms.judging import Judge
 from ingestgate.transforms.progress import ProgressNotes
-from ingestgate.transforms.records import RangeOutcome, RangeTask, ShardTask
+from ingestgate.transforms.records import EarlierManifest, RangeOutcome, RangeTask, ShardTask
 from ingestgate.transforms.row_judging import judge_rows
 from ingestgate.transforms.settings import RunSettings, open_judge
 
@@ -190,7 +190,7 @@ class JudgeRange(beam.DoFn):
             settings.policy, settings.lists, settings.lists_digest, settings.suppressions
         )
         self._notes = ProgressNotes(settings.progress)
-        self._earlier: tuple[Sequence[str], EarlierMatches] = ((), EarlierMatches())
+        self._earlier: tuple[Sequence[EarlierManifest], EarlierMatches] = ((), EarlierMatches())
 
     def process(self, task: RangeTask) -> Iterator[RangeOutcome]:
         """Judges one range."""
@@ -209,9 +209,9 @@ class JudgeRange(beam.DoFn):
             try:
                 context = self._settings.manifest_context(task.shard)
                 own = manifest_stem(task.shard.name, context)
-                found = read_earlier(task.earlier, self._settings.policy, own)
-                self._earlier = (task.earlier, found)
-            except VaultError as error:
+                root, policy = self._settings.quarantine, self._settings.policy
+                self._earlier = (task.earlier, read_earlier(root, task.earlier, policy, own))
+            except (EvidenceError, VaultError) as error:
                 raise ShardError(
                     task.shard.name, f"what was sealed of it before cannot be told ({error})"
                 ) from error

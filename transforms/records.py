@@ -12,6 +12,7 @@ import apache_beam as beam
 from ingestgate.assets.asset import Asset
 from ingestgate.assets.shard import Shard, WorkRange
 from ingestgate.assets.verdict import Finding
+from ingestgate.transforms.earlier_matches import EarlierManifest
 
 
 class ShardTask(NamedTuple):
@@ -19,11 +20,11 @@ class ShardTask(NamedTuple):
 
     Attributes:
         shard: The shard.
-        earlier: Paths of the manifests that say what of it was quarantined before.
+        earlier: The manifests that say what of it was quarantined before.
     """
 
     shard: Shard
-    earlier: Sequence[str]
+    earlier: Sequence[EarlierManifest]
 
 
 class RangeTask(NamedTuple):
@@ -31,7 +32,7 @@ class RangeTask(NamedTuple):
 
     shard: Shard
     work: WorkRange
-    earlier: Sequence[str]
+    earlier: Sequence[EarlierManifest]
 
 
 class RangeOutcome(NamedTuple):
@@ -86,6 +87,7 @@ for _record in (
     Finding,
     Shard,
     WorkRange,
+    EarlierManifest,
     ShardTask,
     RangeTask,
     RangeOutcome,
@@ -96,6 +98,7 @@ for _record in (
 
 __all__ = [
     "Asset",
+    "EarlierManifest",
     "Finding",
     "JudgedAsset",
     "RangeOutcome",

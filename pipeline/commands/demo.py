@@ -40,7 +40,7 @@ def demo(to: str) -> None:
     from ingestgate.pipeline.progress import ProgressDisplay
     from ingestgate.pipeline.run import RunRequest, run
     from ingestgate.quarantine.keys import generate_identity
-    from ingestgate.quarantine.manifest import read_manifest
+    from ingestgate.quarantine.manifest_reading import read_manifest
 
     console = Console(highlight=False)
     root = _fresh(Path(to))

@@ -42,50 +42,65 @@ _KEY = click.option(
     help="Folder below which the sample's files are written, into a new one named for the asset. "
     "Made private, or it has to be.",
 )
+@click.option(
+    "--sample",
+    metavar="ID",
+    help="The sample that is meant, where an asset's id stands for several contents.  [default: "
+    "the latest]",
+)
 @_KEY
 @click.argument("asset_id")
-def open_(root: str, identity: str, to: str, key: str | None, asset_id: str) -> None:
+def open_(
+    root: str, identity: str, to: str, sample: str | None, key: str | None, asset_id: str
+) -> None:
     """Open the sealed sample of one asset. For people whose task it is, and no one else.
 
     The start of the asset's id will do. It is on record in the audit log before anything is
-    written; what cannot be logged is refused. Of an asset that was sealed several times it is the
-    latest. Nothing is overwritten.
+    written; what cannot be logged is refused. So is what is not, byte for byte, what the manifest
+    says, and a manifest that is not the one on record (both end with 5). Of an asset that was
+    sealed several times it is the latest. Nothing is overwritten.
     """
     from ingestgate.quarantine import opened
     from ingestgate.quarantine.inventory import rows_of
-    from ingestgate.quarantine.opening import open_object, read_identities
+    from ingestgate.quarantine.layout import id_of
+    from ingestgate.quarantine.opening import open_as_sealed, read_identities
     from ingestgate.quarantine.presence import require_log
 
     require_log(root)
     identities = read_identities(identity)
     rows = rows_of(root, asset_id)
     asset = rows[0]["asset_id"]
+    if sample is not None:
+        rows = [row for row in rows if id_of(row["sealed_object"]) == sample]
+        if not rows:
+            raise UsageError(f"{asset}: nothing was sealed of it in that sample; see `show`")
     folder = opened.new_folder(to, asset)
-    path = _last_copy(root, rows)
-    files = open_object(root, path, identities)
-    put_on_record(root, "asset.opened", {"asset": asset, "object": path}, key)
+    row = _last_copy(root, rows)
+    files = open_as_sealed(root, row, identities)
+    put_on_record(root, "asset.opened", {"asset": asset, "object": row["sealed_object"]}, key)
     for written in opened.write(folder, files):
         click.echo(written)
 
 
-def _last_copy(root: str, rows: Sequence[dict[str, Any]]) -> str:
-    """Returns the path of the latest copy that is not destroyed."""
+def _last_copy(root: str, rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Returns the row of the latest copy that is not destroyed."""
     from ingestgate.quarantine.audit import read_log
-    from ingestgate.quarantine.destroyed import Destructions
+    from ingestgate.quarantine.destroyed import Destructions, covers
     from ingestgate.quarantine.destruction_receipts import FOLDER
+    from ingestgate.quarantine.inventory import objects_named_in
     from ingestgate.quarantine.layout import id_of
 
     destructions = Destructions(root, read_log(root))
     gone: list[str] = []
-    for row in reversed(rows):
-        path: str = row["sealed_object"]
+    for row in rows[::-1]:
+        ((path, named),) = objects_named_in([row]).items()
         sample = id_of(path)
         try:
             found = destructions.receipt(sample)
+            if found is None or not covers(found, named):
+                return row
         except EvidenceError:  # a receipt that does not hold excuses nothing
-            found = None
-        if found is None or path not in {copy.object for copy in found.copies}:
-            return path
+            return row
         gone.append(f"destroyed at {found.destroyed_at}, see {FOLDER}/{sample}.dsse.json")
     raise VaultError(f"{rows[0]['asset_id']}: {gone[0]}")
 
@@ -301,9 +316,16 @@ def rewrap(
 @click.option("--reason", metavar="TEXT", help="Why; stays on record, with your name.")
 @click.option("--approve", metavar="ORDER", help="Approve this order, and carry it out.")
 @click.option(
+    "--sample",
+    "samples",
+    multiple=True,
+    metavar="ID",
+    help="The sample that is meant, where an asset's id stands for several contents.",
+)
+@click.option(
     "--others-too",
     is_flag=True,
-    help="Confirm that assets in the same sealed samples fall as well.",
+    help="Confirm that assets in the same sealed samples fall as well, and all contents of an id.",
 )
 @JSON
 @click.argument("assets", nargs=-1)
@@ -316,7 +338,11 @@ def destroy(**options: Any) -> None:
     Asking (with --reason) destroys nothing: it writes a signed order, and prints its id. Approving
     (with --approve) overwrites and deletes the key files of every copy of the samples, in every
     judging, then deletes the objects, and leaves a receipt signed by who approved. Interrupted,
-    approve again.
+    approve again. What was carried out is not carried out twice: what is sealed again later takes
+    another order.
+
+    Where other bytes came to lie in an asset's place, its id stands for several sealed samples:
+    name those that are meant with --sample, or confirm all of them with --others-too.
 
     Manifests stay: what was caught, with its digests and sources, remains on record. Backups of
     key files have to go by their own means.
@@ -355,7 +381,9 @@ def destroy(**options: Any) -> None:
             if not options["reason"]:
                 raise UsageError("destruction needs a --reason; it stays on record")
             order = request(
-                *(root, assets, options["reason"], person, note), others_too=options["others_too"]
+                *(root, assets, options["reason"], person, note),
+                samples=options["samples"],
+                others_too=options["others_too"],
             )
             if as_json:
                 click.echo(json.dumps({"order": order.id, **order.model_dump(mode="json")}))

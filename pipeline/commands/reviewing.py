@@ -3,11 +3,15 @@
 import json
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 import click
 
 from ingestgate.assets.errors import UsageError
 from ingestgate.pipeline.commands.options import FILE, JSON, QUARANTINE
+
+if TYPE_CHECKING:
+    from ingestgate.quarantine.looking import LookedAt
 
 _KEY = click.option(
     "--key",
@@ -20,6 +24,13 @@ _CLUSTER = click.option(
     "--cluster",
     metavar="ID",
     help="All assets of this cluster (the start of its id will do), instead of naming each.",
+)
+_SAMPLE = click.option(
+    "--sample",
+    "samples",
+    multiple=True,
+    metavar="ID",
+    help="The sample that is meant, where an asset's id stands for several contents.",
 )
 _ROLES = ("viewer", "reviewer", "approver", "administrator")
 
@@ -110,14 +121,23 @@ def list_(root: str, as_json: bool) -> None:
 )
 @click.option("--reason", required=True, metavar="TEXT", help="Why; stays on record.")
 @_CLUSTER
+@_SAMPLE
 @click.argument("assets", nargs=-1)
 def decide(
-    root: str, key: str, decision: str, reason: str, cluster: str | None, assets: Sequence[str]
+    root: str,
+    key: str,
+    decision: str,
+    reason: str,
+    cluster: str | None,
+    samples: Sequence[str],
+    assets: Sequence[str],
 ) -> None:
     """Put on record what you make of assets (the starts of their ids will do), or of a cluster.
 
-    A later decision replaces an earlier one; the log keeps both. Of a cluster, the log names each
-    asset that is in it now; what joins it later is open.
+    A later decision replaces an earlier one; the log keeps both. It is about the bytes that are
+    sealed now, held by the entries that they matched: what else is sealed from the same place
+    later, or matches another entry, is open. Of a cluster, the log names each asset that is in it
+    now; what joins it later is open.
 
     \b
     Example:
@@ -133,18 +153,30 @@ def decide(
     if bool(assets) == bool(cluster):
         raise UsageError("name either assets or a --cluster")
     require_log(root)
-    private, found = read_signing_key(key), _chosen(root, assets, cluster)
-    for part in per_line(found):
+    private, found = read_signing_key(key), _chosen(root, assets, cluster, samples)
+    for names in per_line(sorted(found)):
+        part = {asset: found[asset] for asset in names}
         line = put_on_record(root, part, Decision(decision), reason, private)
         for asset in part:
             click.echo(f"{asset}: {decision} (line {line.number})")
 
 
-def _chosen(root: str, assets: Sequence[str], cluster: str | None) -> list[str]:
+def _chosen(
+    root: str, assets: Sequence[str], cluster: str | None, samples: Sequence[str]
+) -> "LookedAt":
+    """Returns what a person is about to act on, as it is now.
+
+    Who names a cluster means all that is in it; an asset's id, one thing.
+    """
     from ingestgate.quarantine.decisions import whole_ids
+    from ingestgate.quarantine.looking import looked_at
     from ingestgate.quarantine.selecting import assets_of_cluster
 
-    return assets_of_cluster(root, cluster) if cluster else whole_ids(root, assets)
+    if cluster is None:
+        return looked_at(root, whole_ids(root, assets), samples, one_picture=True)
+    if samples:
+        raise UsageError("--sample goes with assets; of a cluster, it is about all that is in it")
+    return looked_at(root, assets_of_cluster(root, cluster))
 
 
 @click.command()
@@ -206,6 +238,7 @@ def suppress(root: str, key: str, number: int, until: datetime | None, to: str) 
 @click.option("--reason", metavar="TEXT", help="Why they are to be released; stays on record.")
 @click.option("--approve", "number", type=int, metavar="N", help="Approve this request.")
 @_CLUSTER
+@_SAMPLE
 @click.argument("assets", nargs=-1)
 def release(
     root: str,
@@ -213,6 +246,7 @@ def release(
     reason: str | None,
     number: int | None,
     cluster: str | None,
+    samples: Sequence[str],
     assets: Sequence[str],
 ) -> None:
     """Release false positives. Takes two people: one asks, another approves.
@@ -232,6 +266,8 @@ def release(
 
     if [number is None, not assets, not cluster].count(False) != 1:
         raise UsageError("name either assets or a --cluster to ask for, or a request to --approve")
+    if number is not None and samples:
+        raise UsageError("--sample goes with assets; a request is about what was asked for")
     require_log(root)
     private = read_signing_key(key)
     if number is not None:
@@ -241,5 +277,6 @@ def release(
         return
     if not reason:
         raise UsageError("asking for release needs a --reason; it stays on record")
-    line = request_release(root, _chosen(root, assets, cluster), reason, private)
+    found = _chosen(root, assets, cluster, samples)
+    line = request_release(root, found, reason, private)
     click.echo(f"nothing is released yet; somebody else has to --approve {line.number}")

@@ -1,12 +1,11 @@
 """What of a shard the vault verifiably holds: only that may leave the landing zone."""
 
-from ingestgate.assets import storage
 from ingestgate.assets.errors import VaultError
 from ingestgate.assets.receipts import Receipt
 from ingestgate.quarantine.holding import Holding
 from ingestgate.quarantine.inventory import NamedObject, objects_named_in
-from ingestgate.quarantine.manifest import read_manifest_file
 from ingestgate.quarantine.manifest_checking import check_manifest
+from ingestgate.quarantine.manifest_reading import read_as_sealed
 from ingestgate.quarantine.sealed_manifests import SealedManifest
 
 
@@ -20,6 +19,7 @@ class SealedShard:
 
     Raises:
         VaultError: The manifest is not what the receipt says.
+        EvidenceError: It became so while it was read.
         StorageError: It cannot be read.
     """
 
@@ -30,8 +30,8 @@ class SealedShard:
         said = SealedManifest.of(receipt.manifest, receipt.manifest_digests)
         if faults := check_manifest(quarantine, said):
             raise VaultError(f"{faults[0].detail}; nothing of the shard was purged")
-        path = storage.join(quarantine, "manifest", f"{receipt.manifest}.jsonl")
-        for each in objects_named_in(read_manifest_file(path)).values():
+        rows = read_as_sealed(quarantine, said.name, said.jsonl)
+        for each in objects_named_in(rows).values():
             for asset in each.assets:
                 self._objects[asset.asset_id] = each
 

@@ -513,9 +513,11 @@ def test_the_key_stays_in_the_driver(
     seen: list[RunSettings] = []
     build = graph.build
 
-    def noting(pipeline: object, shards: Sequence[Shard], settings: RunSettings) -> None:
+    def noting(
+        pipeline: object, shards: Sequence[Shard], settings: RunSettings, earlier: Any
+    ) -> None:
         seen.append(settings)
-        build(pipeline, shards, settings)
+        build(pipeline, shards, settings, earlier)
 
     monkeypatch.setattr(graph, "build", noting)
     gate = job(WRITERS["webdataset"](tmp_path / "landing"))

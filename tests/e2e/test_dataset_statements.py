@@ -15,6 +15,7 @@ from ingestgate.pipeline.certificate.statements import current_certificate
 from ingestgate.pipeline.rescan.records import RescanRecord, write_rescan
 from ingestgate.quarantine.audit import head_after, read_log
 from ingestgate.quarantine.decisions import Decision, decide
+from ingestgate.quarantine.looking import looked_at
 from ingestgate.quarantine.reviewers import Role, add_reviewer
 from tests.e2e.conftest import LISTED_HOST, LISTED_MD5, WRITERS, Job
 
@@ -191,9 +192,11 @@ def test_decisions_of_people_and_the_share_of_false_positives(gate: Job) -> None
         public = public_line(keys[name].public_key())
         add_reviewer(root, name, public, role, keys["alice"])
     first, second, third = (row["asset_id"] for row in gate.manifest())
-    decide(root, [first, second, third], Decision.CONFIRMED, "seen", keys["bob"])
-    decide(root, [first], Decision.FALSE_POSITIVE, "on second thoughts", keys["bob"])
-    decide(root, [second], Decision.ESCALATE, "unsure", keys["bob"])
+    decide(root, looked_at(root, [first, second, third]), Decision.CONFIRMED, "seen", keys["bob"])
+    decide(
+        root, looked_at(root, [first]), Decision.FALSE_POSITIVE, "on second thoughts", keys["bob"]
+    )
+    decide(root, looked_at(root, [second]), Decision.ESCALATE, "unsure", keys["bob"])
     # Of each asset the last counts; what is escalated is not settled.
     assert figures(gate)["decisions"] == {
         "confirmed": 1,

@@ -293,6 +293,7 @@ def test_who_opens_and_who_rewraps_is_on_record(
     assert events(gate)[4:] == [
         ("asset.opened", "carol"),
         ("vault.rewrap_begun", "alice"),
+        ("vault.rewrap_announced", "alice"),
         ("vault.rewrap_done", "alice"),
     ]
 

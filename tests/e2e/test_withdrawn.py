@@ -13,9 +13,11 @@ from ingestgate.blocklists.compiling import compile_list
 from ingestgate.pipeline.transparency import page, transparency
 from ingestgate.quarantine.audit import read_log
 from ingestgate.quarantine.decisions import PUT_UP
+from ingestgate.transforms import earlier_manifests
 from tests.e2e import conftest
 from tests.e2e.conftest import WRITERS, Job, content, write_webdataset
 from tests.e2e.test_rescan import ISSUED, OLD, compiled, md5_of, new, rescan
+from tests.quarantine.vaults import log_manifests
 
 MakeJob = Callable[..., Job]
 KEPT = ("quarantined", "matched_before")
@@ -255,16 +257,96 @@ def test_another_quarantine_is_refused_before_anything_is_judged(
     assert outcomes(job)["k01.jpg"] == KEPT
 
 
-def test_a_damaged_manifest_fails_its_shard_alone(
+def manifest_of(job: Job, shard: str = "00000") -> Path:
+    return next((job.quarantine / "manifest").glob(f"{shard}*.jsonl"))
+
+
+def without(path: Path, member: str) -> None:
+    """Drops a row of a manifest."""
+    lines = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(b"".join(line for line in lines if member.encode() not in line))
+
+
+@pytest.mark.parametrize("how", ["drop-a-row", "cut-off", "remove"])
+@pytest.mark.parametrize("logged", [False, True], ids=["", "and-the-log"])
+def test_a_manifest_that_is_changed_for_the_time_of_a_run_lets_nothing_out(
+    listed: Callable[[str], Job], tmp_path: Path, how: str, logged: bool
+) -> None:
+    job = listed(write_webdataset(tmp_path / "landing"))
+    before, path = admitted(job), manifest_of(job)
+    whole = path.read_bytes()
+    compiled(tmp_path, 2, listing(0))
+    if how == "drop-a-row":
+        without(path, "k01.jpg")
+    elif how == "cut-off":
+        path.write_bytes(whole[:-30])
+    else:
+        path.unlink()
+    if logged:
+        log_manifests(job.quarantine)
+    report = job.report(code=5)
+    assert path.name in report["error"]
+    assert ("file is gone" if how == "remove" else "is not what was sealed") in report["error"]
+    assert admitted(job) == before
+    path.write_bytes(whole)
+    job.report()
+    assert outcomes(job)["k01.jpg"] == KEPT
+
+
+def test_so_does_one_that_no_receipt_names_any_more(
     listed: Callable[[str], Job], tmp_path: Path
 ) -> None:
     job = listed(write_webdataset(tmp_path / "landing"))
+    first = manifest_of(job)
+    for version, seed in ((2, 0), (3, 2)):
+        compiled(tmp_path, version, listing(seed))
+        if version == 2:
+            job.report()
+    first.rename(tmp_path / "taken")
+    report = job.report("--dry-run", code=5)
+    assert f"{first.name}: is not there; it was removed" in report["error"]
+    (tmp_path / "taken").rename(first)
+    without(first, "k01.jpg")
+    assert f"{first.name}: is not what was sealed" in job.report(code=5)["error"]
+
+
+def test_what_is_on_no_record_still_counts(listed: Callable[[str], Job], tmp_path: Path) -> None:
+    """A killed run's; to take more is safe."""
+    job = listed(write_webdataset(tmp_path / "landing"))
+    path = manifest_of(job)
+    (asset,) = (row["asset_id"] for row in job.ledger() if row["member"] == "k02.jpg")
+    (sha256,) = (row["sha256"] for row in job.ledger() if row["member"] == "k02.jpg")
+    row = json.loads(path.read_bytes().splitlines()[0])
+    said = json.dumps({**row, "asset_id": asset, "member": "k02.jpg", "sha256": sha256})
+    path.with_name(f"{path.stem.rpartition('-')[0]}-00000000.jsonl").write_text(f"{said}\n")
+    compiled(tmp_path, 2, listing(0))
+    job.report()
+    assert outcomes(job)["k01.jpg"] == outcomes(job)["k02.jpg"] == KEPT
+
+
+@pytest.mark.parametrize(
+    ("how", "said"), [("drop", "is not what was sealed"), ("damage", "ends in the middle")]
+)
+def test_one_that_changes_while_a_run_is_at_work_fails_its_shard_alone(
+    listed: Callable[[str], Job],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    how: str,
+    said: str,
+) -> None:
+    """A worker goes by the digest it was given; what is on no record may be damaged as well."""
+    job = listed(write_webdataset(tmp_path / "landing"))
     before = (job.output / "00000.tar").read_bytes()
     compiled(tmp_path, 2, listing(0))
-    path = next((job.quarantine / "manifest").glob("00000*.jsonl"))
-    path.write_bytes(path.read_bytes()[:-30])
+    path = manifest_of(job)
+    if how == "drop":
+        without(path, "k01.jpg")
+        monkeypatch.setattr(earlier_manifests, "require_as_sealed", lambda *_: None)
+    else:
+        path.with_name(f"{path.stem.rpartition('-')[0]}-00000000.jsonl").write_bytes(b"{")
     report = job.report(code=1)
     (failed,) = report["shards"]["failed"]
     assert failed["shard"] == "00000.tar"
-    assert "what was sealed of it before cannot be told" in failed["problem"]
+    assert f"what was sealed of it before cannot be told ({job.quarantine}" in failed["problem"]
+    assert said in failed["problem"]
     assert (job.output / "00000.tar").read_bytes() == before

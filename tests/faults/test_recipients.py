@@ -90,4 +90,11 @@ def test_a_rotation_between_two_commits(job: MakeJob, tmp_path: Path) -> None:
     refused = gate.run("--no-resume")
     assert refused.exit_code == 2, refused.output
     assert "can no longer open this quarantine" in refused.output
+    # Whatever is written, or gone: the audit log has it.
+    statement = gate.quarantine / "recipients.json"
+    whole = statement.read_bytes()
+    statement.unlink()
+    assert "can no longer open this quarantine" in gate.run("--no-resume").output
+    assert json.loads(gate.invoke("quarantine", "check", *vault, "--json").stdout)["sound"] is False
+    statement.write_bytes(whole)
     assert gate.census()["exact"]

@@ -10,7 +10,13 @@ from apache_beam.portability.api import beam_runner_api_pb2
 from ingestgate.assets.shard import Shard, WorkRange
 from ingestgate.pipeline.graph import build
 from ingestgate.transforms.policy import Policy
-from ingestgate.transforms.records import RangeOutcome, RangeTask, ShardOutcome, ShardTask
+from ingestgate.transforms.records import (
+    EarlierManifest,
+    RangeOutcome,
+    RangeTask,
+    ShardOutcome,
+    ShardTask,
+)
 from ingestgate.transforms.settings import RunSettings
 
 SETTINGS = RunSettings(
@@ -30,7 +36,7 @@ SHARD = Shard("a/0.tar", "/landing/a/0.tar", "img2dataset", 10, "id", ("/landing
 
 def _proto() -> beam_runner_api_pb2.Pipeline:
     pipeline = beam.Pipeline("FnApiRunner")
-    build(pipeline, [SHARD], SETTINGS)
+    build(pipeline, [SHARD], SETTINGS, {})
     return pipeline.to_runner_api()
 
 
@@ -55,8 +61,8 @@ def test_no_step_falls_back_to_pickling(caplog: pytest.LogCaptureFixture) -> Non
     "record",
     [
         SHARD,
-        ShardTask(SHARD, ("m.jsonl",)),
-        RangeTask(SHARD, WorkRange(0, 2, 0, 512, 3), ("m.jsonl",)),
+        ShardTask(SHARD, (EarlierManifest("m", "1f" * 32),)),
+        RangeTask(SHARD, WorkRange(0, 2, 0, 512, 3), (EarlierManifest("m", ""),)),
         RangeOutcome(SHARD, WorkRange(1, 2, 512, 1024), "truncated", "1f" * 32),
         ShardOutcome("a/0.tar", ""),
     ],

@@ -12,20 +12,26 @@ from ingestgate.assets import storage
 from ingestgate.assets.envelope import Envelope
 from ingestgate.assets.errors import EvidenceError, UsageError
 from ingestgate.assets.signing_keys import public_line
+from ingestgate.quarantine.audit import read_log
 from ingestgate.quarantine.audit_writing import audit_writer
 from ingestgate.quarantine.checking import check_vault
 from ingestgate.quarantine.destroying import Note, Person, affected, approve, request
 from ingestgate.quarantine.destruction_receipts import (
     RECEIPT_TYPE,
+    DestroyedCopy,
+    DestructionReceipt,
     order_path,
+    read_order,
     receipt_path,
     verify_receipt,
 )
 from ingestgate.quarantine.faults import Problem
-from ingestgate.quarantine.layout import id_of
+from ingestgate.quarantine.holding import Holding
+from ingestgate.quarantine.inventory import copies, named_objects
+from ingestgate.quarantine.layout import id_of, key_path
 from ingestgate.quarantine.reviewers import Role, act, add_reviewer, remove_reviewer
 from ingestgate.quarantine.vault import Vault
-from tests.quarantine.vaults import Sample, asset, files, fill, reader, seal
+from tests.quarantine.vaults import Sample, asset, files, fill, log_manifests, reader, seal
 
 NAMES = ("ada", "alice", "bob", "eve")
 ADA, ALICE, BOB, EVE = (Person(name, Ed25519PrivateKey.generate()) for name in NAMES)
@@ -68,9 +74,16 @@ def silent(event: str, fields: Mapping[str, Any]) -> None:
     """Logs nothing."""
 
 
-def destroy(root: Path, *assets: str, others_too: bool = False, note: Note | None = None) -> str:
+def destroy(
+    root: Path,
+    *assets: str,
+    reason: str = "requested by police",
+    others_too: bool = False,
+    note: Note | None = None,
+) -> str:
     """Asks, approves, and returns the order's id."""
-    order = request(str(root), assets, "requested by police", ALICE, silent, others_too=others_too)
+    asked = logged(root, ALICE)
+    order = request(str(root), assets, reason, ALICE, asked, others_too=others_too)
     approve(str(root), order.id, BOB, TRUSTED, note or logged(root))
     return order.id
 
@@ -82,7 +95,7 @@ def test_two_people_destroy_every_copy(root: Path) -> None:
     half.write_bytes(b"half")
     handle = half.open("rb")
     noted: list[tuple[str, Mapping[str, Any]]] = []
-    order = request(str(root), [asset("one")], "requested by police", ALICE, silent)
+    order = request(str(root), [asset("one")], "requested by police", ALICE, logged(root, ALICE))
     assert len(files(root)) == 11, "asking destroys nothing"
 
     def note(event: str, fields: Mapping[str, Any]) -> None:
@@ -142,7 +155,7 @@ def test_what_falls_with_it_has_to_be_confirmed(root: Path) -> None:
     first, second = asset("pair"), asset("pair", 1)
     assert affected(str(root), [first]).others == (second,)
     with pytest.raises(UsageError, match=f"1 other assets .* {second[:12]}; confirm"):
-        request(str(root), [first], "reason", ALICE, silent)
+        request(str(root), [first], "reason", ALICE, logged(root, ALICE))
     assert not (root / "destroyed").exists()
     destroy(root, first, others_too=True)
     assert check_vault(str(root)).destroyed == 1
@@ -151,7 +164,7 @@ def test_what_falls_with_it_has_to_be_confirmed(root: Path) -> None:
 
 def test_it_takes_two_people_and_known_keys(root: Path) -> None:
     before = files(root)
-    order = request(str(root), [asset("one")], "reason", ALICE, silent)
+    order = request(str(root), [asset("one")], "reason", ALICE, logged(root, ALICE))
     twice = Person("carol", ALICE.key)
     with_carol = {**TRUSTED, "carol": ALICE.key.public_key()}
     for person, trusted, problem in (
@@ -172,13 +185,13 @@ def test_it_takes_two_people_and_known_keys(root: Path) -> None:
 
 def test_no_reason_no_asset(root: Path) -> None:
     with pytest.raises(UsageError, match="needs a reason"):
-        request(str(root), [asset("one")], " ", ALICE, silent)
+        request(str(root), [asset("one")], " ", ALICE, logged(root, ALICE))
     with pytest.raises(UsageError, match="no asset"):
-        request(str(root), [asset("none")], "reason", ALICE, silent)
+        request(str(root), [asset("none")], "reason", ALICE, logged(root, ALICE))
 
 
 def test_an_altered_order_is_refused(root: Path) -> None:
-    order = request(str(root), [asset("one")], "reason", ALICE, silent)
+    order = request(str(root), [asset("one")], "reason", ALICE, logged(root, ALICE))
     path = Path(order_path(str(root), order.id))
     fields = json.loads(path.read_text())
     payload = base64.b64decode(fields["payload"]).replace(b'"reason"', b'"because"', 2)
@@ -188,11 +201,14 @@ def test_an_altered_order_is_refused(root: Path) -> None:
 
 
 def test_an_order_that_says_less_than_falls_is_refused(root: Path) -> None:
-    order = request(str(root), [asset("one")], "reason", ALICE, silent)
+    order = request(str(root), [asset("one")], "reason", ALICE, logged(root, ALICE))
     (manifest,) = (root / "manifest").glob("*.jsonl")
     lines = manifest.read_text().split("\n")
     more = lines[0].replace(asset("one"), "e" * 32)
     manifest.write_text("\n".join([more, *lines]))
+    with pytest.raises(EvidenceError, match="is not what was sealed"):
+        approve(str(root), order.id, BOB, TRUSTED, silent)
+    log_manifests(root)
     with pytest.raises(EvidenceError, match="hold other assets by now"):
         approve(str(root), order.id, BOB, TRUSTED, silent)
 
@@ -215,9 +231,6 @@ def test_approving_again_changes_nothing(root: Path) -> None:
     noted: list[str] = []
     approve(str(root), order, BOB, TRUSTED, lambda event, _: noted.append(event))
     assert (path.read_bytes(), noted) == (before, [])
-    path.write_text(json.dumps(json.loads(before) | {"signatures": []}))
-    approve(str(root), order, BOB, TRUSTED, logged(root))
-    assert check_vault(str(root)).faults == [], "a receipt that does not hold is written again"
 
 
 class Killed(BaseException):
@@ -242,7 +255,9 @@ def test_killed_at_any_step_approving_again_completes_it(
         unnamed = seal(Vault(str(root), [READER.recipient]), PAIR)
         half = root / Path(unnamed.key_path).parent / ".x.age.0123456789ab.partial"
         half.write_bytes(b"half")
-        order = request(str(root), [asset("pair")], "reason", ALICE, silent, others_too=True)
+        order = request(
+            str(root), [asset("pair")], "reason", ALICE, logged(root, ALICE), others_too=True
+        )
         calls = 0
 
         def step(*arguments: Any, _point: int = point, **more: Any) -> Any:
@@ -276,11 +291,33 @@ def problems(root: Path) -> list[Problem]:
     return [fault.problem for fault in check_vault(str(root)).faults]
 
 
-def forged(root: Path, by: Person, approved: Person) -> None:
-    """Deletes a sample, and leaves papers of its destruction that nothing logged."""
+def forged(root: Path, by: Person, approved: Person, note: Note = silent) -> None:
+    """Deletes a sample, and leaves papers of its destruction that nobody asked for on record."""
     order = request(str(root), [asset("one")], "reason", by, silent)
-    trusted = {each.name: each.key.public_key() for each in (by, approved)}
-    approve(str(root), order.id, approved, trusted, silent)
+    (ordered,) = order.samples
+    found = read_order(str(root), order.id)
+    assert found is not None
+    found[1].signed(approved.key).write(order_path(str(root), order.id))
+    paths = list(copies(str(root), ordered.sample))
+    receipt = DestructionReceipt(
+        sample=ordered.sample,
+        assets=ordered.assets,
+        copies=tuple(DestroyedCopy(object=path, named=True) for path in paths),
+        reason="reason",
+        requested_by=by.name,
+        approved_by=approved.name,
+        order_sha256=order.sha256,
+        destroyed_at=order.requested_at,
+        software="0",
+    )
+    envelope = Envelope(RECEIPT_TYPE, receipt.encoded()).signed(approved.key)
+    envelope.write(receipt_path(str(root), ordered.sample))
+    for path in paths:
+        (root / path).unlink()
+        (root / key_path(path)).unlink()
+    said = {"sample": ordered.sample, "order": order.id}
+    for event in ("destroy.begun", "destroy.done"):
+        note(event, {**said, "requested_by": by.name, "approved_by": approved.name})
 
 
 def test_a_receipt_that_nobody_logged_counts_for_nothing(root: Path) -> None:
@@ -290,18 +327,111 @@ def test_a_receipt_that_nobody_logged_counts_for_nothing(root: Path) -> None:
     assert "the audit log does not say that it was destroyed so" in found.faults[0].detail
 
 
+@pytest.mark.parametrize("by", [ALICE, EVE], ids=["alice", "eve"])
+def test_nor_does_one_of_what_nobody_asked_for_on_record(root: Path, by: Person) -> None:
+    """An approver alone logs that it was done; of an order that has no line of who asked."""
+    add(root, EVE, Role.VIEWER)
+    forged(root, by, BOB, logged(root))
+    assert problems(root) == [Problem.RECEIPT, Problem.MISSING]
+
+
 def test_a_receipt_counts_for_nothing_where_nobody_is_known(tmp_path: Path) -> None:
     fill(tmp_path / "vault", [READER.recipient], *SAMPLES)
     forged(tmp_path / "vault", ALICE, BOB)
     assert problems(tmp_path / "vault") == [Problem.RECEIPT, Problem.MISSING]
 
 
-def test_a_viewer_is_not_one_of_the_two(root: Path) -> None:
-    add(root, EVE, Role.VIEWER)
-    order = request(str(root), [asset("one")], "reason", EVE, silent)
-    trusted = {each.name: each.key.public_key() for each in (EVE, BOB)}
-    approve(str(root), order.id, BOB, trusted, logged(root))
-    assert problems(root) == [Problem.RECEIPT, Problem.MISSING]
+def test_an_order_counts_only_with_a_line_of_who_asked(root: Path) -> None:
+    before = files(root)
+    order = request(str(root), [asset("one")], "reason", ALICE, silent)
+    with pytest.raises(EvidenceError, match="the audit log does not say that alice asked for it"):
+        approve(str(root), order.id, BOB, TRUSTED, logged(root))
+    # Nor with somebody else's.
+    logged(root)("destroy.requested", {"order": order.id, "order_sha256": order.sha256})
+    with pytest.raises(EvidenceError, match="the audit log does not say that alice asked for it"):
+        approve(str(root), order.id, BOB, TRUSTED, logged(root))
+    assert files(root) == before
+
+
+def test_what_is_sealed_again_takes_another_order(root: Path) -> None:
+    done = destroy(root, asset("one"))
+    receipt = (root / "destroyed").glob("*.dsse.json")
+    (path,) = receipt
+    papers = path.read_bytes()
+    again = fill(root, [READER.recipient], SAMPLES[0], context="c1")["one"]
+    before = files(root)
+    noted: list[str] = []
+    (found,) = approve(str(root), done, BOB, TRUSTED, lambda event, _: noted.append(event))
+    assert (files(root), path.read_bytes(), noted) == (before, papers, [])
+    assert again.path not in {copy.object for copy in found.copies}
+    assert destroy(root, asset("one"), reason="and again") != done
+    assert not (root / again.path).exists()
+    assert check_vault(str(root)).faults == []
+
+
+def test_a_receipt_that_is_lost_is_not_written_by_one_person(root: Path) -> None:
+    """It would excuse what went missing since."""
+    done = destroy(root, asset("one"))
+    (path,) = root.glob("destroyed/*.dsse.json")
+    again = fill(root, [READER.recipient], SAMPLES[0], context="c1")["one"]
+    (root / again.path).unlink()
+    (root / again.key_path).unlink()
+    whole = path.read_text()
+    path.write_text(json.dumps(json.loads(whole) | {"signatures": []}))
+    with pytest.raises(EvidenceError, match=r"not signed by the two .* was carried out: restore"):
+        approve(str(root), done, BOB, TRUSTED, logged(root))
+    path.unlink()
+    with pytest.raises(EvidenceError, match=f"is not there, though order {done} was done"):
+        approve(str(root), done, BOB, TRUSTED, logged(root))
+    path.write_text(whole)
+    assert problems(root) == [Problem.MISSING]
+    destroy(root, asset("one"), reason="it is gone")
+    assert problems(root) == [], "two people answer for it"
+
+
+def test_who_asks_says_which_contents_of_an_id(root: Path) -> None:
+    """Other bytes in the place of an asset have its id."""
+    first = fill(root, [READER.recipient], SAMPLES[0], context="c1")["one"]
+    other = fill(root, [READER.recipient], Sample("one", (b"other",)), context="c2")["one"]
+    old, new = id_of(first.path), id_of(other.path)
+    asked = logged(root, ALICE)
+
+    def ask(*named: str, all_of_it: bool = False) -> set[str]:
+        order = request(
+            *(str(root), [asset("one")], "reason", ALICE, asked),
+            samples=named,
+            others_too=all_of_it,
+        )
+        return {each.sample for each in order.samples}
+
+    with pytest.raises(UsageError, match="2 contents were sealed under that id") as refused:
+        ask()
+    assert old in str(refused.value)
+    assert new in str(refused.value)
+    with pytest.raises(UsageError, match=r"no sample .* that one of these assets lies in"):
+        ask("0" * 40)
+    assert ask(all_of_it=True) == {old, new}
+    assert ask(new) == {new}
+    order = request(str(root), [asset("one")], "so", ALICE, asked, samples=[new])
+    approve(str(root), order.id, BOB, TRUSTED, logged(root))
+    assert (root / first.path).exists()
+    assert not (root / other.path).exists()
+    assert problems(root) == []
+
+
+def test_a_receipt_covers_no_other_assets_than_it_names(root: Path) -> None:
+    """What two people called one asset was another: the manifests say so, once they are back."""
+    destroy(root, asset("one"))
+    (manifest,) = (root / "manifest").glob("*.jsonl")
+    whole = manifest.read_text()
+    manifest.write_text(whole.replace(asset("one"), "e" * 32))
+    log_manifests(root)
+    found = check_vault(str(root))
+    assert "names other assets than those that lay in" in found.faults[-2].detail
+    assert [fault.problem for fault in found.faults][-2:] == [Problem.RECEIPT, Problem.MISSING]
+    named = named_objects(str(root))
+    (gone,) = (each for each in named.values() if not (root / each.path).exists())
+    assert not Holding(str(root), read_log(str(root))).accounts_for(gone)
 
 
 def test_the_keys_are_those_of_then(root: Path) -> None:

@@ -16,9 +16,11 @@ from ingestgate.quarantine.audit import log_path
 from ingestgate.quarantine.audit_writing import append_machine
 from ingestgate.quarantine.decisions import PUT_UP, Decision, decide, decisions
 from ingestgate.quarantine.exporting import COLUMNS, export, neutral
+from ingestgate.quarantine.looking import looked_at
 from ingestgate.quarantine.reviewers import Role, add_reviewer
 from ingestgate.quarantine.selecting import Selection, select
 from tests.quarantine.test_manifest import FINDING, row, write
+from tests.quarantine.vaults import log_manifests
 
 KEY = Ed25519PrivateKey.generate()
 
@@ -38,8 +40,9 @@ def root(tmp_path: Path) -> str:
             row(3, sha256=None, sealed_at="2026-02-03T00:00:00Z"),
         ],
     )
+    log_manifests(tmp_path)
     add_reviewer(str(tmp_path), "ada", public_line(KEY.public_key()), Role.ADMINISTRATOR, KEY)
-    decide(str(tmp_path), [f"{3:032x}"], Decision.CONFIRMED, "seen", KEY)
+    decide(str(tmp_path), looked_at(str(tmp_path), [f"{3:032x}"]), Decision.CONFIRMED, "seen", KEY)
     return str(tmp_path)
 
 
@@ -73,9 +76,11 @@ def test_what_is_up_for_review_stays_so_until_somebody_decides(root: str) -> Non
     # Nobody's decision changes by it.
     assert ids(root, state="confirmed") == [3]
     assert ids(root, state="released") == []
-    decide(root, [both[1]], Decision.FALSE_POSITIVE, "the entry was withdrawn", KEY)
+    decide(
+        root, looked_at(root, [both[1]]), Decision.FALSE_POSITIVE, "the entry was withdrawn", KEY
+    )
     assert ids(root, up_for_review=True) == [1]
-    assert decisions(root).put_up == set(both)
+    assert decisions(root).put_up.keys() == set(both)
 
 
 def test_a_line_that_puts_up_what_is_no_asset_is_refused(root: str) -> None:

@@ -13,7 +13,7 @@ from ingestgate.quarantine.inventory import (
 from ingestgate.quarantine.layout import id_of
 from ingestgate.quarantine.vault import SealedObject, Vault
 from tests.quarantine.test_manifest import row, write
-from tests.quarantine.vaults import Sample, asset, fill, reader, seal
+from tests.quarantine.vaults import Sample, asset, fill, log_manifests, reader, seal
 
 READER = reader()
 PAIR = Sample("pair", (b"left", b"right"))
@@ -50,6 +50,7 @@ def test_rows_come_as_they_were_sealed_whatever_their_manifests_are_called(tmp_p
     times = ["2026-03-01T00:00:00Z", "2026-01-01T00:00:00+00:00", "2026-03-01T00:00:00+00:00"]
     for context, time in zip(("00", "55", "aa"), times, strict=True):
         write(tmp_path, [row(1, sealed_at=time)], context=context * 32)
+    log_manifests(tmp_path)
     assert [each["sealed_at"] for each in rows_of(str(tmp_path), f"{1:032x}")] == [
         *(times[1], times[0], times[2])
     ]

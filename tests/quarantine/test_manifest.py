@@ -19,9 +19,9 @@ from ingestgate.quarantine.manifest import (
     ManifestFinding,
     ManifestRow,
     ManifestWriter,
+    every_row,
     manifest_name,
     manifest_schema,
-    read_manifest,
 )
 
 SHARD = "train/00000.tar"
@@ -133,7 +133,7 @@ def test_jsonl_and_parquet_say_the_same(tmp_path: Path) -> None:
     lines = (tmp_path / name).read_bytes().splitlines()
     read = [json.loads(line) for line in lines]
     assert read == [each.model_dump(mode="json") for each in rows]
-    assert list(read_manifest(str(tmp_path))) == read
+    assert list(every_row(str(tmp_path))) == read
     assert [list(each) for each in read] == [list(ManifestRow.model_fields)] * 2, "in fixed order"
 
     table = pq.read_table(tmp_path / name.replace(".jsonl", ".parquet"))
@@ -184,7 +184,7 @@ def test_rows_beyond_one_batch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     name = write(tmp_path, [row(number) for number in range(10)])
     file = pq.ParquetFile(tmp_path / name.replace(".jsonl", ".parquet"))
     assert (file.num_row_groups, file.metadata.num_rows) == (3, 10)
-    assert [each["asset_id"] for each in read_manifest(str(tmp_path))] == [
+    assert [each["asset_id"] for each in every_row(str(tmp_path))] == [
         f"{number:032x}" for number in range(10)
     ]
 
@@ -196,7 +196,7 @@ def test_without_rows_nothing_is_written_and_nothing_lost(tmp_path: Path) -> Non
     write(tmp_path, [row(1)])
     write(tmp_path, [])
     write(tmp_path, [row(2)], context="c1" * 32)  # newer lists: row 1 matches no longer
-    assert {each["asset_id"][-1] for each in read_manifest(str(tmp_path))} == {"1", "2"}
+    assert {each["asset_id"][-1] for each in every_row(str(tmp_path))} == {"1", "2"}
 
 
 @pytest.mark.parametrize("context", ["", "c0c0", "../../etc/x", "C0" * 32, "c0" * 32 + "\n"])
@@ -264,7 +264,7 @@ def test_a_damaged_line_is_named(tmp_path: Path, damage: Any, problem: str) -> N
     path = tmp_path / name
     first, second = path.read_bytes().splitlines(keepends=True)
     path.write_bytes(first + damage(second))
-    rows = read_manifest(str(tmp_path))
+    rows = every_row(str(tmp_path))
     assert next(rows)["asset_id"].endswith("1")
     with pytest.raises(VaultError, match=rf"{re.escape(str(path))}:2: .*{problem}") as caught:
         next(rows)
@@ -274,7 +274,7 @@ def test_a_damaged_line_is_named(tmp_path: Path, damage: Any, problem: str) -> N
 
 def test_a_quarantine_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="no quarantine there"):
-        next(read_manifest(str(tmp_path / "typo")))
+        next(every_row(str(tmp_path / "typo")))
 
 
 @given(st.text(min_size=1, max_size=300))

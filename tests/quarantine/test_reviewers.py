@@ -17,6 +17,7 @@ from ingestgate.quarantine.decisions import (
     request_release,
     whole_ids,
 )
+from ingestgate.quarantine.looking import LookedAt, looked_at
 from ingestgate.quarantine.reviewers import (
     NEEDED,
     Role,
@@ -26,6 +27,7 @@ from ingestgate.quarantine.reviewers import (
     remove_reviewer,
 )
 from tests.quarantine.test_manifest import row, write
+from tests.quarantine.vaults import log_manifests
 
 ROLES = {
     "ada": Role.ADMINISTRATOR,
@@ -36,13 +38,24 @@ ROLES = {
 KEYS = {name: Ed25519PrivateKey.generate() for name in [*ROLES, "eve"]}
 LINES = {name: public_line(key.public_key()) for name, key in KEYS.items()}
 ASSET, ANOTHER = f"{1:032x}", f"{2:032x}"
+ROW = row(1).model_dump(mode="json")
 
 
 @pytest.fixture
 def root(tmp_path: Path) -> str:
     for name, role in ROLES.items():
         add_reviewer(str(tmp_path), name, LINES[name], role, KEYS["ada"])
+    write(tmp_path, [row(1), row(2)])
+    log_manifests(tmp_path)
     return str(tmp_path)
+
+
+def now(root: str, *assets: str) -> LookedAt:
+    return looked_at(root, assets)
+
+
+def state(root: str, number: int = 1) -> State:
+    return decisions(root).state(row(number).model_dump(mode="json"))
 
 
 def refused(error: type[GateError], match: str) -> pytest.RaisesExc[GateError]:
@@ -55,7 +68,7 @@ def test_people_follow_from_the_log(root: str) -> None:
     assert set(registry(root).keys()) == {"ada", "ann", "rob"}
     assert set(registry(root).keys(Role.APPROVER)) == {"ada", "ann"}
     add_reviewer(root, "vic", LINES["vic"], Role.REVIEWER, KEYS["ada"])
-    assert registry(root).names == ["ada"] * 6
+    assert registry(root).names == [*["ada"] * 4, "", "ada", "ada"]
 
 
 def test_the_first_adds_themself_as_administrator(tmp_path: Path) -> None:
@@ -94,16 +107,18 @@ def test_a_line_of_somebody_without_the_right_is_found(root: str, signer: str | 
     with audit_writer(root) as writer:
         writer.add("reviewer.added", fields, KEYS[signer] if signer else None)
     said = "rob was reviewer" if signer == "rob" else "not signed by anybody who was known then"
-    with refused(EvidenceError, f"5: reviewer.added: {said}"):
+    with refused(EvidenceError, f"6: reviewer.added: {said}"):
         registry(root)
 
 
 def test_a_key_counts_only_as_long_as_its_holder_is_known(root: str) -> None:
-    decide(root, [ASSET], Decision.CONFIRMED, "seen", KEYS["rob"])
+    decide(root, now(root, ASSET), Decision.CONFIRMED, "seen", KEYS["rob"])
     remove_reviewer(root, "rob", KEYS["ada"])
     with refused(UsageError, "nobody of this quarantine has that key"):
-        decide(root, [ASSET], Decision.ESCALATE, "seen", KEYS["rob"])
-    assert decisions(root).reviews[ASSET].by == "rob"
+        decide(root, now(root, ASSET), Decision.ESCALATE, "seen", KEYS["rob"])
+    review = decisions(root).review(ROW)
+    assert review
+    assert review.by == "rob"
 
 
 @pytest.mark.parametrize("event", sorted(NEEDED))
@@ -117,45 +132,61 @@ def test_each_act_takes_its_role(root: str, event: str) -> None:
 
 def test_decisions_follow_one_another(root: str) -> None:
     assert decisions(root) == Decisions()
-    decide(root, [ASSET, ANOTHER], Decision.ESCALATE, "unsure", KEYS["rob"])
-    decide(root, [ASSET], Decision.CONFIRMED, " seen ", KEYS["ann"])
-    found = decisions(root)
-    assert (found.state(ASSET), found.state(ANOTHER)) == (State.CONFIRMED, State.ESCALATE)
-    assert found.state("other") is State.OPEN
-    assert (found.reviews[ASSET].by, found.reviews[ASSET].reason) == ("ann", "seen")
+    decide(root, now(root, ASSET, ANOTHER), Decision.ESCALATE, "unsure", KEYS["rob"])
+    decide(root, now(root, ASSET), Decision.CONFIRMED, " seen ", KEYS["ann"])
+    assert [state(root, number) for number in (1, 2, 3)] == ["confirmed", "escalate", "open"]
+    review = decisions(root).review(ROW)
+    assert review
+    assert (review.by, review.reason) == ("ann", "seen")
     with refused(UsageError, "it takes a reason"):
-        decide(root, [ASSET], Decision.CONFIRMED, "  ", KEYS["ann"])
+        decide(root, now(root, ASSET), Decision.CONFIRMED, "  ", KEYS["ann"])
 
 
 def test_a_release_takes_two_people(root: str) -> None:
-    with refused(UsageError, "is open; only a false_positive"):
-        request_release(root, [ASSET], "a beach", KEYS["rob"])
-    decide(root, [ASSET], Decision.FALSE_POSITIVE, "a beach", KEYS["rob"])
-    asked = request_release(root, [ASSET], "a beach", KEYS["ann"]).number
-    assert decisions(root).state(ASSET) is State.RELEASE_REQUESTED
+    with refused(UsageError, "sealed of it now is open; only a false_positive"):
+        request_release(root, now(root, ASSET), "a beach", KEYS["rob"])
+    decide(root, now(root, ASSET), Decision.FALSE_POSITIVE, "a beach", KEYS["rob"])
+    asked = request_release(root, now(root, ASSET), "a beach", KEYS["ann"]).number
+    assert state(root) is State.RELEASE_REQUESTED
     with refused(UsageError, "who asked for it cannot approve it"):
         approve_release(root, asked, KEYS["ann"])
     with refused(UsageError, "rob is reviewer; this takes the role approver"):
         approve_release(root, asked, KEYS["rob"])
     with refused(UsageError, "there is no such request"):
         approve_release(root, asked - 1, KEYS["ada"])
-    assert decisions(root).state(ASSET) is State.RELEASE_REQUESTED
+    assert state(root) is State.RELEASE_REQUESTED
     assert approve_release(root, asked, KEYS["ada"]).by == "ann"
-    assert decisions(root).state(ASSET) is State.RELEASED
+    assert state(root) is State.RELEASED
     with refused(UsageError, "approved already"):
         approve_release(root, asked, KEYS["ada"])
 
 
 def test_another_decision_ends_a_request_and_a_release(root: str) -> None:
-    decide(root, [ASSET], Decision.FALSE_POSITIVE, "a beach", KEYS["rob"])
-    asked = request_release(root, [ASSET], "a beach", KEYS["rob"]).number
-    decide(root, [ASSET], Decision.CONFIRMED, "no beach", KEYS["ann"])
+    decide(root, now(root, ASSET), Decision.FALSE_POSITIVE, "a beach", KEYS["rob"])
+    asked = request_release(root, now(root, ASSET), "a beach", KEYS["rob"]).number
+    decide(root, now(root, ASSET), Decision.CONFIRMED, "no beach", KEYS["ann"])
     with refused(UsageError, "something else was decided since"):
         approve_release(root, asked, KEYS["ann"])
-    decide(root, [ASSET], Decision.FALSE_POSITIVE, "a beach", KEYS["rob"])
-    approve_release(root, request_release(root, [ASSET], "beach", KEYS["rob"]).number, KEYS["ann"])
-    decide(root, [ASSET], Decision.CONFIRMED, "no beach", KEYS["rob"])
-    assert decisions(root).state(ASSET) is State.CONFIRMED
+    decide(root, now(root, ASSET), Decision.FALSE_POSITIVE, "a beach", KEYS["rob"])
+    again = request_release(root, now(root, ASSET), "a beach", KEYS["rob"]).number
+    approve_release(root, again, KEYS["ann"])
+    decide(root, now(root, ASSET), Decision.CONFIRMED, "no beach", KEYS["rob"])
+    assert state(root) is State.CONFIRMED
+
+
+def test_a_request_that_was_taken_back_is_not_revived_by_another(root: str) -> None:
+    decide(root, now(root, ASSET), Decision.FALSE_POSITIVE, "a beach", KEYS["rob"])
+    asked = request_release(root, now(root, ASSET), "a beach", KEYS["rob"]).number
+    decide(root, now(root, ASSET), Decision.CONFIRMED, "I was wrong", KEYS["rob"])
+    decide(root, now(root, ASSET), Decision.FALSE_POSITIVE, "a beach", KEYS["ann"])
+    own = request_release(root, now(root, ASSET), "a beach", KEYS["ann"]).number
+    for number, problem in ((asked, "something else was decided since"), (own, "two people")):
+        with refused(UsageError, problem):
+            approve_release(root, number, KEYS["ann"])
+    with audit_writer(root) as writer:
+        act(writer, "release.approved", {"request": asked}, KEYS["ann"])
+    with refused(EvidenceError, "release.approved: something else was decided since"):
+        decisions(root)
 
 
 @pytest.mark.parametrize(
@@ -173,13 +204,13 @@ def test_lines_that_go_round_the_commands_are_found(
 ) -> None:
     with audit_writer(root) as writer:
         act(writer, event, fields, KEYS["ann"])
-    with refused(EvidenceError, f"line 5: {event}: .*{said}"):
+    with refused(EvidenceError, f"line 6: {event}: .*{said}"):
         decisions(root)
 
 
 def test_an_approval_of_ones_own_request_is_found(root: str) -> None:
-    decide(root, [ASSET], Decision.FALSE_POSITIVE, "a beach", KEYS["ann"])
-    asked = request_release(root, [ASSET], "a beach", KEYS["ann"]).number
+    decide(root, now(root, ASSET), Decision.FALSE_POSITIVE, "a beach", KEYS["ann"])
+    asked = request_release(root, now(root, ASSET), "a beach", KEYS["ann"]).number
     with audit_writer(root) as writer:
         act(writer, "release.approved", {"request": asked}, KEYS["ann"])
     with refused(EvidenceError, "takes two people"):
@@ -194,6 +225,7 @@ def test_lines_of_machines_change_nothing(root: str) -> None:
 
 def test_the_start_of_an_id_will_do(tmp_path: Path) -> None:
     write(tmp_path, [row(1), row(2, asset_id="ab" * 16)])
+    log_manifests(tmp_path)
     assert whole_ids(str(tmp_path), ["ab", ASSET]) == sorted(["ab" * 16, ASSET])
     for start, problem in (("c", "no asset"), ("", "several assets")):
         with refused(UsageError, f"{problem} of this quarantine start with"):

@@ -2,13 +2,13 @@ import errno
 import hashlib
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from ingestgate.assets.errors import StorageError, UsageError, VaultError
+from ingestgate.assets.errors import EvidenceError, StorageError, UsageError, VaultError
 from ingestgate.quarantine import rewrapping, rewraps
 from ingestgate.quarantine.audit_writing import append_machine
 from ingestgate.quarantine.checking import check_vault
@@ -16,7 +16,7 @@ from ingestgate.quarantine.faults import Problem
 from ingestgate.quarantine.layout import id_of
 from ingestgate.quarantine.opening import open_object, opener
 from ingestgate.quarantine.vault import Vault
-from tests.quarantine.vaults import Reader, Sample, files, fill, reader
+from tests.quarantine.vaults import Reader, Sample, files, fill, log_manifests, reader
 
 SAMPLES = [Sample(f"k{number}", (b"%d" % number,)) for number in range(5)]
 OLD, NEW, OTHER = reader(), reader(), reader()
@@ -68,7 +68,7 @@ def test_the_statement_says_whom_it_is_sealed_to_now(root: Path) -> None:
     assert said["recipients"] == [NEW.recipient]
     assert said["retired"] == sorted([OLD.recipient, OTHER.recipient])
     (event,) = said["rewraps"]
-    assert (event["keys"], event["samples"], event["unopened"]) == (5, None, [])
+    assert (event["keys"], event["samples"], event["unopened"]) == (5, None, 0)
     rewrap(str(root), [NEW.identity], [NEW.recipient, OLD.recipient])
     assert rewraps.retired(str(root)) == [OTHER.recipient], "who is let in again is not retired"
 
@@ -111,7 +111,7 @@ def test_what_does_not_open_stays_and_is_told(root: Path) -> None:
     assert "cannot be opened" in done.unopened[0][1]
     assert done.done == 5
     assert opens(root, NEW) == 1
-    assert rewraps.statement(str(root))["rewraps"][0]["unopened"] == [sealed.key_path]
+    assert rewraps.statement(str(root))["rewraps"][0]["unopened"] == 1
 
 
 def test_only_some_samples(root: Path) -> None:
@@ -160,7 +160,9 @@ def test_interrupted_at_any_write_the_same_again_completes_it(
     assert tries > 2
     assert {path: open_object(str(root), path, [to.identity]) for path in objects(root)} == plain
     assert opens(root, OLD) == 0
-    assert len(rewraps.statement(str(root))["rewraps"]) == 1
+    said = rewraps.statement(str(root))["rewraps"]
+    assert [each["keys"] for each in said] in ([5], [5, 5]), "killed when it was on record: twice"
+    assert check_vault(str(root)).faults == []
 
 
 def test_an_unfinished_one_is_finished_before_another(
@@ -186,6 +188,141 @@ def test_an_unfinished_one_is_finished_before_another(
             rewrap(str(root), [OLD.identity], recipients, samples=samples)
     assert files(root) == before
     assert rewrap(str(root), [OLD.identity], [NEW.recipient]).done == 5
+
+
+def plant(root: Path, digests: Mapping[str, str], recipients: Sequence[str]) -> None:
+    """What somebody who can write to the folder, and has no key, leaves there."""
+    rewraps.announce(str(root), digests)
+    (root / "rewrapping" / "00000000.json").write_text(json.dumps(dict(digests)))
+    said = {"recipients": sorted(recipients), "samples": None}
+    (root / "rewrapping" / "begun.json").write_text(json.dumps(said))
+
+
+def garbage(root: Path) -> tuple[str, dict[str, str]]:
+    """Replaces a key file by what opens nothing; returns its path, and its digest by path."""
+    path = min(path for path in files(root) if path.startswith("keys/"))
+    (root / path).write_bytes(b"opens nothing")
+    return path, {path: hashlib.sha256(b"opens nothing").hexdigest()}
+
+
+def test_what_somebody_planted_makes_no_key_file_count(root: Path) -> None:
+    path, digests = garbage(root)
+    plant(root, digests, [NEW.recipient])
+    done = rewrap(str(root), [OLD.identity], [NEW.recipient])
+    assert [each for each, _ in done.unopened] == [path]
+    assert "is not the key file that was sealed" in done.unopened[0][1]
+    assert [fault.path for fault in check_vault(str(root)).faults] == [path]
+    assert opens(root, NEW) == 4
+
+
+def test_nor_beside_one_that_is_unfinished(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rewrapping, "_BATCH", 3)
+    stop_after(root, monkeypatch, writes=3)
+    first = min(path for path in files(root) if path.startswith("keys/"))
+    (root / first).write_bytes(b"opens nothing")
+    plant(root, {first: hashlib.sha256(b"opens nothing").hexdigest()}, [NEW.recipient])
+    done = rewrap(str(root), [OLD.identity], [NEW.recipient])
+    assert [each for each, _ in done.unopened] == [first]
+    assert done.done == 4
+    assert [fault.path for fault in check_vault(str(root)).faults] == [first]
+
+
+def stop_after(root: Path, monkeypatch: pytest.MonkeyPatch, writes: int) -> None:
+    """Kills a rewrapping to the new recipient after so many writes beside the log's."""
+    real, left = os.replace, writes
+
+    def replace(*arguments: Any) -> None:
+        nonlocal left
+        if left == 0:
+            raise Killed
+        left -= 1
+        real(*arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "replace", replace)
+        with pytest.raises(Killed):
+            rewrap(str(root), [OLD.identity], [NEW.recipient])
+
+
+def test_what_somebody_planted_keeps_nobody_from_rewrapping(root: Path) -> None:
+    plant(root, {}, [reader().recipient])
+    assert rewrap(str(root), [OLD.identity], [NEW.recipient]) == (5, [])
+    assert check_vault(str(root)).faults == []
+
+
+def test_neither_does_one_that_changed_nothing(root: Path) -> None:
+    with pytest.raises(UsageError, match="none of the 5 key files opens"):
+        rewrap(str(root), [NEW.identity], [NEW.recipient])
+    assert rewrap(str(root), [OLD.identity], [OTHER.recipient]) == (5, [])
+
+
+@pytest.mark.parametrize("change", ["remove", "alter"])
+def test_what_was_announced_has_to_be_there_as_it_was(
+    root: Path, monkeypatch: pytest.MonkeyPatch, change: str
+) -> None:
+    stop_after(root, monkeypatch, writes=3)
+    before = files(root)
+    (path,) = (root / "rewrapping").iterdir()
+    whole = path.read_bytes()
+    if change == "remove":
+        path.unlink()
+    else:
+        path.write_bytes(whole.replace(b"a", b"b"))
+    with pytest.raises(EvidenceError, match=f"{path.name}: (is not there|was changed)"):
+        rewrap(str(root), [OLD.identity], [NEW.recipient])
+    assert files(root) == before
+    path.write_bytes(whole)
+    assert rewrap(str(root), [OLD.identity], [NEW.recipient]) == (5, [])
+
+
+def test_who_was_let_in_on_some_samples_loses_that_as_well(root: Path) -> None:
+    chosen = frozenset({id_of(min(objects(root)))})
+    guest = reader().recipient
+    rewrap(str(root), [OLD.identity], [OLD.recipient, guest], samples=chosen)
+    rewrap(str(root), [OLD.identity], [NEW.recipient])
+    with pytest.raises(UsageError, match=f"{guest}: can no longer open"):
+        Vault(str(root), [guest])
+    assert rewraps.retired(str(root)) == sorted([OLD.recipient, OTHER.recipient, guest])
+
+
+def removed(path: Path) -> None:
+    path.unlink()
+
+
+def nobody_lost_access(path: Path) -> None:
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"retired": []}))
+
+
+def another_recipient(path: Path) -> None:
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"recipients": [OLD.recipient]}))
+
+
+def damaged(path: Path) -> None:
+    path.write_bytes(b"{")
+
+
+@pytest.mark.parametrize("change", [removed, nobody_lost_access, another_recipient, damaged])
+def test_who_lost_access_has_lost_it_whatever_the_statement_says(
+    root: Path, change: Callable[[Path], None]
+) -> None:
+    rewrap(str(root), [OLD.identity], [NEW.recipient])
+    change(root / "recipients.json")
+    for gone in (OLD, OTHER):
+        with pytest.raises(UsageError, match=f"{gone.recipient}: can no longer open"):
+            rewraps.require_access(str(root), [NEW.recipient, gone.recipient])
+    rewraps.require_access(str(root), [NEW.recipient])
+    (fault,) = check_vault(str(root)).faults
+    assert (fault.problem, fault.path) == (Problem.CHANGED, "recipients.json")
+    rewrap(str(root), [NEW.identity], [NEW.recipient])
+    assert check_vault(str(root)).faults == []
+
+
+def test_a_statement_that_nobody_made_is_named(root: Path) -> None:
+    content = {"version": 1, "recipients": [OLD.recipient], "retired": [], "rewraps": []}
+    (root / "recipients.json").write_text(json.dumps(content))
+    (fault,) = check_vault(str(root)).faults
+    assert fault.path == "recipients.json"
+    assert "says something else than the audit log" in fault.detail
 
 
 def test_an_empty_quarantine_needs_nothing(tmp_path: Path) -> None:
@@ -246,6 +383,18 @@ def test_a_key_file_that_was_put_in_is_not_sealed_anew(root: Path) -> None:
     assert [path for path, _ in done.unopened] == [one]
     assert "is not the key file that was sealed" in done.unopened[0][1]
     assert [fault.path for fault in check_vault(str(root)).faults] == [one]
+
+
+def test_where_nothing_tells_which_key_file_is_right_the_object_has_to_open(root: Path) -> None:
+    (manifest,) = (root / "manifest").glob("*.jsonl")
+    rows = [json.loads(line) for line in manifest.read_bytes().splitlines()]
+    old = ({**row, "schema_version": 1, "sealed_key_sha256": None} for row in rows)
+    manifest.write_text("".join(json.dumps(row) + "\n" for row in old))
+    log_manifests(root)
+    one, two = sorted(path for path in files(root) if path.startswith("keys/"))[:2]
+    (root / one).write_bytes((root / two).read_bytes())
+    done = rewrap(str(root), [OLD.identity], [NEW.recipient])
+    assert (done.done, [path for path, _ in done.unopened]) == (4, [one])
 
 
 def test_a_rewrapping_that_cannot_be_logged_is_not_begun_nor_ended(root: Path) -> None:

@@ -11,11 +11,24 @@ from ingestgate.assets.signing_keys import public_line
 from ingestgate.blocklists.suppressions import read_suppression
 from ingestgate.quarantine.audit import read_log
 from ingestgate.quarantine.audit_writing import audit_writer
-from ingestgate.quarantine.decisions import Decision, approve_release, decide, request_release
+from ingestgate.quarantine.decisions import (
+    DECIDED,
+    REQUESTED,
+    Decision,
+    approve_release,
+    decide,
+    request_release,
+)
+from ingestgate.quarantine.looking import LookedAt, looked_at
 from ingestgate.quarantine.manifest import ManifestRow
 from ingestgate.quarantine.manifest_checking import unlogged
 from ingestgate.quarantine.reviewers import Role, act, add_reviewer
-from ingestgate.quarantine.sealed_manifests import put_on_record, sealed_manifests
+from ingestgate.quarantine.sealed_manifests import (
+    ACCEPTED,
+    SEALED,
+    put_on_record,
+    sealed_manifests,
+)
 from ingestgate.quarantine.suppressing import SIGNED, signed_suppressions, suppress
 from tests.quarantine.test_manifest import FINDING, row, write
 
@@ -38,18 +51,32 @@ class Vault:
             line = public_line(KEYS[name].public_key())
             add_reviewer(self.path, name, line, Role(role), KEYS["ann"])
 
-    def seal(self, *rows: ManifestRow, context: str = "c0" * 32) -> None:
+    def seal(
+        self, *rows: ManifestRow, context: str = "c0" * 32, event: str = SEALED, by: str = ""
+    ) -> None:
         """Writes a manifest and puts it on record, as a run does."""
         write(self.root, list(rows), context)
         known = sealed_manifests(read_log(self.path))
         with audit_writer(self.path) as writer:
-            put_on_record(writer, unlogged(self.path, known), None)
+            put_on_record(writer, unlogged(self.path, known), KEYS.get(by), event=event)
+
+    def now(self, *assets: str) -> LookedAt:
+        return looked_at(self.path, assets)
 
     def release(self, *assets: str) -> int:
-        decide(self.path, assets, Decision.FALSE_POSITIVE, "a beach", KEYS["rob"])
-        line = request_release(self.path, assets, "a beach", KEYS["rob"])
+        now = self.now(*assets)
+        decide(self.path, now, Decision.FALSE_POSITIVE, "a beach", KEYS["rob"])
+        line = request_release(self.path, now, "a beach", KEYS["rob"])
         approve_release(self.path, line.number, KEYS["ann"])
         return line.number
+
+    def release_by_place(self, *assets: str) -> int:
+        said = {"assets": list(assets), "reason": "a beach"}
+        with audit_writer(self.path) as writer:
+            act(writer, DECIDED, {**said, "decision": "false_positive"}, KEYS["rob"])
+            number = act(writer, REQUESTED, said, KEYS["rob"]).number
+        approve_release(self.path, number, KEYS["ann"])
+        return number
 
     def suppress(self, number: int, by: str = "rob", **options: Any) -> int:
         options = {"until": None, "now": NOW, **options}
@@ -103,10 +130,15 @@ def test_the_same_is_signed_by_several_and_each_is_on_record(vault: Vault) -> No
         vault.suppress(number, until=NOW + timedelta(days=1))
 
 
+def test_a_manifest_that_a_person_put_on_record_is_on_record(vault: Vault) -> None:
+    vault.seal(row(1), event=ACCEPTED, by="ann")
+    assert vault.suppress(vault.release(ASSET)) == 1
+
+
 def test_one_person_alone_cannot(vault: Vault) -> None:
     vault.seal(row(1))
-    decide(vault.path, [ASSET], Decision.FALSE_POSITIVE, "a beach", KEYS["ann"])
-    line = request_release(vault.path, [ASSET], "a beach", KEYS["ann"])
+    decide(vault.path, vault.now(ASSET), Decision.FALSE_POSITIVE, "a beach", KEYS["ann"])
+    line = request_release(vault.path, vault.now(ASSET), "a beach", KEYS["ann"])
     with pytest.raises(UsageError, match="is not approved; it takes two people"):
         vault.suppress(line.number, "ann")
     with pytest.raises(UsageError, match="takes two people"):
@@ -129,11 +161,11 @@ def test_who_may_only_look_cannot_sign(vault: Vault) -> None:
 def test_a_later_decision_takes_the_release_away(vault: Vault) -> None:
     vault.seal(row(1))
     number = vault.release(ASSET)
-    decide(vault.path, [ASSET], Decision.CONFIRMED, "no beach", KEYS["rob"])
-    with pytest.raises(UsageError, match="is confirmed, by line"):
+    decide(vault.path, vault.now(ASSET), Decision.CONFIRMED, "no beach", KEYS["rob"])
+    with pytest.raises(UsageError, match=f"decided since request {number} was approved"):
         vault.suppress(number)
     again = vault.release(ASSET)
-    with pytest.raises(UsageError, match="is released, by line"):
+    with pytest.raises(UsageError, match=f"decided since request {number} was approved"):
         vault.suppress(number)
     assert vault.suppress(again) == 1
     with pytest.raises(UsageError, match="99: there is no such request"):
@@ -142,9 +174,12 @@ def test_a_later_decision_takes_the_release_away(vault: Vault) -> None:
 
 def test_an_entry_that_was_not_there_to_be_seen_is_not_answered_to(vault: Vault) -> None:
     vault.seal(row(1))
-    decide(vault.path, [ASSET], Decision.FALSE_POSITIVE, "a beach", KEYS["rob"])
+    looked = vault.now(ASSET)
+    decide(vault.path, looked, Decision.FALSE_POSITIVE, "a beach", KEYS["rob"])
     vault.seal(row(1, findings=[finding(entry_id="newer")]), context="c1" * 32)
-    line = request_release(vault.path, [ASSET], "a beach", KEYS["rob"])
+    with pytest.raises(UsageError, match="what is sealed of it now is open"):
+        request_release(vault.path, vault.now(ASSET), "a beach", KEYS["rob"])
+    line = request_release(vault.path, looked, "a beach", KEYS["rob"])
     approve_release(vault.path, line.number, KEYS["ann"])
     vault.suppress(line.number)
     read = read_suppression(vault.to)
@@ -152,18 +187,28 @@ def test_an_entry_that_was_not_there_to_be_seen_is_not_answered_to(vault: Vault)
     assert [entry.entry_id for entry in read[1].assets[0].entries] == ["e-17"]
 
 
-def test_what_was_sealed_since_has_to_be_looked_at_again(vault: Vault) -> None:
+@pytest.mark.parametrize(
+    ("changes", "holds"),
+    [({}, True), ({"sha256": "3" * 64}, False), ({"findings": [finding(entry_id="n")]}, False)],
+    ids=["the same", "other bytes", "another entry"],
+)
+def test_what_was_sealed_since_has_to_be_what_was_looked_at(
+    vault: Vault, changes: dict[str, Any], holds: bool
+) -> None:
     vault.seal(row(1))
     number = vault.release(ASSET)
     (said,) = sealed_manifests(read_log(vault.path)).values()
-    write(vault.root, [row(1, sealed_at="2026-01-03T03:04:06+00:00")])
+    write(vault.root, [row(1, sealed_at="2026-01-03T03:04:06+00:00", **changes)])
     with pytest.raises(EvidenceError, match="is not what was sealed"):
         vault.suppress(number)
     with audit_writer(vault.path) as writer:
         put_on_record(writer, unlogged(vault.path, {}), None)
     assert sealed_manifests(read_log(vault.path))[said.name] != said
-    with pytest.raises(UsageError, match="look again, and decide anew"):
-        vault.suppress(number)
+    if holds:
+        assert vault.suppress(number) == 1
+    else:
+        with pytest.raises(UsageError, match="look again, and decide anew"):
+            vault.suppress(number)
 
 
 def test_a_changed_manifest_does_not_decide(vault: Vault) -> None:
@@ -174,7 +219,7 @@ def test_a_changed_manifest_does_not_decide(vault: Vault) -> None:
     with pytest.raises(EvidenceError, match="is not what was sealed; it was changed"):
         vault.suppress(number)
     path.unlink()
-    with pytest.raises(UsageError, match="nothing that was sealed"):
+    with pytest.raises(EvidenceError, match="is not there; it was removed"):
         vault.suppress(number)
 
 
@@ -195,11 +240,33 @@ def test_only_bytes_that_matched(vault: Vault, rows: list[ManifestRow], reason: 
     assert not Path(vault.to).exists()
 
 
-def test_an_asset_with_two_contents_is_refused(vault: Vault) -> None:
+def test_of_two_contents_only_the_one_that_was_looked_at(vault: Vault) -> None:
     vault.seal(row(1))
-    vault.seal(row(1, sha256="3" * 64), context="c1" * 32)
+    other = f"cd/{'cd' * 20}/{'3' * 64}.age"
+    named = {"sealed_object": f"objects/{other}", "sealed_key": f"keys/{other}"}
+    vault.seal(row(1, sha256="3" * 64, **named), context="c1" * 32)
+    looked = looked_at(vault.path, [ASSET], ["cd" * 20], one_picture=True)
+    decide(vault.path, looked, Decision.FALSE_POSITIVE, "a beach", KEYS["rob"])
+    line = request_release(vault.path, looked, "a beach", KEYS["rob"])
+    approve_release(vault.path, line.number, KEYS["ann"])
+    vault.suppress(line.number)
+    read = read_suppression(vault.to)
+    assert read
+    assert [asset.sha256 for asset in read[1].assets] == ["3" * 64]
+
+
+def test_a_release_by_place_alone_is_of_what_was_sealed_until_then(vault: Vault) -> None:
+    """As earlier versions wrote the log."""
+    vault.seal(row(1))
+    number = vault.release_by_place(ASSET)
+    vault.seal(row(1, sha256="4" * 64, sealed_at="2100-01-01T00:00:00Z"), context="c1" * 32)
+    assert vault.suppress(number) == 1
+    read = read_suppression(vault.to)
+    assert read
+    assert [asset.sha256 for asset in read[1].assets] == ["2" * 64]
+    vault.seal(row(1, sha256="3" * 64), context="c2" * 32)
     with pytest.raises(UsageError, match="different bytes at different times"):
-        vault.suppress(vault.release(ASSET))
+        vault.suppress(number)
 
 
 def test_companions_and_same_bytes_go_together(vault: Vault) -> None:

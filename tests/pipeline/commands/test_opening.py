@@ -1,28 +1,36 @@
 """Which of several sealed copies ``quarantine open`` opens."""
 
+import hashlib
 from pathlib import Path
 
 from click.testing import CliRunner
 
 from ingestgate.pipeline.cli import cli
 from ingestgate.quarantine.audit import read_log
+from ingestgate.quarantine.layout import id_of
 from ingestgate.quarantine.vault import SealedObject, Vault
 from tests.quarantine.test_manifest import row, write
 from tests.quarantine.vaults import Sample, log_manifests, reader, seal
 
 
-def test_the_latest_is_opened_whatever_its_manifest_is_called(tmp_path: Path) -> None:
+def test_the_latest_is_opened_or_the_sample_that_is_named(tmp_path: Path) -> None:
     root, person = tmp_path / "vault", reader()
     vault = Vault(str(root), [person.recipient])
     (tmp_path / "identity.txt").write_text(str(person.identity))
 
     def sealed(day: int, context: str) -> SealedObject:
-        made = seal(vault, Sample("one", (b"%d" % day,)))
-        named = {"sealed_object": made.path, "sealed_key": made.key_path}
+        content = b"%d" % day
+        made = seal(vault, Sample("one", (content,)))
+        named = {
+            "sealed_object": made.path,
+            "sealed_key": made.key_path,
+            "package_sha256": made.plain_sha256,
+            "sha256": hashlib.sha256(content).hexdigest(),
+        }
         write(root, [row(1, sealed_at=f"2026-01-0{day}T00:00:00Z", **named)], context * 32)
         return made
 
-    sealed(1, "aa")
+    first = sealed(1, "aa")
     latest = sealed(3, "55")
     sealed(2, "ee")
     log_manifests(root)
@@ -35,3 +43,10 @@ def test_the_latest_is_opened_whatever_its_manifest_is_called(tmp_path: Path) ->
     assert (opened.exit_code, opened.stdout) == (0, f"{path}\n")
     assert path.read_bytes() == b"3"
     assert list(read_log(str(root)))[-1].fields == {"asset": asset, "object": latest.path}
+
+    by_sample = ("--to", str(tmp_path / "first"), "--sample")
+    wrong = CliRunner().invoke(cli, ["quarantine", "open", *where, *by_sample, "ab" * 20, asset])
+    assert (wrong.exit_code, "sealed of it in that sample" in wrong.stderr) == (2, True)
+    command = ["quarantine", "open", *where, *by_sample, id_of(first.path), asset]
+    assert CliRunner().invoke(cli, command).exit_code == 0
+    assert (tmp_path / "first" / asset / "one.0.jpg").read_bytes() == b"1"

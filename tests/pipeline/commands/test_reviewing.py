@@ -9,8 +9,8 @@ from click.testing import CliRunner, Result
 from ingestgate.assets.signing_keys import generate_signing_key
 from ingestgate.pipeline.cli import cli
 from ingestgate.quarantine.audit import log_path
-from ingestgate.quarantine.audit_writing import append_machine
 from tests.quarantine.test_manifest import row, write
+from tests.quarantine.vaults import log_manifests
 
 ASSET = f"{1:032x}"
 
@@ -22,8 +22,8 @@ class Vault:
         self.root = root / "vault"
         self.keys = {name: str(root / f"{name}.pem") for name in ("ann", "rob")}
         self.lines = {name: generate_signing_key(path) for name, path in self.keys.items()}
-        append_machine(str(self.root), "run.begun", {})
         write(self.root, [row(1), row(2)])
+        log_manifests(self.root)
         for name, role in (("ann", "administrator"), ("rob", "reviewer")):
             person = ("--name", name, "--public", self.lines[name], "--role", role)
             assert self("reviewers", "add", *self.by("ann"), *person).exit_code == 0
@@ -158,6 +158,7 @@ def test_all_that_was_sealed_of_an_asset_is_shown_the_latest_last(vault: Vault) 
     for context, month in (("00", 3), ("11", 2), ("ee", 1)):
         again = row(1, sealed_at=f"2027-0{month}-01T00:00:00Z")
         write(vault.root, [again], context=context * 32)
+    log_manifests(vault.root)
     shown = vault("show", *vault.by("rob"), ASSET).stdout
     lines = vault("show", *vault.by("rob"), "--json", ASSET).stdout
     rows = [json.loads(line) for line in lines.split("\n")[:-1]]
@@ -201,7 +202,7 @@ def test_nobody_looks_without_a_name_once_people_are_known(vault: Vault, tmp_pat
 def test_where_nobody_is_known_anybody_looks(tmp_path: Path) -> None:
     write(tmp_path / "vault", [row(1)])
     log = Path(log_path(str(tmp_path / "vault")))
-    append_machine(str(tmp_path / "vault"), "run.begun", {})
+    log_manifests(tmp_path / "vault")
     (log.parent / ".lock").unlink()
     before = log.read_bytes()
     where = ("--quarantine", str(tmp_path / "vault"))
