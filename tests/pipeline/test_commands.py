@@ -93,7 +93,7 @@ def test_inspect_refuses_an_empty_folder(tmp_path: Path) -> None:
 def test_an_error_of_ledger_is_json_too(tmp_path: Path) -> None:
     result = invoke("ledger", "--evidence", str(tmp_path), "--json")
     said = json.loads(result.stdout)
-    assert (result.exit_code, said["exit_code"]) == (1, 1)
+    assert (result.exit_code, said["exit_code"]) == (2, 2)
     assert "there is none; give the --evidence of a run" in said["error"]
 
 
