@@ -10,6 +10,7 @@ import pytest
 
 from ingestgate.assets.errors import EvidenceError, StorageError, UsageError, VaultError
 from ingestgate.quarantine import rewrapping, rewraps
+from ingestgate.quarantine.audit import read_log
 from ingestgate.quarantine.audit_writing import append_machine
 from ingestgate.quarantine.checking import check_vault
 from ingestgate.quarantine.faults import Problem
@@ -283,6 +284,16 @@ def test_who_was_let_in_on_some_samples_loses_that_as_well(root: Path) -> None:
     with pytest.raises(UsageError, match=f"{guest}: can no longer open"):
         Vault(str(root), [guest])
     assert rewraps.retired(str(root)) == sorted([OLD.recipient, OTHER.recipient, guest])
+
+
+def test_of_lines_that_do_not_say_who_lost_access_it_follows(tmp_path: Path) -> None:
+    """Those of earlier versions."""
+    root, record = str(tmp_path), "0" * 64
+    for recipients, samples in ((["a", "b"], "all"), (["a", "guest"], ["s"]), (["c", "b"], "all")):
+        said = {"recipients": recipients, "samples": samples, "record": record}
+        append_machine(root, rewraps.DONE, said)
+    found = rewraps.access(read_log(root))
+    assert (found.recipients, found.retired) == (("c", "b"), {"a", "guest"})
 
 
 def removed(path: Path) -> None:
