@@ -25,6 +25,7 @@ from ingestgate.assets.receipts import (
 )
 from ingestgate.assets.verdict import Reason, Verdict
 from ingestgate.pipeline.audit_events import log_certificate
+from ingestgate.pipeline.certificate_history import successor
 from ingestgate.pipeline.certificate_listings import evidence_listings
 from ingestgate.pipeline.certificate_screenings import newest_rescan, screening_of
 from ingestgate.pipeline.certificate_subjects import admitted_subjects
@@ -126,9 +127,7 @@ def certify(
         if again.payload() == there[0].payload:
             envelope, made, added = there[0], again, True
         else:
-            superseded = {"supersedes": digest_of(there[0].payload)}
-            predicate = made.predicate.model_copy(update=superseded)
-            made = made.model_copy(update={"predicate": predicate})
+            made = successor(made, there, request.evidence)
             envelope = Envelope(PAYLOAD_TYPE, made.payload())
     for key in keys:
         envelope = envelope.signed(key)
@@ -152,7 +151,11 @@ def certify(
 def _restated(made: Certificate, there: Certificate) -> Certificate:
     """Returns a statement with the times, and what only its first signer saw, of an earlier."""
     earlier = there.predicate
-    update = {"issued_at": earlier.issued_at, "supersedes": earlier.supersedes}
+    update = {
+        "issued_at": earlier.issued_at,
+        "supersedes": earlier.supersedes,
+        "supersedes_also": earlier.supersedes_also,
+    }
     evidence = {"audit_log": earlier.evidence.audit_log}
     if made.predicate.evidence.manifests_digest is None:
         evidence["manifests_digest"] = earlier.evidence.manifests_digest  # type: ignore[assignment]

@@ -241,7 +241,7 @@ def _is_certificate(path: str) -> bool:
 
 def _superseded(found: Verification, path: str) -> None:
     envelope = Envelope.read(path, PAYLOAD_TYPE, EvidenceError)
-    if envelope and parse_certificate(path, envelope).predicate.supersedes == found.digest:
+    if envelope and found.digest in parse_certificate(path, envelope).predicate.replaced:
         found.object(f"{path}: supersedes the certificate that lies here; get the newer one")
 
 

@@ -209,6 +209,8 @@ class Predicate(_Part):
         reasons: Why those that were not admitted were not.
         evidence: What the operator can show.
         supersedes: Digest of the certificate that this one replaces.
+        supersedes_also: Digests of all that were replaced before that one, in no order that says
+            anything: a copy may be any number of certificates behind.
     """
 
     issued_at: AwareDatetime
@@ -218,6 +220,13 @@ class Predicate(_Part):
     reasons: Mapping[str, Count]
     evidence: Evidence
     supersedes: Sha256 | None = None
+    supersedes_also: tuple[Sha256, ...] | None = None
+
+    @property
+    def replaced(self) -> frozenset[str]:
+        """Digests of all certificates that this one replaces, however long ago."""
+        last = () if self.supersedes is None else (self.supersedes,)
+        return frozenset((*last, *(self.supersedes_also or ())))
 
 
 class Certificate(_Part):

@@ -382,7 +382,7 @@ def newer(gate: Job, tmp_path: Path) -> None:
     )
 
 
-def rescan(gate: Job, matched: int = 0) -> RescanRecord:
+def rescan(gate: Job, matched: int = 0, *, id: str = "r-2026", day: int = 3) -> RescanRecord:
     lists = ListSet.open(gate.lists, now=datetime.now(UTC))
     shards = {
         name: {
@@ -393,14 +393,14 @@ def rescan(gate: Job, matched: int = 0) -> RescanRecord:
         for name in ("00000.tar", "00001.tar")
     }
     record = RescanRecord(
-        id="r-2026",
+        id=id,
         lists=[{"id": i.id, "version": i.version, "digest": i.digest} for i in lists.infos],
         lists_digest=lists.digest,
         rows=12,
         matched=2 * matched,
         shards=shards,
-        started_at="2026-01-03T00:00:00+00:00",
-        ended_at="2026-01-03T00:00:00+00:00",
+        started_at=f"2026-01-{day:02d}T00:00:00+00:00",
+        ended_at=f"2026-01-{day:02d}T00:00:00+00:00",
         tallies={},
     )
     write_rescan(str(gate.evidence), record)
@@ -438,6 +438,25 @@ def test_an_older_certificate_is_known_by_the_newer(gate: Job, key: str, tmp_pat
     path.write_bytes(old)
     assert verify(gate).exit_code == 0
     refused(gate, "supersedes", extra=("--recalls", str(gate.evidence / "certificates")))
+
+
+@pytest.mark.parametrize("tidied", [False, True], ids=["evidence as it was", "evidence tidied"])
+def test_a_copy_many_certificates_behind_is_known_by_the_newest_alone(
+    gate: Job, key: str, tmp_path: Path, tidied: bool
+) -> None:
+    path = gate.output / "_ingestgate/certificate.dsse.json"
+    old = path.read_bytes()
+    newer(gate, tmp_path)
+    for number in range(3):
+        rescan(gate, id=f"r-{number}", day=number + 3)
+        if tidied:
+            shutil.rmtree(gate.evidence / "certificates")
+        assert certify(gate, key).exit_code == 0
+    (tmp_path / "published").mkdir()
+    (tmp_path / "published/newest.json").write_bytes(path.read_bytes())
+    assert verify(gate, "--recalls", str(tmp_path / "published")).exit_code == 0
+    path.write_bytes(old)
+    refused(gate, "newest.json: supersedes", extra=("--recalls", str(tmp_path / "published")))
 
 
 def test_evidence_that_was_changed_is_named(gate: Job) -> None:
