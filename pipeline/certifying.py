@@ -156,10 +156,12 @@ def _restated(made: Certificate, there: Certificate) -> Certificate:
         "supersedes": earlier.supersedes,
         "supersedes_also": earlier.supersedes_also,
     }
-    evidence = {"audit_log": earlier.evidence.audit_log}
-    if made.predicate.evidence.manifests_digest is None:
-        evidence["manifests_digest"] = earlier.evidence.manifests_digest  # type: ignore[assignment]
-    update["evidence"] = made.predicate.evidence.model_copy(update=evidence)  # type: ignore[assignment]
+    now, then = made.predicate.evidence, earlier.evidence
+    evidence = {
+        "audit_log": then.audit_log or now.audit_log,
+        "manifests_digest": now.manifests_digest or then.manifests_digest,
+    }
+    update["evidence"] = now.model_copy(update=evidence)  # type: ignore[assignment]
     return made.model_copy(update={"predicate": made.predicate.model_copy(update=update)})
 
 

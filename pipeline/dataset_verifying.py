@@ -334,6 +334,11 @@ def verify_evidence(
         "ledger": (said.ledger_digest, storage.join(evidence, "ledger")),
         "receipts": (said.receipts_digest, storage.join(evidence, "receipts")),
     }
+    if quarantine is not None and (said.manifests_digest is None or said.audit_log is None):
+        found.object(
+            f"{quarantine}: the certificate does not say which manifests and audit log were there; "
+            "certify with --quarantine"
+        )
     if quarantine is not None and said.manifests_digest is not None:
         wanted["manifests"] = (said.manifests_digest, storage.join(quarantine, "manifest"))
     for kind, (digest, root) in wanted.items():

@@ -478,6 +478,34 @@ def test_evidence_that_was_changed_is_named(gate: Job) -> None:
     refused(gate, "is not the listing that the certificate names", extra=both)
 
 
+def test_a_certificate_that_says_nothing_of_the_quarantine_verifies_none(
+    job: MakeJob, tmp_path: Path, key: str
+) -> None:
+    gate = job(WRITERS["webdataset"](tmp_path / "landing"))
+    gate.report()
+    assert certify(gate, key).exit_code == 0
+    evidence = ("--evidence", str(gate.evidence))
+    assert verify(gate, *evidence).exit_code == 0
+    said = "the certificate does not say which manifests and audit log were there"
+    for quarantine in (gate.quarantine, tmp_path / "nowhere"):
+        refused(gate, said, extra=(*evidence, "--quarantine", str(quarantine)))
+    # Another certificate says it, and is another one for that.
+    assert certify(gate, key, "--quarantine", str(gate.quarantine)).exit_code == 0
+    assert certificate(gate)["predicate"]["supersedes"]
+    assert verify(gate, *evidence, "--quarantine", str(gate.quarantine)).exit_code == 0
+
+
+def test_a_certificate_made_while_there_was_no_log_is_made_anew(gate: Job, key: str) -> None:
+    def forget(content: dict[str, Any]) -> None:
+        del content["predicate"]["evidence"]["auditLog"]
+
+    _rewrite(gate, forget, key)
+    quarantine = ("--quarantine", str(gate.quarantine))
+    refused(gate, "and audit log were there", extra=("--evidence", str(gate.evidence), *quarantine))
+    assert certify(gate, key, *quarantine).exit_code == 0
+    assert verify(gate, "--evidence", str(gate.evidence), *quarantine).exit_code == 0
+
+
 def test_what_cannot_be_certified(gate: Job, key: str) -> None:
     _flip(gate.output / "00001.tar")
     assert "00001.tar: is not what the receipt" in certify(gate, key).stderr
