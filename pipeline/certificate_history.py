@@ -1,12 +1,35 @@
 """Which certificates of an output there were before."""
 
 import re
+from datetime import datetime
 
 from ingestgate.assets import storage
 from ingestgate.assets.envelope import Envelope
-from ingestgate.pipeline.statements import Certificate, digest_of
+from ingestgate.assets.errors import EvidenceError
+from ingestgate.pipeline.statements import (
+    PAYLOAD_TYPE,
+    Certificate,
+    current_certificate,
+    digest_of,
+    kept_certificate_path,
+    parse_certificate,
+)
 
 _KEPT = re.compile(r"([0-9a-f]{64})\.dsse\.json")
+
+
+def last_certificate(output: str, evidence: str) -> tuple[Envelope, Certificate] | None:
+    """Returns the certificate that lies with an output, or the newest that the evidence keeps.
+
+    Taking it out of the output makes no checks fresh: what says the same has the same time.
+
+    Raises:
+        EvidenceError: What lies there is no certificate, or is not the one it is called by.
+    """
+    if there := current_certificate(output):
+        return there
+    kept = (_read(evidence, digest) for digest in _kept(evidence))
+    return max(kept, key=_generation, default=None)
 
 
 def successor(
@@ -34,3 +57,17 @@ def _kept(evidence: str) -> list[str]:
     entries = storage.walk_if_there(storage.join(evidence, "certificates"))
     names = (_KEPT.fullmatch(storage.basename(entry.path)) for entry in entries)
     return [name[1] for name in names if name]
+
+
+def _generation(kept: tuple[Envelope, Certificate]) -> tuple[int, datetime]:
+    """Returns what is greater of a later certificate, by whatever clock: each names all before."""
+    said = kept[1].predicate
+    return len(said.replaced), said.issued_at
+
+
+def _read(evidence: str, digest: str) -> tuple[Envelope, Certificate]:
+    path = kept_certificate_path(evidence, digest)
+    envelope = Envelope.read(path, PAYLOAD_TYPE, EvidenceError)
+    if envelope is None or digest_of(envelope.payload) != digest:
+        raise EvidenceError(f"{path}: not the certificate that it is called by; put it back")
+    return envelope, parse_certificate(path, envelope)

@@ -25,7 +25,7 @@ from ingestgate.assets.receipts import (
 )
 from ingestgate.assets.verdict import Reason, Verdict
 from ingestgate.pipeline.audit_events import log_certificate
-from ingestgate.pipeline.certificate_history import successor
+from ingestgate.pipeline.certificate_history import last_certificate, successor
 from ingestgate.pipeline.certificate_listings import evidence_listings
 from ingestgate.pipeline.certificate_screenings import newest_rescan, screening_of
 from ingestgate.pipeline.certificate_subjects import admitted_subjects
@@ -40,7 +40,6 @@ from ingestgate.pipeline.statements import (
     Predicate,
     Subject,
     certificate_path,
-    current_certificate,
     digest_of,
     kept_certificate_path,
 )
@@ -74,7 +73,7 @@ class CertifyRequest:
         quarantine: Its quarantine, or None: then its manifests and audit log are not named.
         context: Digest of the rules in force.
         lists_digest: Of the lists in force.
-        dataset: The landing zone as the run was told; None: as the certificate there says.
+        dataset: The landing zone as the run was told; None: as the last certificate says.
         rehash: Compare the output's bytes with the receipts.
     """
 
@@ -93,10 +92,10 @@ def certify(
     now: datetime,
     show: Show | None = None,
 ) -> Certified:
-    """Makes the certificate of an output and signs it, or signs the one that is there.
+    """Makes the certificate of an output and signs it, or signs the last one.
 
     A certificate that says the same, but for when, gains signatures; any other is superseded. So
-    its time is renewed by a rescan, with newer lists or the same, and by nothing else.
+    its time is when the checks that it states were first stated, all of them.
 
     Args:
         request: What is to be certified.
@@ -119,8 +118,11 @@ def certify(
     if not receipts:
         raise EvidenceError(f"{request.evidence}: no receipt of any shard; nothing to certify")
     subjects = admitted_subjects(request.output, receipts, rehash=request.rehash, show=show)
-    made, listings = _statement(request, receipts, subjects, now, show)
-    there = current_certificate(request.output)
+    there = last_certificate(request.output, request.evidence)
+    dataset = request.dataset
+    if dataset is None:
+        dataset = there[1].predicate.dataset if there else ""
+    made, listings = _statement(request, receipts, subjects, dataset, now, show)
     envelope, added = Envelope(PAYLOAD_TYPE, made.payload()), False
     if there is not None:
         again = _restated(made, there[1])
@@ -169,6 +171,7 @@ def _statement(
     request: CertifyRequest,
     receipts: Mapping[str, Receipt],
     subjects: Mapping[str, list[Subject]],
+    dataset: str,
     now: datetime,
     show: Show | None,
 ) -> tuple[Certificate, dict[str, bytes]]:
@@ -200,10 +203,6 @@ def _statement(
                 final.append(one.model_copy(update={"annotations": annotations}))
     require_their_ledgers(request.evidence, receipts)
     total = sum((Counter(receipt.tallies) for receipt in receipts.values()), Counter[str]())
-    there = current_certificate(request.output)
-    dataset = request.dataset
-    if dataset is None:
-        dataset = there[1].predicate.dataset if there else ""
     predicate = Predicate(
         issued_at=now.astimezone(UTC).replace(microsecond=0),
         dataset=dataset,

@@ -40,7 +40,7 @@ class Demands:
     Attributes:
         keys: Trusted public keys by name.
         threshold: How many of them have to have signed.
-        max_age: Oldest it may be.
+        max_age: How long ago a file may have been checked last, by the run or by a rescan.
         lists: By list id, the lowest version that every file has to have been held against.
         recalls: Further files or folders of recall notices and newer certificates.
     """
@@ -165,12 +165,17 @@ def _believed(found: Verification, demands: Demands, now: datetime) -> Certifica
     issued = certificate.predicate.issued_at
     if issued > now + _SKEW:
         found.object(f"{path}: issued in the future ({issued.isoformat()}); check the clocks")
-    if demands.max_age is not None and now - issued > demands.max_age:
-        days = demands.max_age / timedelta(days=1)
-        found.object(
-            f"{path}: issued on {issued.isoformat()}, more than {days:g} days ago; "
-            "have the dataset rescanned with current lists and certified again"
-        )
+    if demands.max_age is not None:
+        checked = certificate.checked()
+        old = [name for name, at in checked.items() if now - at > demands.max_age]
+        if old:
+            days = demands.max_age / timedelta(days=1)
+            oldest = min(old, key=lambda name: checked[name])
+            found.object(
+                f"{oldest}: last checked on {checked[oldest].isoformat()}, more than {days:g} days "
+                f"ago, as {len(old)} of {len(checked)} subjects were; "
+                "have the dataset rescanned with current lists and certified again"
+            )
     for name, version in sorted(demands.lists.items()):
         for screening in certificate.predicate.screenings:
             if (had := screening.version_of(name)) < version:

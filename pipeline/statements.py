@@ -18,6 +18,7 @@ are ignored and can only have made it stricter.
 import hashlib
 import json
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Annotated, Final, Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -258,6 +259,21 @@ class Certificate(_Part):
             predicate_type=PREDICATE_TYPE,
             predicate=predicate,
         )
+
+    def checked(self) -> dict[str, datetime]:
+        """Returns when each subject was judged, or found clean by a rescan since, by its name.
+
+        No later than this was stated, and without a time of its own no later than its group began.
+        """
+        groups = {screening.id: screening for screening in self.predicate.screenings}
+        found = {}
+        for subject in self.subject:
+            group = groups[subject.annotations.screening]
+            judged = subject.annotations.committed_at or group.screened_from
+            rescan = group.rescanned_with
+            last = max(judged, rescan.ended_at) if rescan else judged
+            found[subject.name] = min(last, self.predicate.issued_at)
+        return found
 
     def payload(self) -> bytes:
         """Returns the bytes to sign, a function of the fields alone."""

@@ -23,7 +23,7 @@ class VerifyPolicy(BaseModel):
     Attributes:
         keys: Public keys by the names of whom they are.
         threshold: How many of them have to have signed.
-        max_age_days: Oldest the certificate may be.
+        max_age_days: How long ago any file may have been checked last.
         lists: By list id, the lowest version that every file has to have been held against.
     """
 
@@ -50,7 +50,7 @@ def demands(
         policy_file: YAML file of a `VerifyPolicy`, or None.
         lines: Public keys, or files of them; not with a policy, which names its own.
         threshold: How many of the keys have to have signed.
-        max_age_days: Oldest the certificate may be.
+        max_age_days: How long ago any file may have been checked last.
         lists: ``ID>=VERSION`` each.
         recalls: Paths of further notices.
 

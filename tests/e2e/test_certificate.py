@@ -258,11 +258,55 @@ def test_an_old_certificate(gate: Job, key: str) -> None:
     refused(gate, "more than 0.5 days ago", extra=("--max-age", "0.5"))
 
 
+def test_the_oldest_check_of_any_file_counts(gate: Job, key: str) -> None:
+    old = (datetime.now(UTC) - timedelta(days=31)).isoformat()
+
+    def age(content: dict[str, Any]) -> None:
+        content["subject"][1]["annotations"]["committedAt"] = old
+
+    def lose(content: dict[str, Any]) -> None:
+        del content["subject"][1]["annotations"]["committedAt"]
+        content["predicate"]["screenings"][0]["screenedFrom"] = old
+
+    def hasten(content: dict[str, Any]) -> None:
+        content["subject"][1]["annotations"]["committedAt"] = "2100-01-01T00:00:00Z"
+        content["predicate"]["issuedAt"] = old
+
+    for change, name in ((age, "00001.tar"), (lose, "00001.tar"), (hasten, "00000.tar")):
+        _rewrite(gate, change, key)
+        assert verify(gate, "--max-age", "32").exit_code == 0
+        refused(gate, f"{name}: last checked on", "30 days ago", extra=("--max-age", "30"))
+
+
+def test_taking_a_certificate_away_makes_no_checks_fresh(
+    gate: Job, key: str, tmp_path: Path
+) -> None:
+    quarantine = ("--quarantine", str(gate.quarantine))
+    path = gate.output / "_ingestgate/certificate.dsse.json"
+    newer(gate, tmp_path)
+    for number in range(2):
+        rescan(gate, id=f"r-{number}", day=number + 3)
+        assert certify(gate, key, *quarantine).exit_code == 0
+    said = certificate(gate)
+    path.unlink()
+    assert "signed as well" in certify(gate, key, *quarantine).stdout
+    assert certificate(gate) == said
+    # What is kept has to be what it is called by.
+    path.unlink()
+    kept = gate.evidence / f"certificates/{said['digest of it']}.dsse.json"
+    other = next(p for p in kept.parent.glob("*.dsse.json") if p != kept)
+    kept.write_bytes(other.read_bytes())
+    result = certify(gate, key, *quarantine)
+    assert result.exit_code == 5
+    assert f"{kept.name}: not the certificate that it is called by" in result.stderr
+
+
 def test_a_rescan_with_the_same_lists_renews_a_certificate(gate: Job, key: str) -> None:
     now, lists = datetime.now(UTC), ListSet.open(gate.lists, now=datetime.now(UTC))
     folders = (str(gate.output), str(gate.evidence), str(gate.quarantine))
     request = CertifyRequest(*folders, context_digest(Policy(), lists.digest), lists.digest)
     (gate.output / "_ingestgate/certificate.dsse.json").unlink()
+    shutil.rmtree(gate.evidence / "certificates")
     before = make(request, [read_signing_key(key)], now - timedelta(days=31)).digest
     # Nothing was looked at since: who signs again renews nothing.
     assert "signed as well" in certify(gate, key, "--quarantine", str(gate.quarantine)).stdout

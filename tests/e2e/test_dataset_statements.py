@@ -205,6 +205,7 @@ def test_decisions_of_people_and_the_share_of_false_positives(gate: Job) -> None
     }
     # A certificate made anew names the end of the log.
     shutil.rmtree(gate.output / "_ingestgate")
+    shutil.rmtree(gate.evidence / "certificates")
     key = str(gate.root.parent / "key.pem")
     made = gate.invoke(
         *("certify", "--output", str(gate.output), "--evidence", str(gate.evidence)),
