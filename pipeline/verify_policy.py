@@ -90,11 +90,11 @@ def demands(
 
 
 def _named(lines: Sequence[str]) -> dict[str, str]:
-    """Returns keys by a name: the file's that they are from, or their own first characters."""
+    """Returns keys by a name: the path of the file that they are from, or the key itself."""
     found: dict[str, str] = {}
     for text in lines:
         if text.startswith(PREFIX):
-            found[text[:16]] = text
+            found[text] = text
             continue
         if not storage.exists(text):
             raise UsageError(f"{text}: neither a public key ({PREFIX}...) nor a file of them")
@@ -104,5 +104,5 @@ def _named(lines: Sequence[str]) -> dict[str, str]:
         rows = [row.strip() for row in content.splitlines()]
         rows = [row for row in rows if row and not row.startswith("#")]
         for number, row in enumerate(rows):
-            found[storage.basename(text) + (f":{number + 1}" if number else "")] = row
+            found[text + (f":{number + 1}" if number else "")] = row
     return found

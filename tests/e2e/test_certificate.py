@@ -84,7 +84,7 @@ def test_what_a_run_admitted_verifies(job: MakeJob, tmp_path: Path, key: str, fo
     said = json.loads(verify(gate, "--json").stdout)
     assert said["verified"]
     assert said["lists"] == {"partner": 3}
-    assert said["signed_by"] == ["key.pub"]
+    assert said["signed_by"] == [str(tmp_path / "key.pub")]
     assert gate.census()["exact"]
     predicate = certificate(gate)["predicate"]
     assert predicate["counts"] == {"admitted": 9, "quarantined": 3, "unscannable": 0}
@@ -373,6 +373,21 @@ def test_two_of_two_sign(gate: Job, key: str, tmp_path: Path) -> None:
     assert "signed as well, 2 signatures" in result.stdout
     assert certificate(gate) == before
     assert verify(gate, *both).exit_code == 0
+
+
+def test_key_files_of_one_name_are_several_keys(gate: Job, tmp_path: Path) -> None:
+    line = generate_signing_key(str(tmp_path / "other.pem"))
+    for folder, content in (("old", (tmp_path / "key.pub").read_text()), ("new", line)):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "key.pub").write_text(content)
+    old, new = (str(tmp_path / folder / "key.pub") for folder in ("old", "new"))
+    for several in ((old, new), (new, old)):
+        result = verify(gate, "--key", *several, public=False)
+        assert result.exit_code == 0, result.output
+        assert f"signed by {old};" in result.stdout
+    both = verify(gate, "--key", old, new, "--threshold", "2", public=False)
+    assert both.exit_code == 5
+    assert "signed by 1 of the 2 trusted keys" in both.stderr
 
 
 @pytest.mark.parametrize("signed", [True, False], ids=["signed", "unsigned"])
