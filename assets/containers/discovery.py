@@ -167,6 +167,10 @@ def _shard(root: str, path: str, format: str, entries: Sequence[Entry]) -> Shard
         name.encode()
     except UnicodeEncodeError as error:
         raise InputError(f"{name!a}: the name is not UTF-8; rename it") from error
+    for below in (name, *(_below(root, entry.path) for entry in entries)):
+        # The digest of a folder, and the listings of the evidence, are of a line for each file.
+        if "\n" in below or "\r" in below:
+            raise InputError(f"{below!a}: the name has a line break; rename it")
     return Shard(
         name=name,
         path=path,

@@ -144,6 +144,22 @@ def test_a_folder_is_one_subject_with_its_dir_hash(job: MakeJob, tmp_path: Path,
     refused(gate, f"{subject['name']}: changed: a file in it is not what was certified")
 
 
+def test_a_file_that_took_another_into_its_name(job: MakeJob, tmp_path: Path, key: str) -> None:
+    gate = job(WRITERS["folder"](tmp_path / "landing"))
+    (tmp_path / "landing/k00.txt").write_bytes(b"")  # a caption
+    gate.report("--certificate-key", key)
+    assert verify(gate).exit_code == 0
+    (subject,) = certificate(gate)["subject"]
+    folder = gate.output / subject["name"]
+    line = f"{hashlib.sha256(b'').hexdigest()}  k00.txt"
+    (folder / "k00.txt").unlink()
+    (folder / "k00.jpg").rename(folder / f"k00.jpg\n{line}")
+    refused(gate, "the name has a line feed")
+    result = certify(gate, key)
+    assert result.exit_code == 5
+    assert "the name has a line feed" in result.stderr
+
+
 def _flip(path: Path) -> None:
     raw = bytearray(path.read_bytes())
     raw[len(raw) // 2] ^= 1
@@ -563,6 +579,14 @@ def test_a_certificate_made_while_there_was_no_log_is_made_anew(gate: Job, key: 
     refused(gate, "and audit log were there", extra=("--evidence", str(gate.evidence), *quarantine))
     assert certify(gate, key, *quarantine).exit_code == 0
     assert verify(gate, "--evidence", str(gate.evidence), *quarantine).exit_code == 0
+
+
+def test_only_a_line_feed_ends_a_line_of_a_listing(gate: Job, key: str) -> None:
+    (gate.quarantine / "manifest/a\rb.txt").write_text("a note")
+    quarantine = ("--quarantine", str(gate.quarantine))
+    assert certify(gate, key, *quarantine).exit_code == 0
+    result = verify(gate, "--evidence", str(gate.evidence), *quarantine)
+    assert result.exit_code == 0, result.output
 
 
 def test_what_cannot_be_certified(gate: Job, key: str) -> None:
