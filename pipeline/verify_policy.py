@@ -80,6 +80,8 @@ def demands(
             raise UsageError(f"--require-list {text!r}: wants ID>=VERSION, such as partner-a>=7")
         wanted[match[1]] = max(int(match[2]), wanted.get(match[1], 0))
     ages = [age for age in (policy.max_age_days, max_age_days) if age is not None]
+    if not all(0 <= age <= timedelta.max.days for age in ages):  # nor what is no number
+        raise UsageError(f"the highest age is in days, at most {timedelta.max.days}")
     return Demands(
         keys=keys,
         threshold=max(policy.threshold, threshold or 1),

@@ -95,7 +95,7 @@ def rescan(ctx: click.Context, /, **options: Any) -> None:
     """  # noqa: D301 - \b is click's own
     from ingestgate.assets.signing_keys import read_signing_key
     from ingestgate.blocklists.suppressions import Suppressions
-    from ingestgate.pipeline.consumers import consumers_of
+    from ingestgate.pipeline.consumers import consumers_of, read_consumers
     from ingestgate.pipeline.list_opening import open_lists
     from ingestgate.pipeline.policy_file import load_policy
     from ingestgate.pipeline.rescan_job import rescan as rescan_ledger
@@ -112,6 +112,8 @@ def rescan(ctx: click.Context, /, **options: Any) -> None:
     suppressions = Suppressions.open(
         options["suppressions"], policy.trust.for_suppressions(), now=datetime.now(UTC)
     )
+    if options["consumers"]:
+        list(read_consumers(options["consumers"]))  # refused before anything is recalled
     request = RescanRequest(
         lists=options["lists"],
         policy=policy,

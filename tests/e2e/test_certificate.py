@@ -378,6 +378,19 @@ def test_demands_of_a_policy(gate: Job, tmp_path: Path) -> None:
     assert verify(gate, "--key", str(tmp_path / "key.pem"), public=False).exit_code == 2
 
 
+@pytest.mark.parametrize("days", ["nan", "inf", "1e300"])
+def test_an_age_that_is_none_is_refused(job: MakeJob, tmp_path: Path, key: str, days: str) -> None:
+    gate = job(str(tmp_path))
+    said = "the highest age is in days, at most 999999999"
+    result = verify(gate, "--max-age", days)
+    assert (result.exit_code, result.stderr) == (2, f"ingestgate: {said}\n")
+    line = (tmp_path / "key.pub").read_text().split()[-1]
+    number = {"nan": ".nan", "inf": ".inf", "1e300": "1.0e+300"}[days]
+    (tmp_path / "verify.yaml").write_text(f"keys: {{gate: '{line}'}}\nmax_age_days: {number}\n")
+    policy = ("--policy", str(tmp_path / "verify.yaml"))
+    assert verify(gate, *policy, public=False).exit_code == 2
+
+
 def test_two_of_two_sign(gate: Job, key: str, tmp_path: Path) -> None:
     second = str(tmp_path / "second.pem")
     line = generate_signing_key(second)

@@ -9,6 +9,9 @@ from pathlib import Path
 
 import pytest
 
+# Files stay empty, as on a full disk; stdout is one.
+_FULL = "import resource, signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN); "
+_FULL += "resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0)); "
 _MAIN = "from ingestgate.pipeline.cli import main; main()"
 
 
@@ -38,3 +41,34 @@ def test_a_signal_before_the_job_runs_ends_a_run_with_1(tmp_path: Path, number: 
     os.close(writer)
     assert said == "ingestgate: interrupted; the same command takes it up again\n"
     assert process.returncode == 1
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["--help"], ["lists", "inspect", "--lists", "nowhere", "--json"], ["verify", "--help"]],
+    ids=["group", "refusal in JSON", "command"],
+)
+def test_a_full_disk_under_standard_output_is_one_sentence(
+    tmp_path: Path, arguments: list[str]
+) -> None:
+    with (tmp_path / "out").open("w") as out:
+        done = subprocess.run(
+            [sys.executable, "-B", "-c", _FULL + _MAIN, *arguments],
+            stdout=out,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    assert done.stderr == "ingestgate: cannot write to standard output: File too large\n"
+    assert done.returncode == 1
+
+
+def test_closed_standard_output_is_no_fault() -> None:
+    done = subprocess.run(
+        [sys.executable, "-B", "-c", _MAIN, "--help"],
+        stderr=subprocess.PIPE,
+        text=True,
+        check=False,
+        preexec_fn=lambda: os.close(1),
+    )
+    assert (done.stderr, done.returncode) == ("", 0)
