@@ -160,6 +160,28 @@ def test_a_file_that_took_another_into_its_name(job: MakeJob, tmp_path: Path, ke
     assert "the name has a line feed" in result.stderr
 
 
+def test_a_folder_of_empty_files_of_which_none_is_left(
+    job: MakeJob, tmp_path: Path, key: str
+) -> None:
+    gate = job(WRITERS["folder"](tmp_path / "landing"))
+    gate.report("--certificate-key", key)
+    (subject,) = certificate(gate)["subject"]
+    shutil.rmtree(gate.output / subject["name"])
+
+    def only(*lines: str) -> Callable[[dict[str, Any]], None]:
+        def change(content: dict[str, Any]) -> None:
+            listing = "".join(lines).encode()
+            content["subject"][0]["digest"]["dirHash"] = hashlib.sha256(listing).hexdigest()
+            content["subject"][0]["annotations"]["size"] = 0
+
+        return change
+
+    _rewrite(gate, only(f"{hashlib.sha256(b'').hexdigest()}  a.txt\n"), key)
+    refused(gate, f"{subject['name']}: changed: a file in it is not what was certified")
+    _rewrite(gate, only(), key)
+    assert verify(gate).exit_code == 0, "stores and copies need not have empty folders"
+
+
 def _flip(path: Path) -> None:
     raw = bytearray(path.read_bytes())
     raw[len(raw) // 2] ^= 1
