@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 import click
@@ -94,12 +95,34 @@ for _command in (
 def main(arguments: Sequence[str] | None = None) -> None:
     """Runs the command line and ends the process with its exit code."""
     code: object = ExitCode.FAILED
+    failure: OSError | None = None
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # a scheduler's Ctrl-C
     try:
         cli.main(args=None if arguments is None else list(arguments), standalone_mode=True)
     except SystemExit as ending:
         code = ending.code
-    sys.stdout.flush()
-    sys.stderr.flush()
+    except OSError as error:
+        failure = error
+    # What a failed write was of is lost, and only another one tells whether it was of this stream.
+    if problem := _unwritten("" if failure is None else "\n"):
+        # What a command has done stays done; who called it was not told, and must not take it so.
+        code = ExitCode.FAILED
+        with suppress(OSError):
+            sys.stderr.write(f"ingestgate: cannot write to standard output: {problem}\n")
+    elif failure is not None:
+        raise failure
+    with suppress(OSError):
+        sys.stderr.flush()
     # Threads of a job whose worker died never end; nothing is left to be written.
     os._exit(code if isinstance(code, int) else ExitCode.FAILED)
+
+
+def _unwritten(more: str) -> str:
+    """Returns why standard output does not take what was said, and more; "" if it does."""
+    try:
+        if sys.stdout is not None:  # closed by who called
+            sys.stdout.write(more)
+            sys.stdout.flush()
+    except OSError as error:
+        return error.strerror or str(error)
+    return ""

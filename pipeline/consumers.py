@@ -1,6 +1,7 @@
 """Which recorded training runs have read a recalled shard."""
 
 import csv
+import io
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence, Set
@@ -11,6 +12,7 @@ from typing import Any
 from ingestgate.assets import storage
 from ingestgate.assets.containers.discovery import shown
 from ingestgate.assets.errors import StorageError, UsageError
+from ingestgate.assets.provenance import readable
 from ingestgate.pipeline.recalling import Recall, recalls
 
 _FIELDS = ("run", "dataset", "shard", "sha256", "time")
@@ -21,14 +23,13 @@ def read_consumers(path: str) -> Iterator[dict[str, str]]:
     """Yields the recorded reads of a CSV (with a header) or JSONL file.
 
     Raises:
-        UsageError: A record names no run, or neither a shard nor its digest, or a digest is none.
+        UsageError: A record names no run, or neither a shard nor its digest, or a digest is none;
+            or it cannot be read.
     """
-    lines = storage.read_bytes(path).decode("utf-8-sig", "replace").splitlines()
-    records: Iterator[Mapping[str, Any]] = iter(csv.DictReader(lines))
-    if lines and lines[0].lstrip().startswith("{"):
-        records = (_parsed(path, number, line) for number, line in enumerate(lines) if line.strip())
+    text = storage.read_bytes(path).decode("utf-8-sig", "replace")
+    records = _json_lines(path, text) if text.lstrip().startswith("{") else _csv(path, text)
     for number, record in enumerate(records, 1):
-        found = {name: str(record.get(name) or "").strip() for name in _FIELDS}
+        found = {name: readable(str(record.get(name) or "").strip()) for name in _FIELDS}
         found["sha256"] = found["sha256"].lower().removeprefix("sha256:")
         if found["sha256"] and not _SHA256.fullmatch(found["sha256"]):
             raise UsageError(f"{path}: record {number}: `sha256` is not one, 64 hex digits")
@@ -40,10 +41,24 @@ def read_consumers(path: str) -> Iterator[dict[str, str]]:
         yield found
 
 
+def _csv(path: str, text: str) -> Iterator[Mapping[str, Any]]:
+    reader = csv.DictReader(io.StringIO(text, newline=""))
+    try:
+        yield from reader
+    except csv.Error as error:
+        raise UsageError(f"{path}:{reader.line_num + 1}: not CSV: {error}") from None
+
+
+def _json_lines(path: str, text: str) -> Iterator[Mapping[str, Any]]:
+    for number, line in enumerate(text.split("\n")):
+        if line.strip():
+            yield _parsed(path, number, line)
+
+
 def _parsed(path: str, number: int, line: str) -> Mapping[str, Any]:
     try:
         record = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         record = None
     if not isinstance(record, dict):
         raise UsageError(f"{path}:{number + 1}: not a JSON object")

@@ -40,7 +40,7 @@ class Demands:
     Attributes:
         keys: Trusted public keys by name.
         threshold: How many of them have to have signed.
-        max_age: Oldest it may be.
+        max_age: How long ago a file may have been checked last, by the run or by a rescan.
         lists: By list id, the lowest version that every file has to have been held against.
         recalls: Further files or folders of recall notices and newer certificates.
     """
@@ -165,12 +165,17 @@ def _believed(found: Verification, demands: Demands, now: datetime) -> Certifica
     issued = certificate.predicate.issued_at
     if issued > now + _SKEW:
         found.object(f"{path}: issued in the future ({issued.isoformat()}); check the clocks")
-    if demands.max_age is not None and now - issued > demands.max_age:
-        days = demands.max_age / timedelta(days=1)
-        found.object(
-            f"{path}: issued on {issued.isoformat()}, more than {days:g} days ago; "
-            "have the dataset rescanned with current lists and certified again"
-        )
+    if demands.max_age is not None:
+        checked = certificate.checked()
+        old = [name for name, at in checked.items() if now - at > demands.max_age]
+        if old:
+            days = demands.max_age / timedelta(days=1)
+            oldest = min(old, key=lambda name: checked[name])
+            found.object(
+                f"{oldest}: last checked on {checked[oldest].isoformat()}, more than {days:g} days "
+                f"ago, as {len(old)} of {len(checked)} subjects were; "
+                "have the dataset rescanned with current lists and certified again"
+            )
     for name, version in sorted(demands.lists.items()):
         for screening in certificate.predicate.screenings:
             if (had := screening.version_of(name)) < version:
@@ -241,7 +246,7 @@ def _is_certificate(path: str) -> bool:
 
 def _superseded(found: Verification, path: str) -> None:
     envelope = Envelope.read(path, PAYLOAD_TYPE, EvidenceError)
-    if envelope and parse_certificate(path, envelope).predicate.supersedes == found.digest:
+    if envelope and found.digest in parse_certificate(path, envelope).predicate.replaced:
         found.object(f"{path}: supersedes the certificate that lies here; get the newer one")
 
 
@@ -261,8 +266,10 @@ def _files(found: Verification, certificate: Certificate) -> dict[str, dict[str,
         elif not _is_statement(name):
             found.object(f"{name}: extra: not in the certificate; remove it")
     for name, subject in sorted(subjects.items()):
+        if subject.is_folder and not subject.annotations.size:
+            files.setdefault(name, {})  # there may be nothing in it; its digest tells
         size, wanted = sum(files.get(name, {}).values()), subject.annotations.size
-        if name not in files and not (subject.is_folder and not wanted):
+        if name not in files:
             found.object(f"{name}: missing, but in the certificate; get it again")
         elif size != wanted:
             found.object(f"{name}: changed: has {size} bytes, was certified with {wanted}")
@@ -308,7 +315,11 @@ def _compare(
             continue
         if subject.is_folder:
             root = storage.join(found.directory, subject.name)
-            actual = folder_digest(root, {path: digests[path] for path in several})
+            try:
+                actual = folder_digest(root, {path: digests[path] for path in several})
+            except EvidenceError as error:
+                found.object(str(error))
+                continue
         else:
             actual = digests[next(iter(several))]
         if actual != subject.value:
@@ -334,6 +345,11 @@ def verify_evidence(
         "ledger": (said.ledger_digest, storage.join(evidence, "ledger")),
         "receipts": (said.receipts_digest, storage.join(evidence, "receipts")),
     }
+    if quarantine is not None and (said.manifests_digest is None or said.audit_log is None):
+        found.object(
+            f"{quarantine}: the certificate does not say which manifests and audit log were there; "
+            "certify with --quarantine"
+        )
     if quarantine is not None and said.manifests_digest is not None:
         wanted["manifests"] = (said.manifests_digest, storage.join(quarantine, "manifest"))
     for kind, (digest, root) in wanted.items():
@@ -358,7 +374,7 @@ def _compare_listing(
         found.object(f"{path}: missing or changed, is not the listing that the certificate names")
         return
     wanted = {}
-    for line in content.splitlines():
+    for line in content.split(b"\n")[:-1]:  # nothing else ends a line
         sha256, _, path_below = line.partition(b"  ")
         wanted[os.fsdecode(path_below)] = sha256.decode()
     entries = storage.walk_if_there(root)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from ingestgate.assets import storage
+from ingestgate.assets.errors import EvidenceError
 from ingestgate.assets.file_digest import OnBytes, file_sha256
 from ingestgate.assets.listing import listing_sha256
 
@@ -31,7 +32,18 @@ def hash_files(
 
 
 def folder_digest(root: str, files: dict[str, str]) -> str:
-    """Returns the dirHash of a folder from the digests of the files below it, by path."""
+    """Returns the dirHash of a folder from the digests of the files below it, by path.
+
+    Raises:
+        EvidenceError: A name has a line feed, so that two folders could have the same; Go's
+            directory hash is of no such folder either.
+    """
+    for path in files:
+        if "\n" in path[len(root) :]:
+            raise EvidenceError(
+                f"{path!a}: the name has a line feed, by which a folder can be made to look like "
+                "another; remove it, and get the folder again"
+            )
     below = len(root.rstrip("/")) + 1
     return listing_sha256((path[below:], sha256) for path, sha256 in files.items())
 

@@ -2,9 +2,11 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 from ingestgate.assets.containers.container import Discovery
 from ingestgate.assets.containers.discovery import discover
+from ingestgate.assets.containers.purged_folders import is_purged_folder
 from ingestgate.assets.errors import InputError
 from ingestgate.assets.receipts import finished_receipts
 from ingestgate.assets.shard import Shard
@@ -64,7 +66,7 @@ def make_plan(
             **({settings.suppressions.path: "suppressions"} if settings.suppressions.path else {}),
         },
     )
-    discovery = discover(inputs, format)
+    discovery = discover(inputs, format, partial(is_purged_folder, settings.evidence))
     # A link inside an input may lead anywhere.
     for root in (settings.output, settings.quarantine, settings.evidence):
         for shard in discovery.shards:

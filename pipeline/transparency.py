@@ -9,6 +9,7 @@ publishes them decides whether to round.
 """
 
 import json
+import os
 import statistics
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -16,6 +17,7 @@ from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 from ingestgate.assets import storage
+from ingestgate.assets.containers.discovery import shown
 from ingestgate.assets.errors import EvidenceError, UsageError
 from ingestgate.assets.verdict import REASONS, Action, Reason, Verdict
 from ingestgate.pipeline.rescan.records import RescanRecord, read_rescans
@@ -50,7 +52,7 @@ def transparency(year: int, evidence: Sequence[str], quarantines: Sequence[str])
     for root in quarantines:
         require_log(root)
     for folders in (evidence, quarantines):
-        if len({storage.absolute(folder) for folder in folders}) < len(folders):
+        if len({_place(folder) for folder in folders}) < len(folders):
             raise UsageError("a folder is named twice, and would be counted twice")
     gates = [_Gate(_reports(folder), read_rescans(folder)) for folder in evidence]
     every = [report for gate in gates for report in gate.runs]
@@ -99,6 +101,13 @@ def transparency(year: int, evidence: Sequence[str], quarantines: Sequence[str])
         "exceptions_for_expired_lists": len(_exceptions(runs, rescans)),
         "decisions": _decisions(year, quarantines),
     }
+
+
+def _place(folder: str) -> str:
+    """Returns what two names of one folder have in common: links are names."""
+    if storage.is_remote(folder):
+        return shown(storage.absolute(folder))
+    return os.path.realpath(folder)
 
 
 def _reports(evidence: str) -> list[dict[str, Any]]:
@@ -239,7 +248,10 @@ def _spread(values: Sequence[float]) -> dict[str, Any]:
 
 
 def _decisions(year: int, quarantines: Sequence[str]) -> dict[str, Any]:
-    """Counts what people decided in a year: of each asset the last decision."""
+    """Counts what people decided in a year: of each asset the last decision.
+
+    An asset is released if nobody has decided about it again since.
+    """
     last: dict[tuple[str, str], str] = {}
     released: set[tuple[str, str]] = set()
     suppressions: set[str] = set()
@@ -254,6 +266,7 @@ def _decisions(year: int, quarantines: Sequence[str]) -> dict[str, Any]:
             if line.event == DECIDED:
                 for asset in line.fields["assets"]:
                     last[root, asset] = str(line.fields["decision"])
+                    released.discard((root, asset))
             elif line.event == APPROVED:
                 asked = requests.get(int(line.fields["request"]), ())
                 released |= {(root, asset) for asset in asked}

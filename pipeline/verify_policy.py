@@ -23,7 +23,7 @@ class VerifyPolicy(BaseModel):
     Attributes:
         keys: Public keys by the names of whom they are.
         threshold: How many of them have to have signed.
-        max_age_days: Oldest the certificate may be.
+        max_age_days: How long ago any file may have been checked last.
         lists: By list id, the lowest version that every file has to have been held against.
     """
 
@@ -50,7 +50,7 @@ def demands(
         policy_file: YAML file of a `VerifyPolicy`, or None.
         lines: Public keys, or files of them; not with a policy, which names its own.
         threshold: How many of the keys have to have signed.
-        max_age_days: Oldest the certificate may be.
+        max_age_days: How long ago any file may have been checked last.
         lists: ``ID>=VERSION`` each.
         recalls: Paths of further notices.
 
@@ -80,6 +80,8 @@ def demands(
             raise UsageError(f"--require-list {text!r}: wants ID>=VERSION, such as partner-a>=7")
         wanted[match[1]] = max(int(match[2]), wanted.get(match[1], 0))
     ages = [age for age in (policy.max_age_days, max_age_days) if age is not None]
+    if not all(0 <= age <= timedelta.max.days for age in ages):  # nor what is no number
+        raise UsageError(f"the highest age is in days, at most {timedelta.max.days}")
     return Demands(
         keys=keys,
         threshold=max(policy.threshold, threshold or 1),
@@ -90,11 +92,11 @@ def demands(
 
 
 def _named(lines: Sequence[str]) -> dict[str, str]:
-    """Returns keys by a name: the file's that they are from, or their own first characters."""
+    """Returns keys by a name: the path of the file that they are from, or the key itself."""
     found: dict[str, str] = {}
     for text in lines:
         if text.startswith(PREFIX):
-            found[text[:16]] = text
+            found[text] = text
             continue
         if not storage.exists(text):
             raise UsageError(f"{text}: neither a public key ({PREFIX}...) nor a file of them")
@@ -104,5 +106,5 @@ def _named(lines: Sequence[str]) -> dict[str, str]:
         rows = [row.strip() for row in content.splitlines()]
         rows = [row for row in rows if row and not row.startswith("#")]
         for number, row in enumerate(rows):
-            found[storage.basename(text) + (f":{number + 1}" if number else "")] = row
+            found[text + (f":{number + 1}" if number else "")] = row
     return found

@@ -9,7 +9,7 @@ A file that was named or matched must be of a known format: nothing named is pas
 import glob
 import hashlib
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
@@ -33,12 +33,21 @@ class _Found:
     left_behind: set[str] = field(default_factory=set)
 
 
-def discover(patterns: Sequence[str], format: str | None = None) -> Discovery:
+#: Whether a directory of some files is known to be an image folder, whatever it looks like.
+KnownFolder = Callable[[str, Sequence[Entry]], bool]
+
+
+def discover(
+    patterns: Sequence[str],
+    format: str | None = None,
+    known: KnownFolder = lambda directory, entries: False,
+) -> Discovery:
     """Resolves inputs to shards.
 
     Args:
         patterns: Paths or patterns, at least one.
         format: Name of the format that every input is said to be; None to detect it.
+        known: Tells image folders in which no picture is left, see `purged_folders`.
 
     Raises:
         UsageError: There is no format of that name.
@@ -52,7 +61,7 @@ def discover(patterns: Sequence[str], format: str | None = None) -> Discovery:
         raise InputError("no input was given")
     found = _Found()
     for pattern in patterns:
-        _resolve(pattern, format, found)
+        _resolve(pattern, format, known, found)
     root = _common(found.roots)
     _check_apart(found)
     shards = [*_file_shards(found, root, format)]
@@ -65,7 +74,7 @@ def discover(patterns: Sequence[str], format: str | None = None) -> Discovery:
     )
 
 
-def _resolve(pattern: str, format: str | None, found: _Found) -> None:
+def _resolve(pattern: str, format: str | None, known: KnownFolder, found: _Found) -> None:
     path = storage.absolute(pattern)
     wild = storage.has_wildcard(path)
     if wild and not storage.is_remote(path) and storage.exists(path):
@@ -83,6 +92,8 @@ def _resolve(pattern: str, format: str | None, found: _Found) -> None:
         files = [entry for entry in files if entry.path in kept]
         directories = earlier_runs.without_statements(fixed, directories)
         earlier_runs.refuse_around(fixed, shown(pattern), [entry.path for entry in files])
+    if not files and not directories and not wild and storage.is_remote(path) and known(path, ()):
+        directories = [path.rstrip("/")]  # a store has no empty ones
     if not files and not directories:
         raise InputError(f"{shown(pattern)}: matches nothing; check the path or the pattern")
     if wild:
@@ -92,10 +103,11 @@ def _resolve(pattern: str, format: str | None, found: _Found) -> None:
     found.files.update({entry.path: entry for entry in files})
     for directory in directories:
         entries = storage.walk(directory)
-        if not entries:
+        is_known = format in (None, "folder") and known(directory, entries)
+        if not entries and not is_known:
             raise InputError(f"{shown(directory)}: is an empty directory")
         earlier_runs.refuse_below(_static(path) if wild else directory, shown(pattern), entries)
-        if detection.is_image_folder(shown(directory), entries, format):
+        if is_known or detection.is_image_folder(shown(directory), entries, format):
             if len(earlier_runs.without_statements(directory, [e.path for e in entries])) < len(
                 entries
             ):
@@ -167,6 +179,10 @@ def _shard(root: str, path: str, format: str, entries: Sequence[Entry]) -> Shard
         name.encode()
     except UnicodeEncodeError as error:
         raise InputError(f"{name!a}: the name is not UTF-8; rename it") from error
+    for below in (name, *(_below(root, entry.path) for entry in entries)):
+        # The digest of a folder, and the listings of the evidence, are of a line for each file.
+        if "\n" in below or "\r" in below:
+            raise InputError(f"{below!a}: the name has a line break; rename it")
     return Shard(
         name=name,
         path=path,

@@ -13,10 +13,12 @@ what a purge took out of the landing zone there is the purge's receipt, in its p
 
 import hashlib
 from collections.abc import Sequence
+from functools import partial
 
 from ingestgate.assets import storage
 from ingestgate.assets.containers.container import ReadOptions, RowContainer
 from ingestgate.assets.containers.discovery import discover
+from ingestgate.assets.containers.purged_folders import is_purged_folder
 from ingestgate.assets.containers.registry import container
 from ingestgate.assets.errors import GateError
 from ingestgate.assets.receipts import Receipt, read_receipt
@@ -60,7 +62,7 @@ def take_census(
     options = options or ReadOptions()
     expected: set[str] = set()
     vault = Vault(quarantine)
-    for shard in discover(inputs, format).shards:
+    for shard in discover(inputs, format, partial(is_purged_folder, evidence)).shards:
         census.shards += 1
         receipt = read_receipt(evidence, shard.name)
         expected.update(entry["name"] for entry in (receipt.outputs if receipt else ()))

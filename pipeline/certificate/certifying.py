@@ -25,6 +25,7 @@ from ingestgate.assets.receipts import (
 )
 from ingestgate.assets.verdict import Reason, Verdict
 from ingestgate.pipeline.audit_events import log_certificate
+from ingestgate.pipeline.certificate.history import last_certificate, successor
 from ingestgate.pipeline.certificate.listings import evidence_listings
 from ingestgate.pipeline.certificate.screenings import newest_rescan, screening_of
 from ingestgate.pipeline.certificate.statements import (
@@ -35,7 +36,6 @@ from ingestgate.pipeline.certificate.statements import (
     StatedHead,
     Subject,
     certificate_path,
-    current_certificate,
     digest_of,
     kept_certificate_path,
 )
@@ -73,7 +73,7 @@ class CertifyRequest:
         quarantine: Its quarantine, or None: then its manifests and audit log are not named.
         context: Digest of the rules in force.
         lists_digest: Of the lists in force.
-        dataset: The landing zone as the run was told; None: as the certificate there says.
+        dataset: The landing zone as the run was told; None: as the last certificate says.
         rehash: Compare the output's bytes with the receipts.
     """
 
@@ -92,10 +92,10 @@ def certify(
     now: datetime,
     show: Show | None = None,
 ) -> Certified:
-    """Makes the certificate of an output and signs it, or signs the one that is there.
+    """Makes the certificate of an output and signs it, or signs the last one.
 
     A certificate that says the same, but for when, gains signatures; any other is superseded. So
-    its time is renewed by a rescan, with newer lists or the same, and by nothing else.
+    its time is when the checks that it states were first stated, all of them.
 
     Args:
         request: What is to be certified.
@@ -118,17 +118,18 @@ def certify(
     if not receipts:
         raise EvidenceError(f"{request.evidence}: no receipt of any shard; nothing to certify")
     subjects = admitted_subjects(request.output, receipts, rehash=request.rehash, show=show)
-    made, listings = _statement(request, receipts, subjects, now, show)
-    there = current_certificate(request.output)
+    there = last_certificate(request.output, request.evidence)
+    dataset = request.dataset
+    if dataset is None:
+        dataset = there[1].predicate.dataset if there else ""
+    made, listings = _statement(request, receipts, subjects, dataset, now, show)
     envelope, added = Envelope(PAYLOAD_TYPE, made.payload()), False
     if there is not None:
         again = _restated(made, there[1])
         if again.payload() == there[0].payload:
             envelope, made, added = there[0], again, True
         else:
-            superseded = {"supersedes": digest_of(there[0].payload)}
-            predicate = made.predicate.model_copy(update=superseded)
-            made = made.model_copy(update={"predicate": predicate})
+            made = successor(made, there, request.evidence)
             envelope = Envelope(PAYLOAD_TYPE, made.payload())
     for key in keys:
         envelope = envelope.signed(key)
@@ -152,11 +153,17 @@ def certify(
 def _restated(made: Certificate, there: Certificate) -> Certificate:
     """Returns a statement with the times, and what only its first signer saw, of an earlier."""
     earlier = there.predicate
-    update = {"issued_at": earlier.issued_at, "supersedes": earlier.supersedes}
-    evidence = {"audit_log": earlier.evidence.audit_log}
-    if made.predicate.evidence.manifests_digest is None:
-        evidence["manifests_digest"] = earlier.evidence.manifests_digest  # type: ignore[assignment]
-    update["evidence"] = made.predicate.evidence.model_copy(update=evidence)  # type: ignore[assignment]
+    update = {
+        "issued_at": earlier.issued_at,
+        "supersedes": earlier.supersedes,
+        "supersedes_also": earlier.supersedes_also,
+    }
+    now, then = made.predicate.evidence, earlier.evidence
+    evidence = {
+        "audit_log": then.audit_log or now.audit_log,
+        "manifests_digest": now.manifests_digest or then.manifests_digest,
+    }
+    update["evidence"] = now.model_copy(update=evidence)  # type: ignore[assignment]
     return made.model_copy(update={"predicate": made.predicate.model_copy(update=update)})
 
 
@@ -164,6 +171,7 @@ def _statement(
     request: CertifyRequest,
     receipts: Mapping[str, Receipt],
     subjects: Mapping[str, list[Subject]],
+    dataset: str,
     now: datetime,
     show: Show | None,
 ) -> tuple[Certificate, dict[str, bytes]]:
@@ -195,10 +203,6 @@ def _statement(
                 final.append(one.model_copy(update={"annotations": annotations}))
     require_their_ledgers(request.evidence, receipts)
     total = sum((Counter(receipt.tallies) for receipt in receipts.values()), Counter[str]())
-    there = current_certificate(request.output)
-    dataset = request.dataset
-    if dataset is None:
-        dataset = there[1].predicate.dataset if there else ""
     predicate = Predicate(
         issued_at=now.astimezone(UTC).replace(microsecond=0),
         dataset=dataset,

@@ -18,6 +18,7 @@ are ignored and can only have made it stricter.
 import hashlib
 import json
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Annotated, Final, Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -209,6 +210,8 @@ class Predicate(_Part):
         reasons: Why those that were not admitted were not.
         evidence: What the operator can show.
         supersedes: Digest of the certificate that this one replaces.
+        supersedes_also: Digests of all that were replaced before that one, in no order that says
+            anything: a copy may be any number of certificates behind.
     """
 
     issued_at: AwareDatetime
@@ -218,6 +221,13 @@ class Predicate(_Part):
     reasons: Mapping[str, Count]
     evidence: Evidence
     supersedes: Sha256 | None = None
+    supersedes_also: tuple[Sha256, ...] | None = None
+
+    @property
+    def replaced(self) -> frozenset[str]:
+        """Digests of all certificates that this one replaces, however long ago."""
+        last = () if self.supersedes is None else (self.supersedes,)
+        return frozenset((*last, *(self.supersedes_also or ())))
 
 
 class Certificate(_Part):
@@ -249,6 +259,21 @@ class Certificate(_Part):
             predicate_type=PREDICATE_TYPE,
             predicate=predicate,
         )
+
+    def checked(self) -> dict[str, datetime]:
+        """Returns when each subject was judged, or found clean by a rescan since, by its name.
+
+        No later than this was stated, and without a time of its own no later than its group began.
+        """
+        groups = {screening.id: screening for screening in self.predicate.screenings}
+        found = {}
+        for subject in self.subject:
+            group = groups[subject.annotations.screening]
+            judged = subject.annotations.committed_at or group.screened_from
+            rescan = group.rescanned_with
+            last = max(judged, rescan.ended_at) if rescan else judged
+            found[subject.name] = min(last, self.predicate.issued_at)
+        return found
 
     def payload(self) -> bytes:
         """Returns the bytes to sign, a function of the fields alone."""

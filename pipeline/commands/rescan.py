@@ -9,9 +9,10 @@ from typing import Any
 import click
 from rich.console import Console
 
+from ingestgate.assets.errors import GateError
 from ingestgate.pipeline.commands.options import FILE, JSON, policy
 from ingestgate.pipeline.commands.values import SeveralValuesCommand, several
-from ingestgate.pipeline.exit_codes import ExitCode
+from ingestgate.pipeline.exit_codes import ExitCode, exit_code
 
 
 @click.command(cls=SeveralValuesCommand)
@@ -83,7 +84,8 @@ def rescan(ctx: click.Context, /, **options: Any) -> None:
     recalled: a notice lies with the output and in the evidence until `ingestgate run --recall` has
     judged them anew. A hash that comes so near that only the picture can tell recalls its shard as
     well. Ends with 1, and names what is missing, if the lists need a fingerprint that the ledger
-    lacks.
+    lacks. Of several folders, one that fails keeps none of the others from it: the code is then the
+    highest of those that failed.
 
     \b
     Example:
@@ -94,7 +96,7 @@ def rescan(ctx: click.Context, /, **options: Any) -> None:
     from ingestgate.assets.evidence import require_evidence
     from ingestgate.assets.signing_keys import read_signing_key
     from ingestgate.blocklists.suppressions import Suppressions
-    from ingestgate.pipeline.consumers import consumers_of
+    from ingestgate.pipeline.consumers import consumers_of, read_consumers
     from ingestgate.pipeline.list_opening import open_lists
     from ingestgate.pipeline.rescan.job import rescan as rescan_ledger
     from ingestgate.pipeline.rescan.request import RescanRequest
@@ -111,6 +113,8 @@ def rescan(ctx: click.Context, /, **options: Any) -> None:
     suppressions = Suppressions.open(
         options["suppressions"], policy.trust.for_suppressions(), now=datetime.now(UTC)
     )
+    if options["consumers"]:
+        list(read_consumers(options["consumers"]))  # refused before anything is recalled
     request = RescanRequest(
         lists=options["lists"],
         policy=policy,
@@ -125,48 +129,72 @@ def rescan(ctx: click.Context, /, **options: Any) -> None:
         beam_options=options["beam_options"],
     )
     started = time.monotonic()
-    reports = [rescan_ledger(request, one, lists, lambda: None) for one in options["evidence"]]
+    reports, failed = [], []
+    for folder in options["evidence"]:
+        try:
+            reports.append(rescan_ledger(request, folder, lists, lambda: None))
+        except GateError as error:
+            if len(options["evidence"]) == 1:
+                raise
+            # What was recalled in the others has to be told all the same.
+            code = int(exit_code(error))
+            failed.append({"evidence": folder, "error": str(error), "exit_code": code})
+            continue
+        if not as_json:
+            _show(reports[-1])
     seconds = time.monotonic() - started
     used = []
     if options["consumers"]:
         used = consumers_of(options["consumers"], [r["evidence"] for r in reports])
     recalled = sum(len(report["recalled"]) for report in reports)
     if as_json:
-        found = {"rescans": reports, "consumers": used, "seconds": round(seconds, 3)}
+        found = {
+            "rescans": reports,
+            "failed": failed,
+            "consumers": used,
+            "seconds": round(seconds, 3),
+        }
         click.echo(json.dumps(found, ensure_ascii=False))
     else:
-        _show(reports, used, seconds)
+        _show_end(used, seconds)
+    for one in failed:
+        click.echo(f"ingestgate: {one['evidence']}: {one['error']}", err=True)
+    if failed:
+        ctx.exit(max(one["exit_code"] for one in failed))
     ctx.exit(int(ExitCode.DONE_WITH_MATCHES if recalled and options["exit_on_match"] else 0))
 
 
-def _show(reports: list[dict[str, Any]], used: list[dict[str, Any]], seconds: float) -> None:
+def _show(report: dict[str, Any]) -> None:
     console = Console(highlight=False)
-    for report in reports:
+    console.print(
+        f"{report['evidence']}: {report['rows']:,} assets of {report['shards']:,} shards held "
+        f"against {len(report['lists'])} lists: {report['matched']:,} admitted ones match, "
+        f"{report['to_judge_again']:,} have to be judged again, "
+        f"{report['withdrawn']:,} quarantined ones matched withdrawn entries only",
+        markup=False,
+    )
+    if report["suppressed"] or report["released"]:
         console.print(
-            f"{report['evidence']}: {report['rows']:,} assets of {report['shards']:,} shards held "
-            f"against {len(report['lists'])} lists: {report['matched']:,} admitted ones match, "
-            f"{report['to_judge_again']:,} have to be judged again, "
-            f"{report['withdrawn']:,} quarantined ones matched withdrawn entries only",
+            f"let pass by suppressions: {report['suppressed']:,} that match, and "
+            f"{report['released']:,} quarantined ones, which the next run judges anew",
             markup=False,
         )
-        if report["suppressed"] or report["released"]:
-            console.print(
-                f"let pass by suppressions: {report['suppressed']:,} that match, and "
-                f"{report['released']:,} quarantined ones, which the next run judges anew",
-                markup=False,
-            )
-        for one in report["exceptions"]:
-            console.print(
-                f"list {one['list_id']} has expired, and is used until {one['until']} by an "
-                f"exception: {one['reason']}",
-                markup=False,
-            )
-        for name in report["suppressions_expired"]:
-            console.print(f"suppression {name} has ended; it is not honoured", markup=False)
-        for name in report["recalled"]:
-            console.print(f"recalled: {name}", markup=False)
-        for path in report["notices"]:
-            console.print(f"notice: {path}", markup=False)
+    for one in report["exceptions"]:
+        console.print(
+            f"list {one['list_id']} has expired, and is used until {one['until']} by an "
+            f"exception: {one['reason']}",
+            markup=False,
+        )
+    for name in report["suppressions_expired"]:
+        console.print(f"suppression {name} has ended; it is not honoured", markup=False)
+    for name in report["recalled"]:
+        console.print(f"recalled: {name}", markup=False)
+    for path in report["notices"]:
+        console.print(f"notice: {path}", markup=False)
+
+
+def _show_end(used: list[dict[str, Any]], seconds: float) -> None:
+    console = Console(highlight=False)
     for one in used:
         what = ", ".join(one[name] for name in ("shard", "sha256", "time") if one[name])
         console.print(f"read by: {one['run']} ({what})", markup=False)

@@ -26,7 +26,10 @@ if TYPE_CHECKING:
     "--threshold", type=click.IntRange(min=1), help="How many of the keys have to have signed.  [1]"
 )
 @click.option(
-    "--max-age", type=click.FloatRange(min=0), metavar="DAYS", help="Oldest the certificate may be."
+    "--max-age",
+    type=click.FloatRange(min=0),
+    metavar="DAYS",
+    help="How long ago any file may have been checked last, by the run or by a rescan.",
 )
 @several(
     "--require-list",
@@ -50,7 +53,7 @@ if TYPE_CHECKING:
     "--quarantine",
     type=click.Path(),
     metavar="DIR",
-    help="For operators, with --evidence: compare the manifests as well.",
+    help="For operators, with --evidence: compare manifests and audit log as well.",
 )
 @click.option("--threads", type=click.IntRange(min=1), help="Files hashed at a time.  [one a core]")
 @json_flag("Print JSON; no progress.")
@@ -60,8 +63,8 @@ def verify(ctx: click.Context, /, **options: Any) -> None:
 
     Reads DIR/_ingestgate/certificate.dsse.json and hashes every file. Ends with 5, and names
     the file and why, if one is missing, extra, changed or recalled; if too few of the keys have
-    signed; if the certificate is too old, superseded, or of lists too old. Otherwise with 0.
-    Needs the folder and the public keys only.
+    signed; if its last check was too long ago or by lists too old; if the certificate is
+    superseded. Otherwise with 0. Needs the folder and the public keys only.
 
     \b
     Example:

@@ -11,11 +11,13 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
+from functools import partial
 from importlib.metadata import version
 from typing import Any
 
 from ingestgate.assets import storage
 from ingestgate.assets.containers.discovery import discover, identity_of
+from ingestgate.assets.containers.purged_folders import is_purged_folder
 from ingestgate.assets.errors import EvidenceError, LedgerError, ShardError, VaultError
 from ingestgate.assets.file_digest import file_sha256
 from ingestgate.assets.purges import PurgeReceipt, read_purge, unfinished_path, write_purge
@@ -90,7 +92,7 @@ class Purger:
             StorageError: Something cannot be written; the same again completes it.
         """
         holding = Holding(self._settings.quarantine, read_log(self._settings.quarantine))
-        discovery = discover(inputs, format)
+        discovery = discover(inputs, format, partial(is_purged_folder, self._settings.evidence))
         total = sum(shard.size for shard in discovery.shards)
         done = 0
         for shard in discovery.shards:

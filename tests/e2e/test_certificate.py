@@ -85,7 +85,7 @@ def test_what_a_run_admitted_verifies(job: MakeJob, tmp_path: Path, key: str, fo
     said = json.loads(verify(gate, "--json").stdout)
     assert said["verified"]
     assert said["lists"] == {"partner": 3}
-    assert said["signed_by"] == ["key.pub"]
+    assert said["signed_by"] == [str(tmp_path / "key.pub")]
     assert gate.census()["exact"]
     predicate = certificate(gate)["predicate"]
     assert predicate["counts"] == {"admitted": 9, "quarantined": 3, "unscannable": 0}
@@ -143,6 +143,44 @@ def test_a_folder_is_one_subject_with_its_dir_hash(job: MakeJob, tmp_path: Path,
     assert subject["digest"] == {"dirHash": hashlib.sha256("".join(lines).encode()).hexdigest()}
     (folder / "k00.jpg").rename(folder / "k99.jpg")
     refused(gate, f"{subject['name']}: changed: a file in it is not what was certified")
+
+
+def test_a_file_that_took_another_into_its_name(job: MakeJob, tmp_path: Path, key: str) -> None:
+    gate = job(WRITERS["folder"](tmp_path / "landing"))
+    (tmp_path / "landing/k00.txt").write_bytes(b"")  # a caption
+    gate.report("--certificate-key", key)
+    assert verify(gate).exit_code == 0
+    (subject,) = certificate(gate)["subject"]
+    folder = gate.output / subject["name"]
+    line = f"{hashlib.sha256(b'').hexdigest()}  k00.txt"
+    (folder / "k00.txt").unlink()
+    (folder / "k00.jpg").rename(folder / f"k00.jpg\n{line}")
+    refused(gate, "the name has a line feed")
+    result = certify(gate, key)
+    assert result.exit_code == 5
+    assert "the name has a line feed" in result.stderr
+
+
+def test_a_folder_of_empty_files_of_which_none_is_left(
+    job: MakeJob, tmp_path: Path, key: str
+) -> None:
+    gate = job(WRITERS["folder"](tmp_path / "landing"))
+    gate.report("--certificate-key", key)
+    (subject,) = certificate(gate)["subject"]
+    shutil.rmtree(gate.output / subject["name"])
+
+    def only(*lines: str) -> Callable[[dict[str, Any]], None]:
+        def change(content: dict[str, Any]) -> None:
+            listing = "".join(lines).encode()
+            content["subject"][0]["digest"]["dirHash"] = hashlib.sha256(listing).hexdigest()
+            content["subject"][0]["annotations"]["size"] = 0
+
+        return change
+
+    _rewrite(gate, only(f"{hashlib.sha256(b'').hexdigest()}  a.txt\n"), key)
+    refused(gate, f"{subject['name']}: changed: a file in it is not what was certified")
+    _rewrite(gate, only(), key)
+    assert verify(gate).exit_code == 0, "stores and copies need not have empty folders"
 
 
 def _flip(path: Path) -> None:
@@ -259,11 +297,55 @@ def test_an_old_certificate(gate: Job, key: str) -> None:
     refused(gate, "more than 0.5 days ago", extra=("--max-age", "0.5"))
 
 
+def test_the_oldest_check_of_any_file_counts(gate: Job, key: str) -> None:
+    old = (datetime.now(UTC) - timedelta(days=31)).isoformat()
+
+    def age(content: dict[str, Any]) -> None:
+        content["subject"][1]["annotations"]["committedAt"] = old
+
+    def lose(content: dict[str, Any]) -> None:
+        del content["subject"][1]["annotations"]["committedAt"]
+        content["predicate"]["screenings"][0]["screenedFrom"] = old
+
+    def hasten(content: dict[str, Any]) -> None:
+        content["subject"][1]["annotations"]["committedAt"] = "2100-01-01T00:00:00Z"
+        content["predicate"]["issuedAt"] = old
+
+    for change, name in ((age, "00001.tar"), (lose, "00001.tar"), (hasten, "00000.tar")):
+        _rewrite(gate, change, key)
+        assert verify(gate, "--max-age", "32").exit_code == 0
+        refused(gate, f"{name}: last checked on", "30 days ago", extra=("--max-age", "30"))
+
+
+def test_taking_a_certificate_away_makes_no_checks_fresh(
+    gate: Job, key: str, tmp_path: Path
+) -> None:
+    quarantine = ("--quarantine", str(gate.quarantine))
+    path = gate.output / "_ingestgate/certificate.dsse.json"
+    newer(gate, tmp_path)
+    for number in range(2):
+        rescan(gate, id=f"r-{number}", day=number + 3)
+        assert certify(gate, key, *quarantine).exit_code == 0
+    said = certificate(gate)
+    path.unlink()
+    assert "signed as well" in certify(gate, key, *quarantine).stdout
+    assert certificate(gate) == said
+    # What is kept has to be what it is called by.
+    path.unlink()
+    kept = gate.evidence / f"certificates/{said['digest of it']}.dsse.json"
+    other = next(p for p in kept.parent.glob("*.dsse.json") if p != kept)
+    kept.write_bytes(other.read_bytes())
+    result = certify(gate, key, *quarantine)
+    assert result.exit_code == 5
+    assert f"{kept.name}: not the certificate that it is called by" in result.stderr
+
+
 def test_a_rescan_with_the_same_lists_renews_a_certificate(gate: Job, key: str) -> None:
     now, lists = datetime.now(UTC), ListSet.open(gate.lists, now=datetime.now(UTC))
     folders = (str(gate.output), str(gate.evidence), str(gate.quarantine))
     request = CertifyRequest(*folders, context_digest(Policy(), lists.digest), lists.digest)
     (gate.output / "_ingestgate/certificate.dsse.json").unlink()
+    shutil.rmtree(gate.evidence / "certificates")
     before = make(request, [read_signing_key(key)], now - timedelta(days=31)).digest
     # Nothing was looked at since: who signs again renews nothing.
     assert "signed as well" in certify(gate, key, "--quarantine", str(gate.quarantine)).stdout
@@ -319,6 +401,19 @@ def test_demands_of_a_policy(gate: Job, tmp_path: Path) -> None:
     assert verify(gate, "--key", str(tmp_path / "key.pem"), public=False).exit_code == 2
 
 
+@pytest.mark.parametrize("days", ["nan", "inf", "1e300"])
+def test_an_age_that_is_none_is_refused(job: MakeJob, tmp_path: Path, key: str, days: str) -> None:
+    gate = job(str(tmp_path))
+    said = "the highest age is in days, at most 999999999"
+    result = verify(gate, "--max-age", days)
+    assert (result.exit_code, result.stderr) == (2, f"ingestgate: {said}\n")
+    line = (tmp_path / "key.pub").read_text().split()[-1]
+    number = {"nan": ".nan", "inf": ".inf", "1e300": "1.0e+300"}[days]
+    (tmp_path / "verify.yaml").write_text(f"keys: {{gate: '{line}'}}\nmax_age_days: {number}\n")
+    policy = ("--policy", str(tmp_path / "verify.yaml"))
+    assert verify(gate, *policy, public=False).exit_code == 2
+
+
 def test_two_of_two_sign(gate: Job, key: str, tmp_path: Path) -> None:
     second = str(tmp_path / "second.pem")
     line = generate_signing_key(second)
@@ -330,6 +425,21 @@ def test_two_of_two_sign(gate: Job, key: str, tmp_path: Path) -> None:
     assert "signed as well, 2 signatures" in result.stdout
     assert certificate(gate) == before
     assert verify(gate, *both).exit_code == 0
+
+
+def test_key_files_of_one_name_are_several_keys(gate: Job, tmp_path: Path) -> None:
+    line = generate_signing_key(str(tmp_path / "other.pem"))
+    for folder, content in (("old", (tmp_path / "key.pub").read_text()), ("new", line)):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "key.pub").write_text(content)
+    old, new = (str(tmp_path / folder / "key.pub") for folder in ("old", "new"))
+    for several in ((old, new), (new, old)):
+        result = verify(gate, "--key", *several, public=False)
+        assert result.exit_code == 0, result.output
+        assert f"signed by {old};" in result.stdout
+    both = verify(gate, "--key", old, new, "--threshold", "2", public=False)
+    assert both.exit_code == 5
+    assert "signed by 1 of the 2 trusted keys" in both.stderr
 
 
 @pytest.mark.parametrize("signed", [True, False], ids=["signed", "unsigned"])
@@ -383,7 +493,7 @@ def newer(gate: Job, tmp_path: Path) -> None:
     )
 
 
-def rescan(gate: Job, matched: int = 0) -> RescanRecord:
+def rescan(gate: Job, matched: int = 0, *, id: str = "r-2026", day: int = 3) -> RescanRecord:
     lists = ListSet.open(gate.lists, now=datetime.now(UTC))
     shards = {
         name: {
@@ -394,14 +504,14 @@ def rescan(gate: Job, matched: int = 0) -> RescanRecord:
         for name in ("00000.tar", "00001.tar")
     }
     record = RescanRecord(
-        id="r-2026",
+        id=id,
         lists=[{"id": i.id, "version": i.version, "digest": i.digest} for i in lists.infos],
         lists_digest=lists.digest,
         rows=12,
         matched=2 * matched,
         shards=shards,
-        started_at="2026-01-03T00:00:00+00:00",
-        ended_at="2026-01-03T00:00:00+00:00",
+        started_at=f"2026-01-{day:02d}T00:00:00+00:00",
+        ended_at=f"2026-01-{day:02d}T00:00:00+00:00",
         tallies={},
     )
     write_rescan(str(gate.evidence), record)
@@ -441,6 +551,25 @@ def test_an_older_certificate_is_known_by_the_newer(gate: Job, key: str, tmp_pat
     refused(gate, "supersedes", extra=("--recalls", str(gate.evidence / "certificates")))
 
 
+@pytest.mark.parametrize("tidied", [False, True], ids=["evidence as it was", "evidence tidied"])
+def test_a_copy_many_certificates_behind_is_known_by_the_newest_alone(
+    gate: Job, key: str, tmp_path: Path, tidied: bool
+) -> None:
+    path = gate.output / "_ingestgate/certificate.dsse.json"
+    old = path.read_bytes()
+    newer(gate, tmp_path)
+    for number in range(3):
+        rescan(gate, id=f"r-{number}", day=number + 3)
+        if tidied:
+            shutil.rmtree(gate.evidence / "certificates")
+        assert certify(gate, key).exit_code == 0
+    (tmp_path / "published").mkdir()
+    (tmp_path / "published/newest.json").write_bytes(path.read_bytes())
+    assert verify(gate, "--recalls", str(tmp_path / "published")).exit_code == 0
+    path.write_bytes(old)
+    refused(gate, "newest.json: supersedes", extra=("--recalls", str(tmp_path / "published")))
+
+
 def test_evidence_that_was_changed_is_named(gate: Job) -> None:
     both = ("--evidence", str(gate.evidence), "--quarantine", str(gate.quarantine))
     result = verify(gate, *both)
@@ -458,6 +587,42 @@ def test_evidence_that_was_changed_is_named(gate: Job) -> None:
     (listing,) = (gate.evidence / "certificates").glob("*.ledger.sha256")
     listing.write_text("")
     refused(gate, "is not the listing that the certificate names", extra=both)
+
+
+def test_a_certificate_that_says_nothing_of_the_quarantine_verifies_none(
+    job: MakeJob, tmp_path: Path, key: str
+) -> None:
+    gate = job(WRITERS["webdataset"](tmp_path / "landing"))
+    gate.report()
+    assert certify(gate, key).exit_code == 0
+    evidence = ("--evidence", str(gate.evidence))
+    assert verify(gate, *evidence).exit_code == 0
+    said = "the certificate does not say which manifests and audit log were there"
+    for quarantine in (gate.quarantine, tmp_path / "nowhere"):
+        refused(gate, said, extra=(*evidence, "--quarantine", str(quarantine)))
+    # Another certificate says it, and is another one for that.
+    assert certify(gate, key, "--quarantine", str(gate.quarantine)).exit_code == 0
+    assert certificate(gate)["predicate"]["supersedes"]
+    assert verify(gate, *evidence, "--quarantine", str(gate.quarantine)).exit_code == 0
+
+
+def test_a_certificate_made_while_there_was_no_log_is_made_anew(gate: Job, key: str) -> None:
+    def forget(content: dict[str, Any]) -> None:
+        del content["predicate"]["evidence"]["auditLog"]
+
+    _rewrite(gate, forget, key)
+    quarantine = ("--quarantine", str(gate.quarantine))
+    refused(gate, "and audit log were there", extra=("--evidence", str(gate.evidence), *quarantine))
+    assert certify(gate, key, *quarantine).exit_code == 0
+    assert verify(gate, "--evidence", str(gate.evidence), *quarantine).exit_code == 0
+
+
+def test_only_a_line_feed_ends_a_line_of_a_listing(gate: Job, key: str) -> None:
+    (gate.quarantine / "manifest/a\rb.txt").write_text("a note")
+    quarantine = ("--quarantine", str(gate.quarantine))
+    assert certify(gate, key, *quarantine).exit_code == 0
+    result = verify(gate, "--evidence", str(gate.evidence), *quarantine)
+    assert result.exit_code == 0, result.output
 
 
 def test_what_cannot_be_certified(gate: Job, key: str) -> None:

@@ -14,7 +14,7 @@ from ingestgate.assets.signing_keys import generate_signing_key, public_line
 from ingestgate.pipeline.certificate.statements import current_certificate
 from ingestgate.pipeline.rescan.records import RescanRecord, write_rescan
 from ingestgate.quarantine.audit import head_after, read_log
-from ingestgate.quarantine.decisions import Decision, decide
+from ingestgate.quarantine.decisions import Decision, approve_release, decide, request_release
 from ingestgate.quarantine.looking import looked_at
 from ingestgate.quarantine.reviewers import Role, add_reviewer
 from tests.e2e.conftest import LISTED_HOST, LISTED_MD5, WRITERS, Job
@@ -124,11 +124,14 @@ def test_what_was_counted_is_not_counted_again(gate: Job, tmp_path: Path) -> Non
     other = gate.elsewhere("other")
     other.report()
     assert figures(gate, gate.evidence, other.evidence)["assets"]["screened"] == 24
-    twice = gate.invoke(
-        *("report", "transparency", "--year", "2026", "--to", str(tmp_path / "x")),
-        *("--evidence", str(gate.evidence), f"{gate.evidence}/"),
-    )
-    assert twice.exit_code == 2
+    (tmp_path / "link").symlink_to(gate.evidence)
+    for name in (f"{gate.evidence}/", str(tmp_path / "link")):
+        twice = gate.invoke(
+            *("report", "transparency", "--year", "2026", "--to", str(tmp_path / "x")),
+            *("--evidence", str(gate.evidence), name),
+        )
+        assert twice.exit_code == 2
+        assert "a folder is named twice" in twice.stderr
 
 
 def test_shards_of_a_run_that_left_no_report_count(gate: Job) -> None:
@@ -208,6 +211,7 @@ def test_decisions_of_people_and_the_share_of_false_positives(gate: Job) -> None
     }
     # A certificate made anew names the end of the log.
     shutil.rmtree(gate.output / "_ingestgate")
+    shutil.rmtree(gate.evidence / "certificates")
     key = str(gate.root.parent / "key.pem")
     made = gate.invoke(
         *("certify", "--output", str(gate.output), "--evidence", str(gate.evidence)),
@@ -222,3 +226,19 @@ def test_decisions_of_people_and_the_share_of_false_positives(gate: Job) -> None
     assert lines[-1].event == "output.certified", "says which certificate: it follows that end"
     end = head_after(lines[-2])
     assert (named.count, named.head) == (end.count, end.head)
+
+
+def test_what_was_decided_again_since_it_was_released_is_not_released(gate: Job) -> None:
+    keys = {name: Ed25519PrivateKey.generate() for name in ("alice", "bob", "carol")}
+    root = str(gate.quarantine)
+    roles = (("alice", Role.ADMINISTRATOR), ("bob", Role.REVIEWER), ("carol", Role.APPROVER))
+    for name, role in roles:
+        add_reviewer(root, name, public_line(keys[name].public_key()), role, keys["alice"])
+    both = sorted(row["asset_id"] for row in gate.manifest())[:2]
+    seen = looked_at(root, both)
+    decide(root, seen, Decision.FALSE_POSITIVE, "a beach", keys["bob"])
+    approve_release(root, request_release(root, seen, "a beach", keys["bob"]).number, keys["carol"])
+    assert figures(gate)["decisions"]["released"] == 2
+    decide(root, looked_at(root, both[:1]), Decision.CONFIRMED, "no beach", keys["bob"])
+    found = figures(gate)["decisions"]
+    assert (found["released"], found["confirmed"], found["false_positive"]) == (1, 1, 1)

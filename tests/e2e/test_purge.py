@@ -318,6 +318,59 @@ def test_what_is_added_after_a_purge_is_judged(job: MakeJob, tmp_path: Path) -> 
     assert gate.census()["exact"]
 
 
+def write_caught(root: Path) -> str:
+    """Writes a folder in which every picture is listed; returns it."""
+    root.mkdir(parents=True)
+    (root / "k03.jpg").write_bytes(content(3))
+    return str(root)
+
+
+def test_a_folder_in_which_everything_matched(job: MakeJob, tmp_path: Path) -> None:
+    gate = job(write_caught(tmp_path / "landing" / "photos"))
+    gate.report()
+    assert gate.census()["exact"], gate.census()["problems"]
+    assert purged(gate)["assets"] == 1
+    assert not list((tmp_path / "landing/photos").glob("*.jpg"))
+    found = gate.census()
+    assert found["exact"], found["problems"]
+    assert (found["shards"], found["purged"]) == (1, 1)
+    assert [each["outcome"] for each in purged(gate)["shards"]] == ["purged_before"]
+    assert gate.report()["shards"]["done"] == 0, "a purged shard is finished"
+    gate.report("--no-resume")
+    found = gate.census()
+    assert found["exact"], found["problems"]
+    assert (found["inputs"], found["purged"]) == (0, 0)
+
+
+def test_an_empty_folder_that_nobody_purged_is_refused(job: MakeJob, tmp_path: Path) -> None:
+    folder = tmp_path / "landing" / "photos"
+    gate = job(write_caught(folder))
+    gate.report()
+    purged(gate)
+    assert "is an empty directory" in gate.elsewhere("other").run().stderr
+    (folder / "README").write_text("later")
+    assert "holds neither shards nor pictures" in gate.run().stderr
+
+
+@pytest.mark.parametrize("scheme", ["teststore", "testtree"])
+def test_a_folder_in_which_everything_matched_on_a_store(
+    job: MakeJob, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, scheme: str
+) -> None:
+    pattern = write_caught(tmp_path / "landing")
+    bucket = f"{scheme}://bucket"
+    here, where, run = on_store(job, pattern, tmp_path, monkeypatch, bucket)
+    done = here.invoke(*run)
+    assert done.exit_code == 0, done.output
+    assert here.invoke("purge", *where).exit_code == 0
+    assert storage.walk(f"{bucket}/landing") == []
+    census = here.invoke("census", *where, "--json")
+    assert census.exit_code == 0, census.output
+    assert json.loads(census.stdout)["purged"] == 1
+    assert "Nothing to do" in here.invoke(*run).output
+    elsewhere = ["--input", f"{bucket}/landing2", *where[2:]]
+    assert "matches nothing" in here.invoke("census", *elsewhere).stderr
+
+
 @pytest.mark.parametrize("scheme", ["teststore", "testtree"])
 @pytest.mark.parametrize("format", list(WRITERS))
 def test_on_object_stores(
@@ -434,6 +487,24 @@ def test_killed_between_any_two_steps_the_same_again_completes_it(
         assert not list((gate.evidence / "purging").rglob("*.json"))
         point += 1
     assert point >= (1 if function == "unlink" else 4)
+
+
+def test_a_purge_that_left_nothing_and_no_receipt_is_completed(
+    job: MakeJob, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gate = job(write_caught(tmp_path / "landing"))
+    gate.report()
+
+    def killed(self: Envelope, path: str) -> None:
+        raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Envelope, "write", killed)
+        assert purge_until_killed(gate) is None
+    assert not list((tmp_path / "landing").iterdir())
+    assert "a purge was interrupted" in gate.run().output
+    assert [each["outcome"] for each in purged(gate)["shards"]] == ["purged"]
+    assert gate.census()["exact"]
 
 
 def test_a_file_changed_while_a_purge_was_interrupted_is_not_written_over(

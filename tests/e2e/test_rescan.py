@@ -553,3 +553,28 @@ def test_a_year_of_rescans(old_job: Callable[[str], Job], tmp_path: Path) -> Non
     assert spread["count"] == 2
     assert spread["longest"] == pytest.approx((now - ISSUED).total_seconds() / 3600, abs=1)
     assert found["hours_from_list_update_to_use"]["count"] == 3
+
+
+def test_a_folder_that_fails_hides_no_recall_of_the_others(
+    old_job: Callable[[str], Job], tmp_path: Path
+) -> None:
+    job = old_job(WRITERS["webdataset"](tmp_path / "landing"))
+    job.report()
+    compiled(tmp_path, 2, new(pdq=None))
+    (tmp_path / "empty").mkdir()
+    after = job.elsewhere("after")
+    shutil.copytree(job.root, after.root)
+    folders = [str(each) for each in (job.evidence, tmp_path / "empty", after.evidence)]
+    more = ("--exit-on-match", "--output", str(job.output), "--quarantine", str(job.quarantine))
+    arguments = ("rescan", "--evidence", *folders, "--lists", job.lists, "--workers", "1", *more)
+    result = job.invoke(*arguments, "--json")
+    assert result.exit_code == 1, "the other's code, not 10"
+    found = json.loads(result.stdout)
+    assert [one["recalled"] for one in found["rescans"]] == [["00000.tar"]] * 2
+    (failed,) = found["failed"]
+    assert (failed["evidence"], failed["exit_code"]) == (folders[1], 1)
+    assert "there is none" in failed["error"]
+    assert f"{folders[1]}: {failed['error']}" in result.stderr
+    told = job.invoke(*arguments)
+    assert told.exit_code == 1
+    assert told.stdout.count("recalled: 00000.tar") == 2

@@ -12,6 +12,9 @@ from click.testing import CliRunner
 
 from ingestgate.pipeline.cli import cli
 
+# Files stay empty, as on a full disk; stdout is one.
+_FULL = "import resource, signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN); "
+_FULL += "resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0)); "
 _MAIN = "from ingestgate.pipeline.cli import main; main()"
 
 
@@ -47,3 +50,34 @@ def test_an_error_cannot_move_the_cursor(tmp_path: Path) -> None:
     found = CliRunner().invoke(cli, ["fingerprint", str(tmp_path / "a\x1b[2Ab.jpg")])
     assert found.exit_code != 0
     assert r"a\x1b[2Ab.jpg" in found.stderr
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["--help"], ["lists", "inspect", "--lists", "nowhere", "--json"], ["verify", "--help"]],
+    ids=["group", "refusal in JSON", "command"],
+)
+def test_a_full_disk_under_standard_output_is_one_sentence(
+    tmp_path: Path, arguments: list[str]
+) -> None:
+    with (tmp_path / "out").open("w") as out:
+        done = subprocess.run(
+            [sys.executable, "-B", "-c", _FULL + _MAIN, *arguments],
+            stdout=out,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    assert done.stderr == "ingestgate: cannot write to standard output: File too large\n"
+    assert done.returncode == 1
+
+
+def test_closed_standard_output_is_no_fault() -> None:
+    done = subprocess.run(
+        [sys.executable, "-B", "-c", _MAIN, "--help"],
+        stderr=subprocess.PIPE,
+        text=True,
+        check=False,
+        preexec_fn=lambda: os.close(1),
+    )
+    assert (done.stderr, done.returncode) == ("", 0)

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from ingestgate.assets.errors import UsageError
-from ingestgate.pipeline.consumers import consumers_of
+from ingestgate.pipeline.consumers import consumers_of, read_consumers
 from ingestgate.pipeline.recall_notices import RecallNotice, write_recall
 from ingestgate.pipeline.recalling import closed_path
 
@@ -93,3 +93,33 @@ def test_a_dataset_without_recalls_is_another(tmp_path: Path) -> None:
     said: dict[str, Any] = {"paths": {"output": str(tmp_path / "dogs" / "admitted")}}
     (dogs / "report.json").write_text(json.dumps(said))
     assert found(tmp_path, [cats, str(dogs)], shard="0.tar", dataset="dogs/admitted") == []
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        ("run,shard\nr," + "x" * 200_000, "2: not CSV: field larger than field limit"),
+        ('{"run": ' + "[" * 200_000, "1: not a JSON object"),
+    ],
+    ids=["csv", "json"],
+)
+def test_what_cannot_be_read_is_refused(tmp_path: Path, content: str, reason: str) -> None:
+    path = tmp_path / "runs"
+    path.write_text(content)
+    with pytest.raises(UsageError, match=reason):
+        list(read_consumers(str(path)))
+
+
+def test_only_line_ends_end_a_record(tmp_path: Path) -> None:
+    path = tmp_path / "runs"
+    for content in ('run,shard\r\nr,"a\u2028b"\r\n', '{"run": "r", "shard": "a\u2028b"}\r\n'):
+        path.write_bytes(content.encode())
+        (record,) = read_consumers(str(path))
+        assert (record["run"], record["shard"]) == ("r", "a\u2028b")
+
+
+def test_a_name_that_utf8_cannot_hold_is_made_readable(tmp_path: Path) -> None:
+    path = tmp_path / "runs"
+    path.write_text('{"run": "\\ud800", "shard": "0.tar"}')
+    (record,) = read_consumers(str(path))
+    assert record["run"] == "\\ud800"

@@ -4,9 +4,10 @@ from pathlib import Path
 
 import pytest
 
+from ingestgate.assets.errors import EvidenceError
 from ingestgate.pipeline import hashing
 from ingestgate.pipeline.hash_progress import HashProgress
-from ingestgate.pipeline.hashing import Meter, hash_files
+from ingestgate.pipeline.hashing import Meter, folder_digest, hash_files
 
 
 class Clock:
@@ -37,6 +38,13 @@ def test_what_was_never_told_of_has_no_end(monkeypatch: pytest.MonkeyPatch) -> N
     meter = Meter(2, lambda done, total, rate: told.append(done))
     meter(2)
     assert told == []
+
+
+def test_a_line_feed_in_a_name_makes_no_folder_look_like_another(tmp_path: Path) -> None:
+    a, b = "1a" * 32, "2b" * 32
+    assert folder_digest("/d", {"/d/k": a, "/d/t": b}) != folder_digest("/d", {"/d/k": a})
+    with pytest.raises(EvidenceError, match="the name has a line feed"):
+        folder_digest("/d", {f"/d/k\n{b}  t": a})
 
 
 def test_files_are_counted_as_they_are_hashed(tmp_path: Path) -> None:

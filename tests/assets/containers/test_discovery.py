@@ -205,6 +205,20 @@ def test_a_name_that_is_not_utf8_is_refused(tmp_path: Path) -> None:
         discover([f"{tmp_path}/*.tar"])
 
 
+@pytest.mark.parametrize("end", ["\n", "\r"])
+def test_a_name_with_a_line_break_is_refused(tmp_path: Path, end: str) -> None:
+    write(tmp_path, f"shards/a{end}b.tar", f"photos/below/a{end}b.jpg", f"of{end}them/a.jpg")
+    for pattern in ("shards/*.tar", "photos", "of*"):
+        with pytest.raises(InputError, match=r"\\[nr].*: the name has a line break; rename it"):
+            discover([f"{tmp_path}/{pattern}"])
+
+
+def test_a_trio_with_a_line_break_in_its_name_is_refused(tmp_path: Path) -> None:
+    write(tmp_path, "trio\n0.tar", "trio\n0.parquet")
+    with pytest.raises(InputError, match="has a line break"):
+        discover([str(tmp_path)])
+
+
 def test_credentials_are_not_shown() -> None:
     assert discovery.shown("s3://key:secret@bucket/x") == "s3://bucket/x"
     assert discovery.shown("/data/a@b.tar") == "/data/a@b.tar"
