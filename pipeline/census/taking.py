@@ -12,7 +12,7 @@ what a purge took out of the landing zone there is the purge's receipt, in its p
 """
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 
 from ingestgate.assets import storage
@@ -46,6 +46,7 @@ def take_census(
     *,
     format: str | None = None,
     options: ReadOptions | None = None,
+    tell: Callable[[int, int], None] = lambda done, total: None,
 ) -> Census:
     """Takes the census of a run.
 
@@ -56,13 +57,16 @@ def take_census(
         evidence: Its evidence.
         format: As given to the run.
         options: As the run's policy has them.
+        tell: Called before each shard with how many of how many are counted.
     """
     census = Census()
     output, quarantine, evidence = map(storage.absolute, (output, quarantine, evidence))
     options = options or ReadOptions()
     expected: set[str] = set()
     vault = Vault(quarantine)
-    for shard in discover(inputs, format, partial(is_purged_folder, evidence)).shards:
+    shards = discover(inputs, format, partial(is_purged_folder, evidence)).shards
+    for shard in shards:
+        tell(census.shards, len(shards))
         census.shards += 1
         receipt = read_receipt(evidence, shard.name)
         expected.update(entry["name"] for entry in (receipt.outputs if receipt else ()))

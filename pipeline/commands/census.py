@@ -7,7 +7,9 @@ import click
 from rich.console import Console
 from rich.table import Table
 
+from ingestgate.assets.printable import printable
 from ingestgate.pipeline.commands.options import JSON, policy
+from ingestgate.pipeline.commands.progress_bar import progress_bar
 from ingestgate.pipeline.commands.values import SeveralValuesCommand, several
 from ingestgate.pipeline.exit_codes import ExitCode
 
@@ -36,14 +38,16 @@ def census(ctx: click.Context, /, **options: Any) -> None:
 
     as_json = options["as_json"]
     policy = policy_of(options["policy_file"])
-    found = take_census(
-        options["inputs"],
-        options["output"],
-        options["quarantine"],
-        options["evidence"],
-        format=options["format_"],
-        options=policy.read_options(),
-    )
+    with progress_bar("census", quiet=as_json) as tell:
+        found = take_census(
+            options["inputs"],
+            options["output"],
+            options["quarantine"],
+            options["evidence"],
+            format=options["format_"],
+            options=policy.read_options(),
+            tell=tell,
+        )
     if as_json:
         click.echo(json.dumps(found.as_dict()))
     else:
@@ -66,5 +70,5 @@ def census(ctx: click.Context, /, **options: Any) -> None:
             )
         console.print("exact" if found.exact else f"{found.problem_count} problems:")
         for problem in found.problems:
-            console.print(f"  {problem}", markup=False)
+            console.print(f"  {printable(problem)}", markup=False)
     ctx.exit(int(ExitCode.DONE if found.exact else ExitCode.FAILED))

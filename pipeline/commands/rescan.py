@@ -10,7 +10,9 @@ import click
 from rich.console import Console
 
 from ingestgate.assets.errors import GateError
+from ingestgate.assets.printable import printable
 from ingestgate.pipeline.commands.options import FILE, JSON, policy
+from ingestgate.pipeline.commands.progress_bar import progress_bar
 from ingestgate.pipeline.commands.values import SeveralValuesCommand, several
 from ingestgate.pipeline.exit_codes import ExitCode, exit_code
 
@@ -132,7 +134,8 @@ def rescan(ctx: click.Context, /, **options: Any) -> None:
     reports, failed = [], []
     for folder in options["evidence"]:
         try:
-            reports.append(rescan_ledger(request, folder, lists, lambda: None))
+            with progress_bar(folder, quiet=as_json) as tell:
+                reports.append(rescan_ledger(request, folder, lists, tell))
         except GateError as error:
             if len(options["evidence"]) == 1:
                 raise
@@ -158,7 +161,7 @@ def rescan(ctx: click.Context, /, **options: Any) -> None:
     else:
         _show_end(used, seconds)
     for one in failed:
-        click.echo(f"ingestgate: {one['evidence']}: {one['error']}", err=True)
+        click.echo(printable(f"ingestgate: {one['evidence']}: {one['error']}"), err=True)
     if failed:
         ctx.exit(max(one["exit_code"] for one in failed))
     ctx.exit(int(ExitCode.DONE_WITH_MATCHES if recalled and options["exit_on_match"] else 0))

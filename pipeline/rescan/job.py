@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -23,11 +24,20 @@ from ingestgate.pipeline.runners import run_job
 from ingestgate.transforms.rescan import RescanPart, RescanSettings, result_path
 from ingestgate.transforms.settings import JUDGING_VERSION, context_digest
 
+_TOLD_EVERY_S = 2.0
 
-def rescan(
-    request: RescanRequest, evidence: str, lists: ListSet, poll: Callable[[], None]
-) -> dict[str, Any]:
+#: Called with how many of how many are done.
+Tell = Callable[[int, int], None]
+
+
+def rescan(request: RescanRequest, evidence: str, lists: ListSet, tell: Tell) -> dict[str, Any]:
     """Rescans one evidence folder.
+
+    Args:
+        request: What to hold against what.
+        evidence: The folder.
+        lists: Those of the request, opened.
+        tell: Called now and then with how many of how many parts of the ledger are done.
 
     Returns:
         What was found, in counts and names of shards.
@@ -39,12 +49,10 @@ def rescan(
     """
     evidence = storage.absolute(evidence)
     with run_lock(evidence):
-        return _rescan(request, evidence, lists, poll)
+        return _rescan(request, evidence, lists, tell)
 
 
-def _rescan(
-    request: RescanRequest, evidence: str, lists: ListSet, poll: Callable[[], None]
-) -> dict[str, Any]:
+def _rescan(request: RescanRequest, evidence: str, lists: ListSet, tell: Tell) -> dict[str, Any]:
     started = datetime.now(UTC)
     ledger = whole_ledger(evidence)
     parts = ledger.parts
@@ -77,6 +85,15 @@ def _rescan(
             | "Spread" >> beam.Reshuffle()
             | "Rescan" >> beam.ParDo(RescanPart(job))
         )
+
+    due = 0.0
+
+    def poll() -> None:
+        nonlocal due
+        # On a store, each count would take a request.
+        if time.monotonic() >= due and not storage.is_remote(work):
+            tell(len(storage.walk_if_there(work)), len(parts))
+            due = time.monotonic() + _TOLD_EVERY_S
 
     run_job(build, request.beam_options, workers=request.workers, poll=poll)
     if request.list_state is not None:

@@ -561,7 +561,7 @@ def test_a_folder_that_fails_hides_no_recall_of_the_others(
     job = old_job(WRITERS["webdataset"](tmp_path / "landing"))
     job.report()
     compiled(tmp_path, 2, new(pdq=None))
-    (tmp_path / "empty").mkdir()
+    (tmp_path / "empty" / "contexts").mkdir(parents=True)  # evidence, without a ledger
     after = job.elsewhere("after")
     shutil.copytree(job.root, after.root)
     folders = [str(each) for each in (job.evidence, tmp_path / "empty", after.evidence)]

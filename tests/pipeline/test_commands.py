@@ -94,7 +94,7 @@ def test_an_error_of_ledger_is_json_too(tmp_path: Path) -> None:
     result = invoke("ledger", "--evidence", str(tmp_path), "--json")
     said = json.loads(result.stdout)
     assert (result.exit_code, said["exit_code"]) == (2, 2)
-    assert "there is none; give the --evidence of a run" in said["error"]
+    assert "no evidence of a run there; give the --evidence of a run" in said["error"]
 
 
 def options_of(command: click.Command) -> Iterator[click.Parameter]:
