@@ -20,9 +20,8 @@ import pyarrow.parquet as pq
 from ingestgate.assets import storage
 from ingestgate.assets.containers import row_groups
 from ingestgate.assets.containers.arrow_text import readable_table
+from ingestgate.assets.containers.byte_columns import refuse_bytes
 from ingestgate.assets.containers.delimited import Csv, Dialect, JsonLines, chosen
-from ingestgate.assets.containers.parquet import has_images
-from ingestgate.assets.errors import ShardError
 
 #: What metadata files are called.
 NAMES = frozenset({"metadata.csv", "metadata.jsonl", "metadata.parquet"})
@@ -61,9 +60,8 @@ class FolderMetadata:
             )
         else:
             with self._parquet() as parquet:
-                if has_images(parquet.schema_arrow):
-                    problem = "holds bytes itself; make it an input of its own, outside the folder"
-                    raise ShardError(self._shard, problem)
+                remedy = "make it an input of its own, outside the folder"
+                refuse_bytes(self._shard, parquet.schema_arrow, "", remedy)
                 self.table = readable_table(parquet.read(use_threads=False))
 
     @contextmanager

@@ -4,7 +4,6 @@ Every value of bytes at any depth of a row is a member of the row's sample, name
 path (``image``, ``images[2]``, ``turns[0].picture``): no column is a way past the gate.
 """
 
-import json
 import re
 from collections.abc import Iterator
 from typing import Any, ClassVar, NamedTuple
@@ -13,7 +12,15 @@ import numpy as np
 import pyarrow as pa
 
 from ingestgate.assets.containers import row_groups
-from ingestgate.assets.containers.arrow_text import is_identifier, readable_table
+from ingestgate.assets.containers.arrow_text import readable_table
+from ingestgate.assets.containers.byte_columns import (
+    declared_images,
+    has_bytes,
+    is_bytes,
+    is_image,
+    is_list,
+    stored,
+)
 from ingestgate.assets.containers.container import OutputFile, ReadOptions
 from ingestgate.assets.containers.packaging import packed
 from ingestgate.assets.containers.row_groups import RowGroupWriter
@@ -24,22 +31,6 @@ from ingestgate.assets.provenance import flatten
 from ingestgate.assets.shard import Kind, Member, Sample, Shard, WorkRange
 
 _SUBTYPE = re.compile(r"image/(?:x-|vnd\.)?([a-z0-9]+)")
-
-
-def image_columns(schema: pa.Schema) -> list[str]:
-    """Returns the names of the top-level columns that hold bytes, or that say they hold images.
-
-    Those are columns of (lists of, structs of) ``struct<bytes: binary, path: string>`` or
-    binary, and those that the schema's ``huggingface`` metadata calls an ``Image``. Binary of a
-    fixed width up to 32 bytes is a digest or an identifier.
-    """
-    declared = _declared(schema)
-    return [field.name for field in schema if _has_bytes(field.type) or field.name in declared]
-
-
-def has_images(schema: pa.Schema) -> bool:
-    """Whether a Parquet file of this schema holds bytes that may be pictures."""
-    return bool(image_columns(schema))
 
 
 class ParquetImages:
@@ -63,7 +54,7 @@ class ParquetImages:
         null one is nothing. A row without any picture is one reference with an empty field.
         """
         with row_groups.opened(shard) as parquet:
-            declared = _declared(parquet.schema_arrow)
+            declared = declared_images(parquet.schema_arrow)
             number = work.first
             for group in range(work.start, work.stop):
                 for batch in row_groups.batches(parquet, group):
@@ -157,19 +148,19 @@ def _pictures(
     kind: pa.DataType, value: Any, field: str, declared: bool
 ) -> Iterator[tuple[str, bytes | None, Kind]]:
     """Yields column path, bytes and kind of every picture, or other bytes, in a value."""
-    kind = _stored(kind)
+    kind = stored(kind)
     if value is None:
         return
-    if _is_bytes(kind) and isinstance(value, bytes):
+    if is_bytes(kind) and isinstance(value, bytes):
         is_picture = declared or sniff(value).startswith("image/")
         yield field, value, Kind.PICTURE if is_picture else Kind.OTHER
-    elif _is_image(kind):
+    elif is_image(kind):
         if value["bytes"] is not None:
             yield field, value["bytes"], Kind.PICTURE
         elif value["path"] is not None:
             yield field, None, Kind.REFERENCE
         yield from _fields(kind, value, field, skip="bytes")
-    elif _is_list(kind):
+    elif is_list(kind):
         for index, item in enumerate(value):
             yield from _pictures(kind.value_type, item, f"{field}[{index}]", declared)
     elif pa.types.is_struct(kind):
@@ -180,7 +171,7 @@ def _pictures(
             yield from _pictures(kind.item_type, item, f"{field}[{index}].value", False)
     elif declared and isinstance(value, str):
         yield field, None, Kind.REFERENCE
-    elif _has_bytes(kind):
+    elif has_bytes(kind):
         yield field, None, Kind.OTHER  # bytes in a form that is not known here: never admitted
 
 
@@ -190,64 +181,6 @@ def _fields(
     for child in kind:
         if child.name != skip:
             yield from _pictures(child.type, value[child.name], f"{field}.{child.name}", False)
-
-
-def _declared(schema: pa.Schema) -> frozenset[str]:
-    """Returns the columns that the ``huggingface`` metadata calls an Image, or a list of them."""
-    text = (schema.metadata or {}).get(b"huggingface", b"{}")
-    try:
-        features = json.loads(text)["info"]["features"]
-        return frozenset(name for name in schema.names if _is_feature(features.get(name)))
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-        return frozenset()  # a hint only: bytes are found by their type
-
-
-def _is_feature(feature: Any) -> bool:
-    if isinstance(feature, list):
-        return any(map(_is_feature, feature))
-    if not isinstance(feature, dict):
-        return False
-    return feature.get("_type") == "Image" or _is_feature(feature.get("feature"))
-
-
-def _has_bytes(kind: pa.DataType) -> bool:
-    kind = _stored(kind)
-    children = map(kind.field, range(kind.num_fields))
-    return _is_bytes(kind) or _is_image(kind) or any(_has_bytes(child.type) for child in children)
-
-
-def _stored(kind: pa.DataType) -> pa.DataType:
-    """Returns the type of the values that an extension or dictionary type stands for."""
-    while isinstance(kind, pa.BaseExtensionType | pa.DictionaryType):
-        kind = kind.value_type if pa.types.is_dictionary(kind) else kind.storage_type
-    return kind
-
-
-def _is_bytes(kind: pa.DataType) -> bool:
-    types = pa.types
-    return bool(
-        types.is_binary(kind)
-        or types.is_large_binary(kind)
-        or types.is_binary_view(kind)
-        or (types.is_fixed_size_binary(kind) and not is_identifier(kind))
-    )
-
-
-def _is_image(kind: pa.DataType) -> bool:
-    """Whether a type is Hugging Face's struct; where all bytes are null they may have no type."""
-    if not pa.types.is_struct(kind):
-        return False
-    fields = {child.name: child.type for child in kind}
-    content = fields.get("bytes")
-    if "path" not in fields or content is None:
-        return False
-    return _is_bytes(content) or pa.types.is_null(content)
-
-
-def _is_list(kind: pa.DataType) -> bool:
-    types = pa.types
-    tests = (types.is_list, types.is_large_list, types.is_fixed_size_list)
-    return any(test(kind) for test in tests)
 
 
 def _suffix(content: bytes) -> str:

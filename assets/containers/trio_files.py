@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ingestgate.assets import storage
+from ingestgate.assets.containers.byte_columns import refuse_bytes
 from ingestgate.assets.containers.row_groups import opened
 from ingestgate.assets.errors import ShardError
 from ingestgate.assets.shard import Shard
@@ -27,6 +28,12 @@ def open_rows(shard: Shard) -> Iterator[pq.ParquetFile]:
     with opened(shard._replace(path=shard.parts[0])) as rows:
         if not set(rows.schema_arrow.names) >= COLUMNS:
             raise ShardError(shard.name, "its Parquet file has no columns key and status")
+        refuse_bytes(
+            shard.name,
+            rows.schema_arrow,
+            "its Parquet file",
+            "leave these columns out, or make it an input of its own in another folder",
+        )
         yield rows
 
 

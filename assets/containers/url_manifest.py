@@ -16,6 +16,7 @@ import pyarrow as pa
 from ingestgate.assets import storage
 from ingestgate.assets.containers import row_groups
 from ingestgate.assets.containers.arrow_text import is_identifier, readable_table
+from ingestgate.assets.containers.byte_columns import refuse_bytes
 from ingestgate.assets.containers.container import OutputFile, ReadOptions, RowWriter
 from ingestgate.assets.containers.delimited import Csv, Dialect, JsonLines, chosen
 from ingestgate.assets.containers.output import PendingOutput
@@ -73,6 +74,8 @@ class UrlManifest:
         """Cuts between records, into ranges of about ``range_bytes``."""
         dialect = _dialect(shard)
         if dialect is None:
+            with row_groups.opened(shard) as parquet:
+                _refuse_bytes(shard, parquet.schema_arrow)
             return row_groups.cut_row_groups(shard, options.range_bytes)
         with storage.open_read(shard.path) as source:
             start = len(_header(source, shard, dialect))
@@ -105,6 +108,7 @@ class UrlManifest:
         dialect = _dialect(shard)
         if dialect is None:
             with row_groups.opened(shard) as parquet:
+                _refuse_bytes(shard, parquet.schema_arrow)
                 groups = range(work.start, work.stop)
                 return readable_table(parquet.read_row_groups(groups, use_threads=False))
         header, data = _load(shard, dialect, work)
@@ -171,6 +175,11 @@ class RecordWriter(Pending):
     def discard(self) -> None:
         """Removes what is not published."""
         self._output.discard()
+
+
+def _refuse_bytes(shard: Shard, schema: pa.Schema) -> None:
+    remedy = "read it as --format parquet, or without saying a format"
+    refuse_bytes(shard.name, schema, "", remedy)
 
 
 def _dialect(shard: Shard) -> Dialect | None:

@@ -15,8 +15,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from ingestgate.assets.containers.byte_columns import has_images, image_columns
 from ingestgate.assets.containers.container import ReadOptions, SampleContainer
-from ingestgate.assets.containers.parquet import ParquetImages, has_images, image_columns
+from ingestgate.assets.containers.parquet import ParquetImages
 from ingestgate.assets.errors import ShardError
 from ingestgate.assets.shard import Kind, Sample, Shard
 
