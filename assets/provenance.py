@@ -106,7 +106,7 @@ def of_json(name: str, content: bytes) -> dict[str, str]:
         content: Its bytes.
     """
     try:
-        value = json.loads(content, object_pairs_hook=_once)
+        value = json.loads(content, object_pairs_hook=once)
     except (ValueError, RecursionError):
         return {SIDECAR_ERROR: f"{readable(name)}: not JSON, or a key twice"}
     if not isinstance(value, dict):
@@ -114,11 +114,17 @@ def of_json(name: str, content: bytes) -> dict[str, str]:
     return flatten(value)
 
 
-def _once(pairs: list[tuple[str, object]]) -> dict[str, object]:
-    # Readers take the first or the last of two: a source could hide behind the other.
+def once(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    """Makes a JSON object, as a hook of `json`'s, of which no key is there twice.
+
+    Readers take the first or the last of two: something could hide behind the other.
+
+    Raises:
+        ValueError: A key is.
+    """
     record = dict(pairs)
     if len(record) != len(pairs):
-        raise ValueError
+        raise ValueError("a key twice")
     return record
 
 

@@ -18,7 +18,7 @@ from typing import ClassVar, NamedTuple
 from ingestgate.assets import storage
 from ingestgate.assets.containers.container import ReadOptions
 from ingestgate.assets.containers.packaging import packed
-from ingestgate.assets.containers.trio_files import keys_of, open_rows
+from ingestgate.assets.containers.trio_files import keys_of, open_rows, read_stats
 from ingestgate.assets.containers.trio_writer import TrioWriter, has_row, is_reference
 from ingestgate.assets.containers.webdataset import WebDataset, walk_keys
 from ingestgate.assets.errors import ShardError
@@ -75,6 +75,8 @@ class Img2Dataset:
                     sample = replace(sample, provenance=merged)
             yield sample
         if last:
+            for path in shard.parts[1:]:
+                read_stats(shard, path)  # what is copied is looked at
             for key, row in rows.items():
                 if key not in present:
                     member = Member(key, _ROWS_FROM + row.number, None, Kind.REFERENCE)

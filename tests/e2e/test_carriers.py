@@ -55,6 +55,11 @@ def test_bytes_in_the_rows_of_a_trio_fail_it(job: MakeJob, tmp_path: Path) -> No
     assert "its Parquet file holds bytes itself" in problem(gate)
 
 
+def test_stats_that_are_a_picture_fail_their_trio(job: MakeJob, tmp_path: Path) -> None:
+    gate = job(write_trio(tmp_path / "landing", {}, stats=LISTED))
+    assert "its stats file is not a JSON object" in problem(gate)
+
+
 def test_bytes_beside_urls_are_no_manifest_whatever_is_said(job: MakeJob, tmp_path: Path) -> None:
     columns = {"url": [FINE], "image": pa.array([LISTED], pa.binary())}
     write(tmp_path / "landing" / "a.parquet", columns)
