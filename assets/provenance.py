@@ -4,6 +4,8 @@ import json
 from collections.abc import Container, Iterator, Mapping, Sequence
 from typing import cast
 
+from ingestgate.assets.carrying import carries
+
 #: Provenance key that says why what an input says of a sample could not be read.
 SIDECAR_ERROR = "ingestgate.sidecar_error"
 
@@ -98,6 +100,17 @@ def flatten(value: Mapping[str, object]) -> dict[str, str]:
     return flat.texts
 
 
+def of_record(record: Mapping[str, object]) -> dict[str, str]:
+    """Returns what a record says, flattened; with a `SIDECAR_ERROR` if a picture is in it.
+
+    Nobody judges that picture: it is no member of anything.
+    """
+    flat = flatten(record)
+    if SIDECAR_ERROR not in flat and carries(record):
+        flat[SIDECAR_ERROR] = "a picture in the shape of text"
+    return flat
+
+
 def of_json(name: str, content: bytes) -> dict[str, str]:
     """Returns what a JSON sidecar says, flattened; `SIDECAR_ERROR` if it is no JSON object.
 
@@ -111,7 +124,7 @@ def of_json(name: str, content: bytes) -> dict[str, str]:
         return {SIDECAR_ERROR: f"{readable(name)}: not JSON, or a key twice"}
     if not isinstance(value, dict):
         return {SIDECAR_ERROR: f"{readable(name)}: not a JSON object"}
-    return flatten(value)
+    return of_record(value)
 
 
 def once(pairs: list[tuple[str, object]]) -> dict[str, object]:

@@ -12,8 +12,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ingestgate.assets.kinds import kind_of
 from ingestgate.assets.ledger import LedgerRow, Sidecar
-from ingestgate.assets.media import kind_of, sniff
+from ingestgate.assets.media import sniff
 from ingestgate.assets.provenance import SIDECAR_ERROR
 from ingestgate.assets.shard import (
     Kind,

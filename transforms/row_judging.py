@@ -11,6 +11,8 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from ingestgate.assets.carrying import LEAST, carried, carried_in_list, carries
+from ingestgate.assets.containers.arrow_text import decoded_table
 from ingestgate.assets.errors import ShardError
 from ingestgate.assets.ledger import FINDING_TYPE
 from ingestgate.assets.provenance import SIDECAR_ERROR, flatten, free_name
@@ -31,6 +33,7 @@ _HELD = (
     Reason.BAD_SIDECAR,
     Reason.NO_SOURCE,
     Reason.NOTHING_TO_CHECK,
+    Reason.UNSUPPORTED_MEDIA,
 )
 
 
@@ -90,10 +93,13 @@ def judge_rows(
         The ledger's rows, in the order of the table's.
 
     Raises:
-        ShardError: A column is of a kind that has no text, or names are too long for so many rows.
+        ShardError: A column is of a kind that has no text, names are too long for so many rows, or
+            one carries a picture.
     """
-    unreadable: dict[int, Reason] = {}
     try:
+        table, undecoded = decoded_table(table)
+        # Text that is none is bytes, and so is what a picture was made text of: nobody judges them.
+        unreadable = dict.fromkeys(undecoded, Reason.UNSUPPORTED_MEDIA)
         columns = _text_columns(table, unreadable)
     except pa.ArrowException as error:  # whose message may quote a value
         raise ShardError(
@@ -101,6 +107,10 @@ def judge_rows(
             f"has a column that cannot be read as text ({type(error).__name__}); leave it out, or "
             "write it as text",
         ) from None
+    if carries(table.column_names):
+        raise ShardError(shard.name, "the name of a column carries a picture")
+    for column in columns.values():
+        _find_carried(column, unreadable)
     checks = _Checks(table.num_rows)
     for reason in set(unreadable.values()):
         rows = [row for row, why in unreadable.items() if why is reason]
@@ -173,6 +183,9 @@ def _text_columns(table: pa.Table, unreadable: dict[int, Reason]) -> dict[str, _
             there = np.flatnonzero(column.is_valid().to_numpy(zero_copy_only=False))
             column = column.drop_null()
             rows = there[pc.list_parent_indices(column).to_numpy()]
+            for place in _longer(pc.list_value_length(column)):
+                if carried_in_list(column[place].as_py()) is not None:
+                    unreadable[int(there[place])] = Reason.UNSUPPORTED_MEDIA
             column = pc.list_flatten(column)
         if _is_flat(column.type):
             columns[free_name(name, columns, numbers)] = _Column(
@@ -182,6 +195,21 @@ def _text_columns(table: pa.Table, unreadable: dict[int, Reason]) -> dict[str, _
         for path, sparse in _unnested(name, column, unreadable).items():
             columns[free_name(path, columns, numbers)] = sparse
     return columns
+
+
+def _find_carried(column: _Column, unreadable: dict[int, Reason]) -> None:
+    """Adds rows with pictures in their texts to ``unreadable``."""
+    for place in _longer(pc.binary_length(column.values)):
+        if carried(column.values[place].as_py()):
+            row = place if column.rows is None else int(column.rows[place])
+            unreadable[row] = Reason.UNSUPPORTED_MEDIA
+
+
+def _longer(lengths: pa.Array) -> list[int]:
+    """Returns the places of what is long enough for a picture."""
+    long = pc.greater_equal(lengths, LEAST).fill_null(False)
+    places: list[int] = np.flatnonzero(long.to_numpy(zero_copy_only=False)).tolist()
+    return places
 
 
 def _is_flat(kind: pa.DataType) -> bool:
@@ -215,6 +243,8 @@ def _unnested(name: str, column: pa.Array, unreadable: dict[int, Reason]) -> dic
         if SIDECAR_ERROR in flat:
             unreadable[row] = Reason.BAD_SIDECAR
             continue
+        if carries(value):
+            unreadable[row] = Reason.UNSUPPORTED_MEDIA
         for path, text in flat.items():
             rows, texts = found.setdefault(path, ([], []))
             rows.append(row)

@@ -5,10 +5,12 @@ Whoever reads Parquet either judges such columns value by value (`parquet`) or r
 """
 
 import json
+from collections.abc import Iterator
 from typing import Any
 
 import pyarrow as pa
 
+from ingestgate.assets.carrying import carries
 from ingestgate.assets.containers.arrow_text import is_identifier
 from ingestgate.assets.errors import ShardError
 
@@ -17,8 +19,9 @@ def image_columns(schema: pa.Schema) -> list[str]:
     """Returns the names of the top-level columns that hold bytes, or that say they hold images.
 
     Those are columns of (lists of, structs of) ``struct<bytes: binary, path: string>`` or
-    binary, and those that the schema's ``huggingface`` metadata calls an ``Image``. Binary of a
-    fixed width up to 32 bytes is a digest or an identifier.
+    binary, lists of integers of 8 bits, and those that the schema's ``huggingface`` metadata calls
+    an ``Image``. Binary of a fixed width up to 32 bytes is a digest or an identifier, and a list of
+    these is bytes again.
     """
     declared = declared_images(schema)
     return [field.name for field in schema if has_bytes(field.type) or field.name in declared]
@@ -46,11 +49,40 @@ def refuse_bytes(shard: str, schema: pa.Schema, what: str, remedy: str) -> None:
         raise ShardError(shard, problem.lstrip())
 
 
+def refuse_carried(shard: str, schema: pa.Schema) -> None:
+    """Refuses a file whose names or metadata, which go along with every row, carry a picture.
+
+    Raises:
+        ShardError: They do, or metadata is no text.
+    """
+    try:
+        texts = [*_metadata(schema), *(text for field in schema for text in _texts(field))]
+    except UnicodeDecodeError:
+        problem = "its schema has metadata that is no text; leave that out"
+        raise ShardError(shard, problem) from None
+    if carries(texts):
+        raise ShardError(shard, "its schema carries a picture, in a name or in metadata")
+
+
+def _texts(field: pa.Field) -> Iterator[str]:
+    yield field.name
+    yield from _metadata(field)
+    for child in map(field.type.field, range(field.type.num_fields)):
+        yield from _texts(child)
+
+
+def _metadata(item: pa.Schema | pa.Field) -> Iterator[str]:
+    for name, value in (item.metadata or {}).items():
+        yield name.decode()
+        yield value.decode()
+
+
 def has_bytes(kind: pa.DataType) -> bool:
     """Whether a value of a type may hold bytes, at any depth."""
     kind = stored(kind)
     children = map(kind.field, range(kind.num_fields))
-    return is_bytes(kind) or is_image(kind) or any(has_bytes(child.type) for child in children)
+    own = is_bytes(kind) or is_image(kind) or is_in_pieces(kind)
+    return own or any(has_bytes(child.type) for child in children)
 
 
 def declared_images(schema: pa.Schema) -> frozenset[str]:
@@ -98,6 +130,30 @@ def is_image(kind: pa.DataType) -> bool:
     if "path" not in fields or content is None:
         return False
     return is_bytes(content) or pa.types.is_null(content)
+
+
+def is_in_pieces(kind: pa.DataType) -> bool:
+    """Whether a type is a list, of lists maybe, of integers of 8 bits or of identifiers.
+
+    What pandas makes of an array of bytes, and what bytes that were cut up would be.
+    """
+    if not is_list(kind):
+        return False
+    item = stored(kind.value_type)
+    types = pa.types
+    tests = (types.is_int8, types.is_uint8, is_identifier, is_in_pieces)
+    return any(test(item) for test in tests)
+
+
+def joined(value: object) -> bytes:
+    """Returns the bytes whose pieces a value holds."""
+    if isinstance(value, bytes):
+        return value
+    if isinstance(value, int):
+        return bytes([value & 0xFF])
+    if isinstance(value, list) and all(isinstance(item, int) for item in value):
+        return bytes(item & 0xFF for item in value)
+    return b"".join(map(joined, value)) if isinstance(value, list) else b""
 
 
 def is_list(kind: pa.DataType) -> bool:

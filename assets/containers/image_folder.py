@@ -27,7 +27,7 @@ from ingestgate.assets.containers.folder_index import (
 from ingestgate.assets.containers.packaging import packed
 from ingestgate.assets.containers.pending_folder import PendingFolder, listing_sha256
 from ingestgate.assets.errors import ShardError
-from ingestgate.assets.media import kind_of
+from ingestgate.assets.kinds import kind_of
 from ingestgate.assets.pending import Pending
 from ingestgate.assets.provenance import SIDECAR_ERROR, flatten, of_json, readable
 from ingestgate.assets.shard import Kind, Member, Sample, Shard, WorkRange
@@ -168,7 +168,7 @@ class Origin(NamedTuple):
 
 def _rows(
     listing: FolderListing, samples: Sequence[FolderSample]
-) -> Iterator[list[dict[str, object]]]:
+) -> Iterator[list[dict[str, str]]]:
     """Yields the metadata rows of each sample; those of one metadata file are fetched at once."""
     wanted: dict[int, list[int]] = defaultdict(list)
     for sample in samples:
@@ -187,13 +187,13 @@ def _sample(
     shard: Shard,
     index: FolderIndex,
     sample: FolderSample,
-    rows: Sequence[Mapping[str, object]],
+    rows: Sequence[Mapping[str, str]],
     sidecars: frozenset[str],
 ) -> Sample:
     files = index.listing.files
     members = [_member(shard, files[number], number, sidecars) for number in sample.files]
     paths = [files[number].path for number in sample.files]
-    records = [flatten(row) for row in rows]
+    records = [*rows]
     for path, member in zip(paths, members, strict=True):
         is_json = path.lower().endswith(".json") and member.kind is Kind.SIDECAR
         if is_json and member.content is not None:

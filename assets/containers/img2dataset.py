@@ -22,7 +22,7 @@ from ingestgate.assets.containers.trio_files import keys_of, open_rows, read_sta
 from ingestgate.assets.containers.trio_writer import TrioWriter, has_row, is_reference
 from ingestgate.assets.containers.webdataset import WebDataset, walk_keys
 from ingestgate.assets.errors import ShardError
-from ingestgate.assets.provenance import Named, flatten
+from ingestgate.assets.provenance import Named, of_record
 from ingestgate.assets.shard import Kind, Member, Sample, Shard, WorkRange
 
 # Positions of rows without a sample: behind every byte offset of a tar.
@@ -102,7 +102,7 @@ def _rows(shard: Shard) -> dict[str, Row]:
             for key, record in zip(keys_of(shard, table), table.to_pylist(), strict=True):
                 if key in rows:
                     raise ShardError(shard.name, f"two rows of the Parquet file have key {key!r}")
-                rows[key] = Row(len(rows), flatten(record))
+                rows[key] = Row(len(rows), of_record(record))
     return rows
 
 

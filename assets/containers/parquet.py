@@ -11,14 +11,22 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 import pyarrow as pa
 
+from ingestgate.assets.carrying import LEAST, carried, carried_in_list
 from ingestgate.assets.containers import row_groups
-from ingestgate.assets.containers.arrow_text import readable_table
+from ingestgate.assets.containers.arrow_text import (
+    bytes_and_text,
+    is_decodable,
+    is_identifier,
+    readable_table,
+    shown,
+)
 from ingestgate.assets.containers.byte_columns import (
     declared_images,
     has_bytes,
-    is_bytes,
     is_image,
+    is_in_pieces,
     is_list,
+    joined,
     stored,
 )
 from ingestgate.assets.containers.container import OutputFile, ReadOptions
@@ -59,8 +67,9 @@ class ParquetImages:
             for group in range(work.start, work.stop):
                 for batch in row_groups.batches(parquet, group):
                     table = readable_table(pa.Table.from_batches([batch]))
+                    columns = _Columns(table)
                     for index in range(batch.num_rows):
-                        yield _sample(number, table, declared, _Row(batch, index))
+                        yield _sample(number, columns, declared, _Row(batch, index))
                         number += 1
 
     def rewrite(self, shard: Shard, output_root: str) -> "ParquetImagesWriter":
@@ -127,21 +136,43 @@ class _Row(NamedTuple):
     at: int
 
 
-def _sample(number: int, table: pa.Table, declared: frozenset[str], row: _Row) -> Sample:
-    values = {
-        name: column[row.at].as_py()
-        for name, column in zip(table.column_names, table.columns, strict=True)
-    }
+class _Columns:
+    """The columns of a batch; a row is made Python values of when it is asked for.
+
+    But for columns with text that is not UTF-8, which has no such form.
+    """
+
+    def __init__(self, table: pa.Table) -> None:
+        self.schema = table.schema
+        self._columns = [
+            column if is_decodable(column) else bytes_and_text(column) for column in table.columns
+        ]
+
+    def row(self, index: int) -> dict[str, Any]:
+        """Returns a row's values by column."""
+        return {
+            name: column[index] if isinstance(column, list) else column[index].as_py()
+            for name, column in zip(self.schema.names, self._columns, strict=True)
+        }
+
+
+def _sample(number: int, columns: _Columns, declared: frozenset[str], row: _Row) -> Sample:
+    values = columns.row(row.at)
     name = str(number)
     members = tuple(
         Member(name, number, content, kind, field)
-        for column in table.schema
+        for column in columns.schema
         for field, content, kind in _pictures(
             column.type, values[column.name], column.name, column.name in declared
         )
     )
     members = members or (Member(name, number, None, Kind.REFERENCE),)
-    return Sample(name, members, flatten(values), row)
+    said = {
+        column.name: shown(values[column.name], column.type)
+        for column in columns.schema
+        if not is_in_pieces(column.type)
+    }
+    return Sample(name, members, flatten(said), row)
 
 
 def _pictures(
@@ -151,9 +182,11 @@ def _pictures(
     kind = stored(kind)
     if value is None:
         return
-    if is_bytes(kind) and isinstance(value, bytes):
-        is_picture = declared or sniff(value).startswith("image/")
-        yield field, value, Kind.PICTURE if is_picture else Kind.OTHER
+    if isinstance(value, bytes) and not is_identifier(kind):
+        yield _of_bytes(value, field, declared)  # of text as well, where it is no text
+    elif is_in_pieces(kind):
+        if len(content := joined(value)) >= LEAST:
+            yield _of_bytes(content, field, declared)
     elif is_image(kind):
         if value["bytes"] is not None:
             yield field, value["bytes"], Kind.PICTURE
@@ -161,6 +194,8 @@ def _pictures(
             yield field, None, Kind.REFERENCE
         yield from _fields(kind, value, field, skip="bytes")
     elif is_list(kind):
+        if (numbers := carried_in_list(value)) is not None:
+            yield field, numbers, Kind.PICTURE
         for index, item in enumerate(value):
             yield from _pictures(kind.value_type, item, f"{field}[{index}]", declared)
     elif pa.types.is_struct(kind):
@@ -169,10 +204,23 @@ def _pictures(
         for index, (key, item) in enumerate(value):
             yield from _pictures(kind.key_type, key, f"{field}[{index}].key", False)
             yield from _pictures(kind.item_type, item, f"{field}[{index}].value", False)
-    elif declared and isinstance(value, str):
-        yield field, None, Kind.REFERENCE
+    elif isinstance(value, str):
+        yield from _in_text(value, field, declared)
     elif has_bytes(kind):
         yield field, None, Kind.OTHER  # bytes in a form that is not known here: never admitted
+
+
+def _of_bytes(content: bytes, field: str, declared: bool) -> tuple[str, bytes, Kind]:
+    is_picture = declared or sniff(content).startswith("image/")
+    return field, content, Kind.PICTURE if is_picture else Kind.OTHER
+
+
+def _in_text(text: str, field: str, declared: bool) -> Iterator[tuple[str, bytes | None, Kind]]:
+    pictures = carried(text)
+    for number, content in enumerate(pictures):
+        yield f"{field}#{number}" if number else field, content, Kind.PICTURE
+    if declared and not pictures:
+        yield field, None, Kind.REFERENCE
 
 
 def _fields(

@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ingestgate.assets import storage
+from ingestgate.assets.carrying import carries
 from ingestgate.assets.containers.byte_columns import refuse_bytes
 from ingestgate.assets.containers.row_groups import opened
 from ingestgate.assets.errors import ShardError
@@ -112,7 +113,7 @@ def read_stats(shard: Shard, path: str) -> dict[str, Any]:
     named = [*stats.items()]
     if isinstance(counts, dict):
         named = [(name, value) for name, value in named if value is not counts] + [*counts.items()]
-    if not all(_is_named_number(name, value) for name, value in named):
+    if not all(_is_named_number(name, value) for name, value in named) or carries(stats):
         problem = "its stats file holds more than numbers by name; leave out what is none"
         raise ShardError(shard.name, problem)
     return stats

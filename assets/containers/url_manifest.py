@@ -104,7 +104,7 @@ class UrlManifest:
         return hashlib.sha256(header + data).hexdigest()
 
     def read_rows(self, shard: Shard, work: WorkRange) -> pa.Table:
-        """Returns a range's rows; text that is not UTF-8, times and short binary made readable."""
+        """Returns a range's rows, times and short binary made readable; text as it is."""
         dialect = _dialect(shard)
         if dialect is None:
             with row_groups.opened(shard) as parquet:

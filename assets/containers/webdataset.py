@@ -23,7 +23,8 @@ from ingestgate.assets.containers.tar import Span
 from ingestgate.assets.containers.tar_writer import TarWriter, spans
 from ingestgate.assets.containers.window import Window
 from ingestgate.assets.errors import ShardError
-from ingestgate.assets.media import kind_of, sniff
+from ingestgate.assets.kinds import kind_of
+from ingestgate.assets.media import sniff
 from ingestgate.assets.provenance import of_json, readable
 from ingestgate.assets.shard import Kind, Member, Sample, Shard, WorkRange
 

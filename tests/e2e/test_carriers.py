@@ -1,11 +1,14 @@
 """Listed bytes in places that are no picture's: none of them reaches the output."""
 
+import base64
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+import pytest
 
 from tests.archives import make_tar
 from tests.e2e.conftest import EXACT, Job
@@ -66,3 +69,93 @@ def test_bytes_beside_urls_are_no_manifest_whatever_is_said(job: MakeJob, tmp_pa
     gate = job(str(tmp_path / "landing"))
     assert "read it as --format parquet" in problem(gate, "--format", "url-manifest")
     assert decisions(gate.elsewhere("unsaid")) == [("image", "quarantined", "matched")]
+
+
+TEXT = base64.b64encode(LISTED).decode()
+HELD, MATCHED = ("unscannable", "unsupported_media"), ("quarantined", "matched")
+BESIDE = ("unscannable", "companion_unscannable"), ("quarantined", "companion_matched")
+#: What a column beside a harmless picture holds, and what becomes of it.
+COLUMNS: dict[str, pa.Array] = {
+    "uint8": pa.array([[*LISTED]], pa.list_(pa.uint8())),
+    "int64": pa.array([[*LISTED]]),
+    "tensor": pa.array([[[*LISTED]]], pa.list_(pa.list_(pa.uint8()))),
+    "pieces": pa.array([[bytes([byte]) for byte in LISTED]], pa.list_(pa.binary(1))),
+    "string": pa.Array.from_buffers(pa.string(), 1, pa.array([LISTED]).buffers()),
+    "base64": pa.array([TEXT]),
+    "nested": pa.array([{"turns": [{"image": f"data:image/jpeg;base64,{TEXT}"}]}]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", COLUMNS)
+def test_bytes_in_any_column_are_judged(job: MakeJob, tmp_path: Path, name: str) -> None:
+    columns = {"image": pa.array([HARMLESS], pa.binary()), name: COLUMNS[name]}
+    write(tmp_path / "landing" / "a.parquet", columns)
+    first, second = decisions(job(str(tmp_path / "landing")))
+    assert first == ("image", *BESIDE[1])
+    assert second[0].startswith(name)
+    assert second[1:] == MATCHED
+
+
+@pytest.mark.parametrize("name", ["string", "base64", "nested", "int64"])
+def test_rows_of_a_manifest_that_carry_bytes_are_held(
+    job: MakeJob, tmp_path: Path, name: str
+) -> None:
+    fine = pa.array([None], COLUMNS[name].type)
+    columns = {"url": [FINE] * 2, name: pa.concat_arrays([COLUMNS[name], fine])}
+    write(tmp_path / "landing" / "a.parquet", columns)
+    assert decisions(job(str(tmp_path / "landing"))) == [("", *HELD), ("", "admitted", "clean")]
+
+
+def test_rows_of_json_and_csv_that_carry_bytes_are_held(job: MakeJob, tmp_path: Path) -> None:
+    caption = "A caption, of https://other.example/b.jpg; " * 40
+    rows = [{"url": FINE, "text": text} for text in (TEXT, LISTED.decode("latin-1"), caption)]
+    (tmp_path / "landing").mkdir()
+    lines = "".join(json.dumps(row) + "\n" for row in rows)
+    (tmp_path / "landing" / "a.jsonl").write_text(lines)
+    quoted = LISTED.replace(b'"', b'""')
+    (tmp_path / "landing" / "b.csv").write_bytes(
+        b'url,text\n%s,"%s"\n%s,"%s"\n' % (FINE.encode(), quoted, FINE.encode(), caption.encode())
+    )
+    decided = [row[1:] for row in decisions(job(str(tmp_path / "landing")))]
+    assert decided == [HELD, HELD, ("admitted", "clean"), HELD, ("admitted", "clean")]
+
+
+def test_sidecars_that_carry_a_picture_are_held(job: MakeJob, tmp_path: Path) -> None:
+    numbers = json.dumps({"image": [*LISTED]}).encode()
+    slashes = json.dumps({"image": TEXT}).replace("/", "\\/").encode()
+    members = [
+        *(("a.jpg", HARMLESS), ("a.txt", TEXT.encode())),
+        *(("b.jpg", jpeg(51)), ("b.json", numbers)),
+        *(("c.jpg", jpeg(52)), ("c.json", slashes)),
+        *(("d.jpg", jpeg(53)), ("d.json", b'{"url": "https://fine.example/"}')),
+    ]
+    (tmp_path / "landing").mkdir()
+    (tmp_path / "landing" / "a.tar").write_bytes(make_tar(members))
+    bad = ("unscannable", "bad_sidecar")
+    decided = [row[1:] for row in decisions(job(str(tmp_path / "landing")))]
+    assert decided == [BESIDE[0], HELD, bad, bad, ("admitted", "clean")]
+
+
+def test_metadata_of_a_folder_that_carries_a_picture_is_held(job: MakeJob, tmp_path: Path) -> None:
+    for folder, name in (("x", "string"), ("y", "base64"), ("z", "nested")):
+        write(
+            tmp_path / "landing" / folder / "metadata.parquet",
+            {"file_name": ["a.jpg"], "text": COLUMNS[name]},
+        )
+        (tmp_path / "landing" / folder / "a.jpg").write_bytes(HARMLESS)
+    gate = job(str(tmp_path / "landing" / "*"))
+    assert [row[1:] for row in decisions(gate)] == [("unscannable", "bad_sidecar")] * 3
+
+
+def test_rows_of_a_trio_that_carry_a_picture_are_held(job: MakeJob, tmp_path: Path) -> None:
+    gate = job(write_trio(tmp_path / "landing", {"image": [TEXT]}))
+    assert decisions(gate) == [("", "unscannable", "bad_sidecar")]
+
+
+def test_a_schema_that_carries_a_picture_fails_its_shard(job: MakeJob, tmp_path: Path) -> None:
+    (tmp_path / "landing").mkdir()
+    table = pa.table({"url": [FINE]})
+    for metadata, said in ({"a": LISTED}, "no text"), ({"a": TEXT}, "carries a picture"):
+        path = tmp_path / "landing" / "a.parquet"
+        pq.write_table(table.replace_schema_metadata(metadata), path)
+        assert said in problem(job(str(tmp_path / "landing")))
