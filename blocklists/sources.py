@@ -27,9 +27,10 @@ Lists hold SHA-256 of expressions, never the expression.
 times path prefixes: what such an entry covers is decided by who hashed it.
 
 **Asset sources** without a scheme (``bad.com/x``, ``//bad.com/x``, ``bad.com:80/x``) are read as
-``http://``. What does not parse, or names no host (``data:``, ``file:///``) or one longer than any
-can be, is a `BadSource`: nobody could say whether it is listed. Text of nothing but white space is
-absent, not bad.
+``http://``, and so are those of schemes that are known to name a host. What does not parse, or
+names no host (``file:///``) or one longer than any can be, is a `BadSource`: nobody could say
+whether it is listed. So is what has another scheme: behind ``data:`` there is content, with slashes
+or without. Text of nothing but white space is absent, not bad.
 """
 
 import functools
@@ -52,6 +53,26 @@ MAX_DECODINGS = 16  # layers of percent-encoding; each costs a pass over the URL
 _SUFFIX_LABELS = 5  # of the longest host suffix that is not the host itself
 _FOLDERS = 4  # path prefixes, the root included
 _TO_ESCAPE = re.compile(rb"[\x00-\x20#%\x7f-\xff]")
+# Schemes of which what follows // is a host, or a bucket or repository in the place of one.
+_WITH_HOSTS = frozenset(
+    {
+        f"{scheme}:"
+        for scheme in ("http", "https", "hxxp", "hxxps", "ftp", "ftps", "sftp", "ws", "wss")
+    }
+    | {f"{scheme}:" for scheme in ("s3", "s3a", "s3n", "gs", "gcs", "oss", "cos", "obs", "swift")}
+    | {
+        f"{scheme}:"
+        for scheme in ("r2", "b2", "oci", "az", "adl", "abfs", "abfss", "wasb", "wasbs")
+    }
+    | {
+        f"{scheme}:"
+        for scheme in ("hf", "hdfs", "webhdfs", "viewfs", "ipfs", "ipns", "rsync", "scp")
+    }
+    | {
+        f"{scheme}:"
+        for scheme in ("git", "ssh", "rtsp", "rtmp", "rtmps", "gopher", "dav", "davs", "smb")
+    }
+)
 _HAS_AUTHORITY = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*:[/\\]{2}")
 _HOST_AND_PORT = re.compile(r"[^:/?#\\]*\.[^:/?#\\]*:[0-9]")
 _SHARP_S = re.compile("\u1e9e|%e1%ba%9e", re.IGNORECASE)
@@ -120,6 +141,8 @@ def parse_source(text: str) -> Source:
     url = _parse(text)
     if url is None or not url.hostname:
         return _parse_schemeless(text, url is not None)
+    if url.protocol not in _WITH_HOSTS:
+        raise BadSource("a scheme that is not known to name a host")
     if url.protocol not in ("http:", "https:"):
         # Other schemes keep their host as it is spelled; read it as http's would be.
         url = _parse("http:" + text[text.index(":") + 1 :])

@@ -159,3 +159,14 @@ def test_a_schema_that_carries_a_picture_fails_its_shard(job: MakeJob, tmp_path:
         path = tmp_path / "landing" / "a.parquet"
         pq.write_table(table.replace_schema_metadata(metadata), path)
         assert said in problem(job(str(tmp_path / "landing")))
+
+
+def test_content_in_the_place_of_a_source_is_held(job: MakeJob, tmp_path: Path) -> None:
+    short = base64.b64encode(LISTED[:300]).decode()  # of what is longer, the length is enough
+    urls = [f"{scheme}{short}" for scheme in ("data:;base64,", "data://fine.example/;base64,")]
+    (tmp_path / "landing").mkdir()
+    lines = "".join(json.dumps({"url": url}) + "\n" for url in [*urls, "s3://fine.example/a.jpg"])
+    (tmp_path / "landing" / "a.jsonl").write_text(lines)
+    bad = ("unscannable", "bad_source")
+    decided = [row[1:] for row in decisions(job(str(tmp_path / "landing")))]
+    assert decided == [bad, bad, ("admitted", "clean")]
