@@ -9,6 +9,10 @@ from ingestgate.assets.carrying import carries
 #: Provenance key that says why what an input says of a sample could not be read.
 SIDECAR_ERROR = "ingestgate.sidecar_error"
 
+#: Provenance key of where the input says that bytes lie, or came from, other than in a column of a
+#: name that the policy knows: it is a source by what it is.
+LOCATION = "ingestgate.location"
+
 #: What a record may hold: values (nulls, lists and objects among them), and characters of all
 #: their names together. Boxes, polygons and embeddings beside a picture stay far below; a long
 #: key over a long list, whose names would fill the memory, does not.

@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from ingestgate.assets.containers.container import DEFAULT_SIDECARS, ReadOptions
+from ingestgate.assets.provenance import LOCATION
 from ingestgate.assets.signing_keys import parse_public_line
 from ingestgate.assets.verdict import Action, SignalKind
 from ingestgate.blocklists.listset import ListOverride
@@ -206,6 +207,11 @@ class Policy(_Section):
     def _digests_exist(cls, names: tuple[str, ...]) -> tuple[str, ...]:
         signals = signal_types().items()
         return _known(names, [n for n, s in signals if s.kind is SignalKind.DIGEST])
+
+    @property
+    def source_columns(self) -> Patterns:
+        """What holds a source: the columns that say so, and locations, which are nothing else."""
+        return (*self.url_columns, LOCATION)
 
     def holds_low_quality(self, name: str) -> bool:
         """Whether a picture too flat for a perceptual hash that a list needs is held."""

@@ -116,7 +116,7 @@ def judge_rows(
         rows = [row for row, why in unreadable.items() if why is reason]
         checks.hold(np.asarray(rows, np.int64), reason)
     for name, column in columns.items():
-        if matches_column(name, policy.url_columns):
+        if matches_column(name, policy.source_columns):
             _check_sources(lists, name, column, checks)
     for signal, patterns in policy.digest_columns.items():
         for name, column in columns.items():

@@ -33,9 +33,10 @@ from ingestgate.assets.containers.container import OutputFile, ReadOptions
 from ingestgate.assets.containers.packaging import packed
 from ingestgate.assets.containers.row_groups import RowGroupWriter
 from ingestgate.assets.errors import ShardError
+from ingestgate.assets.locating import remote_parts
 from ingestgate.assets.media import sniff
 from ingestgate.assets.pending import Pending
-from ingestgate.assets.provenance import flatten
+from ingestgate.assets.provenance import LOCATION, Named, flatten, readable
 from ingestgate.assets.shard import Kind, Member, Sample, Shard, WorkRange
 
 _SUBTYPE = re.compile(r"image/(?:x-|vnd\.)?([a-z0-9]+)")
@@ -159,26 +160,38 @@ class _Columns:
 def _sample(number: int, columns: _Columns, declared: frozenset[str], row: _Row) -> Sample:
     values = columns.row(row.at)
     name = str(number)
-    members = tuple(
-        Member(name, number, content, kind, field)
+    found = [
+        each
         for column in columns.schema
-        for field, content, kind in _pictures(
+        for each in _pictures(
             column.type, values[column.name], column.name, column.name in declared
         )
-    )
+    ]
+    members = tuple(Member(name, number, each.content, each.kind, each.field) for each in found)
     members = members or (Member(name, number, None, Kind.REFERENCE),)
     said = {
         column.name: shown(values[column.name], column.type)
         for column in columns.schema
         if not is_in_pieces(column.type)
     }
-    return Sample(name, members, flatten(said), row)
+    provenance = Named(flatten(said))
+    for each in found:
+        for part in remote_parts(each.path):
+            provenance.put(LOCATION, readable(part))
+    return Sample(name, members, provenance.texts, row)
 
 
-def _pictures(
-    kind: pa.DataType, value: Any, field: str, declared: bool
-) -> Iterator[tuple[str, bytes | None, Kind]]:
-    """Yields column path, bytes and kind of every picture, or other bytes, in a value."""
+class _Found(NamedTuple):
+    """A picture in a row, or other bytes: column path, bytes, kind, and where it says it lies."""
+
+    field: str
+    content: bytes | None
+    kind: Kind
+    path: str = ""
+
+
+def _pictures(kind: pa.DataType, value: Any, field: str, declared: bool) -> Iterator[_Found]:
+    """Yields every picture, or other bytes, in a value."""
     kind = stored(kind)
     if value is None:
         return
@@ -188,14 +201,16 @@ def _pictures(
         if len(content := joined(value)) >= LEAST:
             yield _of_bytes(content, field, declared)
     elif is_image(kind):
+        path = value["path"]
+        lies = path if isinstance(path, str) else ""
         if value["bytes"] is not None:
-            yield field, value["bytes"], Kind.PICTURE
-        elif value["path"] is not None:
-            yield field, None, Kind.REFERENCE
+            yield _Found(field, value["bytes"], Kind.PICTURE, lies)
+        elif path is not None:
+            yield _Found(field, None, Kind.REFERENCE, lies)
         yield from _fields(kind, value, field, skip="bytes")
     elif is_list(kind):
         if (numbers := carried_in_list(value)) is not None:
-            yield field, numbers, Kind.PICTURE
+            yield _Found(field, numbers, Kind.PICTURE)
         for index, item in enumerate(value):
             yield from _pictures(kind.value_type, item, f"{field}[{index}]", declared)
     elif pa.types.is_struct(kind):
@@ -207,25 +222,25 @@ def _pictures(
     elif isinstance(value, str):
         yield from _in_text(value, field, declared)
     elif has_bytes(kind):
-        yield field, None, Kind.OTHER  # bytes in a form that is not known here: never admitted
+        yield _Found(
+            field, None, Kind.OTHER
+        )  # bytes in a form that is not known here: never admitted
 
 
-def _of_bytes(content: bytes, field: str, declared: bool) -> tuple[str, bytes, Kind]:
+def _of_bytes(content: bytes, field: str, declared: bool) -> _Found:
     is_picture = declared or sniff(content).startswith("image/")
-    return field, content, Kind.PICTURE if is_picture else Kind.OTHER
+    return _Found(field, content, Kind.PICTURE if is_picture else Kind.OTHER)
 
 
-def _in_text(text: str, field: str, declared: bool) -> Iterator[tuple[str, bytes | None, Kind]]:
+def _in_text(text: str, field: str, declared: bool) -> Iterator[_Found]:
     pictures = carried(text)
     for number, content in enumerate(pictures):
-        yield f"{field}#{number}" if number else field, content, Kind.PICTURE
+        yield _Found(f"{field}#{number}" if number else field, content, Kind.PICTURE)
     if declared and not pictures:
-        yield field, None, Kind.REFERENCE
+        yield _Found(field, None, Kind.REFERENCE, text)
 
 
-def _fields(
-    kind: pa.StructType, value: Any, field: str, skip: str = ""
-) -> Iterator[tuple[str, bytes | None, Kind]]:
+def _fields(kind: pa.StructType, value: Any, field: str, skip: str = "") -> Iterator[_Found]:
     for child in kind:
         if child.name != skip:
             yield from _pictures(child.type, value[child.name], f"{field}.{child.name}", False)

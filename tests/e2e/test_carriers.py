@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests.archives import make_tar
-from tests.e2e.conftest import EXACT, Job
+from tests.e2e.conftest import EXACT, LISTED_HOST, Job
 from tests.pictures import jpeg
 
 MakeJob = Callable[..., Job]
@@ -170,3 +170,39 @@ def test_content_in_the_place_of_a_source_is_held(job: MakeJob, tmp_path: Path) 
     bad = ("unscannable", "bad_source")
     decided = [row[1:] for row in decisions(job(str(tmp_path / "landing")))]
     assert decided == [bad, bad, ("admitted", "clean")]
+
+
+IMAGE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
+ELSEWHERE = f"https://img.{LISTED_HOST}/x.jpg"
+
+
+@pytest.mark.parametrize(
+    ("content", "path", "decided"),
+    [
+        (None, ELSEWHERE, MATCHED),
+        (HARMLESS, ELSEWHERE, MATCHED),
+        (HARMLESS, f"zip://x.jpg::{ELSEWHERE}", MATCHED),
+        (None, "data:image/jpeg;base64,/9j/", ("unscannable", "bad_source")),
+        (HARMLESS, "images/x.jpg", ("admitted", "clean")),
+    ],
+)
+def test_where_a_reference_says_it_lies_is_a_source(
+    job: MakeJob, tmp_path: Path, content: bytes | None, path: str, decided: tuple[str, str]
+) -> None:
+    image = pa.array([{"bytes": content, "path": path}], IMAGE)
+    write(tmp_path / "landing" / "a.parquet", {"url": [FINE], "image": image})
+    gate = job(str(tmp_path / "landing"))
+    assert decisions(gate) == [("image", *decided)]
+    if decided == MATCHED:
+        (finding,) = gate.ledger()[0]["findings"]
+        assert finding["view"] == "ingestgate.location"
+
+
+def test_text_that_is_declared_a_picture_is_a_source(job: MakeJob, tmp_path: Path) -> None:
+    features = {"image": {"_type": "Image"}}
+    table = pa.table({"page_url": [FINE], "image": [ELSEWHERE]}).replace_schema_metadata(
+        {"huggingface": json.dumps({"info": {"features": features}})}
+    )
+    (tmp_path / "landing").mkdir()
+    pq.write_table(table, tmp_path / "landing" / "a.parquet")
+    assert decisions(job(str(tmp_path / "landing"))) == [("image", *MATCHED)]
