@@ -30,7 +30,7 @@ times path prefixes: what such an entry covers is decided by who hashed it.
 ``http://``, and so are those of schemes that are known to name a host. What does not parse, or
 names no host (``file:///``) or one longer than any can be, is a `BadSource`: nobody could say
 whether it is listed. So is what has another scheme: behind ``data:`` there is content, with slashes
-or without. Text of nothing but white space is absent, not bad.
+or without. Text of nothing but white space is absent, not bad. Of several in one text each counts.
 """
 
 import functools
@@ -50,6 +50,10 @@ from ingestgate.assets.verdict import Finding
 
 MAX_HOST = 253  # characters of a name, as name servers can be asked for it (RFC 1035, 2.3.4)
 MAX_DECODINGS = 16  # layers of percent-encoding; each costs a pass over the URL
+MAX_SOURCES = 1000  # in one text
+#: Where the next source of a text begins (`split_sources`), for `re` and RE2 alike.
+NEXT_SOURCE = r"[\x00-\x20|,;]+[A-Za-z][A-Za-z0-9+.\-]*:[/\\]{2}"
+_NEXT_SOURCE = re.compile(r"[\x00-\x20|,;]+(?=[A-Za-z][A-Za-z0-9+.\-]*:[/\\]{2})")
 _SUFFIX_LABELS = 5  # of the longest host suffix that is not the host itself
 _FOLDERS = 4  # path prefixes, the root included
 _TO_ESCAPE = re.compile(rb"[\x00-\x20#%\x7f-\xff]")
@@ -130,6 +134,19 @@ class Source(NamedTuple):
 def is_absent(text: str | None) -> bool:
     """Whether a source column holds nothing: null, or white space and control characters."""
     return text is None or not text.strip(" \t\r\n\f\v\0\u00a0")
+
+
+def split_sources(text: str) -> list[str]:
+    """Returns the sources in a text: several, where a scheme and // follow a blank or ``|,;``.
+
+    A URL in the path or query of another follows neither, and is a part of it.
+
+    Raises:
+        BadSource: There are more than `MAX_SOURCES`.
+    """
+    if len(parts := _NEXT_SOURCE.split(text, MAX_SOURCES)) > MAX_SOURCES:
+        raise BadSource(f"more than {MAX_SOURCES} sources in one")
+    return parts
 
 
 def parse_source(text: str) -> Source:

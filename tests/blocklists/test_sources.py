@@ -13,6 +13,7 @@ from ingestgate.blocklists.sources import (
     is_absent,
     is_address,
     parse_source,
+    split_sources,
     url_digests,
     url_expression,
 )
@@ -238,3 +239,30 @@ def test_canonical_form_is_stable(text: str) -> None:
         return
     assert expression.startswith(b"h.com/")
     assert b"//" not in expression.partition(b"?")[0]
+
+
+@pytest.mark.parametrize("between", [" ", "\n", "\t", ",", ", ", "|", " | ", ";", "\0", ",,"])
+def test_several_sources_in_one_text_are_told_apart(between: str) -> None:
+    parts = ["http://a.com/x", "HTTPS://b.com", "s3:\\\\c"]
+    assert split_sources(between.join(parts)) == parts
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "http://a.com/my picture, the second; or third|fourth.jpg",
+        "http://a.com/http://b.com/x",
+        "http://a.com/?u=https://b.com/x",
+        "http://a.com/w_100/https://b.com/x",
+        "a.com",
+        "",
+    ],
+)
+def test_one_source_is_one(text: str) -> None:
+    assert split_sources(text) == [text]
+
+
+def test_more_sources_than_there_may_be_are_bad() -> None:
+    assert len(split_sources("http://a.com " * 999 + "x")) == 999
+    with pytest.raises(BadSource, match="more than 1000"):
+        split_sources("http://a.com " * 1001)

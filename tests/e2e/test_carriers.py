@@ -206,3 +206,14 @@ def test_text_that_is_declared_a_picture_is_a_source(job: MakeJob, tmp_path: Pat
     (tmp_path / "landing").mkdir()
     pq.write_table(table, tmp_path / "landing" / "a.parquet")
     assert decisions(job(str(tmp_path / "landing"))) == [("image", *MATCHED)]
+
+
+def test_every_source_of_a_text_counts(job: MakeJob, tmp_path: Path) -> None:
+    (tmp_path / "landing").mkdir()
+    texts = [f"{FINE}{mark}{ELSEWHERE}" for mark in (" ", ", ", "|", ";", "\n")]
+    texts += [f"https://fine.example/?u={ELSEWHERE}", f"{FINE} data://x.example/"]
+    lines = "".join(json.dumps({"url": text}) + "\n" for text in texts)
+    (tmp_path / "landing" / "a.jsonl").write_text(lines)
+    bad = ("unscannable", "bad_source")
+    decided = [row[1:] for row in decisions(job(str(tmp_path / "landing")))]
+    assert decided == [MATCHED] * 5 + [("admitted", "clean"), bad]
