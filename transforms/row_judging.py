@@ -11,7 +11,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ingestgate.assets.carrying import LEAST, carried, carried_in_list, carries
+from ingestgate.assets.carrying import LEAST, carried_in_list, carries
 from ingestgate.assets.containers.arrow_text import decoded_table
 from ingestgate.assets.errors import ShardError
 from ingestgate.assets.ledger import FINDING_TYPE
@@ -21,6 +21,7 @@ from ingestgate.assets.verdict import Finding, Reason, SignalKind, Verdict, tier
 from ingestgate.blocklists.columns import decode_hex, present_rows
 from ingestgate.blocklists.listset import ListSet
 from ingestgate.blocklists.signals import signal_types
+from ingestgate.transforms.carried_rows import places, rows_that_carry
 from ingestgate.transforms.earlier_matches import EarlierMatches
 from ingestgate.transforms.judging import recorded_columns
 from ingestgate.transforms.policy import Policy, matches_column
@@ -110,7 +111,9 @@ def judge_rows(
     if carries(table.column_names):
         raise ShardError(shard.name, "the name of a column carries a picture")
     for column in columns.values():
-        _find_carried(column, unreadable)
+        for place in rows_that_carry(column.values):
+            row = place if column.rows is None else int(column.rows[place])
+            unreadable[row] = Reason.UNSUPPORTED_MEDIA
     checks = _Checks(table.num_rows)
     for reason in set(unreadable.values()):
         rows = [row for row, why in unreadable.items() if why is reason]
@@ -183,7 +186,8 @@ def _text_columns(table: pa.Table, unreadable: dict[int, Reason]) -> dict[str, _
             there = np.flatnonzero(column.is_valid().to_numpy(zero_copy_only=False))
             column = column.drop_null()
             rows = there[pc.list_parent_indices(column).to_numpy()]
-            for place in _longer(pc.list_value_length(column)):
+            long = places(pc.greater_equal(pc.list_value_length(column), LEAST))
+            for place in long.tolist():
                 if carried_in_list(column[place].as_py()) is not None:
                     unreadable[int(there[place])] = Reason.UNSUPPORTED_MEDIA
             column = pc.list_flatten(column)
@@ -195,21 +199,6 @@ def _text_columns(table: pa.Table, unreadable: dict[int, Reason]) -> dict[str, _
         for path, sparse in _unnested(name, column, unreadable).items():
             columns[free_name(path, columns, numbers)] = sparse
     return columns
-
-
-def _find_carried(column: _Column, unreadable: dict[int, Reason]) -> None:
-    """Adds rows with pictures in their texts to ``unreadable``."""
-    for place in _longer(pc.binary_length(column.values)):
-        if carried(column.values[place].as_py()):
-            row = place if column.rows is None else int(column.rows[place])
-            unreadable[row] = Reason.UNSUPPORTED_MEDIA
-
-
-def _longer(lengths: pa.Array) -> list[int]:
-    """Returns the places of what is long enough for a picture."""
-    long = pc.greater_equal(lengths, LEAST).fill_null(False)
-    places: list[int] = np.flatnonzero(long.to_numpy(zero_copy_only=False)).tolist()
-    return places
 
 
 def _is_flat(kind: pa.DataType) -> bool:
