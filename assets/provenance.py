@@ -1,6 +1,7 @@
 """What an input says of its samples, as flat text: the provenance that the ledger carries."""
 
 import json
+import re
 from collections.abc import Container, Iterator, Mapping, Sequence
 from typing import cast
 
@@ -18,6 +19,9 @@ LOCATION = "ingestgate.location"
 #: key over a long list, whose names would fill the memory, does not.
 MOST_VALUES = 100_000
 MOST_NAME_CHARACTERS = 8 << 20
+
+_LONGEST_URL = 64 << 10
+_SHORTCUT = re.compile(r"^[ \t]*(?:BASE)?URL[ \t]*=[ \t]*(\S+)", re.IGNORECASE | re.MULTILINE)
 
 _Path = tuple[str, object]
 
@@ -113,6 +117,28 @@ def of_record(record: Mapping[str, object]) -> dict[str, str]:
     if SIDECAR_ERROR not in flat and carries(record):
         flat[SIDECAR_ERROR] = "a picture in the shape of text"
     return flat
+
+
+def of_sidecar(name: str, content: bytes) -> dict[str, str]:
+    """Returns what a sidecar says of its asset, by its last suffix: ``.json`` and ``.url`` do."""
+    suffix = name.lower().rpartition(".")[2]
+    if suffix == "json":
+        return of_json(name, content)
+    return of_url(name, content) if suffix == "url" else {}
+
+
+def of_url(name: str, content: bytes) -> dict[str, str]:
+    """Returns the `LOCATION` that a ``.url`` file holds, bare or as Windows' shortcuts do.
+
+    Args:
+        name: The file's name, for the error.
+        content: Its bytes.
+    """
+    if len(content) > _LONGEST_URL:
+        return {SIDECAR_ERROR: f"{readable(name)}: longer than URLs are"}
+    text = content.decode("utf-8-sig", "backslashreplace")
+    found = " ".join(_SHORTCUT.findall(text)) or text.strip()
+    return {LOCATION: found} if found else {}
 
 
 def of_json(name: str, content: bytes) -> dict[str, str]:

@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from ingestgate.assets.containers.container import DEFAULT_SIDECARS, ReadOptions
+from ingestgate.assets.naming import spelled
 from ingestgate.assets.provenance import LOCATION
 from ingestgate.assets.signing_keys import parse_public_line
 from ingestgate.assets.verdict import Action, SignalKind
@@ -129,7 +130,10 @@ def _parsed(lines: Mapping[str, str]) -> dict[str, Ed25519PublicKey]:
 class Policy(_Section):
     """The policy of a run."""
 
-    url_columns: Patterns = ("url", "urls", "*_url", "*_urls", "uri", "*_uri")
+    url_columns: Patterns = (
+        *("url", "urls", "*_url", "*_urls", "uri", "uris", "*_uri", "*_uris"),
+        *("link", "links", "*_link", "*_links", "href", "*_href"),
+    )
     """Columns that hold a source; each is checked."""
     digest_columns: dict[str, Patterns] = {
         "md5": ("md5", "*_md5"),
@@ -257,12 +261,13 @@ def matches_column(column: str, patterns: tuple[str, ...]) -> bool:
 
     ``images[2].page_url`` is matched whole, without indices, and by its last component alone. What
     a name has got so as not to hide another (``json.`` before it, ``[#2]`` behind) may be there.
+    ``pageUrl``, ``page-url`` and ``Page URL`` are ``page_url`` as well.
     """
     name = column.lower()
-    plain = _NUMBER.sub("", name)
-    last = name.rsplit(".", 1)[-1].split("[", 1)[0]
+    plain = _NUMBER.sub("", column)
+    last = column.rsplit(".", 1)[-1].split("[", 1)[0]
+    parts = (plain, plain.removeprefix("json."), last)
+    candidates = {name, *(part.lower() for part in parts), *map(spelled, parts)}
     return any(
-        fnmatchcase(candidate, pattern.lower())
-        for pattern in patterns
-        for candidate in {name, plain, plain.removeprefix("json."), last}
+        fnmatchcase(candidate, pattern.lower()) for pattern in patterns for candidate in candidates
     )

@@ -29,7 +29,7 @@ from ingestgate.assets.containers.pending_folder import PendingFolder, listing_s
 from ingestgate.assets.errors import ShardError
 from ingestgate.assets.kinds import kind_of
 from ingestgate.assets.pending import Pending
-from ingestgate.assets.provenance import SIDECAR_ERROR, flatten, of_json, readable
+from ingestgate.assets.provenance import SIDECAR_ERROR, flatten, of_sidecar, readable
 from ingestgate.assets.shard import Kind, Member, Sample, Shard, WorkRange
 
 _FILES_PER_RANGE = 2000
@@ -194,10 +194,9 @@ def _sample(
     members = [_member(shard, files[number], number, sidecars) for number in sample.files]
     paths = [files[number].path for number in sample.files]
     records = [*rows]
-    for path, member in zip(paths, members, strict=True):
-        is_json = path.lower().endswith(".json") and member.kind is Kind.SIDECAR
-        if is_json and member.content is not None:
-            records.append(of_json(member.name, member.content))
+    for member in members:
+        if member.kind is Kind.SIDECAR and member.content is not None:
+            records.append(of_sidecar(member.name, member.content))
     for number in sample.missing:
         name = index.missing[number]
         position = len(files) + number

@@ -21,6 +21,7 @@ from ingestgate.assets.containers.container import OutputFile, ReadOptions, RowW
 from ingestgate.assets.containers.delimited import Csv, Dialect, JsonLines, chosen
 from ingestgate.assets.containers.output import PendingOutput
 from ingestgate.assets.errors import ShardError
+from ingestgate.assets.naming import spelled
 from ingestgate.assets.pending import Pending
 from ingestgate.assets.shard import Shard, WorkRange
 
@@ -32,7 +33,6 @@ LONGEST_RECORD = 64 << 20
 _POINTER = re.compile(
     r"(^|[_\W])(ur[li]s?|links?|href|md5(sum)?|sha_?-?(1|224|256|384|512)(sum)?|pdq|phash)($|[_\W])"
 )
-_CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 
 
 def is_manifest(schema: pa.Schema) -> bool:
@@ -41,7 +41,7 @@ def is_manifest(schema: pa.Schema) -> bool:
 
 
 def _points(field: pa.Field) -> bool:
-    name = _CAMEL.sub("_", field.name).lower()
+    name = spelled(field.name)
     children = map(field.type.field, range(field.type.num_fields))
     if not field.type.num_fields:
         return bool(_POINTER.search(name)) and _is_textual(field.type)

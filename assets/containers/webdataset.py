@@ -11,7 +11,7 @@ A gzipped shard is one range, and offsets in it count decompressed bytes.
 
 import gzip
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import BinaryIO, ClassVar, cast
 
@@ -25,7 +25,7 @@ from ingestgate.assets.containers.window import Window
 from ingestgate.assets.errors import ShardError
 from ingestgate.assets.kinds import kind_of
 from ingestgate.assets.media import sniff
-from ingestgate.assets.provenance import of_json, readable
+from ingestgate.assets.provenance import Named, of_sidecar, readable
 from ingestgate.assets.shard import Kind, Member, Sample, Shard, WorkRange
 
 _KEY = re.compile(r"^((?:.*/|)[^.]+)[.]([^/]*)$")
@@ -151,7 +151,7 @@ class _Group:
         self.spans = before
         self.members: list[Member] = []
         self.suffixes = set(_RESERVED)
-        self.provenance: Mapping[str, str] = {}
+        self.provenance = Named()
         self.inside: list[Sample] = []
 
     def add(self, entry: tar.Entry, suffix: str, sidecars: frozenset[str]) -> None:
@@ -162,14 +162,17 @@ class _Group:
             kind = Kind.OTHER  # its bytes are not here as readers see them: never admitted
         else:
             kind = kind_of(suffix, content, sidecars)
-        if suffix == "json" and content is not None and kind is not Kind.DUPLICATE:
-            self.provenance = of_json(entry.name, content)
+        if content is not None and kind is not Kind.DUPLICATE:
+            for name, text in of_sidecar(entry.name, content).items():
+                self.provenance.put(name, text)
         self.suffixes.add(suffix)
         self.members.append(_member(entry, content, kind))
         self.spans.append(Span(entry.offset, entry.raw))
 
     def samples(self) -> Iterator[Sample]:
-        yield Sample(readable(self.key), tuple(self.members), self.provenance, tuple(self.spans))
+        yield Sample(
+            readable(self.key), tuple(self.members), self.provenance.texts, tuple(self.spans)
+        )
         yield from self.inside
 
 

@@ -217,3 +217,29 @@ def test_every_source_of_a_text_counts(job: MakeJob, tmp_path: Path) -> None:
     bad = ("unscannable", "bad_source")
     decided = [row[1:] for row in decisions(job(str(tmp_path / "landing")))]
     assert decided == [MATCHED] * 5 + [("admitted", "clean"), bad]
+
+
+def test_sidecars_say_where_a_picture_is_from_by_any_name(job: MakeJob, tmp_path: Path) -> None:
+    said, fine = (json.dumps({"url": url}).encode() for url in (ELSEWHERE, FINE))
+    members = [
+        *(("a.jpg", jpeg(50)), ("a.url", ELSEWHERE.encode())),
+        *(("b.jpg", jpeg(51)), ("b.json", fine), ("b.meta.json", said)),
+        *(("c.jpg", jpeg(52)), ("c.url", FINE.encode()), ("c.json", fine)),
+    ]
+    folder = tmp_path / "landing" / "x"
+    folder.mkdir(parents=True)
+    for name, content in members:
+        (folder / name.replace("b.meta.json", "b.jpg.json")).write_bytes(content)
+    (tmp_path / "landing" / "a.tar").write_bytes(make_tar(members))
+    gate = job(str(folder), str(tmp_path / "landing" / "a.tar"))
+    assert [row[1:] for row in decisions(gate)] == [MATCHED, MATCHED, ("admitted", "clean")] * 2
+
+
+def test_columns_that_make_a_manifest_are_checked(job: MakeJob, tmp_path: Path) -> None:
+    names = [" url", "imageUrl", "image-url", "href", "link", "image_link"]
+    (tmp_path / "landing").mkdir()
+    for number, name in enumerate(names):
+        lines = f"page_url,{name}\n{FINE},{ELSEWHERE}\n"
+        (tmp_path / "landing" / f"{number}.csv").write_text(lines)
+    decided = [row[1:] for row in decisions(job(str(tmp_path / "landing")))]
+    assert decided == [MATCHED] * len(names)
