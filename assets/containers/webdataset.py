@@ -155,11 +155,11 @@ class _Group:
         self.inside: list[Sample] = []
 
     def add(self, entry: tar.Entry, suffix: str, sidecars: frozenset[str]) -> None:
-        content = None if entry.type == tar.SPARSE else entry.content
+        content = None if entry.type == tar.SPARSE or entry.laden else entry.content
         if suffix in self.suffixes:
             kind = Kind.DUPLICATE
         elif content is None:
-            kind = Kind.OTHER  # its bytes are not here as readers see them: never admitted
+            kind = Kind.OTHER  # not all its bytes are here as readers see them: never admitted
         else:
             kind = kind_of(suffix, content, sidecars)
         if content is not None and kind is not Kind.DUPLICATE:
@@ -180,7 +180,7 @@ def _grouped(entries: Iterator[tar.Entry], sidecars: frozenset[str]) -> Iterator
     group: _Group | None = None
     structural: list[Span] = []  # global headers that stand before any sample
     for entry in entries:
-        if entry.type == tar.GLOBAL:
+        if entry.type == tar.GLOBAL and not entry.laden:
             (group.spans if group else structural).append(Span(entry.offset, entry.raw, True))
             continue
         found = _key(entry)
@@ -204,7 +204,7 @@ def _grouped(entries: Iterator[tar.Entry], sidecars: frozenset[str]) -> Iterator
 
 
 def _skipped(entry: tar.Entry, structural: list[Span]) -> Sample:
-    bytes_of_its_own = entry.regular or entry.size > 0
+    bytes_of_its_own = (entry.regular or entry.size > 0) and not entry.laden
     member = _member(entry, entry.content if bytes_of_its_own else None, Kind.SKIPPED)
     return Sample(member.name, (member,), {}, (*structural, Span(entry.offset, entry.raw)))
 

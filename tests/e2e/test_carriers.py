@@ -1,7 +1,9 @@
 """Listed bytes in places that are no picture's: none of them reaches the output."""
 
 import base64
+import io
 import json
+import tarfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -243,3 +245,35 @@ def test_columns_that_make_a_manifest_are_checked(job: MakeJob, tmp_path: Path) 
         (tmp_path / "landing" / f"{number}.csv").write_text(lines)
     decided = [row[1:] for row in decisions(job(str(tmp_path / "landing")))]
     assert decided == [MATCHED] * len(names)
+
+
+def test_bytes_in_the_headers_of_a_tar_are_held(job: MakeJob, tmp_path: Path) -> None:
+    (tmp_path / "landing").mkdir()
+    laden = tarfile.TarInfo("laden.jpg")
+    laden.size = len(HARMLESS)
+    # As Python decodes header bytes that are no UTF-8, and writes them again.
+    text = LISTED.decode("utf-8", "surrogateescape")
+    laden.pax_headers = {"comment": text}
+    sink = io.BytesIO()
+    with tarfile.open(
+        fileobj=sink, mode="w", format=tarfile.PAX_FORMAT, errors="surrogateescape"
+    ) as archive:
+        archive.addfile(laden, io.BytesIO(HARMLESS))
+    body = b"comment=" + LISTED + b"\n"
+    body = b"%d " % (len(body) + len(str(len(body) + 5)) + 1) + body
+    header = tarfile.TarInfo("pax_global_header")
+    header.type, header.size = tarfile.XGLTYPE, len(body)
+    block = header.tobuf(tarfile.USTAR_FORMAT) + body.ljust(-len(body) % 512 + len(body), b"\0")
+    note = {"comment": "0123456789012345678901234567890123456789"}
+    plain = make_tar([("a.jpg", jpeg(51))], tarfile.PAX_FORMAT, pax_headers=note)
+    (tmp_path / "landing" / "a.tar").write_bytes(block + plain)
+    (tmp_path / "landing" / "b.tar").write_bytes(sink.getvalue())
+    assert LISTED in (tmp_path / "landing" / "b.tar").read_bytes()
+    gate = job(str(tmp_path / "landing"))
+    assert [row[1:] for row in decisions(gate)] == [
+        ("unscannable", "skipped_by_readers"),
+        ("admitted", "clean"),
+        HELD,
+    ]
+    assert gate.ledger()[0]["member"] == "<global header>"
+    assert (gate.output / "a.tar").read_bytes()[: len(plain) - 10240] == plain[: len(plain) - 10240]
