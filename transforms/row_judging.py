@@ -102,7 +102,7 @@ def judge_rows(
         # Text that is none is bytes, and so is what a picture was made text of: nobody judges them.
         unreadable = dict.fromkeys(undecoded, Reason.UNSUPPORTED_MEDIA)
         columns = _text_columns(table, unreadable)
-    except pa.ArrowException as error:  # whose message may quote a value
+    except (pa.ArrowException, UnicodeDecodeError) as error:  # which may quote a value
         raise ShardError(
             shard.name,
             f"has a column that cannot be read as text ({type(error).__name__}); leave it out, or "

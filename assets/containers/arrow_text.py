@@ -29,6 +29,9 @@ def decoded_table(table: pa.Table) -> tuple[pa.Table, set[int]]:
 
     Of that the wrong bytes become ``\xNN``: it is bytes, of whatever, that only call themselves
     text.
+
+    Raises:
+        pa.ArrowException, UnicodeDecodeError: It stands where it cannot be got at.
     """
     wrong: set[int] = set()
     columns = []
@@ -112,6 +115,10 @@ def _undecoded(kind: pa.DataType) -> pa.DataType:
         return pa.list_(_undecoded(kind.value_type))
     if pa.types.is_large_list(kind):
         return pa.large_list(_undecoded(kind.value_type))
+    if pa.types.is_fixed_size_list(kind):
+        return pa.list_(_undecoded(kind.value_type), kind.list_size)
+    if pa.types.is_map(kind):
+        return pa.map_(_undecoded(kind.key_type), _undecoded(kind.item_type))
     if pa.types.is_struct(kind):
         return pa.struct([pa.field(child.name, _undecoded(child.type)) for child in kind])
     return kind
@@ -140,8 +147,15 @@ def _with_texts(value: Any, kind: pa.DataType, change: Callable[[Any], Any]) -> 
         return None
     if pa.types.is_string(kind) or pa.types.is_large_string(kind):
         return change(value)
-    if pa.types.is_list(kind) or pa.types.is_large_list(kind):
+    lists = (pa.types.is_list, pa.types.is_large_list, pa.types.is_fixed_size_list)
+    if any(is_list(kind) for is_list in lists):
         return [_with_texts(item, kind.value_type, change) for item in value]
+    if pa.types.is_map(kind):
+        kinds = kind.key_type, kind.item_type
+        return [
+            tuple(_with_texts(item, of, change) for item, of in zip(pair, kinds, strict=True))
+            for pair in value
+        ]
     if pa.types.is_struct(kind):
         return {child.name: _with_texts(value[child.name], child.type, change) for child in kind}
     return value

@@ -157,7 +157,8 @@ def joined(value: object) -> bytes:
 
 
 def is_list(kind: pa.DataType) -> bool:
-    """Whether a type is a list with offsets or of a fixed size."""
+    """Whether a type is a list, of whatever layout."""
     types = pa.types
-    tests = (types.is_list, types.is_large_list, types.is_fixed_size_list)
+    tests = [types.is_list, types.is_large_list, types.is_fixed_size_list]
+    tests += [types.is_list_view, types.is_large_list_view]
     return any(test(kind) for test in tests)

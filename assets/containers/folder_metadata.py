@@ -65,7 +65,8 @@ class FolderMetadata:
                 remedy = "make it an input of its own, outside the folder"
                 refuse_bytes(self._shard, parquet.schema_arrow, "", remedy)
                 table = readable_table(parquet.read(use_threads=False))
-        self.table, self._undecoded = decoded_table(table)
+        with row_groups.explained(self._shard):
+            self.table, self._undecoded = decoded_table(table)
 
     @contextmanager
     def _parquet(self) -> Iterator[pq.ParquetFile]:
