@@ -1,4 +1,4 @@
-"""What bytes are, by their magic, and what that makes of a member.
+"""What bytes are, by their magic.
 
 Signatures follow the formats' specifications and the WHATWG MIME Sniffing standard
 (https://mimesniff.spec.whatwg.org/); those that begin with letters are checked further, so
@@ -7,8 +7,6 @@ that a caption such as "BMW at dusk" is no picture.
 
 import re
 from collections.abc import Callable
-
-from ingestgate.assets.shard import Kind
 
 _PICTURES = """
     apng arw avif avifs bmp bw cr2 cr3 cur dcx dds dib dng emf eps exr fits gif hdr heic
@@ -104,24 +102,6 @@ def sniff(content: bytes) -> str:
         if media_type:
             return media_type
     return ""
-
-
-def kind_of(suffix: str, content: bytes, sidecars: frozenset[str]) -> Kind:
-    """Returns what a member is to the gate.
-
-    A picture under any name is a picture; so is whatever calls itself one: a ``.jpg`` that
-    holds a web page is a picture that will not decode, and is not admitted.
-
-    Args:
-        suffix: All that follows the first dot of the base name, in any case (``seg.json``).
-        content: The member's bytes.
-        sidecars: Suffixes of sidecars; the last part of a compound suffix counts.
-    """
-    last = suffix.lower().rpartition(".")[2]
-    media_type = sniff(content)
-    if last in PICTURE_SUFFIXES or media_type.startswith("image/"):
-        return Kind.PICTURE
-    return Kind.SIDECAR if last in sidecars and not media_type else Kind.OTHER
 
 
 def _by_first_byte(content: bytes) -> tuple[tuple[bytes, str], ...]:

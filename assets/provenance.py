@@ -1,17 +1,27 @@
 """What an input says of its samples, as flat text: the provenance that the ledger carries."""
 
 import json
+import re
 from collections.abc import Container, Iterator, Mapping, Sequence
 from typing import cast
 
+from ingestgate.assets.carrying import carries
+
 #: Provenance key that says why what an input says of a sample could not be read.
 SIDECAR_ERROR = "ingestgate.sidecar_error"
+
+#: Provenance key of where the input says that bytes lie, or came from, other than in a column of a
+#: name that the policy knows: it is a source by what it is.
+LOCATION = "ingestgate.location"
 
 #: What a record may hold: values (nulls, lists and objects among them), and characters of all
 #: their names together. Boxes, polygons and embeddings beside a picture stay far below; a long
 #: key over a long list, whose names would fill the memory, does not.
 MOST_VALUES = 100_000
 MOST_NAME_CHARACTERS = 8 << 20
+
+_LONGEST_URL = 64 << 10
+_SHORTCUT = re.compile(r"^[ \t]*(?:BASE)?URL[ \t]*=[ \t]*(\S+)", re.IGNORECASE | re.MULTILINE)
 
 _Path = tuple[str, object]
 
@@ -98,6 +108,39 @@ def flatten(value: Mapping[str, object]) -> dict[str, str]:
     return flat.texts
 
 
+def of_record(record: Mapping[str, object]) -> dict[str, str]:
+    """Returns what a record says, flattened; with a `SIDECAR_ERROR` if a picture is in it.
+
+    Nobody judges that picture: it is no member of anything.
+    """
+    flat = flatten(record)
+    if SIDECAR_ERROR not in flat and carries(record):
+        flat[SIDECAR_ERROR] = "a picture in the shape of text"
+    return flat
+
+
+def of_sidecar(name: str, content: bytes) -> dict[str, str]:
+    """Returns what a sidecar says of its asset, by its last suffix: ``.json`` and ``.url`` do."""
+    suffix = name.lower().rpartition(".")[2]
+    if suffix == "json":
+        return of_json(name, content)
+    return of_url(name, content) if suffix == "url" else {}
+
+
+def of_url(name: str, content: bytes) -> dict[str, str]:
+    """Returns the `LOCATION` that a ``.url`` file holds, bare or as Windows' shortcuts do.
+
+    Args:
+        name: The file's name, for the error.
+        content: Its bytes.
+    """
+    if len(content) > _LONGEST_URL:
+        return {SIDECAR_ERROR: f"{readable(name)}: longer than URLs are"}
+    text = content.decode("utf-8-sig", "backslashreplace")
+    found = " ".join(_SHORTCUT.findall(text)) or text.strip()
+    return {LOCATION: found} if found else {}
+
+
 def of_json(name: str, content: bytes) -> dict[str, str]:
     """Returns what a JSON sidecar says, flattened; `SIDECAR_ERROR` if it is no JSON object.
 
@@ -106,19 +149,25 @@ def of_json(name: str, content: bytes) -> dict[str, str]:
         content: Its bytes.
     """
     try:
-        value = json.loads(content, object_pairs_hook=_once)
+        value = json.loads(content, object_pairs_hook=once)
     except (ValueError, RecursionError):
         return {SIDECAR_ERROR: f"{readable(name)}: not JSON, or a key twice"}
     if not isinstance(value, dict):
         return {SIDECAR_ERROR: f"{readable(name)}: not a JSON object"}
-    return flatten(value)
+    return of_record(value)
 
 
-def _once(pairs: list[tuple[str, object]]) -> dict[str, object]:
-    # Readers take the first or the last of two: a source could hide behind the other.
+def once(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    """Makes a JSON object, as a hook of `json`'s, of which no key is there twice.
+
+    Readers take the first or the last of two: something could hide behind the other.
+
+    Raises:
+        ValueError: A key is.
+    """
     record = dict(pairs)
     if len(record) != len(pairs):
-        raise ValueError
+        raise ValueError("a key twice")
     return record
 
 

@@ -24,7 +24,7 @@ import click
 import psutil
 
 from benchmarks.isolation import judges
-from ingestgate.assets.media import kind_of
+from ingestgate.assets.kinds import kind_of
 from ingestgate.assets.shard import Member, Sample
 from ingestgate.assets.verdict import REASONS, Verdict
 from ingestgate.fingerprints.isolated import IsolatedFingerprinter

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from ingestgate.assets.errors import UsageError
 from ingestgate.assets.verdict import Finding, SignalKind
@@ -22,6 +23,7 @@ from ingestgate.blocklists.columns import as_texts, decode_hex, decode_hex_value
 from ingestgate.blocklists.manifest import ListInfo
 from ingestgate.blocklists.signals import SignalType, signal_type
 from ingestgate.blocklists.sources import (
+    NEXT_SOURCE,
     BadSource,
     Source,
     canonical_host,
@@ -31,6 +33,7 @@ from ingestgate.blocklists.sources import (
     is_absent,
     parse_source,
     readable_part,
+    split_sources,
     url_digests,
 )
 from ingestgate.blocklists.tables import SCREENS, SortedValues, as_keys
@@ -237,15 +240,32 @@ class Matcher:
         return findings
 
     def match_source(self, url: str, view: str) -> list[Finding]:
-        """Returns the findings of one source; none if it is blank.
+        """Returns the findings of one source, or of several in a text; none if it is blank.
 
         Args:
-            url: A URL, or what `sources` reads as one.
+            url: A URL, or what `sources` reads as one, or several.
             view: Where it came from, for the findings.
 
         Raises:
             BadSource: It cannot be parsed; carries the findings of what could be.
         """
+        parts = split_sources(url)
+        if len(parts) == 1:
+            return self._match_one_source(url, view)
+        findings: list[Finding] = []
+        bad: BadSource | None = None
+        for part in parts:
+            try:
+                findings += self._match_one_source(part, view)
+            except BadSource as error:
+                findings += error.findings
+                bad = error
+        if bad:
+            bad.findings = tuple(_distinct(findings))
+            raise bad
+        return _distinct(findings)
+
+    def _match_one_source(self, url: str, view: str) -> list[Finding]:
         if is_absent(url):
             return []
         source = parse_source(url)
@@ -272,9 +292,25 @@ class Matcher:
         """
         texts = as_texts(column)
         rows = self._unscreened(texts)
-        found = self._match_texts(texts.take(pa.array(rows)), view)
+        several = pc.match_substring_regex(texts.take(pa.array(rows)), NEXT_SOURCE)
+        of_several = several.fill_null(False).to_numpy(zero_copy_only=False)
+        single = rows[~of_several]
+        found = self._match_texts(texts.take(pa.array(single)), view)
+        hits = {int(single[row]): findings for row, findings in found.hits.items()}
+        bad = single[found.bad].tolist()
+        for row in rows[of_several].tolist():
+            try:
+                findings = self.match_source(texts[row].as_py(), view)
+            except BadSource as error:
+                findings = list(error.findings)
+                bad.append(row)
+            except UnicodeDecodeError:  # nobody checks the text that files hold
+                findings = []
+                bad.append(row)
+            if findings:
+                hits[row] = findings
         return SourceMatches(
-            {int(rows[row]): findings for row, findings in found.hits.items()}, rows[found.bad]
+            {row: hits[row] for row in sorted(hits)}, np.array(sorted(bad), np.int64)
         )
 
     def _unscreened(self, texts: pa.Array) -> npt.NDArray[np.int64]:

@@ -1,10 +1,10 @@
 """Tells, at some ten million a second, which sources of a column cannot be listed.
 
 Only plain URLs are looked at: ``http(s)://`` in any case, a name of ASCII labels (no ``xn--``,
-no address, no credentials), perhaps a port. Of such a URL the canonical form of `sources` is
-known without parsing, and it is no bad source. Everything else, and everything that could be
-listed, is left to be parsed and looked up by SHA-256: what is screened out here is never
-reported, and what is reported never depends on what is done here.
+no address, no credentials), perhaps a port, and no further ``://``. Of such a URL the canonical
+form of `sources` is known without parsing, and it is no bad source. Everything else, and everything
+that could be listed, is left to be parsed and looked up by SHA-256: what is screened out here is
+never reported, and what is reported never depends on what is done here.
 
 A screen is a hash table of 64-bit fingerprints of listed expressions: an entry lies in the bucket
 that its upper bits name, or, where that is full, in the next that is not. It is the fingerprint's
@@ -214,6 +214,15 @@ def _hosts(
         plain &= stop - begin <= MAX_HOST
         # A last label that begins with a digit may make it an address.
         if not plain or 48 <= data[label] <= 57:
+            continue
+        # Where another scheme and // follow, they may be another source's.
+        several = False
+        for place in range(at, end - 2):
+            several |= (data[place] == 58) & (
+                ((data[place + 1] == 47) | (data[place + 1] == 92))
+                & ((data[place + 2] == 47) | (data[place + 2] == 92))
+            )
+        if several:
             continue
         undecided[row] = False
         paths[row] = at

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from ingestgate.assets import storage
 from ingestgate.assets.errors import UsageError
-from ingestgate.assets.media import kind_of
+from ingestgate.assets.kinds import kind_of
 from ingestgate.assets.shard import Kind, Member
 from ingestgate.assets.verdict import Finding
 from ingestgate.blocklists.lint import Problem

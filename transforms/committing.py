@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ingestgate.assets import ledger, provenance, storage
+from ingestgate.assets.containers.arrow_text import decoded_table
 from ingestgate.assets.containers.container import (
     OutputFile,
     RowContainer,
@@ -205,6 +206,7 @@ class Committer:
                     files = reader.package_rows(shard, work, quarantined)
                     sealed = sealer.seal("rows", work.number, files)
                     originals = reader.read_rows(shard, work).filter(pa.array(quarantined))
+                    originals, _ = decoded_table(originals)
                     judged = table.filter(pa.array(quarantined))
                     for row, original in zip(row_dicts(judged), row_dicts(originals), strict=True):
                         sealer.note(header, row, provenance.flatten(original), sealed)

@@ -12,8 +12,8 @@ from apache_beam.utils.windowed_value import PaneInfo, WindowedValue
 from pydantic import ValidationError
 
 from ingestgate.assets.errors import PolicyError
+from ingestgate.assets.kinds import kind_of
 from ingestgate.assets.ledger import LedgerRow
-from ingestgate.assets.media import kind_of
 from ingestgate.assets.shard import Kind, Member, Sample
 from ingestgate.assets.verdict import Verdict
 from ingestgate.blocklists.listset import ListSet

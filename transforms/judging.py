@@ -12,8 +12,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ingestgate.assets.kinds import kind_of
 from ingestgate.assets.ledger import LedgerRow, Sidecar
-from ingestgate.assets.media import kind_of, sniff
+from ingestgate.assets.media import sniff
 from ingestgate.assets.provenance import SIDECAR_ERROR
 from ingestgate.assets.shard import (
     Kind,
@@ -222,7 +223,7 @@ class Judge:
         for column, value in provenance.items():
             if is_absent(value):
                 continue
-            if _matches_column(column, self.policy.url_columns):
+            if _matches_column(column, self.policy.source_columns):
                 evidence.sources += 1
                 try:
                     evidence.findings += self.lists.match_source(value, column)
@@ -321,7 +322,7 @@ class Judge:
 def recorded_columns(columns: Iterable[str], policy: Policy) -> list[str]:
     """Returns the columns that the ledger carries: sources, declared digests, provenance."""
     patterns = (
-        *policy.url_columns,
+        *policy.source_columns,
         *policy.provenance_columns,
         *(pattern for group in policy.digest_columns.values() for pattern in group),
     )

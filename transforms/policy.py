@@ -16,6 +16,8 @@ from ingestgate.assets.containers.container import (
     DEFAULT_SIDECARS,
     ReadOptions,
 )
+from ingestgate.assets.naming import spelled
+from ingestgate.assets.provenance import LOCATION
 from ingestgate.assets.signing_keys import parse_public_line
 from ingestgate.assets.verdict import Action, SignalKind
 from ingestgate.blocklists.listset import ListOverride
@@ -132,7 +134,10 @@ def _parsed(lines: Mapping[str, str]) -> dict[str, Ed25519PublicKey]:
 class Policy(_Section):
     """The policy of a run."""
 
-    url_columns: Patterns = ("url", "urls", "*_url", "*_urls", "uri", "*_uri")
+    url_columns: Patterns = (
+        *("url", "urls", "*_url", "*_urls", "uri", "uris", "*_uri", "*_uris"),
+        *("link", "links", "*_link", "*_links", "href", "*_href"),
+    )
     """Columns that hold a source; each is checked."""
     digest_columns: dict[str, Patterns] = {
         "md5": ("md5", "*_md5"),
@@ -211,6 +216,11 @@ class Policy(_Section):
         signals = signal_types().items()
         return _known(names, [n for n, s in signals if s.kind is SignalKind.DIGEST])
 
+    @property
+    def source_columns(self) -> Patterns:
+        """What holds a source: the columns that say so, and locations, which are nothing else."""
+        return (*self.url_columns, LOCATION)
+
     def holds_low_quality(self, name: str) -> bool:
         """Whether a picture too flat for a perceptual hash that a list needs is held."""
         said = self.low_quality
@@ -255,12 +265,13 @@ def matches_column(column: str, patterns: tuple[str, ...]) -> bool:
 
     ``images[2].page_url`` is matched whole, without indices, and by its last component alone. What
     a name has got so as not to hide another (``json.`` before it, ``[#2]`` behind) may be there.
+    ``pageUrl``, ``page-url`` and ``Page URL`` are ``page_url`` as well.
     """
     name = column.lower()
-    plain = _NUMBER.sub("", name)
-    last = name.rsplit(".", 1)[-1].split("[", 1)[0]
+    plain = _NUMBER.sub("", column)
+    last = column.rsplit(".", 1)[-1].split("[", 1)[0]
+    parts = (plain, plain.removeprefix("json."), last)
+    candidates = {name, *(part.lower() for part in parts), *map(spelled, parts)}
     return any(
-        fnmatchcase(candidate, pattern.lower())
-        for pattern in patterns
-        for candidate in {name, plain, plain.removeprefix("json."), last}
+        fnmatchcase(candidate, pattern.lower()) for pattern in patterns for candidate in candidates
     )

@@ -11,6 +11,8 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from ingestgate.assets.carrying import LEAST, carried_in_list, carries
+from ingestgate.assets.containers.arrow_text import decoded_table
 from ingestgate.assets.errors import ShardError
 from ingestgate.assets.ledger import FINDING_TYPE
 from ingestgate.assets.provenance import SIDECAR_ERROR, flatten, free_name
@@ -19,6 +21,7 @@ from ingestgate.assets.verdict import Finding, Reason, SignalKind, Verdict, tier
 from ingestgate.blocklists.columns import decode_hex, present_rows
 from ingestgate.blocklists.listset import ListSet
 from ingestgate.blocklists.signals import signal_types
+from ingestgate.transforms.carried_rows import places, rows_that_carry
 from ingestgate.transforms.earlier_matches import EarlierMatches
 from ingestgate.transforms.judging import recorded_columns
 from ingestgate.transforms.policy import Policy, matches_column
@@ -31,6 +34,7 @@ _HELD = (
     Reason.BAD_SIDECAR,
     Reason.NO_SOURCE,
     Reason.NOTHING_TO_CHECK,
+    Reason.UNSUPPORTED_MEDIA,
 )
 
 
@@ -90,23 +94,32 @@ def judge_rows(
         The ledger's rows, in the order of the table's.
 
     Raises:
-        ShardError: A column is of a kind that has no text, or names are too long for so many rows.
+        ShardError: A column is of a kind that has no text, names are too long for so many rows, or
+            one carries a picture.
     """
-    unreadable: dict[int, Reason] = {}
     try:
+        table, undecoded = decoded_table(table)
+        # Text that is none is bytes, and so is what a picture was made text of: nobody judges them.
+        unreadable = dict.fromkeys(undecoded, Reason.UNSUPPORTED_MEDIA)
         columns = _text_columns(table, unreadable)
-    except pa.ArrowException as error:  # whose message may quote a value
+    except (pa.ArrowException, UnicodeDecodeError) as error:  # which may quote a value
         raise ShardError(
             shard.name,
             f"has a column that cannot be read as text ({type(error).__name__}); leave it out, or "
             "write it as text",
         ) from None
+    if carries(table.column_names):
+        raise ShardError(shard.name, "the name of a column carries a picture")
+    for column in columns.values():
+        for place in rows_that_carry(column.values):
+            row = place if column.rows is None else int(column.rows[place])
+            unreadable[row] = Reason.UNSUPPORTED_MEDIA
     checks = _Checks(table.num_rows)
     for reason in set(unreadable.values()):
         rows = [row for row, why in unreadable.items() if why is reason]
         checks.hold(np.asarray(rows, np.int64), reason)
     for name, column in columns.items():
-        if matches_column(name, policy.url_columns):
+        if matches_column(name, policy.source_columns):
             _check_sources(lists, name, column, checks)
     for signal, patterns in policy.digest_columns.items():
         for name, column in columns.items():
@@ -173,6 +186,10 @@ def _text_columns(table: pa.Table, unreadable: dict[int, Reason]) -> dict[str, _
             there = np.flatnonzero(column.is_valid().to_numpy(zero_copy_only=False))
             column = column.drop_null()
             rows = there[pc.list_parent_indices(column).to_numpy()]
+            long = places(pc.greater_equal(pc.list_value_length(column), LEAST))
+            for place in long.tolist():
+                if carried_in_list(column[place].as_py()) is not None:
+                    unreadable[int(there[place])] = Reason.UNSUPPORTED_MEDIA
             column = pc.list_flatten(column)
         if _is_flat(column.type):
             columns[free_name(name, columns, numbers)] = _Column(
@@ -215,6 +232,8 @@ def _unnested(name: str, column: pa.Array, unreadable: dict[int, Reason]) -> dic
         if SIDECAR_ERROR in flat:
             unreadable[row] = Reason.BAD_SIDECAR
             continue
+        if carries(value):
+            unreadable[row] = Reason.UNSUPPORTED_MEDIA
         for path, text in flat.items():
             rows, texts = found.setdefault(path, ([], []))
             rows.append(row)

@@ -1,5 +1,7 @@
 """Arrow columns made fit to be read as text, whatever the file holds."""
 
+from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import pyarrow as pa
@@ -10,23 +12,57 @@ LONGEST_IDENTIFIER = 32
 
 
 def readable_table(table: pa.Table) -> pa.Table:
-    r"""Returns a table whose every value has a Python form.
+    """Returns a table whose every value has a Python form, text that is not UTF-8 excepted.
 
     Times become text and durations counts of their unit (Python's own types cannot hold them
-    all), short binary values of a fixed width become hex, and in text that is not UTF-8 the
-    wrong bytes become ``\xNN``. Extension types become what stores them. Everything else stays.
+    all), and short binary values of a fixed width become hex. Extension types become what stores
+    them. Everything else stays; nobody has looked whether text is UTF-8 (see `decoded_table`).
 
     Raises:
         pa.ArrowException: A column cannot be converted.
     """
-    if not table.num_columns:
-        return table  # its rows would be lost below
-    columns = [_readable(column) for column in table.columns]
-    fields = [
-        field if field.type == column.type else pa.field(field.name, column.type)
-        for field, column in zip(table.schema, columns, strict=True)
-    ]
-    return pa.Table.from_arrays(columns, schema=pa.schema(fields))
+    return _with_columns(table, [_readable(column) for column in table.columns])
+
+
+def decoded_table(table: pa.Table) -> tuple[pa.Table, set[int]]:
+    r"""Returns a table whose text is UTF-8, and the rows that held some that was not.
+
+    Of that the wrong bytes become ``\xNN``: it is bytes, of whatever, that only call themselves
+    text.
+
+    Raises:
+        pa.ArrowException, UnicodeDecodeError: It stands where it cannot be got at.
+    """
+    wrong: set[int] = set()
+    columns = []
+    for column in table.columns:
+        if not is_decodable(column):
+            values = bytes_and_text(column)
+            wrong.update(
+                row for row, value in enumerate(values) if _holds_bytes(value, column.type)
+            )
+            texts = [shown(value, column.type) for value in values]
+            column = pa.chunked_array([pa.array(texts, column.type)])
+        columns.append(column)
+    return _with_columns(table, columns), wrong
+
+
+def bytes_and_text(column: pa.ChunkedArray) -> list[Any]:
+    """Returns a column's Python values; text that is not UTF-8 is bytes."""
+    if is_decodable(column):
+        values: list[Any] = column.to_pylist()
+        return values
+    undecoded = column.cast(_undecoded(column.type)).to_pylist()
+    return [_decoded(value, column.type) for value in undecoded]
+
+
+def shown(value: Any, kind: pa.DataType) -> Any:
+    r"""Returns a value of `bytes_and_text` with text alone: wrong bytes become ``\xNN``."""
+
+    def texted(text: str | bytes) -> str:
+        return text if isinstance(text, str) else text.decode("utf-8", "backslashreplace")
+
+    return _with_texts(value, kind, texted)
 
 
 def is_identifier(kind: pa.DataType) -> bool:
@@ -47,12 +83,26 @@ def _readable(column: pa.ChunkedArray) -> pa.ChunkedArray:
     if is_identifier(kind):
         values = [None if value is None else value.hex() for value in column.to_pylist()]
         return pa.chunked_array([pa.array(values, pa.string())])
+    return column
+
+
+def _with_columns(table: pa.Table, columns: list[pa.ChunkedArray]) -> pa.Table:
+    if not columns:
+        return table  # its rows would be lost below
+    fields = [
+        field if field.type == column.type else pa.field(field.name, column.type)
+        for field, column in zip(table.schema, columns, strict=True)
+    ]
+    return pa.Table.from_arrays(columns, schema=pa.schema(fields))
+
+
+def is_decodable(column: pa.ChunkedArray) -> bool:
+    """Whether all text in a column is UTF-8."""
     try:
         column.validate(full=True)
     except pa.ArrowInvalid:
-        values = [_decoded(value, kind) for value in column.cast(_undecoded(kind)).to_pylist()]
-        return pa.chunked_array([pa.array(values, kind)])
-    return column
+        return False
+    return True
 
 
 def _undecoded(kind: pa.DataType) -> pa.DataType:
@@ -65,18 +115,47 @@ def _undecoded(kind: pa.DataType) -> pa.DataType:
         return pa.list_(_undecoded(kind.value_type))
     if pa.types.is_large_list(kind):
         return pa.large_list(_undecoded(kind.value_type))
+    if pa.types.is_fixed_size_list(kind):
+        return pa.list_(_undecoded(kind.value_type), kind.list_size)
+    if pa.types.is_map(kind):
+        return pa.map_(_undecoded(kind.key_type), _undecoded(kind.item_type))
     if pa.types.is_struct(kind):
         return pa.struct([pa.field(child.name, _undecoded(child.type)) for child in kind])
     return kind
 
 
 def _decoded(value: Any, kind: pa.DataType) -> Any:
+    """Returns a value in which text was left undecoded, with text in it where it is UTF-8."""
+
+    def decoded(text: bytes) -> str | bytes:
+        with suppress(UnicodeDecodeError):
+            return text.decode()
+        return text
+
+    return _with_texts(value, kind, decoded)
+
+
+def _holds_bytes(value: Any, kind: pa.DataType) -> bool:
+    """Whether there are bytes where the type says text."""
+    found: list[bool] = []
+    _with_texts(value, kind, lambda text: found.append(isinstance(text, bytes)))
+    return any(found)
+
+
+def _with_texts(value: Any, kind: pa.DataType, change: Callable[[Any], Any]) -> Any:
     if value is None:
         return None
     if pa.types.is_string(kind) or pa.types.is_large_string(kind):
-        return value.decode("utf-8", "backslashreplace")
-    if pa.types.is_list(kind) or pa.types.is_large_list(kind):
-        return [_decoded(item, kind.value_type) for item in value]
+        return change(value)
+    lists = (pa.types.is_list, pa.types.is_large_list, pa.types.is_fixed_size_list)
+    if any(is_list(kind) for is_list in lists):
+        return [_with_texts(item, kind.value_type, change) for item in value]
+    if pa.types.is_map(kind):
+        kinds = kind.key_type, kind.item_type
+        return [
+            tuple(_with_texts(item, of, change) for item, of in zip(pair, kinds, strict=True))
+            for pair in value
+        ]
     if pa.types.is_struct(kind):
-        return {child.name: _decoded(value[child.name], child.type) for child in kind}
+        return {child.name: _with_texts(value[child.name], child.type, change) for child in kind}
     return value

@@ -157,6 +157,8 @@ class RowContainer(Container, Protocol):
     def read_rows(self, shard: Shard, work: WorkRange) -> pa.Table:
         """Returns the rows of a range with every column; its row 0 is number ``work.first``.
 
+        Text may be what the file has, though it be no UTF-8: such a row is not admitted.
+
         Raises:
             ShardError: The shard is truncated or corrupt.
         """

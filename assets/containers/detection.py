@@ -105,7 +105,7 @@ def format_of(path: str) -> str | None:
         return "url-manifest"
     if name.endswith(_PARQUET):
         # The formats' modules load libraries: only where there is a Parquet file to tell.
-        from ingestgate.assets.containers.parquet import has_images
+        from ingestgate.assets.containers.byte_columns import has_images
         from ingestgate.assets.containers.url_manifest import is_manifest
 
         schema = _schema(path)

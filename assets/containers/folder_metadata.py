@@ -19,10 +19,10 @@ import pyarrow.parquet as pq
 
 from ingestgate.assets import storage
 from ingestgate.assets.containers import row_groups
-from ingestgate.assets.containers.arrow_text import readable_table
+from ingestgate.assets.containers.arrow_text import decoded_table, readable_table
+from ingestgate.assets.containers.byte_columns import refuse_bytes, refuse_carried
 from ingestgate.assets.containers.delimited import Csv, Dialect, JsonLines, chosen
-from ingestgate.assets.containers.parquet import has_images
-from ingestgate.assets.errors import ShardError
+from ingestgate.assets.provenance import SIDECAR_ERROR, of_record
 
 #: What metadata files are called.
 NAMES = frozenset({"metadata.csv", "metadata.jsonl", "metadata.parquet"})
@@ -53,7 +53,7 @@ class FolderMetadata:
         self._start = 0
         if self._dialect:
             self._start = self._dialect.header(self._content, self._shard, final=True) or 0
-            self.table = self._dialect.table(
+            table = self._dialect.table(
                 self._content[self._start :],
                 self._content[: self._start],
                 self._shard,
@@ -61,10 +61,12 @@ class FolderMetadata:
             )
         else:
             with self._parquet() as parquet:
-                if has_images(parquet.schema_arrow):
-                    problem = "holds bytes itself; make it an input of its own, outside the folder"
-                    raise ShardError(self._shard, problem)
-                self.table = readable_table(parquet.read(use_threads=False))
+                refuse_carried(self._shard, parquet.schema_arrow)
+                remedy = "make it an input of its own, outside the folder"
+                refuse_bytes(self._shard, parquet.schema_arrow, "", remedy)
+                table = readable_table(parquet.read(use_threads=False))
+        with row_groups.explained(self._shard):
+            self.table, self._undecoded = decoded_table(table)
 
     @contextmanager
     def _parquet(self) -> Iterator[pq.ParquetFile]:
@@ -88,10 +90,14 @@ class FolderMetadata:
             for row in self.table.select(columns).to_pylist()
         ]
 
-    def records(self, rows: Sequence[int]) -> list[dict[str, Any]]:
-        """Returns rows as Python values."""
-        values: list[dict[str, Any]] = self.table.take(pa.array(rows, pa.int64())).to_pylist()
-        return values
+    def records(self, rows: Sequence[int]) -> list[dict[str, str]]:
+        """Returns what rows say, flattened; those with bytes for text have a `SIDECAR_ERROR`."""
+        values = self.table.take(pa.array(rows, pa.int64())).to_pylist()
+        records = map(of_record, values)
+        return [
+            record | {SIDECAR_ERROR: "text that is not UTF-8"} if row in self._undecoded else record
+            for row, record in zip(rows, records, strict=True)
+        ]
 
     def chosen(self, keep: npt.NDArray[np.bool_], *, blanks: bool = True) -> bytes:
         """Returns the file with only those rows for which ``keep`` is true, else as it stands.

@@ -26,10 +26,10 @@ from ingestgate.assets.containers.folder_index import (
 )
 from ingestgate.assets.containers.pending_folder import PendingFolder
 from ingestgate.assets.errors import ShardError
+from ingestgate.assets.kinds import kind_of
 from ingestgate.assets.listing import listing_sha256
-from ingestgate.assets.media import kind_of
 from ingestgate.assets.pending import Pending
-from ingestgate.assets.provenance import SIDECAR_ERROR, flatten, of_json, readable
+from ingestgate.assets.provenance import SIDECAR_ERROR, flatten, of_sidecar, readable
 from ingestgate.assets.shard import Kind, Member, Sample, Shard, WorkRange
 
 _FILES_PER_RANGE = 2000
@@ -168,7 +168,7 @@ class Origin(NamedTuple):
 
 def _rows(
     listing: FolderListing, samples: Sequence[FolderSample]
-) -> Iterator[list[dict[str, object]]]:
+) -> Iterator[list[dict[str, str]]]:
     """Yields the metadata rows of each sample; those of one metadata file are fetched at once."""
     wanted: dict[int, list[int]] = defaultdict(list)
     for sample in samples:
@@ -187,17 +187,16 @@ def _sample(
     shard: Shard,
     index: FolderIndex,
     sample: FolderSample,
-    rows: Sequence[Mapping[str, object]],
+    rows: Sequence[Mapping[str, str]],
     sidecars: frozenset[str],
 ) -> Sample:
     files = index.listing.files
     members = [_member(shard, files[number], number, sidecars) for number in sample.files]
     paths = [files[number].path for number in sample.files]
-    records = [flatten(row) for row in rows]
-    for path, member in zip(paths, members, strict=True):
-        is_json = path.lower().endswith(".json") and member.kind is Kind.SIDECAR
-        if is_json and member.content is not None:
-            records.append(of_json(member.name, member.content))
+    records = [*rows]
+    for member in members:
+        if member.kind is Kind.SIDECAR and member.content is not None:
+            records.append(of_sidecar(member.name, member.content))
     for number in sample.missing:
         name = index.missing[number]
         position = len(files) + number

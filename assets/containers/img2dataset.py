@@ -17,11 +17,11 @@ from typing import ClassVar, NamedTuple
 
 from ingestgate.assets import storage
 from ingestgate.assets.containers.container import ReadOptions
-from ingestgate.assets.containers.trio_files import keys_of, open_rows
+from ingestgate.assets.containers.trio_files import keys_of, open_rows, read_stats
 from ingestgate.assets.containers.trio_writer import TrioWriter, has_row, is_reference
 from ingestgate.assets.containers.webdataset import WebDataset, walk_keys
 from ingestgate.assets.errors import ShardError
-from ingestgate.assets.provenance import Named, flatten
+from ingestgate.assets.provenance import Named, of_record
 from ingestgate.assets.shard import Kind, Member, Sample, Shard, WorkRange
 
 # Positions of rows without a sample: behind every byte offset of a tar.
@@ -74,6 +74,8 @@ class Img2Dataset:
                     sample = replace(sample, provenance=merged)
             yield sample
         if last:
+            for path in shard.parts[1:]:
+                read_stats(shard, path)  # what is copied is looked at
             for key, row in rows.items():
                 if key not in present:
                     member = Member(key, _ROWS_FROM + row.number, None, Kind.REFERENCE)
@@ -99,7 +101,7 @@ def _rows(shard: Shard) -> dict[str, Row]:
             for key, record in zip(keys_of(shard, table), table.to_pylist(), strict=True):
                 if key in rows:
                     raise ShardError(shard.name, f"two rows of the Parquet file have key {key!r}")
-                rows[key] = Row(len(rows), flatten(record))
+                rows[key] = Row(len(rows), of_record(record))
     return rows
 
 

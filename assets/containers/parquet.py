@@ -4,7 +4,6 @@ Every value of bytes at any depth of a row is a member of the row's sample, name
 path (``image``, ``images[2]``, ``turns[0].picture``): no column is a way past the gate.
 """
 
-import json
 import re
 from collections.abc import Iterator
 from typing import Any, ClassVar, NamedTuple
@@ -12,33 +11,34 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 import pyarrow as pa
 
+from ingestgate.assets.carrying import LEAST, carried, carried_in_list
 from ingestgate.assets.containers import row_groups
-from ingestgate.assets.containers.arrow_text import is_identifier, readable_table
+from ingestgate.assets.containers.arrow_text import (
+    bytes_and_text,
+    is_decodable,
+    is_identifier,
+    readable_table,
+    shown,
+)
+from ingestgate.assets.containers.byte_columns import (
+    declared_images,
+    has_bytes,
+    is_image,
+    is_in_pieces,
+    is_list,
+    joined,
+    stored,
+)
 from ingestgate.assets.containers.container import OutputFile, ReadOptions
 from ingestgate.assets.containers.row_groups import RowGroupWriter
 from ingestgate.assets.errors import ShardError
+from ingestgate.assets.locating import remote_parts
 from ingestgate.assets.media import sniff
 from ingestgate.assets.pending import Pending
-from ingestgate.assets.provenance import flatten
+from ingestgate.assets.provenance import LOCATION, Named, flatten, readable
 from ingestgate.assets.shard import Kind, Member, Sample, Shard, WorkRange
 
 _SUBTYPE = re.compile(r"image/(?:x-|vnd\.)?([a-z0-9]+)")
-
-
-def image_columns(schema: pa.Schema) -> list[str]:
-    """Returns the names of the top-level columns that hold bytes, or that say they hold images.
-
-    Those are columns of (lists of, structs of) ``struct<bytes: binary, path: string>`` or
-    binary, and those that the schema's ``huggingface`` metadata calls an ``Image``. Binary of a
-    fixed width up to 32 bytes is a digest or an identifier.
-    """
-    declared = _declared(schema)
-    return [field.name for field in schema if _has_bytes(field.type) or field.name in declared]
-
-
-def has_images(schema: pa.Schema) -> bool:
-    """Whether a Parquet file of this schema holds bytes that may be pictures."""
-    return bool(image_columns(schema))
 
 
 class ParquetImages:
@@ -62,13 +62,14 @@ class ParquetImages:
         null one is nothing. A row without any picture is one reference with an empty field.
         """
         with row_groups.opened(shard) as parquet:
-            declared = _declared(parquet.schema_arrow)
+            declared = declared_images(parquet.schema_arrow)
             number = work.first
             for group in range(work.start, work.stop):
                 for batch in row_groups.batches(parquet, group):
                     table = readable_table(pa.Table.from_batches([batch]))
+                    columns = _Columns(table)
                     for index in range(batch.num_rows):
-                        yield _sample(number, table, declared, _Row(batch, index))
+                        yield _sample(number, columns, declared, _Row(batch, index))
                         number += 1
 
     def rewrite(self, shard: Shard, output_root: str) -> "ParquetImagesWriter":
@@ -135,40 +136,80 @@ class _Row(NamedTuple):
     at: int
 
 
-def _sample(number: int, table: pa.Table, declared: frozenset[str], row: _Row) -> Sample:
-    values = {
-        name: column[row.at].as_py()
-        for name, column in zip(table.column_names, table.columns, strict=True)
-    }
+class _Columns:
+    """The columns of a batch; a row is made Python values of when it is asked for.
+
+    But for columns with text that is not UTF-8, which has no such form.
+    """
+
+    def __init__(self, table: pa.Table) -> None:
+        self.schema = table.schema
+        self._columns = [
+            column if is_decodable(column) else bytes_and_text(column) for column in table.columns
+        ]
+
+    def row(self, index: int) -> dict[str, Any]:
+        """Returns a row's values by column."""
+        return {
+            name: column[index] if isinstance(column, list) else column[index].as_py()
+            for name, column in zip(self.schema.names, self._columns, strict=True)
+        }
+
+
+def _sample(number: int, columns: _Columns, declared: frozenset[str], row: _Row) -> Sample:
+    values = columns.row(row.at)
     name = str(number)
-    members = tuple(
-        Member(name, number, content, kind, field)
-        for column in table.schema
-        for field, content, kind in _pictures(
+    found = [
+        each
+        for column in columns.schema
+        for each in _pictures(
             column.type, values[column.name], column.name, column.name in declared
         )
-    )
+    ]
+    members = tuple(Member(name, number, each.content, each.kind, each.field) for each in found)
     members = members or (Member(name, number, None, Kind.REFERENCE),)
-    return Sample(name, members, flatten(values), row)
+    said = {
+        column.name: shown(values[column.name], column.type)
+        for column in columns.schema
+        if not is_in_pieces(column.type)
+    }
+    provenance = Named(flatten(said))
+    for each in found:
+        for part in remote_parts(each.path):
+            provenance.put(LOCATION, readable(part))
+    return Sample(name, members, provenance.texts, row)
 
 
-def _pictures(
-    kind: pa.DataType, value: Any, field: str, declared: bool
-) -> Iterator[tuple[str, bytes | None, Kind]]:
-    """Yields column path, bytes and kind of every picture, or other bytes, in a value."""
-    kind = _stored(kind)
+class _Found(NamedTuple):
+    """A picture in a row, or other bytes: column path, bytes, kind, and where it says it lies."""
+
+    field: str
+    content: bytes | None
+    kind: Kind
+    path: str = ""
+
+
+def _pictures(kind: pa.DataType, value: Any, field: str, declared: bool) -> Iterator[_Found]:
+    """Yields every picture, or other bytes, in a value."""
+    kind = stored(kind)
     if value is None:
         return
-    if _is_bytes(kind) and isinstance(value, bytes):
-        is_picture = declared or sniff(value).startswith("image/")
-        yield field, value, Kind.PICTURE if is_picture else Kind.OTHER
-    elif _is_image(kind):
+    if isinstance(value, bytes) and not is_identifier(kind):
+        yield _of_bytes(value, field, declared)  # of text as well, where it is no text
+    elif is_in_pieces(kind):
+        if len(content := joined(value)) >= LEAST:
+            yield _of_bytes(content, field, declared)
+    elif is_image(kind):
+        path = value["path"]
+        lies = path if isinstance(path, str) else ""
         if value["bytes"] is not None:
-            yield field, value["bytes"], Kind.PICTURE
-        elif value["path"] is not None:
-            yield field, None, Kind.REFERENCE
+            yield _Found(field, value["bytes"], Kind.PICTURE, lies)
+        elif path is not None:
+            yield _Found(field, None, Kind.REFERENCE, lies)
         yield from _fields(kind, value, field, skip="bytes")
-    elif _is_list(kind):
+    elif is_list(kind):
+        if (numbers := carried_in_list(value)) is not None:
+            yield _Found(field, numbers, Kind.PICTURE)
         for index, item in enumerate(value):
             yield from _pictures(kind.value_type, item, f"{field}[{index}]", declared)
     elif pa.types.is_struct(kind):
@@ -177,76 +218,31 @@ def _pictures(
         for index, (key, item) in enumerate(value):
             yield from _pictures(kind.key_type, key, f"{field}[{index}].key", False)
             yield from _pictures(kind.item_type, item, f"{field}[{index}].value", False)
-    elif declared and isinstance(value, str):
-        yield field, None, Kind.REFERENCE
-    elif _has_bytes(kind):
-        yield field, None, Kind.OTHER  # bytes in a form that is not known here: never admitted
+    elif isinstance(value, str):
+        yield from _in_text(value, field, declared)
+    elif has_bytes(kind):
+        yield _Found(
+            field, None, Kind.OTHER
+        )  # bytes in a form that is not known here: never admitted
 
 
-def _fields(
-    kind: pa.StructType, value: Any, field: str, skip: str = ""
-) -> Iterator[tuple[str, bytes | None, Kind]]:
+def _of_bytes(content: bytes, field: str, declared: bool) -> _Found:
+    is_picture = declared or sniff(content).startswith("image/")
+    return _Found(field, content, Kind.PICTURE if is_picture else Kind.OTHER)
+
+
+def _in_text(text: str, field: str, declared: bool) -> Iterator[_Found]:
+    pictures = carried(text)
+    for number, content in enumerate(pictures):
+        yield _Found(f"{field}#{number}" if number else field, content, Kind.PICTURE)
+    if declared and not pictures:
+        yield _Found(field, None, Kind.REFERENCE, text)
+
+
+def _fields(kind: pa.StructType, value: Any, field: str, skip: str = "") -> Iterator[_Found]:
     for child in kind:
         if child.name != skip:
             yield from _pictures(child.type, value[child.name], f"{field}.{child.name}", False)
-
-
-def _declared(schema: pa.Schema) -> frozenset[str]:
-    """Returns the columns that the ``huggingface`` metadata calls an Image, or a list of them."""
-    text = (schema.metadata or {}).get(b"huggingface", b"{}")
-    try:
-        features = json.loads(text)["info"]["features"]
-        return frozenset(name for name in schema.names if _is_feature(features.get(name)))
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-        return frozenset()  # a hint only: bytes are found by their type
-
-
-def _is_feature(feature: Any) -> bool:
-    if isinstance(feature, list):
-        return any(map(_is_feature, feature))
-    if not isinstance(feature, dict):
-        return False
-    return feature.get("_type") == "Image" or _is_feature(feature.get("feature"))
-
-
-def _has_bytes(kind: pa.DataType) -> bool:
-    kind = _stored(kind)
-    children = map(kind.field, range(kind.num_fields))
-    return _is_bytes(kind) or _is_image(kind) or any(_has_bytes(child.type) for child in children)
-
-
-def _stored(kind: pa.DataType) -> pa.DataType:
-    """Returns the type of the values that an extension or dictionary type stands for."""
-    while isinstance(kind, pa.BaseExtensionType | pa.DictionaryType):
-        kind = kind.value_type if pa.types.is_dictionary(kind) else kind.storage_type
-    return kind
-
-
-def _is_bytes(kind: pa.DataType) -> bool:
-    types = pa.types
-    return bool(
-        types.is_binary(kind)
-        or types.is_large_binary(kind)
-        or types.is_binary_view(kind)
-        or (types.is_fixed_size_binary(kind) and not is_identifier(kind))
-    )
-
-
-def _is_image(kind: pa.DataType) -> bool:
-    """Whether a type is Hugging Face's struct; where all bytes are null they may have no type."""
-    if not pa.types.is_struct(kind):
-        return False
-    fields = {child.name: child.type for child in kind}
-    content = fields.get("bytes")
-    if "path" not in fields or content is None:
-        return False
-    return _is_bytes(content) or pa.types.is_null(content)
-
-
-def _is_list(kind: pa.DataType) -> bool:
-    types = pa.types
-    tests = (types.is_list, types.is_large_list, types.is_fixed_size_list)
-    return any(test(kind) for test in tests)
 
 
 def _suffix(content: bytes) -> str:

@@ -20,6 +20,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ingestgate.assets import storage
+from ingestgate.assets.containers.byte_columns import refuse_carried
 from ingestgate.assets.containers.container import OutputFile
 from ingestgate.assets.containers.output import PendingOutput
 from ingestgate.assets.errors import GateError, ShardError, StorageError
@@ -49,14 +50,16 @@ def opened(shard: Shard) -> Iterator[pq.ParquetFile]:
     """Opens a shard's Parquet file; column chunks are read piece by piece, not ahead.
 
     Raises:
-        ShardError: It is no Parquet file, two of its columns have one name, or its row groups
-            are not all there; also whatever Arrow raises inside the block.
+        ShardError: It is no Parquet file, two of its columns have one name, its schema carries a
+            picture, or its row groups are not all there; also whatever Arrow raises inside the
+            block.
     """
     with explained(shard.name), storage.open_read(shard.path) as source:
         parquet = pq.ParquetFile(source, pre_buffer=False, buffer_size=_BUFFER)
         names = parquet.schema_arrow.names
         if len(set(names)) < len(names):
             raise ShardError(shard.name, "two of its columns have the same name")
+        refuse_carried(shard.name, parquet.schema_arrow)
         metadata = parquet.metadata
         held = sum(metadata.row_group(i).num_rows for i in range(metadata.num_row_groups))
         if held != metadata.num_rows:

@@ -21,11 +21,15 @@ GLOBAL = b"g"  #: type of a pax global header, which belongs to no member
 SPARSE = b"S"  #: type of a sparse file, of any of GNU's four formats
 TRAILING = b""  #: "type" of what follows the end-of-archive marker
 TRAILING_NAME = "<trailing data>"
+GLOBAL_NAME = "<global header>"
 
 #: A member is read into memory whole; one that cannot be is an error before it is a crash.
 MAX_MEMBER_BYTES = 1 << 30
 _MAX_EXTENDED_BYTES = 1 << 20
 
+# What headers may hold beside names: times, owners, a remark, attributes. No picture is as short.
+_MOST_EXTRA_BYTES = 1024
+_LONGEST_NAME = 4096  # bytes, as file systems have it
 _REGULAR = frozenset({b"0", b"\0", b"7"})
 _HEADER_ONLY = frozenset({b"1", b"2", b"3", b"4", b"5", b"6"})
 _PAX = frozenset({b"x", b"X"})
@@ -45,6 +49,8 @@ class Entry(NamedTuple):
         stop: Offset of the next header: ``[offset, stop)`` is its raw span.
         type: The type flag, with the normalisations above.
         raw: The raw span; empty when only headers are walked.
+        laden: Whether its extended headers, or the global one that it is, hold so much else than
+            readers need that it may be anything. Nobody judges what stands there.
     """
 
     name: str
@@ -54,6 +60,7 @@ class Entry(NamedTuple):
     stop: int
     type: bytes
     raw: bytes | memoryview
+    laden: bool = False
 
     @property
     def regular(self) -> bool:
@@ -152,8 +159,11 @@ def _entry(window: Window, shard: str, block: bytes) -> Entry:
     if type_ == GLOBAL:
         if extended:
             raise ShardError(shard, f"a global header inside the member at byte {start}")
-        _check_global(shard, _body(window, shard, size, ahead + BLOCK, at), at)
-        return Entry("", start, at + BLOCK, size, at + BLOCK + _padded(size), GLOBAL, b"")
+        records = _records(shard, _body(window, shard, size, ahead + BLOCK, at), at)
+        _check_global(shard, records, at)
+        stop = at + BLOCK + _padded(size)
+        laden = _is_laden(records)
+        return Entry(GLOBAL_NAME, start, at + BLOCK, size, stop, GLOBAL, b"", laden)
 
     pax = _records(shard, extended[b"x"], start) if b"x" in extended else {}
     if "size" in pax:
@@ -180,7 +190,9 @@ def _entry(window: Window, shard: str, block: bytes) -> Entry:
             f"the member at byte {start} has {size} bytes; more than {MAX_MEMBER_BYTES} "
             "cannot be judged in memory",
         )
-    return Entry(name, start, data, size, data + _padded(size), type_, b"")
+    long_names = any(len(extended.get(key, b"")) > _LONGEST_NAME for key in (b"L", b"K"))
+    laden = long_names or _is_laden(pax)
+    return Entry(name, start, data, size, data + _padded(size), type_, b"", laden)
 
 
 def _check(shard: str, block: bytes, at: int) -> tuple[bytes, int]:
@@ -268,10 +280,23 @@ def _name(shard: str, name: str, long: bytes | None, pax: Mapping[str, str], at:
     return given.pop() if given else name
 
 
-def _check_global(shard: str, body: bytes, at: int) -> None:
-    for key in _records(shard, body, at):
+def _check_global(shard: str, records: Mapping[str, str], at: int) -> None:
+    for key in records:
         if key in ("path", "size", "linkpath") or key.startswith("GNU.sparse."):
             raise ShardError(shard, f"the global header at byte {at} sets {key!r} for all members")
+
+
+def _is_laden(records: Mapping[str, str]) -> bool:
+    """Whether pax records hold more than the member's names, and a little beside."""
+    extra = 0
+    for key, value in records.items():
+        if key.startswith("GNU.sparse."):
+            continue  # sparse files are never admitted
+        if key not in ("path", "linkpath"):
+            extra += len(key) + len(value)
+        elif len(value) > _LONGEST_NAME:
+            return True
+    return extra > _MOST_EXTRA_BYTES
 
 
 def _sparse_map(window: Window, block: bytes, ahead: int) -> int:

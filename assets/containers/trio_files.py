@@ -10,8 +10,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ingestgate.assets import storage
+from ingestgate.assets.carrying import carries
+from ingestgate.assets.containers.byte_columns import refuse_bytes
 from ingestgate.assets.containers.row_groups import opened
 from ingestgate.assets.errors import ShardError
+from ingestgate.assets.provenance import once
 from ingestgate.assets.shard import Shard
 
 #: Columns by which img2dataset's Parquet files are known.
@@ -19,6 +22,9 @@ COLUMNS = frozenset({"key", "status"})
 #: Those that tell what stays and what the stats count.
 COUNTED = ("key", "status", "error_message")
 _SUCCESS = "success"
+# What img2dataset counts stays far below: error messages, of which some quote the URL.
+_MOST_STATS_BYTES = 16 << 20
+_LONGEST_NAME = 4096  # characters
 
 
 @contextmanager
@@ -27,6 +33,12 @@ def open_rows(shard: Shard) -> Iterator[pq.ParquetFile]:
     with opened(shard._replace(path=shard.parts[0])) as rows:
         if not set(rows.schema_arrow.names) >= COLUMNS:
             raise ShardError(shard.name, "its Parquet file has no columns key and status")
+        refuse_bytes(
+            shard.name,
+            rows.schema_arrow,
+            "its Parquet file",
+            "leave these columns out, or make it an input of its own in another folder",
+        )
         yield rows
 
 
@@ -81,15 +93,31 @@ class StatsCount:
 
 
 def read_stats(shard: Shard, path: str) -> dict[str, Any]:
-    """Reads a stats file.
+    """Reads a stats file: named numbers, and by name counts of what happened.
+
+    It may be copied as it stands, so there is to be nothing else in it.
 
     Raises:
-        ShardError: It is not a JSON object.
+        ShardError: It is not that, or holds too much of it.
     """
+    if storage.status(path).size > _MOST_STATS_BYTES:
+        problem = f"its stats file has more than {_MOST_STATS_BYTES >> 20} MiB"
+        raise ShardError(shard.name, problem)
     try:
-        stats = json.loads(storage.read_bytes(path))
+        stats = json.loads(storage.read_bytes(path), object_pairs_hook=once)
     except (ValueError, RecursionError):
         stats = None
     if not isinstance(stats, dict):
-        raise ShardError(shard.name, "its stats file is not a JSON object")
+        raise ShardError(shard.name, "its stats file is not a JSON object, or has a key twice")
+    counts = stats.get("status_dict")
+    named = [*stats.items()]
+    if isinstance(counts, dict):
+        named = [(name, value) for name, value in named if value is not counts] + [*counts.items()]
+    if not all(_is_named_number(name, value) for name, value in named) or carries(stats):
+        problem = "its stats file holds more than numbers by name; leave out what is none"
+        raise ShardError(shard.name, problem)
     return stats
+
+
+def _is_named_number(name: str, value: object) -> bool:
+    return len(name) <= _LONGEST_NAME and (value is None or isinstance(value, int | float))

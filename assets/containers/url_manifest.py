@@ -16,10 +16,12 @@ import pyarrow as pa
 from ingestgate.assets import storage
 from ingestgate.assets.containers import row_groups
 from ingestgate.assets.containers.arrow_text import is_identifier, readable_table
+from ingestgate.assets.containers.byte_columns import refuse_bytes
 from ingestgate.assets.containers.container import OutputFile, ReadOptions, RowWriter
 from ingestgate.assets.containers.delimited import Csv, Dialect, JsonLines, chosen
 from ingestgate.assets.containers.output import PendingOutput
 from ingestgate.assets.errors import ShardError
+from ingestgate.assets.naming import spelled
 from ingestgate.assets.pending import Pending
 from ingestgate.assets.shard import Shard, WorkRange
 
@@ -31,7 +33,6 @@ LONGEST_RECORD = 64 << 20
 _POINTER = re.compile(
     r"(^|[_\W])(ur[li]s?|links?|href|md5(sum)?|sha_?-?(1|224|256|384|512)(sum)?|pdq|phash)($|[_\W])"
 )
-_CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 
 
 def is_manifest(schema: pa.Schema) -> bool:
@@ -40,7 +41,7 @@ def is_manifest(schema: pa.Schema) -> bool:
 
 
 def _points(field: pa.Field) -> bool:
-    name = _CAMEL.sub("_", field.name).lower()
+    name = spelled(field.name)
     children = map(field.type.field, range(field.type.num_fields))
     if not field.type.num_fields:
         return bool(_POINTER.search(name)) and _is_textual(field.type)
@@ -73,6 +74,8 @@ class UrlManifest:
         """Cuts between records, into ranges of about ``range_bytes``."""
         dialect = _dialect(shard)
         if dialect is None:
+            with row_groups.opened(shard) as parquet:
+                _refuse_bytes(shard, parquet.schema_arrow)
             return row_groups.cut_row_groups(shard, options.range_bytes)
         with storage.open_read(shard.path) as source:
             start = len(_header(source, shard, dialect))
@@ -101,10 +104,11 @@ class UrlManifest:
         return hashlib.sha256(header + data).hexdigest()
 
     def read_rows(self, shard: Shard, work: WorkRange) -> pa.Table:
-        """Returns a range's rows; text that is not UTF-8, times and short binary made readable."""
+        """Returns a range's rows, times and short binary made readable; text as it is."""
         dialect = _dialect(shard)
         if dialect is None:
             with row_groups.opened(shard) as parquet:
+                _refuse_bytes(shard, parquet.schema_arrow)
                 groups = range(work.start, work.stop)
                 return readable_table(parquet.read_row_groups(groups, use_threads=False))
         header, data = _load(shard, dialect, work)
@@ -171,6 +175,11 @@ class RecordWriter(Pending):
     def discard(self) -> None:
         """Removes what is not published."""
         self._output.discard()
+
+
+def _refuse_bytes(shard: Shard, schema: pa.Schema) -> None:
+    remedy = "read it as --format parquet, or without saying a format"
+    refuse_bytes(shard.name, schema, "", remedy)
 
 
 def _dialect(shard: Shard) -> Dialect | None:

@@ -11,7 +11,7 @@ A gzipped shard is one range, and offsets in it count decompressed bytes.
 
 import gzip
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import BinaryIO, ClassVar, cast
 
@@ -22,8 +22,9 @@ from ingestgate.assets.containers.tar import Span
 from ingestgate.assets.containers.tar_writer import TarWriter, spans
 from ingestgate.assets.containers.window import Window
 from ingestgate.assets.errors import ShardError
-from ingestgate.assets.media import kind_of, sniff
-from ingestgate.assets.provenance import of_json, readable
+from ingestgate.assets.kinds import kind_of
+from ingestgate.assets.media import sniff
+from ingestgate.assets.provenance import Named, of_sidecar, readable
 from ingestgate.assets.shard import Kind, Member, Sample, Shard, WorkRange
 
 _KEY = re.compile(r"^((?:.*/|)[^.]+)[.]([^/]*)$")
@@ -149,25 +150,28 @@ class _Group:
         self.spans = before
         self.members: list[Member] = []
         self.suffixes = set(_RESERVED)
-        self.provenance: Mapping[str, str] = {}
+        self.provenance = Named()
         self.inside: list[Sample] = []
 
     def add(self, entry: tar.Entry, suffix: str, sidecars: frozenset[str]) -> None:
-        content = None if entry.type == tar.SPARSE else entry.content
+        content = None if entry.type == tar.SPARSE or entry.laden else entry.content
         if suffix in self.suffixes:
             kind = Kind.DUPLICATE
         elif content is None:
-            kind = Kind.OTHER  # its bytes are not here as readers see them: never admitted
+            kind = Kind.OTHER  # not all its bytes are here as readers see them: never admitted
         else:
             kind = kind_of(suffix, content, sidecars)
-        if suffix == "json" and content is not None and kind is not Kind.DUPLICATE:
-            self.provenance = of_json(entry.name, content)
+        if content is not None and kind is not Kind.DUPLICATE:
+            for name, text in of_sidecar(entry.name, content).items():
+                self.provenance.put(name, text)
         self.suffixes.add(suffix)
         self.members.append(_member(entry, content, kind))
         self.spans.append(Span(entry.offset, entry.raw))
 
     def samples(self) -> Iterator[Sample]:
-        yield Sample(readable(self.key), tuple(self.members), self.provenance, tuple(self.spans))
+        yield Sample(
+            readable(self.key), tuple(self.members), self.provenance.texts, tuple(self.spans)
+        )
         yield from self.inside
 
 
@@ -175,7 +179,7 @@ def _grouped(entries: Iterator[tar.Entry], sidecars: frozenset[str]) -> Iterator
     group: _Group | None = None
     structural: list[Span] = []  # global headers that stand before any sample
     for entry in entries:
-        if entry.type == tar.GLOBAL:
+        if entry.type == tar.GLOBAL and not entry.laden:
             (group.spans if group else structural).append(Span(entry.offset, entry.raw, True))
             continue
         found = _key(entry)
@@ -199,7 +203,7 @@ def _grouped(entries: Iterator[tar.Entry], sidecars: frozenset[str]) -> Iterator
 
 
 def _skipped(entry: tar.Entry, structural: list[Span]) -> Sample:
-    bytes_of_its_own = entry.regular or entry.size > 0
+    bytes_of_its_own = (entry.regular or entry.size > 0) and not entry.laden
     member = _member(entry, entry.content if bytes_of_its_own else None, Kind.SKIPPED)
     return Sample(member.name, (member,), {}, (*structural, Span(entry.offset, entry.raw)))
 

@@ -92,7 +92,7 @@ def _match_source(judge: "Judge", url: str) -> dict[str, Any]:
 
 def _match_file(judge: "Judge", path: str) -> dict[str, Any]:
     from ingestgate.assets import storage
-    from ingestgate.assets.media import kind_of
+    from ingestgate.assets.kinds import kind_of
     from ingestgate.assets.shard import Member
 
     content = storage.read_bytes(path)

@@ -1,8 +1,7 @@
-"""Telling pictures from sidecars by their bytes."""
+"""Telling what bytes are by their beginning."""
 
 import gzip
 import io
-import zipfile
 
 import pytest
 from hypothesis import given
@@ -10,8 +9,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from ingestgate.assets.containers.container import DEFAULT_SIDECARS
-from ingestgate.assets.media import PICTURE_SUFFIXES, kind_of, sniff
-from ingestgate.assets.shard import Kind
+from ingestgate.assets.media import PICTURE_SUFFIXES, sniff
 
 
 def _encoded(format: str, mode: str = "RGB") -> bytes:
@@ -47,7 +45,6 @@ def _encoded(format: str, mode: str = "RGB") -> bytes:
 def test_what_an_encoder_writes_is_recognised(format: str, mode: str, media_type: str) -> None:
     content = _encoded(format, mode)
     assert sniff(content) == media_type
-    assert kind_of("txt", content, DEFAULT_SIDECARS) is Kind.PICTURE
 
 
 @pytest.mark.parametrize(
@@ -74,26 +71,6 @@ def test_what_an_encoder_writes_is_recognised(format: str, mode: str, media_type
 )
 def test_signatures(content: bytes, media_type: str) -> None:
     assert sniff(content) == media_type
-
-
-def test_what_calls_itself_a_picture_is_one() -> None:
-    for suffix in ("jpg", "JPG", "0.jpg", "png"):
-        assert kind_of(suffix, b"<html>", DEFAULT_SIDECARS) is Kind.PICTURE
-
-
-def test_sidecars_and_the_rest() -> None:
-    assert kind_of("seg.JSON", b"{}", DEFAULT_SIDECARS) is Kind.SIDECAR
-    assert kind_of("txt", b"", DEFAULT_SIDECARS) is Kind.SIDECAR
-    assert kind_of("npy", b"\x93NUMPY", DEFAULT_SIDECARS) is Kind.OTHER
-    assert kind_of("", b"text", DEFAULT_SIDECARS) is Kind.OTHER
-
-
-def test_an_archive_or_film_under_a_sidecars_name_is_no_sidecar() -> None:
-    sink = io.BytesIO()
-    zipfile.ZipFile(sink, "w").close()
-    assert kind_of("txt", sink.getvalue(), DEFAULT_SIDECARS) is Kind.OTHER
-    film = b"\x00\x00\x00\x18ftypisom\x00\x00\x02\x00isomiso2"
-    assert kind_of("json", film, DEFAULT_SIDECARS) is Kind.OTHER
 
 
 def test_no_suffix_is_both() -> None:

@@ -11,7 +11,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingestgate.assets.provenance import SIDECAR_ERROR, Named, flatten, of_json, readable
+from ingestgate.assets.provenance import (
+    LOCATION,
+    SIDECAR_ERROR,
+    Named,
+    flatten,
+    of_json,
+    of_sidecar,
+    readable,
+)
 
 
 def test_scalars_become_text_and_nesting_becomes_names() -> None:
@@ -111,3 +119,29 @@ def test_every_scalar_fits_an_arrow_column(record: dict[str, Any]) -> None:
     flat = flatten(record)
     assert len(flat) == sum(value is not None for value in record.values())
     pa.array(list(flat.items()), pa.list_(pa.string()))
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"https://a.example/x\n", "https://a.example/x"),
+        (b"https://a.example/x\nhttps://b.example/y", "https://a.example/x\nhttps://b.example/y"),
+        (
+            b"\xef\xbb\xbf[InternetShortcut]\r\nURL=https://a.example/x\r\nIconIndex=0\r\n",
+            "https://a.example/x",
+        ),
+        (
+            b"[DEFAULT]\nBASEURL=https://b.example/\n[InternetShortcut]\nurl = https://a.example/\n",
+            "https://b.example/ https://a.example/",
+        ),
+        (b" \n", None),
+    ],
+)
+def test_a_file_of_a_url_says_where_its_asset_lies(content: bytes, said: str | None) -> None:
+    assert of_sidecar("d/a.URL", content) == ({} if said is None else {LOCATION: said})
+
+
+def test_what_a_sidecar_says_goes_by_its_last_suffix() -> None:
+    assert of_sidecar("a.meta.JSON", b'{"url": "u"}') == {"url": "u"}
+    assert of_sidecar("a.json.txt", b'{"url": "u"}') == {}
+    assert list(of_sidecar("a.url", b"x" * 70_000)) == [SIDECAR_ERROR]

@@ -13,6 +13,7 @@ from ingestgate.blocklists.sources import (
     is_absent,
     is_address,
     parse_source,
+    split_sources,
     url_digests,
     url_expression,
 )
@@ -49,7 +50,7 @@ from ingestgate.blocklists.sources import (
         (" \thttp://ba\td.com/\n", "bad.com"),
         ("http:bad.com", "bad.com"),
         ("ftp://bad.com/x", "bad.com"),
-        ("other://BÜCHER.example/x", "xn--bcher-kva.example"),
+        ("hdfs://BÜCHER.example/x", "xn--bcher-kva.example"),
         ("bad.com/x", "bad.com"),
         ("//bad.com/x", "bad.com"),
         ("bad.com:80/x", "bad.com"),
@@ -64,7 +65,8 @@ def test_every_spelling_has_one_host(text: str, host: str) -> None:
     "text",
     [
         "http://bad.com:99999/",
-        "other.name://bad.com:99999/",
+        "other.name://bad.com/",
+        "s3://bad.com:99999/",
         "http://[::1/",
         "http://a b/",
         "http://1.2.3.4.5/",
@@ -72,6 +74,11 @@ def test_every_spelling_has_one_host(text: str, host: str) -> None:
         "http:///",
         "http://../",
         "data:image/png;base64,AAAA",
+        "data://bad.com/;base64,AAAA",
+        "DATA:\\\\bad.com\\",
+        "blob://bad.com/x",
+        "blob:https://bad.com/x",
+        "javascript://bad.com/%0a1",
         "about:blank",
         "file:///etc/x",
         "javascript:1",
@@ -232,3 +239,30 @@ def test_canonical_form_is_stable(text: str) -> None:
         return
     assert expression.startswith(b"h.com/")
     assert b"//" not in expression.partition(b"?")[0]
+
+
+@pytest.mark.parametrize("between", [" ", "\n", "\t", ",", ", ", "|", " | ", ";", "\0", ",,"])
+def test_several_sources_in_one_text_are_told_apart(between: str) -> None:
+    parts = ["http://a.com/x", "HTTPS://b.com", "s3:\\\\c"]
+    assert split_sources(between.join(parts)) == parts
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "http://a.com/my picture, the second; or third|fourth.jpg",
+        "http://a.com/http://b.com/x",
+        "http://a.com/?u=https://b.com/x",
+        "http://a.com/w_100/https://b.com/x",
+        "a.com",
+        "",
+    ],
+)
+def test_one_source_is_one(text: str) -> None:
+    assert split_sources(text) == [text]
+
+
+def test_more_sources_than_there_may_be_are_bad() -> None:
+    assert len(split_sources("http://a.com " * 999 + "x")) == 999
+    with pytest.raises(BadSource, match="more than 1000"):
+        split_sources("http://a.com " * 1001)

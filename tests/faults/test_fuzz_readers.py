@@ -20,6 +20,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ingestgate.assets.containers import tar
+from ingestgate.assets.containers.arrow_text import decoded_table
 from ingestgate.assets.containers.container import ReadOptions, RowContainer, SampleContainer
 from ingestgate.assets.containers.image_folder import ImageFolder
 from ingestgate.assets.containers.img2dataset import Img2Dataset
@@ -133,7 +134,7 @@ def read_shard(
         try:
             for work in container.cut(shard, options):
                 if isinstance(container, RowContainer):
-                    read += container.read_rows(shard, work).to_pylist()
+                    read += decoded_table(container.read_rows(shard, work))[0].to_pylist()
                 else:
                     read += container.read(shard, work, options)
         except ShardError as error:

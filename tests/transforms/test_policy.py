@@ -1,6 +1,7 @@
 import pytest
 from pydantic import ValidationError
 
+from ingestgate.assets.provenance import LOCATION
 from ingestgate.blocklists.signals import signal_types
 from ingestgate.fingerprints.limits import MOST_PIXELS, DecodeLimits
 from ingestgate.transforms.policy import Limits, Policy, matches_column
@@ -59,6 +60,13 @@ def test_the_defaults_name_what_there_is() -> None:
     assert Policy.model_validate_json(policy.model_dump_json()) == policy
 
 
+def test_locations_are_sources_whatever_the_columns_are() -> None:
+    columns = Policy(url_columns=("page",)).source_columns
+    for name in ("page", LOCATION, f"{LOCATION}[#2]", f"{LOCATION}[1]"):
+        assert matches_column(name, columns)
+    assert not matches_column("location", columns)
+
+
 @pytest.mark.parametrize(
     ("column", "matches"),
     [
@@ -68,6 +76,18 @@ def test_the_defaults_name_what_there_is() -> None:
         ("urls[12]", True),
         ("meta.source_url", True),
         ("meta.urls[0].value", False),
+        ("imageUrl", True),
+        ("images[0].imageURL", True),
+        (" url", True),
+        ("meta.Page URL ", True),
+        ("image-url", True),
+        ("json.imageUrl", True),
+        ("image_link", True),
+        ("href", True),
+        ("imageUris[2]", True),
+        ("url_count", False),
+        ("linked", False),
+        ("caption", False),
         ("curl", False),
         ("urlish", False),
     ],

@@ -134,7 +134,8 @@ def test_nested_raw_digests_are_checked_and_what_has_no_text_is_held(lists: str)
     wrong = pa.Array.from_buffers(pa.string(), 1, pa.array([b"\xff"]).buffers())
     undecodable = pa.ListArray.from_arrays(offsets, pa.ListArray.from_arrays(offsets[:2], wrong))
     fine = ["https://fine.example/"] * 2
-    for column, reasons in ((raw, ["matched", "clean"]), (undecodable, ["bad_source", "clean"])):
+    held = ["unsupported_media", "clean"]
+    for column, reasons in ((raw, ["matched", "clean"]), (undecodable, held)):
         table = pa.table({"page_url": fine, "more": column})
         judged = judge_rows(
             Policy(), judge.lists, SHARD, WorkRange(0, 1, 0, 1), table, ledger_schema([])

@@ -27,7 +27,7 @@ def match_provenance(batch: pa.RecordBatch, wanted: RescanLists, noter: Noter) -
     sources = bool(wanted.of_kind(SignalKind.SOURCE))
     for number, column in enumerate(keys.dictionary.to_pylist()):
         signals = [n for n, p in policy.digest_columns.items() if _is_column(column, p)]
-        is_source = sources and _is_column(column, policy.url_columns)
+        is_source = sources and _is_column(column, policy.source_columns)
         signals = [name for name in signals if name in wanted.matcher.signal_types]
         if not is_source and not signals:
             continue

@@ -241,3 +241,23 @@ def test_neither_row_nor_sidecar_hides_a_source(
         assert column != "url" or set(side.values()) - checked <= {
             value for name, value in side.items() if "url" not in name
         }
+
+
+@pytest.mark.parametrize(
+    ("stats", "problem"),
+    [
+        (JPEG, "not a JSON object"),
+        (b'{"count": 1, "count": 2}', "has a key twice"),
+        (b'{"count": "text"}', "more than numbers"),
+        (b'{"status_dict": "text"}', "more than numbers"),
+        (b'{"status_dict": {"success": [1]}}', "more than numbers"),
+        (b'{"%s": 1}' % (b"n" * 4097), "more than numbers"),
+    ],
+)
+def test_stats_are_read_though_they_may_be_copied(
+    tmp_path: Path, stats: bytes, problem: str
+) -> None:
+    shard = write_trio(tmp_path)
+    Path(shard.parts[1]).write_bytes(stats)
+    with pytest.raises(ShardError, match=problem):
+        read_all(Img2Dataset(), shard)

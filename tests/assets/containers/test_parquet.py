@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from ingestgate.assets.containers.container import ReadOptions, SampleContainer
-from ingestgate.assets.containers.parquet import ParquetImages, has_images, image_columns
+from ingestgate.assets.containers.parquet import ParquetImages
 from ingestgate.assets.errors import ShardError
 from ingestgate.assets.shard import Kind, Sample, Shard
 
@@ -64,34 +64,6 @@ def members(sample: Sample) -> list[tuple[str, Kind, bytes | None]]:
 
 def test_it_is_a_sample_container() -> None:
     assert isinstance(PARQUET, SampleContainer)
-
-
-def test_columns_with_bytes_are_found_at_any_depth() -> None:
-    schema = pa.schema(
-        [
-            ("struct", IMAGE),
-            ("structs", pa.list_(IMAGE)),
-            ("large", pa.large_list(IMAGE)),
-            ("raw", pa.binary()),
-            ("raws", pa.list_(pa.large_binary())),
-            ("wide", pa.binary(64)),
-            ("coded", pa.dictionary(pa.int32(), pa.binary())),
-            ("deep", pa.struct([("turns", pa.list_(pa.struct([("picture", IMAGE)])))])),
-            ("mapped", pa.map_(pa.string(), pa.binary())),
-            ("untyped", pa.struct([("bytes", pa.null()), ("path", pa.string())])),
-            ("text", pa.string()),
-            ("md5", pa.binary(16)),
-            ("tags", pa.list_(pa.string())),
-            ("declared", pa.string()),
-        ]
-    )
-    assert image_columns(schema) == schema.names[:10]
-    features = {"declared": {"_type": "Image"}, "tags": [{"_type": "Image"}], "text": {}}
-    metadata = {"huggingface": json.dumps({"info": {"features": features}})}
-    found = image_columns(schema.with_metadata(metadata))
-    assert found == [*schema.names[:10], "tags", "declared"]
-    assert not has_images(pa.schema([("md5", pa.binary(16)), ("url", pa.string())]))
-    assert not has_images(pa.schema([("a", pa.int8())], {"huggingface": "not json"}))
 
 
 def test_every_picture_of_a_row_is_a_member(tmp_path: Path) -> None:
