@@ -44,7 +44,6 @@ def discover(patterns: Sequence[str], format: str | None = None) -> Discovery:
         UsageError: There is no format of that name.
         InputError: An input matches nothing, a file is of no known format, a directory holds
             both shards and pictures, or a shard would be in two.
-        ShardError: A file that had to be opened to know its format cannot be read.
     """
     if format is not None:
         registry.container(format)

@@ -1,0 +1,101 @@
+"""One bad file in a landing zone costs itself: what lies beside it is judged and admitted."""
+
+import errno
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ingestgate.transforms import judging, verifying
+from tests.archives import make_tar
+from tests.e2e.conftest import LISTED_HOST, Job
+from tests.faults import bombs
+from tests.pictures import jpeg
+
+MakeJob = Callable[..., Job]
+GOOD = make_tar([("k.jpg", jpeg(2))])
+
+
+@pytest.fixture
+def zone(tmp_path: Path) -> Path:
+    """A landing zone of one good shard."""
+    root = tmp_path / "landing"
+    root.mkdir()
+    (root / "z.tar").write_bytes(GOOD)
+    return root
+
+
+def check(gate: Job, name: str, problem: str) -> None:
+    """The shard of that name fails for this, and nothing else does."""
+    report = gate.report(code=1)
+    (failed,) = report["shards"]["failed"]
+    assert failed["shard"] == name
+    assert problem in failed["problem"]
+    assert report["error"].startswith("1 of 2 shards could not be done")
+    assert LISTED_HOST not in str(report)
+    assert (gate.output / "z.tar").read_bytes() == GOOD
+    (said,) = gate.census()["problems"]
+    assert said == f"{name}: no receipt for the shard as it is now"
+
+
+BAD: dict[str, tuple[bombs.Maker, str, str]] = {
+    "a trio of far times": (bombs.trio_of_far_times, "00000.tar", "an unexpected "),
+    "rows of far times": (bombs.rows_of_far_times, "a.parquet", "an unexpected "),
+    "no Parquet": (bombs.no_parquet, "a.parquet", "cannot be read as Parquet"),
+    "no trio": (bombs.no_trio, "a.tar", "cannot be read as Parquet"),
+}
+
+
+@pytest.mark.parametrize("bad", BAD)
+def test_bad_files(job: MakeJob, zone: Path, bad: str) -> None:
+    make, name, problem = BAD[bad]
+    make(zone)
+    check(job(f"{zone}/*"), name, problem)
+
+
+def test_whatever_raises_while_one_shard_is_judged(
+    job: MakeJob, zone: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (zone / "a.tar").write_bytes(make_tar([("bad.jpg", jpeg(1))]))
+    strike(monkeypatch, judging, "asset_id", RuntimeError(f"https://{LISTED_HOST}/"))
+    check(job(f"{zone}/*"), "a.tar", "an unexpected RuntimeError")
+
+
+def strike(patch: pytest.MonkeyPatch, module: Any, name: str, error: Exception) -> None:
+    """Makes a function fail of what is of the shard ``a.tar``."""
+    real = getattr(module, name)
+
+    def call(*arguments: Any, **more: Any) -> Any:
+        if any(
+            part == "a.tar" or getattr(part, "name", "") in ("a.tar", "bad.jpg")
+            for part in arguments
+        ):
+            raise error
+        return real(*arguments, **more)
+
+    patch.setattr(module, name, call)
+
+
+def test_whatever_raises_while_one_shard_is_committed(
+    job: MakeJob, zone: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (zone / "a.tar").write_bytes(make_tar([("bad.jpg", jpeg(1))]))
+    strike(monkeypatch, verifying, "_is_same", RuntimeError(f"https://{LISTED_HOST}/"))
+    gate = job(f"{zone}/*")
+    check(gate, "a.tar", "an unexpected RuntimeError")
+    monkeypatch.undo()
+    assert gate.report()["counts"]["admitted"] == 2
+    assert gate.census()["exact"]
+
+
+def test_a_disk_that_is_full_is_no_shards_fault(
+    job: MakeJob, zone: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (zone / "a.tar").write_bytes(make_tar([("bad.jpg", jpeg(1))]))
+    full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    strike(monkeypatch, verifying, "_is_same", full)
+    report = job(f"{zone}/*").report(code=1)
+    assert "No space left on device" in report["error"]
+    assert not report["shards"]["failed"]
