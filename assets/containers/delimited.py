@@ -19,6 +19,7 @@ from pyarrow import csv as arrow_csv
 from pyarrow import json as arrow_json
 
 from ingestgate.assets.containers.arrow_text import readable_table
+from ingestgate.assets.containers.nesting import MOST_NESTED, first_too_deep
 from ingestgate.assets.errors import ShardError
 
 _LF, _CR, _QUOTE, _COMMA = b'\n\r",'
@@ -177,6 +178,9 @@ class JsonLines:
         lines = self.lines(data, shard, at, final=True)
         if not lines.number:
             return pa.table({})
+        if (deep := first_too_deep(data, lines.ends)) is not None:
+            start = int(lines.ends[deep - 1]) if deep else 0
+            _refuse(shard, at + start, f"a record that nests deeper than {MOST_NESTED} levels")
         table = self._parse(data, None, shard, at)
         _check_encoding(table.schema, shard)
         as_text = pa.schema([field.with_type(_times_as_text(field.type)) for field in table.schema])

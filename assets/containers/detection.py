@@ -4,10 +4,10 @@ import threading
 from collections.abc import Mapping, Sequence
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from ingestgate.assets import ledger, storage
 from ingestgate.assets.containers import trio_files
+from ingestgate.assets.containers.nesting import open_parquet
 from ingestgate.assets.errors import InputError
 from ingestgate.assets.media import PICTURE_SUFFIXES
 from ingestgate.assets.storage import Entry
@@ -148,6 +148,6 @@ def _schema(path: str) -> pa.Schema | None:
     """Returns a Parquet file's schema; None if it cannot be read, for whatever reason."""
     try:
         with storage.open_read(path) as source:
-            return pq.read_schema(source)
+            return open_parquet(source).schema_arrow
     except Exception:  # noqa: BLE001 - one file is no reason to read none
         return None

@@ -21,6 +21,7 @@ from ingestgate.assets import storage
 from ingestgate.assets.containers import row_groups
 from ingestgate.assets.containers.arrow_text import readable_table
 from ingestgate.assets.containers.delimited import Csv, Dialect, JsonLines, chosen
+from ingestgate.assets.containers.nesting import open_parquet
 from ingestgate.assets.containers.parquet import has_images
 from ingestgate.assets.errors import ShardError
 
@@ -69,7 +70,7 @@ class FolderMetadata:
     @contextmanager
     def _parquet(self) -> Iterator[pq.ParquetFile]:
         with row_groups.explained(self._shard):
-            yield pq.ParquetFile(io.BytesIO(self._content))
+            yield open_parquet(io.BytesIO(self._content))
 
     @property
     def names_files(self) -> bool:

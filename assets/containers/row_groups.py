@@ -21,6 +21,7 @@ import pyarrow.parquet as pq
 
 from ingestgate.assets import storage
 from ingestgate.assets.containers.container import OutputFile
+from ingestgate.assets.containers.nesting import open_parquet
 from ingestgate.assets.containers.output import PendingOutput
 from ingestgate.assets.errors import GateError, ShardError, StorageError
 from ingestgate.assets.pending import Pending
@@ -53,7 +54,7 @@ def opened(shard: Shard) -> Iterator[pq.ParquetFile]:
             are not all there; also whatever Arrow raises inside the block.
     """
     with explained(shard.name), storage.open_read(shard.path) as source:
-        parquet = pq.ParquetFile(source, pre_buffer=False, buffer_size=_BUFFER)
+        parquet = open_parquet(source, pre_buffer=False, buffer_size=_BUFFER)
         names = parquet.schema_arrow.names
         if len(set(names)) < len(names):
             raise ShardError(shard.name, "two of its columns have the same name")
@@ -97,7 +98,7 @@ def row_groups_sha256(shard: Shard, work: WorkRange) -> str:
     """
     digest = hashlib.sha256()
     with explained(shard.name), storage.open_read(shard.path) as source:
-        metadata = pq.ParquetFile(source, pre_buffer=False).metadata
+        metadata = open_parquet(source, pre_buffer=False).metadata
         end = source.seek(0, io.SEEK_END)
         for piece in _pieces(source, shard.name, end - 8 - metadata.serialized_size, end):
             digest.update(piece)

@@ -43,6 +43,10 @@ def check(gate: Job, name: str, problem: str) -> None:
 BAD: dict[str, tuple[bombs.Maker, str, str]] = {
     "a trio of far times": (bombs.trio_of_far_times, "00000.tar", "an unexpected "),
     "rows of far times": (bombs.rows_of_far_times, "a.parquet", "an unexpected "),
+    "nested pictures": (bombs.nested_pictures, "a.parquet", "nest deeper than 100 levels"),
+    "groups in groups": (bombs.groups_in_groups, "a.parquet", "cannot be read as Parquet"),
+    "nested rows": (bombs.nested_rows, "a.jsonl", "a record that nests deeper than 100 levels"),
+    "nested metadata": (bombs.nested_metadata, "f", "nests deeper than 100 levels"),
     "no Parquet": (bombs.no_parquet, "a.parquet", "cannot be read as Parquet"),
     "no trio": (bombs.no_trio, "a.tar", "cannot be read as Parquet"),
 }
