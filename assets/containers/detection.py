@@ -25,9 +25,10 @@ _SUFFIXES: Mapping[str, tuple[str, ...]] = {
 
 
 class Siblings:
-    """Finds files beside others: first among those known, then in storage.
+    """Finds files beside others.
 
-    On object stores a folder is listed once; asking for each file would take a request each.
+    On object stores first among those known; then a folder is listed once, as asking for each file
+    would take a request each.
     """
 
     def __init__(self, known: Mapping[str, Entry]) -> None:
@@ -36,11 +37,11 @@ class Siblings:
         self._lock = threading.Lock()
 
     def find(self, path: str) -> Entry | None:
-        """Returns the entry of a file, None if there is none."""
+        """Returns the entry of a file, None if there is none; a pipe of its name is none."""
+        if not storage.is_remote(path):
+            return storage.file_if_there(path)
         if path in self._known:
             return self._known[path]
-        if not storage.is_remote(path):
-            return storage.status(path) if storage.exists(path) else None
         folder = storage.parent(path)
         with self._lock:
             if folder not in self._listings:

@@ -90,7 +90,7 @@ def _resolve(pattern: str, format: str | None, found: _Found) -> None:
         found.roots.append(storage.parent(literal))
     found.files.update({entry.path: entry for entry in files})
     for directory in directories:
-        entries = storage.walk(directory)
+        entries = storage.walk(directory, others=True)
         if not entries:
             raise InputError(f"{shown(directory)}: is an empty directory")
         earlier_runs.refuse_below(_static(path) if wild else directory, shown(pattern), entries)

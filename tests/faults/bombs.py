@@ -1,6 +1,7 @@
 """Files that are made to hang, kill or fail whoever reads them; each is small and harmless here."""
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -79,6 +80,22 @@ def nested_metadata(root: Path) -> None:
     (root / "f").mkdir()
     (root / "f" / "a.jpg").write_bytes(jpeg(1))
     (root / "f" / "metadata.jsonl").write_text(nested_line(1500))
+
+
+def pipe(root: Path) -> None:
+    os.mkfifo(root / "a.tar")
+
+
+def pipe_of_rows(root: Path) -> None:
+    os.mkfifo(root / "a.parquet")
+
+
+def endless(root: Path) -> None:
+    (root / "a.tar").symlink_to("/dev/zero")
+
+
+def dangling(root: Path) -> None:
+    (root / "a.tar").symlink_to("gone")
 
 
 def no_parquet(root: Path) -> None:

@@ -47,6 +47,10 @@ BAD: dict[str, tuple[bombs.Maker, str, str]] = {
     "groups in groups": (bombs.groups_in_groups, "a.parquet", "cannot be read as Parquet"),
     "nested rows": (bombs.nested_rows, "a.jsonl", "a record that nests deeper than 100 levels"),
     "nested metadata": (bombs.nested_metadata, "f", "nests deeper than 100 levels"),
+    "a pipe": (bombs.pipe, "a.tar", "neither a file nor a directory"),
+    "a pipe of rows": (bombs.pipe_of_rows, "a.parquet", "neither a file nor a directory"),
+    "an endless device": (bombs.endless, "a.tar", "neither a file nor a directory"),
+    "a dangling link": (bombs.dangling, "a.tar", "No such file"),
     "no Parquet": (bombs.no_parquet, "a.parquet", "cannot be read as Parquet"),
     "no trio": (bombs.no_trio, "a.tar", "cannot be read as Parquet"),
 }
@@ -57,6 +61,23 @@ def test_bad_files(job: MakeJob, zone: Path, bad: str) -> None:
     make, name, problem = BAD[bad]
     make(zone)
     check(job(f"{zone}/*"), name, problem)
+
+
+def test_a_directory_with_all_that_is_no_file(job: MakeJob, zone: Path) -> None:
+    for make in (bombs.pipe, bombs.pipe_of_rows):
+        make(zone)
+    (zone / "b.tar").symlink_to("/dev/zero")
+    (zone / "back").symlink_to(zone)
+    report = job(str(zone)).report(code=1)
+    assert [each["shard"] for each in report["shards"]["failed"]] == ["a.parquet", "a.tar", "b.tar"]
+    assert report["counts"]["admitted"] == 1
+    assert report["input"]["left_behind"] == ["back"]
+
+
+def test_a_pipe_beside_a_shard_is_no_part_of_it(job: MakeJob, zone: Path) -> None:
+    os.mkfifo(zone / "z.parquet")
+    (zone / "z_stats.json").symlink_to("z_stats.json")
+    assert job(f"{zone}/*.tar").report()["counts"]["admitted"] == 1
 
 
 def test_whatever_raises_while_one_shard_is_judged(
