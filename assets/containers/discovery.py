@@ -9,6 +9,7 @@ A file that was named or matched must be of a known format: nothing named is pas
 import glob
 import hashlib
 import re
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -122,12 +123,14 @@ def _file_shards(found: _Found, root: str, format: str | None) -> Iterable[Shard
     paths = sorted(found.files)
     with ThreadPoolExecutor(_THREADS) as pool:
         trios = list(pool.map(lambda path: detection.trio_parts(path, siblings, format), paths))
-        parts = {part.path for trio in trios for part in trio}
-        found.left_behind -= parts
-        own = [(path, trio) for path, trio in zip(paths, trios, strict=True) if path not in parts]
+        claims = Counter(part.path for trio in trios for part in trio)
+        found.left_behind -= claims.keys()
+        own = [(path, trio) for path, trio in zip(paths, trios, strict=True) if path not in claims]
         formats = pool.map(lambda item: _format(item[0], bool(item[1]), format), own)
         for (path, trio), name in zip(own, formats, strict=True):
-            yield _shard(root, path, name, [found.files[path], *trio])
+            # What two claim is neither's, and neither can be read without it.
+            parts = trio if all(claims[part.path] == 1 for part in trio) else []
+            yield _shard(root, path, name, [found.files[path], *parts])
 
 
 def _format(path: str, trio: bool, format: str | None) -> str:

@@ -47,6 +47,11 @@ class Img2Dataset:
 
     def cut(self, shard: Shard, options: ReadOptions) -> list[WorkRange]:
         """Cuts the tar; the rows without a sample are in the last range."""
+        if not shard.parts:
+            problem = (
+                "another tar has its name but for the suffix, and so its Parquet file: rename one"
+            )
+            raise ShardError(shard.name, problem)
         return self._tar.cut(shard, options)
 
     def range_sha256(self, shard: Shard, work: WorkRange) -> str:

@@ -1,5 +1,6 @@
 """Files that are made to hang, kill or fail whoever reads them; each is small and harmless here."""
 
+import gzip
 import json
 import os
 from collections.abc import Callable
@@ -20,11 +21,15 @@ def far_time() -> pa.Array:
     return pa.array([0], pa.timestamp("us", tz="Mars/Phobos"))
 
 
-def trio_of_far_times(root: Path) -> None:
+def trio(root: Path, more: dict[str, pa.Array]) -> None:
     (root / "00000.tar").write_bytes(make_tar([("000000000.jpg", jpeg(1))]))
     (root / "00000_stats.json").write_text(json.dumps({"count": 1}))
     columns = {"key": ["000000000"], "url": ["https://fine.example/a"], "status": ["success"]}
-    pq.write_table(pa.table({**columns, "t": far_time()}), root / "00000.parquet")
+    pq.write_table(pa.table({**columns, **more}), root / "00000.parquet")
+
+
+def trio_of_far_times(root: Path) -> None:
+    trio(root, {"t": far_time()})
 
 
 def rows_of_far_times(root: Path) -> None:
@@ -96,6 +101,11 @@ def endless(root: Path) -> None:
 
 def dangling(root: Path) -> None:
     (root / "a.tar").symlink_to("gone")
+
+
+def two_of_one_name(root: Path) -> None:
+    trio(root, {})
+    (root / "00000.tgz").write_bytes(gzip.compress((root / "00000.tar").read_bytes()))
 
 
 def no_parquet(root: Path) -> None:

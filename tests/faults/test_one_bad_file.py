@@ -74,6 +74,19 @@ def test_a_directory_with_all_that_is_no_file(job: MakeJob, zone: Path) -> None:
     assert report["input"]["left_behind"] == ["back"]
 
 
+def test_two_shards_that_claim_one_part(job: MakeJob, zone: Path) -> None:
+    bombs.two_of_one_name(zone)
+    gate = job(f"{zone}/*")
+    report = gate.report(code=1)
+    assert [each["shard"] for each in report["shards"]["failed"]] == ["00000.tar", "00000.tgz"]
+    for failed in report["shards"]["failed"]:
+        assert "another tar has its name but for the suffix" in failed["problem"]
+    assert [path.name for path in gate.output.iterdir()] == ["z.tar"]
+    (zone / "00000.tgz").rename(zone / "00001.tgz")
+    assert gate.report()["counts"]["admitted"] == 3
+    assert gate.census()["exact"]
+
+
 def test_a_pipe_beside_a_shard_is_no_part_of_it(job: MakeJob, zone: Path) -> None:
     os.mkfifo(zone / "z.parquet")
     (zone / "z_stats.json").symlink_to("z_stats.json")
