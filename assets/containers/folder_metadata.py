@@ -23,6 +23,7 @@ from ingestgate.assets.containers.arrow_text import readable_table
 from ingestgate.assets.containers.delimited import Csv, Dialect, JsonLines, chosen
 from ingestgate.assets.containers.nesting import open_parquet
 from ingestgate.assets.containers.parquet import has_images
+from ingestgate.assets.containers.row_groups import MOST_HELD
 from ingestgate.assets.errors import ShardError
 
 #: What metadata files are called.
@@ -47,6 +48,8 @@ class FolderMetadata:
         self.path = path
         self.name = name
         self._shard = f"{shard}/{name}"
+        if storage.status(path).size > MOST_HELD:
+            raise ShardError(self._shard, f"has more than {MOST_HELD >> 20} MiB")
         self._content = storage.read_bytes(path)
         #: SHA-256 of the file, in hex.
         self.sha256 = hashlib.sha256(self._content).hexdigest()
@@ -65,7 +68,9 @@ class FolderMetadata:
                 if has_images(parquet.schema_arrow):
                     problem = "holds bytes itself; make it an input of its own, outside the folder"
                     raise ShardError(self._shard, problem)
-                self.table = readable_table(parquet.read(use_threads=False))
+                self.table = readable_table(
+                    row_groups.held_rows(parquet, range(parquet.num_row_groups))
+                )
 
     @contextmanager
     def _parquet(self) -> Iterator[pq.ParquetFile]:

@@ -11,7 +11,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingestgate.assets.provenance import SIDECAR_ERROR, Named, flatten, of_json, readable
+from ingestgate.assets.provenance import (
+    MOST_JSON_BYTES,
+    SIDECAR_ERROR,
+    Named,
+    flatten,
+    of_json,
+    readable,
+)
 
 
 def test_scalars_become_text_and_nesting_becomes_names() -> None:
@@ -111,3 +118,13 @@ def test_every_scalar_fits_an_arrow_column(record: dict[str, Any]) -> None:
     flat = flatten(record)
     assert len(flat) == sum(value is not None for value in record.values())
     pa.array(list(flat.items()), pa.list_(pa.string()))
+
+
+def test_a_json_sidecar_is_not_parsed_beyond_a_size() -> None:
+    record = b'{"url": "https://fine.example/"' + b" " * MOST_JSON_BYTES
+    assert of_json("a.json", record[: MOST_JSON_BYTES - 1] + b"}") == {
+        "url": "https://fine.example/"
+    }
+    assert of_json("a.json", record[:MOST_JSON_BYTES] + b"}") == {
+        SIDECAR_ERROR: "a.json: more than 8 MiB"
+    }

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ingestgate.assets.containers import img2dataset
 from ingestgate.assets.containers.container import ReadOptions, SampleContainer
 from ingestgate.assets.containers.img2dataset import Img2Dataset, _merged
 from ingestgate.assets.errors import ShardError
@@ -241,3 +242,12 @@ def test_neither_row_nor_sidecar_hides_a_source(
         assert column != "url" or set(side.values()) - checked <= {
             value for name, value in side.items() if "url" not in name
         }
+
+
+def test_rows_that_decode_to_more_than_there_is_room_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shard = write_trio(tmp_path)
+    monkeypatch.setattr(img2dataset, "MOST_HELD", 100)
+    with pytest.raises(ShardError, match="its rows decode to more than 0 MiB"):
+        read_all(Img2Dataset(), shard)
