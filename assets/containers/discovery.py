@@ -91,10 +91,11 @@ def _resolve(pattern: str, format: str | None, found: _Found) -> None:
         found.roots.append(storage.parent(literal))
     found.files.update({entry.path: entry for entry in files})
     for directory in directories:
-        entries = storage.walk(directory, others=True)
+        entries = _folder_files(directory)
         if not entries:
             raise InputError(f"{shown(directory)}: is an empty directory")
-        earlier_runs.refuse_below(_static(path) if wild else directory, shown(pattern), entries)
+        top = _static(path) if wild else directory
+        earlier_runs.refuse_below(top, shown(pattern), entries)
         if detection.is_image_folder(shown(directory), entries, format):
             if len(earlier_runs.without_statements(directory, [e.path for e in entries])) < len(
                 entries
@@ -106,6 +107,10 @@ def _resolve(pattern: str, format: str | None, found: _Found) -> None:
             found.folders[directory] = entries
             root = storage.parent(directory)
         else:
+            if not storage.is_remote(directory):
+                # Only now, and never for the sake of a folder's link, are links followed.
+                entries = storage.walk(directory, partials=True, others=True)
+                earlier_runs.refuse_below(top, shown(pattern), entries)
             kept = set(earlier_runs.without_statements(directory, [e.path for e in entries]))
             entries = [entry for entry in entries if entry.path in kept]
             chosen = detection.shard_files(directory, entries, format)
@@ -159,8 +164,14 @@ def files_of(shard: Shard) -> list[Entry]:
         StorageError: A file of it cannot be looked at.
     """
     if shard.format == "folder":
-        return storage.walk(shard.path)
+        return _folder_files(shard.path)
     return [storage.status(path) for path in (shard.path, *shard.parts)]
+
+
+def _folder_files(folder: str) -> list[Entry]:
+    """Returns all that lies in an image folder; what a link leads to does not."""
+    entries, others = storage.walk_unfollowed(folder)
+    return sorted([*entries, *others])
 
 
 def _shard(root: str, path: str, format: str, entries: Sequence[Entry]) -> Shard:

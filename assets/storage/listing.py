@@ -244,24 +244,26 @@ def walk_if_there(directory: str, *, partials: bool = False) -> list[Entry]:
 
 
 @explained
-def walk_unfollowed(directory: str) -> tuple[list[Entry], list[str]]:
-    """Returns every file below a directory, sorted by path, and what is no plain file.
+def walk_unfollowed(directory: str) -> tuple[list[Entry], list[Entry]]:
+    """Returns every file below a directory, sorted by path, and what is not to be taken for one.
 
-    Unlike `walk`, links are not followed: they, pipes and the like are the second list.
+    Unlike with `walk`, links are not followed: they, pipes and the like are the second list, and
+    what lies under temporary names, which `sweep` would remove from wherever it is written to.
     """
-    if is_remote(directory):
-        return walk(directory), []
     entries: list[Entry] = []
-    others: list[str] = []
+    others: list[Entry] = []
+    below = len(directory.rstrip("/"))
+    if is_remote(directory):
+        for entry in walk(directory, partials=True):
+            (others if is_partial(entry.path[below:]) else entries).append(entry)
+        return entries, others
     for folder, directories, names in os.walk(directory, onerror=_raise):
-        directories[:] = [name for name in directories if not is_partial(name)]
         for name in (*directories, *names):
             path = os.path.join(folder, name)
             status = os.lstat(path)
-            if stat.S_ISREG(status.st_mode) and not is_partial(name):
-                entries.append(Entry(path, status.st_size, str(status.st_mtime_ns)))
-            elif not stat.S_ISREG(status.st_mode) and not stat.S_ISDIR(status.st_mode):
-                others.append(path)
+            if not stat.S_ISDIR(status.st_mode):
+                plain = stat.S_ISREG(status.st_mode) and not is_partial(path[below:])
+                (entries if plain else others).append(_entry(path, status))
     return sorted(entries), sorted(others)
 
 

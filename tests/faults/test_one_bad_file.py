@@ -74,6 +74,36 @@ def test_a_directory_with_all_that_is_no_file(job: MakeJob, zone: Path) -> None:
     assert report["input"]["left_behind"] == ["back"]
 
 
+def test_a_folder_with_all_that_is_no_file(job: MakeJob, zone: Path, tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "x.tar").write_bytes(GOOD)
+    folder = zone / "f"
+    folder.mkdir()
+    (folder / "a.jpg").write_bytes(jpeg(1))
+    (folder / "b.jpg").symlink_to("gone")
+    (folder / "c.jpg").symlink_to("/dev/zero")
+    (folder / "elsewhere").symlink_to(tmp_path / "elsewhere")
+    (folder / "back").symlink_to(zone)
+    os.mkfifo(folder / "d.jpg")
+    (folder / ".e.jpg.0123456789ab.partial").write_bytes(jpeg(2))
+    (folder / ".g.0123456789ab.partial").mkdir()
+    (folder / ".g.0123456789ab.partial" / "g.jpg").write_bytes(jpeg(3))
+    gate = job(f"{zone}/*")
+    report = gate.report()
+    assert report["counts"] == {"admitted": 2, "quarantined": 0, "unscannable": 7}
+    assert report["reasons"]["skipped_by_readers"] == 7
+    assert {row["member"]: row["verdict"] for row in gate.ledger() if row["shard"] == "f"} == {
+        "a.jpg": "admitted",
+        **dict.fromkeys(["b.jpg", "c.jpg", "d.jpg", "elsewhere", "back"], "unscannable"),
+        ".e.jpg.0123456789ab.partial": "unscannable",
+        ".g.0123456789ab.partial/g.jpg": "unscannable",
+    }
+    assert [path.name for path in (gate.output / "f").iterdir()] == ["a.jpg"]
+    found = gate.census()
+    assert found["exact"], found["problems"]
+    assert gate.report()["shards"]["finished_before"] == 2
+
+
 def test_two_shards_that_claim_one_part(job: MakeJob, zone: Path) -> None:
     bombs.two_of_one_name(zone)
     gate = job(f"{zone}/*")

@@ -184,6 +184,19 @@ def test_a_shard_inside_a_folder_that_is_an_input_too(tmp_path: Path) -> None:
         discover([f"{tmp_path}/p", f"{tmp_path}/p/x"])
 
 
+def test_links_are_followed_to_shards_and_not_out_of_a_folder(tmp_path: Path) -> None:
+    write(tmp_path, "real/x.tar", "p/a.jpg", "s/0.tar")
+    for name in ("p", "s"):
+        (tmp_path / name / "linked").symlink_to(tmp_path / "real")
+        (tmp_path / name / "gone").symlink_to(tmp_path / "nowhere")
+    assert formats(discover([f"{tmp_path}/p"])) == {"p": "folder"}
+    found = discover([f"{tmp_path}/s"])
+    assert formats(found) == {"0.tar": "webdataset", "linked/x.tar": "webdataset"}
+    assert found.left_behind == ["gone"]
+    (shard,) = discover([f"{tmp_path}/p"]).shards
+    assert discovery.identity_of(str(tmp_path), discovery.files_of(shard)) == shard.identity
+
+
 def test_identity_changes_with_any_file_of_the_shard(tmp_path: Path) -> None:
     write(tmp_path, "0.tar", "0.parquet", "0_stats.json", "p/a.jpg", "p/metadata.csv")
 

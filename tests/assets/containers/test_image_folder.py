@@ -275,7 +275,9 @@ def test_what_is_too_large_to_be_read_is_held_unread(tmp_path: Path) -> None:
     assert found["a.png"] == [(Kind.PICTURE, False)]
     assert found["b.png"] == [(Kind.OTHER, True)]
     assert found["c.png"] == [(Kind.OTHER, True), (Kind.OTHER, True)]
-    with pytest.raises(ShardError, match=r"b\.png is a link, no file or too large, and cannot be admitted"):
+    with pytest.raises(
+        ShardError, match=r"b\.png is a link, no file or too large, and cannot be admitted"
+    ):
         rewrite(source, tmp_path / "out", lambda s: s.key == "b.png")
 
 

@@ -87,6 +87,23 @@ def test_what_is_no_file_is_not_passed_over_and_never_read(tmp_path: Path) -> No
         (tmp_path / "alone" / name).unlink()
 
 
+@everywhere
+def test_what_is_not_to_be_taken_for_a_file(root: str) -> None:
+    partial = ".x.0123456789ab.partial"
+    for name in ("a/x", ".hidden", f"a/{partial}", f"{partial}/y"):
+        storage.write_bytes(f"{root}/{name}", b"xyz")
+    expected = [f"{root}/{name}" for name in (f"{partial}/y", f"a/{partial}")]
+    if not storage.is_remote(root):
+        for name in make_others(Path(root)):
+            expected.append(f"{root}/{name}")
+        (Path(root) / "back").symlink_to(root)
+        expected.append(f"{root}/back")
+    plain, others = storage.walk_unfollowed(root)
+    assert [entry.path for entry in plain] == [f"{root}/.hidden", f"{root}/a/x"]
+    assert {entry.size for entry in plain} == {3}
+    assert [entry.path for entry in others] == sorted(expected)
+
+
 def test_a_link_that_leads_back_can_be_asked_for(tmp_path: Path) -> None:
     (tmp_path / "back").symlink_to(tmp_path)
     with pytest.raises(StorageError, match="leads back to a directory above"):
