@@ -83,7 +83,16 @@ class ExchangeError(GateError):
 
 
 class StorageError(GateError):
-    """A file system refused an operation."""
+    """A file system refused an operation.
+
+    Args:
+        problem: What was refused, and where.
+        path: What it was asked about, where that is known: whose error it is goes by that.
+    """
+
+    def __init__(self, problem: str, path: str = "") -> None:
+        super().__init__(problem)
+        self.path = path
 
 
 class NotLockableError(StorageError):

@@ -19,6 +19,9 @@ LOCATION = "ingestgate.location"
 #: key over a long list, whose names would fill the memory, does not.
 MOST_VALUES = 100_000
 MOST_NAME_CHARACTERS = 8 << 20
+#: Bytes of a JSON sidecar. Parsed, it takes up to fifty times as much memory, and it is parsed
+#: before its values can be counted.
+MOST_JSON_BYTES = 8 << 20
 
 _LONGEST_URL = 64 << 10
 _SHORTCUT = re.compile(r"^[ \t]*(?:BASE)?URL[ \t]*=[ \t]*(\S+)", re.IGNORECASE | re.MULTILINE)
@@ -144,10 +147,14 @@ def of_url(name: str, content: bytes) -> dict[str, str]:
 def of_json(name: str, content: bytes) -> dict[str, str]:
     """Returns what a JSON sidecar says, flattened; `SIDECAR_ERROR` if it is no JSON object.
 
+    And if it has more than `MOST_JSON_BYTES`.
+
     Args:
         name: The sidecar's name, for the error.
         content: Its bytes.
     """
+    if len(content) > MOST_JSON_BYTES:
+        return {SIDECAR_ERROR: f"{readable(name)}: more than {MOST_JSON_BYTES >> 20} MiB"}
     try:
         value = json.loads(content, object_pairs_hook=once)
     except (ValueError, RecursionError):

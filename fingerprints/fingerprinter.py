@@ -44,12 +44,14 @@ class Fingerprint:
             borders, but no view whose hashes and quality an earlier one has had; the first
             frame's full view comes first.
         low_quality: The hashes that cannot be relied on for this asset. What a frame shows, in
-            each way that it is shown (on white, on black, without alpha), counts as seen by a
+            each way that it is shown (on white, on black, without alpha...), counts as seen by a
             hash if one of the views of it has the hash's minimum quality; a hash without
             quality sees all that is not blank. What is blank (luma and colours span less than
             16 levels) need not be seen, as there is nothing to see; but something must be, and
-            so must all that is not blank. EXIF thumbnails and gain maps count for nothing here,
-            nor does a deep picture clipped if seven eighths of it are white.
+            so must all that is not blank. A deep frame is blank only if all that it stores is one
+            value: what is faint in it is spread out, and must be seen so. EXIF thumbnails, gain
+            maps and what shows on gray count for nothing here, nor does a deep picture clipped if
+            seven eighths of it are white.
         has_icc_profile: Whether the first frame has an ICC profile; it is not applied.
     """
 

@@ -6,8 +6,11 @@ gamma-coded values), 8 bits. ICC profiles are ignored, as the reference hashers 
 a wide colour space is hashed by its numbers, not by the colours they stand for.
 
 A frame with alpha is several pictures: as shown on white, as shown on black, and as a reader
-sees it that drops alpha (``Image.convert("RGB")``, in many a training pipeline). A frame of more
-than 8 bits is two: scaled, and as that same reader sees it, with all but the darkest levels white.
+sees it that drops alpha (``Image.convert("RGB")``, in many a training pipeline). Where much of it
+is partly transparent, it can show on gray what it shows on neither: that is one more. A frame of
+more than 8 bits is two: scaled, and as that same reader sees it, with all but the darkest levels
+white. Of what is faint there when it is scaled, the levels are spread out as well: readers that
+scale by the extremes, or by percentiles, see that.
 """
 
 from collections.abc import Iterator
@@ -16,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import ExifTags, Image
 
-from ingestgate.fingerprints.views import CLIPPED, ON_BLACK, OPAQUE
+from ingestgate.fingerprints.views import CLIPPED, ON_BLACK, ON_GRAY, OPAQUE, STRETCHED
 
 #: How the stored frame must be turned to be upright, by the value of EXIF's Orientation.
 _UPRIGHT = {
@@ -30,6 +33,11 @@ _UPRIGHT = {
 }
 _WITH_ALPHA = frozenset({"LA", "La", "PA", "RGBA", "RGBa"})
 _NO_ALPHA = (255, 255)
+_GRAY = 128
+#: One part in so many that is partly transparent is more than the smoothed edges of a cut-out.
+_MUCH = 16
+#: Levels that the middle 98 % of a picture span, below which it is faint.
+_FAINT_SPAN = 64
 
 
 def pictures(frame: Image.Image, mode: str) -> Iterator[tuple[str, Image.Image]]:
@@ -56,8 +64,11 @@ def _orientation(frame: Image.Image) -> int | None:
 def _variants(frame: Image.Image, mode: str) -> Iterator[tuple[str, Image.Image]]:
     if _is_deep(frame):
         # A PNG of 16 bits may name one level that is transparent: too little to hide in.
-        yield "", _converted(_scaled(frame), mode)
+        scaled = _scaled(frame)
+        yield "", _converted(scaled, mode)
         yield CLIPPED, _converted(frame.convert("L"), mode)
+        if _is_faint(scaled) and (stretched := _stretched(frame)) is not None:
+            yield STRETCHED, _converted(stretched, mode)
         return
     if frame.mode not in _WITH_ALPHA and "transparency" not in frame.info:
         yield "", _converted(frame, mode)
@@ -70,6 +81,10 @@ def _variants(frame: Image.Image, mode: str) -> Iterator[tuple[str, Image.Image]
     yield "", Image.composite(plain, Image.new(mode, plain.size, "white"), alpha)
     yield ON_BLACK, Image.composite(plain, Image.new(mode, plain.size, "black"), alpha)
     yield OPAQUE, plain
+    partly = sum(alpha.histogram()[1:-1])
+    if partly * _MUCH >= plain.width * plain.height:
+        gray = Image.new("L", plain.size, _GRAY).convert(mode)
+        yield ON_GRAY, Image.composite(plain, gray, alpha)
 
 
 def _is_deep(frame: Image.Image) -> bool:
@@ -87,9 +102,34 @@ def _converted(frame: Image.Image, mode: str) -> Image.Image:
 
 def _scaled(frame: Image.Image) -> Image.Image:
     """Scales a frame of 16 or 32 bits per pixel so that its black and white are 0 and 255."""
-    # In double precision: the extremes of float32 overflow when subtracted.
-    values = np.nan_to_num(np.asarray(frame).astype(np.float32)).astype(np.float64)
+    values = _values(frame)
     black, white = (0.0, 65535.0) if frame.mode.startswith("I;16") else _range(values)
+    return _spread(values, black, white)
+
+
+def _stretched(frame: Image.Image) -> Image.Image | None:
+    """Scales a frame so that what it holds spans all levels; None if that is one value.
+
+    But for one part in a hundred at each end: by a single pixel, all others could stay faint.
+    """
+    values = _values(frame)
+    black, white = np.percentile(values, (1, 99))
+    if black == white:
+        black, white = values.min(), values.max()
+    return None if black == white else _spread(values, black, white)
+
+
+def _is_faint(scaled: Image.Image) -> bool:
+    black, white = np.percentile(np.asarray(scaled), (1, 99))
+    return bool(white - black < _FAINT_SPAN)
+
+
+def _values(frame: Image.Image) -> NDArray[np.float64]:
+    # In double precision: the extremes of float32 overflow when subtracted.
+    return np.nan_to_num(np.asarray(frame).astype(np.float32)).astype(np.float64)
+
+
+def _spread(values: NDArray[np.float64], black: float, white: float) -> Image.Image:
     levels = (values - black) * (255.0 / (white - black))
     return Image.fromarray(np.rint(levels).clip(0, 255).astype(np.uint8))
 

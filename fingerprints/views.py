@@ -33,13 +33,16 @@ THUMBNAIL = "thumbnail-512"  #: made to fit 512 x 512 (ThreatExchange's Python p
 SQUARE = "square-512"  #: stretched to 512 x 512 (PDQ in C++ and WebAssembly)
 
 ON_BLACK = "on-black"
+ON_GRAY = "on-gray"
 OPAQUE = "opaque"
 CLIPPED = "clipped"
+STRETCHED = "stretched"
 EXIF_THUMBNAIL = "exif-thumbnail"
 GAIN_MAP = "gain-map"
 STILL = "still"  #: what an AVIF shows where its sequence is not
-#: Of these, what a reader that knows of neither does not show: hashed, but not to be relied on.
-NEED_NOT_BE_SEEN = frozenset({EXIF_THUMBNAIL, GAIN_MAP})
+#: Of these, what a reader that knows of neither does not show, and what is faint on gray in many a
+#: harmless drawing: hashed, but not to be relied on.
+NEED_NOT_BE_SEEN = frozenset({EXIF_THUMBNAIL, GAIN_MAP, ON_GRAY})
 
 TRIMMED = "trimmed"
 INSET = "inset"  #: followed by the share of a side that is taken off, in %
@@ -64,7 +67,9 @@ def scaled_size(height: int, width: int, scaling: str) -> tuple[int, int]:
     return height, width
 
 
-_VARIANTS = frozenset({ON_BLACK, OPAQUE, CLIPPED, EXIF_THUMBNAIL, GAIN_MAP, STILL})
+_VARIANTS = frozenset(
+    {ON_BLACK, ON_GRAY, OPAQUE, CLIPPED, STRETCHED, EXIF_THUMBNAIL, GAIN_MAP, STILL}
+)
 
 
 def variant_of(view: str) -> str:
@@ -79,9 +84,10 @@ class Picture:
 
     Attributes:
         frame: 0-based frame or page it comes from.
-        variant: "" for the frame as shown on white; else `ON_BLACK`, `OPAQUE` (alpha ignored),
-            `CLIPPED` (levels above 255 white), `EXIF_THUMBNAIL`, `GAIN_MAP` or `STILL`. Followed by
-            `TRIMMED` once for each border that was taken off, or by `INSET` and a share.
+        variant: "" for the frame as shown on white; else `ON_BLACK`, `ON_GRAY`, `OPAQUE` (alpha
+            ignored), `CLIPPED` (levels above 255 white), `STRETCHED` (faint levels spread out),
+            `EXIF_THUMBNAIL`, `GAIN_MAP` or `STILL`. Followed by `TRIMMED` once for each border that
+            was taken off, or by `INSET` and a share.
         luma: uint8[height, width], C-contiguous, read-only.
         colour: The same picture in mode RGB; None unless a hash needs it.
         outline: Luma by which it is told where borders end, of the same shape; None: `luma`.

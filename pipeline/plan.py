@@ -54,7 +54,6 @@ def make_plan(
     Raises:
         UsageError: The inputs and a folder of the run overlap.
         InputError: Nothing matches, or a format is unknown.
-        ShardError: A shard cannot be read far enough to tell what it is.
     """
     refuse_overlap(
         inputs,

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator
 import apache_beam as beam
 
 from ingestgate.assets import ledger, storage
+from ingestgate.assets.blaming import blaming
 from ingestgate.assets.errors import LedgerError, ShardError
 from ingestgate.assets.receipts import clear_failure, write_failure
 from ingestgate.assets.shard import Shard
@@ -55,7 +56,8 @@ class CommitShard(beam.DoFn):
         if self._settings.dry_run:
             return ""
         try:
-            self._committer.commit(shard, works, [outcome.earlier for outcome in outcomes])
+            with blaming(shard):
+                self._committer.commit(shard, works, [outcome.earlier for outcome in outcomes])
         except (ShardError, LedgerError) as error:
             # What was judged does not fit what is there: let the next run judge it anew.
             for work in works:

@@ -9,6 +9,7 @@ import apache_beam as beam
 import pyarrow as pa
 
 from ingestgate.assets import ledger, storage
+from ingestgate.assets.blaming import blaming
 from ingestgate.assets.containers.container import RowContainer
 from ingestgate.assets.containers.registry import container
 from ingestgate.assets.errors import EvidenceError, LedgerError, ShardError, VaultError
@@ -168,7 +169,8 @@ class CutShard(beam.DoFn):
         """Cuts one shard."""
         shard = task.shard
         try:
-            ranges = container(shard.format).cut(shard, self._settings.policy.read_options())
+            with blaming(shard):
+                ranges = container(shard.format).cut(shard, self._settings.policy.read_options())
         except ShardError as error:
             failed = RangeOutcome(shard, WorkRange(0, 1, 0, 0), error.problem, "")
             yield beam.pvalue.TaggedOutput(self.FAILED, failed)
@@ -196,9 +198,12 @@ class JudgeRange(beam.DoFn):
         """Judges one range."""
         problem = known = ""
         try:
-            earlier = self._read_earlier(task)
-            known = earlier.digest
-            judge_range(task.shard, task.work, self._judge, self._settings, self._notes, earlier)
+            with blaming(task.shard):
+                earlier = self._read_earlier(task)
+                known = earlier.digest
+                judge_range(
+                    task.shard, task.work, self._judge, self._settings, self._notes, earlier
+                )
         except ShardError as error:
             problem = error.problem
         yield RangeOutcome(task.shard, task.work, problem, known)

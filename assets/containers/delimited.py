@@ -9,7 +9,8 @@ Blank lines between records are no rows; they stay where they are.
 """
 
 import re
-from collections.abc import Iterable
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator
 from typing import ClassVar, NamedTuple, NoReturn, Protocol
 
 import numpy as np
@@ -19,10 +20,15 @@ from pyarrow import csv as arrow_csv
 from pyarrow import json as arrow_json
 
 from ingestgate.assets.containers.arrow_text import readable_table
+from ingestgate.assets.containers.nesting import MOST_NESTED, first_too_deep
 from ingestgate.assets.errors import ShardError
 
 _LF, _CR, _QUOTE, _COMMA = b'\n\r",'
 _BOM = b"\xef\xbb\xbf"
+#: Values of a range of JSON Lines, where a key that one record has is counted for each: Arrow has a
+#: place for all of them, some sixteen bytes.
+_MOST_CELLS = 1 << 26
+_FEW_CELLS = 1 << 22
 _OTHER_BOMS = (b"\xff\xfe", b"\xfe\xff")
 _WIDTH = re.compile(r"Expected \d+ columns, got \d+")
 
@@ -177,6 +183,10 @@ class JsonLines:
         lines = self.lines(data, shard, at, final=True)
         if not lines.number:
             return pa.table({})
+        if (deep := first_too_deep(data, lines.ends)) is not None:
+            start = int(lines.ends[deep - 1]) if deep else 0
+            _refuse(shard, at + start, f"a record that nests deeper than {MOST_NESTED} levels")
+        self._check_cells(data, lines, shard, at)
         table = self._parse(data, None, shard, at)
         _check_encoding(table.schema, shard)
         as_text = pa.schema([field.with_type(_times_as_text(field.type)) for field in table.schema])
@@ -185,6 +195,32 @@ class JsonLines:
         _check_names(table.column_names, shard)
         _check_count(table, lines, shard, at)
         return readable_table(table)
+
+    def _check_cells(self, data: bytes, lines: Lines, shard: str, at: int) -> None:
+        """Refuses records that each have keys of their own: all would have a value for all."""
+        colons = np.flatnonzero(np.frombuffer(data, np.uint8) == ord(":"))
+        if colons.size * lines.number <= _MOST_CELLS:
+            return
+        ends = np.append(0, lines.ends)
+        keys = np.searchsorted(colons, ends)  # before each line's start, and more than that
+        columns: set[tuple[str, ...]] = set()
+        first = 0
+        while first < lines.ends.size:
+            rest = range(first + 1, len(ends))
+
+            def cells(stop: int, first: int = first) -> int:
+                return (stop - first) * int(keys[stop] - keys[first])
+
+            stop = first + max(1, bisect_right(rest, _FEW_CELLS, key=cells))
+            few = data[ends[first] : ends[stop]]
+            if not few.isspace():
+                schema = self._parse(few, None, shard, at).schema
+                _check_encoding(schema, shard)
+                columns.update(_leaves(schema))
+            if len(columns) * lines.number > _MOST_CELLS:
+                problem = f"more than {_MOST_CELLS >> 20} Mi values, with all keys in all records"
+                _refuse(shard, at, problem, after=True)
+            first = stop
 
     def _parse(self, data: bytes, schema: pa.Schema | None, shard: str, at: int) -> pa.Table:
         try:
@@ -277,6 +313,18 @@ def _check_encoding(fields: Iterable[pa.Field], shard: str) -> None:
             kind = kind.value_type
         if pa.types.is_struct(kind):
             _check_encoding(kind, shard)
+
+
+def _leaves(fields: Iterable[pa.Field], above: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    """Yields the path of each column that has values of its own."""
+    for field in fields:
+        kind = field.type
+        while pa.types.is_list(kind):
+            kind = kind.value_type
+        path = (*above, field.name)
+        yield path
+        if pa.types.is_struct(kind):
+            yield from _leaves(kind, path)
 
 
 def _check_count(table: pa.Table, lines: Lines, shard: str, at: int) -> None:

@@ -4,11 +4,11 @@ import threading
 from collections.abc import Mapping, Sequence
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from ingestgate.assets import ledger, storage
 from ingestgate.assets.containers import trio_files
-from ingestgate.assets.errors import InputError, ShardError
+from ingestgate.assets.containers.nesting import open_parquet
+from ingestgate.assets.errors import InputError
 from ingestgate.assets.media import PICTURE_SUFFIXES
 from ingestgate.assets.storage import Entry
 
@@ -25,9 +25,10 @@ _SUFFIXES: Mapping[str, tuple[str, ...]] = {
 
 
 class Siblings:
-    """Finds files beside others: first among those known, then in storage.
+    """Finds files beside others.
 
-    On object stores a folder is listed once; asking for each file would take a request each.
+    On object stores first among those known; then a folder is listed once, as asking for each file
+    would take a request each.
     """
 
     def __init__(self, known: Mapping[str, Entry]) -> None:
@@ -36,11 +37,11 @@ class Siblings:
         self._lock = threading.Lock()
 
     def find(self, path: str) -> Entry | None:
-        """Returns the entry of a file, None if there is none."""
+        """Returns the entry of a file, None if there is none; a pipe of its name is none."""
+        if not storage.is_remote(path):
+            return storage.file_if_there(path)
         if path in self._known:
             return self._known[path]
-        if not storage.is_remote(path):
-            return storage.status(path) if storage.exists(path) else None
         folder = storage.parent(path)
         with self._lock:
             if folder not in self._listings:
@@ -87,16 +88,20 @@ def trio_parts(path: str, siblings: Siblings, format: str | None) -> list[Entry]
     stats = siblings.find(f"{stem}_stats.json")
     if stats is not None:
         return [rows, stats]
-    if format is None and not set(_schema(rows.path).names) >= trio_files.COLUMNS:
-        return []
-    return [rows]
+    if format is not None:
+        return [rows]
+    schema = _schema(rows.path)
+    # One that cannot be read is part of the shard: whoever reads that says why.
+    return [rows] if schema is None or set(schema.names) >= trio_files.COLUMNS else []
 
 
 def format_of(path: str) -> str | None:
     """Returns the format of a file that is no trio's, None if it is of no known one.
 
+    A Parquet file that cannot be read is one of pictures: whoever reads it says why it cannot be.
+
     Raises:
-        ShardError: It is a Parquet file that cannot be read.
+        InputError: It is a part of a ledger.
     """
     name = path.lower()
     if name.endswith(_TAR):
@@ -109,6 +114,8 @@ def format_of(path: str) -> str | None:
         from ingestgate.assets.containers.url_manifest import is_manifest
 
         schema = _schema(path)
+        if schema is None:
+            return "parquet"
         if ledger.is_ledger(schema):
             raise InputError(
                 f"{storage.basename(path)}: is a part of a run's ledger, which is no input; name "
@@ -138,10 +145,10 @@ def _stem(path: str, suffixes: tuple[str, ...]) -> str | None:
     return None
 
 
-def _schema(path: str) -> pa.Schema:
+def _schema(path: str) -> pa.Schema | None:
+    """Returns a Parquet file's schema; None if it cannot be read, for whatever reason."""
     try:
         with storage.open_read(path) as source:
-            return pq.read_schema(source)
-    except (pa.ArrowException, OSError) as error:
-        problem = f"not a readable Parquet file ({type(error).__name__})"
-        raise ShardError(storage.basename(path), problem) from error
+            return open_parquet(source).schema_arrow
+    except Exception:  # noqa: BLE001 - one file is no reason to read none
+        return None

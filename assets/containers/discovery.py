@@ -9,6 +9,7 @@ A file that was named or matched must be of a known format: nothing named is pas
 import glob
 import hashlib
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -53,7 +54,6 @@ def discover(
         UsageError: There is no format of that name.
         InputError: An input matches nothing, a file is of no known format, a directory holds
             both shards and pictures, or a shard would be in two.
-        ShardError: A file that had to be opened to know its format cannot be read.
     """
     if format is not None:
         registry.container(format)
@@ -102,11 +102,12 @@ def _resolve(pattern: str, format: str | None, known: KnownFolder, found: _Found
         found.roots.append(storage.parent(literal))
     found.files.update({entry.path: entry for entry in files})
     for directory in directories:
-        entries = storage.walk(directory)
+        entries = _folder_files(directory)
         is_known = format in (None, "folder") and known(directory, entries)
         if not entries and not is_known:
             raise InputError(f"{shown(directory)}: is an empty directory")
-        earlier_runs.refuse_below(_static(path) if wild else directory, shown(pattern), entries)
+        top = _static(path) if wild else directory
+        earlier_runs.refuse_below(top, shown(pattern), entries)
         if is_known or detection.is_image_folder(shown(directory), entries, format):
             if len(earlier_runs.without_statements(directory, [e.path for e in entries])) < len(
                 entries
@@ -118,6 +119,10 @@ def _resolve(pattern: str, format: str | None, known: KnownFolder, found: _Found
             found.folders[directory] = entries
             root = storage.parent(directory)
         else:
+            if not storage.is_remote(directory):
+                # Only now, and never for the sake of a folder's link, are links followed.
+                entries = storage.walk(directory, partials=True, others=True)
+                earlier_runs.refuse_below(top, shown(pattern), entries)
             kept = set(earlier_runs.without_statements(directory, [e.path for e in entries]))
             entries = [entry for entry in entries if entry.path in kept]
             chosen = detection.shard_files(directory, entries, format)
@@ -135,12 +140,14 @@ def _file_shards(found: _Found, root: str, format: str | None) -> Iterable[Shard
     paths = sorted(found.files)
     with ThreadPoolExecutor(_THREADS) as pool:
         trios = list(pool.map(lambda path: detection.trio_parts(path, siblings, format), paths))
-        parts = {part.path for trio in trios for part in trio}
-        found.left_behind -= parts
-        own = [(path, trio) for path, trio in zip(paths, trios, strict=True) if path not in parts]
+        claims = Counter(part.path for trio in trios for part in trio)
+        found.left_behind -= claims.keys()
+        own = [(path, trio) for path, trio in zip(paths, trios, strict=True) if path not in claims]
         formats = pool.map(lambda item: _format(item[0], bool(item[1]), format), own)
         for (path, trio), name in zip(own, formats, strict=True):
-            yield _shard(root, path, name, [found.files[path], *trio])
+            # What two claim is neither's, and neither can be read without it.
+            parts = trio if all(claims[part.path] == 1 for part in trio) else []
+            yield _shard(root, path, name, [found.files[path], *parts])
 
 
 def _format(path: str, trio: bool, format: str | None) -> str:
@@ -169,8 +176,14 @@ def files_of(shard: Shard) -> list[Entry]:
         StorageError: A file of it cannot be looked at.
     """
     if shard.format == "folder":
-        return storage.walk(shard.path)
+        return _folder_files(shard.path)
     return [storage.status(path) for path in (shard.path, *shard.parts)]
+
+
+def _folder_files(folder: str) -> list[Entry]:
+    """Returns all that lies in an image folder; what a link leads to does not."""
+    entries, others = storage.walk_unfollowed(folder)
+    return sorted([*entries, *others])
 
 
 def _shard(root: str, path: str, format: str, entries: Sequence[Entry]) -> Shard:

@@ -21,7 +21,8 @@ class FolderFile(NamedTuple):
     Attributes:
         path: Relative to the folder.
         size: Bytes; 0 for a link.
-        plain: Whether it is a file; a link or a pipe is not, and is not read.
+        plain: Whether it is a file; a link, a pipe or what has a temporary name is not, and is not
+            read.
     """
 
     path: str
@@ -164,7 +165,7 @@ def _listing(name: str, path: str, identity: str) -> FolderListing:
     plain, others = storage.walk_unfollowed(path)
     start = len(path.rstrip("/")) + 1
     files = [FolderFile(entry.path[start:], entry.size, plain=True) for entry in plain]
-    files += [FolderFile(other[start:], 0, plain=False) for other in others]
+    files += [FolderFile(other.path[start:], 0, plain=False) for other in others]
     metadata = [
         FolderMetadata(name, storage.join(path, file.path), file.path)
         for file in sorted(files)

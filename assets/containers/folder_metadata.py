@@ -22,6 +22,9 @@ from ingestgate.assets.containers import row_groups
 from ingestgate.assets.containers.arrow_text import decoded_table, readable_table
 from ingestgate.assets.containers.byte_columns import refuse_bytes, refuse_carried
 from ingestgate.assets.containers.delimited import Csv, Dialect, JsonLines, chosen
+from ingestgate.assets.containers.nesting import open_parquet
+from ingestgate.assets.containers.row_groups import MOST_HELD
+from ingestgate.assets.errors import ShardError
 from ingestgate.assets.provenance import SIDECAR_ERROR, of_record
 
 #: What metadata files are called.
@@ -46,6 +49,8 @@ class FolderMetadata:
         self.path = path
         self.name = name
         self._shard = f"{shard}/{name}"
+        if storage.status(path).size > MOST_HELD:
+            raise ShardError(self._shard, f"has more than {MOST_HELD >> 20} MiB")
         self._content = storage.read_bytes(path)
         #: SHA-256 of the file, in hex.
         self.sha256 = hashlib.sha256(self._content).hexdigest()
@@ -64,14 +69,14 @@ class FolderMetadata:
                 refuse_carried(self._shard, parquet.schema_arrow)
                 remedy = "make it an input of its own, outside the folder"
                 refuse_bytes(self._shard, parquet.schema_arrow, "", remedy)
-                table = readable_table(parquet.read(use_threads=False))
+                table = readable_table(row_groups.held_rows(parquet, range(parquet.num_row_groups)))
         with row_groups.explained(self._shard):
             self.table, self._undecoded = decoded_table(table)
 
     @contextmanager
     def _parquet(self) -> Iterator[pq.ParquetFile]:
         with row_groups.explained(self._shard):
-            yield pq.ParquetFile(io.BytesIO(self._content))
+            yield open_parquet(io.BytesIO(self._content))
 
     @property
     def names_files(self) -> bool:

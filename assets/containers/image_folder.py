@@ -25,6 +25,7 @@ from ingestgate.assets.containers.folder_index import (
     folder_listing,
 )
 from ingestgate.assets.containers.pending_folder import PendingFolder
+from ingestgate.assets.containers.tar import MAX_MEMBER_BYTES
 from ingestgate.assets.errors import ShardError
 from ingestgate.assets.kinds import kind_of
 from ingestgate.assets.listing import listing_sha256
@@ -32,6 +33,8 @@ from ingestgate.assets.pending import Pending
 from ingestgate.assets.provenance import SIDECAR_ERROR, flatten, of_sidecar, readable
 from ingestgate.assets.shard import Kind, Member, Sample, Shard, WorkRange
 
+#: A sample is read into memory whole, as a member of a tar is; a larger one is held unread.
+MOST_SAMPLE_BYTES = MAX_MEMBER_BYTES
 _FILES_PER_RANGE = 2000
 _ROWS_AT_A_TIME = 256
 
@@ -127,7 +130,7 @@ class FolderWriter(Pending):
                 source = storage.join(self._shard.path, path)
                 self._output.write(path, member.content, source)
             elif member.kind is not Kind.REFERENCE:
-                problem = f"{member.name} is a link or no file, and cannot be admitted"
+                problem = f"{member.name} is a link, no file or too large, and cannot be admitted"
                 raise ShardError(self._shard.name, problem)
         for source_number, row in origin.rows:
             self._kept[source_number][row] = True
@@ -191,7 +194,10 @@ def _sample(
     sidecars: frozenset[str],
 ) -> Sample:
     files = index.listing.files
-    members = [_member(shard, files[number], number, sidecars) for number in sample.files]
+    fits = sum(files[number].size for number in sample.files) <= MOST_SAMPLE_BYTES
+    members = [
+        _member(shard, files[number], number, sidecars, fits=fits) for number in sample.files
+    ]
     paths = [files[number].path for number in sample.files]
     records = [*rows]
     for member in members:
@@ -209,9 +215,14 @@ def _sample(
     return Sample(members[0].name, tuple(members), _united(records), origin)
 
 
-def _member(shard: Shard, file: FolderFile, position: int, sidecars: frozenset[str]) -> Member:
-    content = storage.read_bytes(storage.join(shard.path, file.path)) if file.plain else None
-    if file.hidden or content is None:
+def _member(
+    shard: Shard, file: FolderFile, position: int, sidecars: frozenset[str], *, fits: bool
+) -> Member:
+    path = storage.join(shard.path, file.path)
+    content = storage.read_bytes(path) if file.plain and fits else None
+    if file.plain and not fits and not file.hidden:
+        kind = Kind.OTHER  # nobody looks at its bytes: never admitted
+    elif file.hidden or content is None:
         kind = Kind.SKIPPED
     else:
         kind = kind_of(storage.basename(file.path).partition(".")[2], content, sidecars)

@@ -17,6 +17,7 @@ from typing import ClassVar, NamedTuple
 
 from ingestgate.assets import storage
 from ingestgate.assets.containers.container import ReadOptions
+from ingestgate.assets.containers.row_groups import MOST_HELD, held_rows
 from ingestgate.assets.containers.trio_files import keys_of, open_rows, read_stats
 from ingestgate.assets.containers.trio_writer import TrioWriter, has_row, is_reference
 from ingestgate.assets.containers.webdataset import WebDataset, walk_keys
@@ -46,6 +47,11 @@ class Img2Dataset:
 
     def cut(self, shard: Shard, options: ReadOptions) -> list[WorkRange]:
         """Cuts the tar; the rows without a sample are in the last range."""
+        if not shard.parts:
+            problem = (
+                "another tar has its name but for the suffix, and so its Parquet file: rename one"
+            )
+            raise ShardError(shard.name, problem)
         return self._tar.cut(shard, options)
 
     def range_sha256(self, shard: Shard, work: WorkRange) -> str:
@@ -95,9 +101,14 @@ class Img2Dataset:
 def _rows(shard: Shard) -> dict[str, Row]:
     """Reads all rows, by key, in their order."""
     rows: dict[str, Row] = {}
+    size = 0
     with open_rows(shard) as source:
         for group in range(source.metadata.num_row_groups):
-            table = source.read_row_group(group)
+            table = held_rows(source, [group])
+            size += table.nbytes
+            if size > MOST_HELD:
+                problem = f"its rows decode to more than {MOST_HELD >> 20} MiB"
+                raise ShardError(shard.name, problem)
             for key, record in zip(keys_of(shard, table), table.to_pylist(), strict=True):
                 if key in rows:
                     raise ShardError(shard.name, f"two rows of the Parquet file have key {key!r}")

@@ -10,7 +10,7 @@ import hashlib
 import io
 import json
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any, BinaryIO
 
@@ -22,6 +22,7 @@ import pyarrow.parquet as pq
 from ingestgate.assets import storage
 from ingestgate.assets.containers.byte_columns import refuse_carried
 from ingestgate.assets.containers.container import OutputFile
+from ingestgate.assets.containers.nesting import open_parquet
 from ingestgate.assets.containers.output import PendingOutput
 from ingestgate.assets.errors import GateError, ShardError, StorageError
 from ingestgate.assets.pending import Pending
@@ -30,6 +31,10 @@ from ingestgate.assets.shard import Shard, WorkRange
 _BUFFER = 1 << 20
 _BATCH_BYTES = 16 << 20
 _BATCH_ROWS = 4096
+_HELD_ROWS = 256
+#: Decoded bytes of rows that are in memory at once, a little more or less: what those of a small
+#: file come to has no bound.
+MOST_HELD = 1 << 30
 _OLD_LIST = re.compile(r"\.list\.item(\.|$)")
 
 
@@ -55,7 +60,7 @@ def opened(shard: Shard) -> Iterator[pq.ParquetFile]:
             block.
     """
     with explained(shard.name), storage.open_read(shard.path) as source:
-        parquet = pq.ParquetFile(source, pre_buffer=False, buffer_size=_BUFFER)
+        parquet = open_parquet(source, pre_buffer=False, buffer_size=_BUFFER)
         names = parquet.schema_arrow.names
         if len(set(names)) < len(names):
             raise ShardError(shard.name, "two of its columns have the same name")
@@ -100,7 +105,7 @@ def row_groups_sha256(shard: Shard, work: WorkRange) -> str:
     """
     digest = hashlib.sha256()
     with explained(shard.name), storage.open_read(shard.path) as source:
-        metadata = pq.ParquetFile(source, pre_buffer=False).metadata
+        metadata = open_parquet(source, pre_buffer=False).metadata
         end = source.seek(0, io.SEEK_END)
         for piece in _pieces(source, shard.name, end - 8 - metadata.serialized_size, end):
             digest.update(piece)
@@ -133,16 +138,50 @@ def batches(parquet: pq.ParquetFile, group: int) -> Iterator[pa.RecordBatch]:
         ValueError: It holds another number of rows than its metadata says.
     """
     metadata = parquet.metadata.row_group(group)
-    row_bytes = metadata.total_byte_size // max(metadata.num_rows, 1)
-    rows = max(1, min(_BATCH_ROWS, _BATCH_BYTES // max(row_bytes, 1)))
     missing = metadata.num_rows
-    for batch in parquet.iter_batches(batch_size=rows, row_groups=[group], use_threads=False):
+    # What rows decode to is known of none before it is decoded: a value that a thousand of them
+    # share is in the file once.
+    for batch in _gathered(
+        parquet.iter_batches(batch_size=1, row_groups=[group], use_threads=False)
+    ):
         missing -= batch.num_rows
         yield batch
     # Columns are asked after what they hold was read: pyarrow ends the process when it is asked
     # about a column that a damaged footer does not describe.
     if missing or _lengths(parquet, group) - {metadata.num_rows}:
         raise ValueError(f"row group {group} is damaged: its columns are not of one length")
+
+
+def _gathered(pieces: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """Yields small batches as larger ones."""
+    gathered: list[pa.RecordBatch] = []
+    size = 0
+    for piece in pieces:
+        gathered.append(piece)
+        size += piece.nbytes
+        if size >= _BATCH_BYTES or len(gathered) == _BATCH_ROWS:
+            yield pa.concat_batches(gathered)
+            gathered, size = [], 0
+    if gathered:
+        yield pa.concat_batches(gathered)
+
+
+def held_rows(parquet: pq.ParquetFile, groups: Iterable[int]) -> pa.Table:
+    """Returns the rows of some row groups, all at once.
+
+    Raises:
+        ValueError: They decode to more than is held in memory.
+    """
+    held: list[pa.RecordBatch] = []
+    size = 0
+    for batch in parquet.iter_batches(
+        batch_size=_HELD_ROWS, row_groups=[*groups], use_threads=False
+    ):
+        size += batch.nbytes
+        if size > MOST_HELD:
+            raise ValueError(f"rows that decode to more than {MOST_HELD >> 20} MiB")
+        held.append(batch)
+    return pa.Table.from_batches(held, parquet.schema_arrow)
 
 
 def _lengths(parquet: pq.ParquetFile, group: int) -> set[int]:
@@ -158,17 +197,26 @@ def _lengths(parquet: pq.ParquetFile, group: int) -> set[int]:
 def write_chosen(
     parquet: pq.ParquetFile, group: int, keep: npt.NDArray[np.bool_], writer: pq.ParquetWriter
 ) -> None:
-    """Writes the rows of a row group for which ``keep`` is true as one row group, if any is."""
-    if not keep.any():
-        return
-    kept = []
+    """Writes the rows of a row group for which ``keep`` is true as one row group, if any is.
+
+    As several, if they decode to more than is held in memory.
+    """
+    kept: list[pa.RecordBatch] = []
     at = 0
-    for batch in batches(parquet, group):
+    for batch in batches(parquet, group) if keep.any() else ():
         mask = keep[at : at + batch.num_rows]
         at += batch.num_rows
         if mask.any():
             kept.append(plain(batch.filter(pa.array(mask))))
-    table = pa.Table.from_batches(kept)
+        if sum(each.nbytes for each in kept) > MOST_HELD:
+            _write_group(kept, writer)
+            kept = []
+    if kept:
+        _write_group(kept, writer)
+
+
+def _write_group(rows: Sequence[pa.RecordBatch], writer: pq.ParquetWriter) -> None:
+    table = pa.Table.from_batches(rows)
     writer.write_table(table, row_group_size=table.num_rows)
 
 

@@ -110,7 +110,7 @@ class UrlManifest:
             with row_groups.opened(shard) as parquet:
                 _refuse_bytes(shard, parquet.schema_arrow)
                 groups = range(work.start, work.stop)
-                return readable_table(parquet.read_row_groups(groups, use_threads=False))
+                return readable_table(row_groups.held_rows(parquet, groups))
         header, data = _load(shard, dialect, work)
         return dialect.table(data, header, shard.name, work.start)
 

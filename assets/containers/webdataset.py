@@ -33,6 +33,9 @@ _META = re.compile(r"__[^/]*__($|/)")
 # duplicate to it.
 _RESERVED = frozenset({"__key__", "__url__", "__local_path__"})
 _GZIP = b"\x1f\x8b"
+#: Bytes of a sample, with what stands inside it: it is in memory whole. A little more than the
+#: largest member has; a small gzipped shard may hold any number of those under one key.
+MOST_SAMPLE_BYTES = tar.MAX_MEMBER_BYTES + (64 << 20)
 _COMPRESSIONS = {"application/zstd", "application/x-xz", "application/x-bzip2", "application/zip"}
 _WALK_CHUNK = 16 << 10  # local: little is read in vain between headers
 _REMOTE_CHUNK = 4 << 20  # remote: a request per header costs more than the bytes between
@@ -77,7 +80,7 @@ class WebDataset:
         with _archive(shard, work.start) as source:
             window = Window(source, shard.name, work.start)
             entries = tar.walk(window, shard.name, work.stop, last=last, data=True)
-            yield from _grouped(entries, options.sidecars)
+            yield from _grouped(shard.name, entries, options.sidecars)
 
     def rewrite(self, shard: Shard, output_root: str) -> TarWriter:
         """Returns a writer of the shard's tar."""
@@ -145,13 +148,26 @@ def _archive(shard: Shard, start: int) -> Iterator[BinaryIO]:
 class _Group:
     """A sample while its members come in, with the skipped ones that stand inside it."""
 
-    def __init__(self, key: str, before: list[Span]) -> None:
+    def __init__(self, shard: str, key: str, before: list[Span]) -> None:
         self.key = key
         self.spans = before
         self.members: list[Member] = []
         self.suffixes = set(_RESERVED)
         self.provenance = Named()
         self.inside: list[Sample] = []
+        self._shard = shard
+        self._size = 0
+
+    def hold(self, entry: tar.Entry) -> None:
+        """Counts an entry that stands inside the sample.
+
+        Raises:
+            ShardError: The sample takes too much memory.
+        """
+        self._size += len(entry.raw)
+        if self._size > MOST_SAMPLE_BYTES:
+            problem = f"the sample with the member at byte {entry.offset} has more than "
+            raise ShardError(self._shard, problem + f"{MOST_SAMPLE_BYTES >> 20} MiB")
 
     def add(self, entry: tar.Entry, suffix: str, sidecars: frozenset[str]) -> None:
         content = None if entry.type == tar.SPARSE or entry.laden else entry.content
@@ -165,6 +181,7 @@ class _Group:
             for name, text in of_sidecar(entry.name, content).items():
                 self.provenance.put(name, text)
         self.suffixes.add(suffix)
+        self.hold(entry)
         self.members.append(_member(entry, content, kind))
         self.spans.append(Span(entry.offset, entry.raw))
 
@@ -175,11 +192,15 @@ class _Group:
         yield from self.inside
 
 
-def _grouped(entries: Iterator[tar.Entry], sidecars: frozenset[str]) -> Iterator[Sample]:
+def _grouped(
+    shard: str, entries: Iterator[tar.Entry], sidecars: frozenset[str]
+) -> Iterator[Sample]:
     group: _Group | None = None
     structural: list[Span] = []  # global headers that stand before any sample
     for entry in entries:
         if entry.type == tar.GLOBAL and not entry.laden:
+            if group:
+                group.hold(entry)
             (group.spans if group else structural).append(Span(entry.offset, entry.raw, True))
             continue
         found = _key(entry)
@@ -187,6 +208,7 @@ def _grouped(entries: Iterator[tar.Entry], sidecars: frozenset[str]) -> Iterator
             skipped = _skipped(entry, structural)
             structural = []
             if group:
+                group.hold(entry)
                 group.inside.append(skipped)
             else:
                 yield skipped
@@ -195,7 +217,7 @@ def _grouped(entries: Iterator[tar.Entry], sidecars: frozenset[str]) -> Iterator
         if group is None or group.key != key:
             if group:
                 yield from group.samples()
-            group = _Group(key, structural)
+            group = _Group(shard, key, structural)
             structural = []
         group.add(entry, suffix, sidecars)
     if group:

@@ -12,6 +12,7 @@ from ingestgate.assets.storage.erasing import erase
 from ingestgate.assets.storage.listing import (
     Entry,
     exists,
+    file_if_there,
     is_directory,
     is_there,
     match,
@@ -54,6 +55,7 @@ __all__ = [
     "delete_tree",
     "erase",
     "exists",
+    "file_if_there",
     "has_wildcard",
     "is_directory",
     "is_partial",

@@ -52,4 +52,4 @@ def explain(error: Exception, path: str) -> StorageError:
         advice = "; free some room and run again, finished work is kept"
     elif isinstance(error, PermissionError):
         advice = "; check the permissions"
-    return StorageError(f"{path}: {what}{advice}")
+    return StorageError(f"{path}: {what}{advice}", path)

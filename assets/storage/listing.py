@@ -43,7 +43,10 @@ def _remote_entry(metadata: Any) -> Entry:
 
 
 def _local_entry(path: str) -> Entry:
-    status = os.stat(path)
+    return _entry(path, os.stat(path))
+
+
+def _entry(path: str, status: os.stat_result) -> Entry:
     return Entry(path, status.st_size, str(status.st_mtime_ns))
 
 
@@ -57,9 +60,25 @@ def _status(path: str, *, follow: bool = True) -> os.stat_result | None:
         raise
 
 
+def _listed_status(path: str) -> os.stat_result:
+    """Returns the status of what a listing has named; of a link that leads nowhere, its own."""
+    try:
+        return os.stat(path)
+    except OSError as error:
+        own = os.lstat(path)
+        if error.errno in (*_NOT_THERE, errno.ELOOP) and stat.S_ISLNK(own.st_mode):
+            return own
+        raise
+
+
 def _is_local_directory(path: str) -> bool:
     status = _status(path)
     return status is not None and stat.S_ISDIR(status.st_mode)
+
+
+def _leads_to_directory(item: os.DirEntry[str]) -> bool:
+    # Only a link has to be asked about again.
+    return stat.S_ISDIR(_listed_status(item.path).st_mode) if item.is_symlink() else item.is_dir()
 
 
 def _scanned(directory: str) -> list[os.DirEntry[str]]:
@@ -103,12 +122,12 @@ def _matching(base: str, parts: Sequence[str], above: tuple[str, ...] = ()) -> I
         if part == "**":
             if not rest:
                 yield path
-            if item.is_dir():
+            if _leads_to_directory(item):
                 yield from _matching(path, parts, above)
         elif wanted.match(item.name):
             if not rest:
                 yield path
-            elif item.is_dir():
+            elif _leads_to_directory(item):
                 yield from _matching(path, rest)
 
 
@@ -118,19 +137,27 @@ def _local_matches(pattern: str) -> set[str]:
     return set(_matching(root, [part for part in parts[:-1] if part] + parts[-1:]))
 
 
-def _local_tree(directory: str, partials: bool, above: tuple[str, ...] = ()) -> Iterator[Entry]:
+def _local_tree(
+    directory: str, partials: bool, others: bool, above: tuple[str, ...] = ()
+) -> Iterator[Entry]:
     """Yields every file below a directory; links to directories are followed."""
-    real = os.path.realpath(directory)
-    if real in above:
-        raise StorageError(f"{directory}: a link that leads back to a directory above it")
+    above = (*above, os.path.realpath(directory))
     with os.scandir(directory) as listing:
         for item in listing:
             if is_partial(item.name) and not partials:
                 continue
-            if item.is_dir():
-                yield from _local_tree(item.path, partials, (*above, real))
-            elif item.is_file():
-                yield _local_entry(item.path)
+            status = _listed_status(item.path)
+            if stat.S_ISDIR(status.st_mode):
+                if os.path.realpath(item.path) not in above:
+                    yield from _local_tree(item.path, partials, others, above)
+                elif others:
+                    yield _entry(item.path, os.lstat(item.path))
+                else:
+                    raise StorageError(
+                        f"{item.path}: a link that leads back to a directory above it"
+                    )
+            elif others or stat.S_ISREG(status.st_mode):
+                yield _entry(item.path, status)
             else:
                 # A pipe would hang who reads it, a dangling link is a file that is missing.
                 raise StorageError(f"{item.path}: neither a file nor a directory")
@@ -140,18 +167,18 @@ def _local_tree(directory: str, partials: bool, above: tuple[str, ...] = ()) -> 
 def match(pattern: str) -> list[Entry]:
     """Returns the files (never directories) a path or pattern matches, sorted by path.
 
-    Raises:
-        StorageError: Something that matches is a dangling link, or the listing failed.
+    What matches a pattern and cannot be read, a pipe, a device or a dangling link, is not passed
+    over: whoever opens it is told (see `open_read`).
     """
     if is_remote(pattern):
         entries = [_remote_entry(metadata) for metadata in remote_match(pattern)]
     elif has_wildcard(pattern):
         paths = _local_matches(pattern)
-        entries = [_local_entry(path) for path in paths if not _is_local_directory(path)]
+        listed = ((path, _listed_status(path)) for path in paths)
+        entries = [_entry(*each) for each in listed if not stat.S_ISDIR(each[1].st_mode)]
     else:
-        status = _status(pattern)
-        is_file = status is not None and stat.S_ISREG(status.st_mode)
-        entries = [_local_entry(pattern)] if is_file else []
+        entry = file_if_there(pattern)
+        entries = [] if entry is None else [entry]
     return sorted(entry for entry in entries if not is_partial(basename(entry.path)))
 
 
@@ -166,8 +193,12 @@ def match_directories(pattern: str) -> list[str]:
         if has_wildcard(pattern) or match(pattern):
             return []
         return [pattern.rstrip("/")] if walk(pattern) else []
-    paths = _local_matches(pattern) if has_wildcard(pattern) else {pattern}
-    return sorted({path.rstrip("/") or "/" for path in paths if _is_local_directory(path)})
+    if has_wildcard(pattern):
+        paths = _local_matches(pattern)
+        found = {path for path in paths if stat.S_ISDIR(_listed_status(path).st_mode)}
+    else:
+        found = {pattern} if _is_local_directory(pattern) else set()
+    return sorted({path.rstrip("/") or "/" for path in found})
 
 
 @explained
@@ -185,23 +216,24 @@ def is_directory(path: str) -> bool:
 
 
 @explained
-def walk(directory: str, *, partials: bool = False) -> list[Entry]:
+def walk(directory: str, *, partials: bool = False, others: bool = False) -> list[Entry]:
     """Returns every file below a directory, sorted by path; hidden ones too.
 
     Args:
         directory: Where.
         partials: What lies under temporary names as well.
+        others: Pipes, devices, dangling links and links that lead back above, as well.
 
     Raises:
         StorageError: The directory cannot be listed whole; locally also if it does not exist
-            or holds a pipe, a dangling link or a circle of links.
+            or, unless they are asked for, holds any of the others.
     """
     if is_remote(directory):
         filesystem = filesystems().get_filesystem(directory)
         entries = [_remote_entry(metadata) for metadata in remote_tree(filesystem, directory)]
         below = len(directory.rstrip("/"))
         return sorted(e for e in entries if partials or not is_partial(e.path[below:]))
-    return sorted(_local_tree(directory, partials))
+    return sorted(_local_tree(directory, partials, others))
 
 
 def walk_if_there(directory: str, *, partials: bool = False) -> list[Entry]:
@@ -212,24 +244,26 @@ def walk_if_there(directory: str, *, partials: bool = False) -> list[Entry]:
 
 
 @explained
-def walk_unfollowed(directory: str) -> tuple[list[Entry], list[str]]:
-    """Returns every file below a directory, sorted by path, and what is no plain file.
+def walk_unfollowed(directory: str) -> tuple[list[Entry], list[Entry]]:
+    """Returns every file below a directory, sorted by path, and what is not to be taken for one.
 
-    Unlike `walk`, links are not followed: they, pipes and the like are the second list.
+    Unlike with `walk`, links are not followed: they, pipes and the like are the second list, and
+    what lies under temporary names, which `sweep` would remove from wherever it is written to.
     """
-    if is_remote(directory):
-        return walk(directory), []
     entries: list[Entry] = []
-    others: list[str] = []
+    others: list[Entry] = []
+    below = len(directory.rstrip("/"))
+    if is_remote(directory):
+        for entry in walk(directory, partials=True):
+            (others if is_partial(entry.path[below:]) else entries).append(entry)
+        return entries, others
     for folder, directories, names in os.walk(directory, onerror=_raise):
-        directories[:] = [name for name in directories if not is_partial(name)]
         for name in (*directories, *names):
             path = os.path.join(folder, name)
             status = os.lstat(path)
-            if stat.S_ISREG(status.st_mode) and not is_partial(name):
-                entries.append(Entry(path, status.st_size, str(status.st_mtime_ns)))
-            elif not stat.S_ISREG(status.st_mode) and not stat.S_ISDIR(status.st_mode):
-                others.append(path)
+            if not stat.S_ISDIR(status.st_mode):
+                plain = stat.S_ISREG(status.st_mode) and not is_partial(path[below:])
+                (entries if plain else others).append(_entry(path, status))
     return sorted(entries), sorted(others)
 
 
@@ -254,6 +288,24 @@ def is_there(path: str) -> bool:
         StorageError: It cannot be told.
     """
     return exists(path) or is_directory(path)
+
+
+@explained
+def file_if_there(path: str) -> Entry | None:
+    """Returns the entry of one file; None if there is none, or something else of that name.
+
+    Raises:
+        StorageError: It cannot be told.
+    """
+    if is_remote(path):
+        return status(path) if remote_exists(path) else None
+    try:
+        found = _listed_status(path)
+    except OSError as error:
+        if error.errno in _NOT_THERE:
+            return None
+        raise
+    return _entry(path, found) if stat.S_ISREG(found.st_mode) else None
 
 
 @explained

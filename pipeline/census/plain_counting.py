@@ -7,6 +7,7 @@ would be missing from both. So `tarfile`, `csv`, Arrow and a plain listing have 
 import csv
 import gzip
 import io
+import os
 import re
 import tarfile
 from collections import Counter
@@ -94,9 +95,24 @@ def _tar(shard: Shard) -> Held:
 
 
 def _files(shard: Shard) -> Held:
-    below = [entry.path.removeprefix(f"{shard.path}/") for entry in storage.walk(shard.path)]
-    names = Counter(n for n in below if n.isprintable() and not _METADATA.fullmatch(n))
+    names = Counter(
+        name for name in _below(shard.path) if name.isprintable() and not _METADATA.fullmatch(name)
+    )
     return Held(names, names)
+
+
+def _below(folder: str) -> Iterator[str]:
+    """Yields what lies in a folder: files and links, under whatever name."""
+    if storage.is_remote(folder):
+        for entry in storage.walk(folder, partials=True):
+            yield entry.path.removeprefix(f"{folder}/")
+        return
+    with os.scandir(folder) as listing:
+        for item in listing:
+            if item.is_dir(follow_symlinks=False):
+                yield from (f"{item.name}/{name}" for name in _below(item.path))
+            else:
+                yield item.name
 
 
 def _rows(number: int) -> Held:

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from ingestgate.assets.provenance import (
     LOCATION,
+    MOST_JSON_BYTES,
     SIDECAR_ERROR,
     Named,
     flatten,
@@ -145,3 +146,13 @@ def test_what_a_sidecar_says_goes_by_its_last_suffix() -> None:
     assert of_sidecar("a.meta.JSON", b'{"url": "u"}') == {"url": "u"}
     assert of_sidecar("a.json.txt", b'{"url": "u"}') == {}
     assert list(of_sidecar("a.url", b"x" * 70_000)) == [SIDECAR_ERROR]
+
+
+def test_a_json_sidecar_is_not_parsed_beyond_a_size() -> None:
+    record = b'{"url": "https://fine.example/"' + b" " * MOST_JSON_BYTES
+    assert of_json("a.json", record[: MOST_JSON_BYTES - 1] + b"}") == {
+        "url": "https://fine.example/"
+    }
+    assert of_json("a.json", record[:MOST_JSON_BYTES] + b"}") == {
+        SIDECAR_ERROR: "a.json: more than 8 MiB"
+    }

@@ -1,3 +1,6 @@
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -172,3 +175,85 @@ def test_exif_orientation(
     for format in ("JPEG", "PNG", "WEBP", "TIFF"):
         found = fingerprint(encode(stored, format, exif=exif, quality=95))
         assert distance(first_hash(found), first_hash(expected)) <= 8
+
+
+def shown_on_gray(hidden: Image.Image, decoy: Image.Image) -> Image.Image:
+    """A picture that shows the hidden one on gray, and the decoy on white, on black and opaque."""
+    light = 107 + np.asarray(hidden, np.float64) * 40 / 255
+    away = np.asarray(decoy, np.float64) / 255 * 100
+    white, black = light + away, light - away
+    alpha = 255 - (white - black)
+    levels = (black * 255 / alpha).clip(0, 255)
+    return Image.fromarray(np.stack([levels, alpha], -1).round().astype(np.uint8), "LA")
+
+
+def test_what_shows_on_gray_alone(
+    make: Make, encode: Encode, fingerprint: ToFingerprint, distance: Distance
+) -> None:
+    hidden = make(41).convert("L")
+    blocks = np.random.default_rng(5).integers(0, 2, (16, 16), np.uint8) * 255
+    decoy = Image.fromarray(blocks).resize(hidden.size, Image.Resampling.NEAREST)
+    expected = first_hash(fingerprint(encode(hidden, "PNG")))
+    found = fingerprint(encode(shown_on_gray(hidden, decoy), "PNG"))
+    far = {view.view: distance(view.hashes[:32], expected) for view in found.perceptual["pdq"]}
+    assert far["on-gray/full"] <= 24
+    assert min(number for view, number in far.items() if not view.startswith("on-gray")) > 31
+
+
+def test_gray_is_for_what_is_partly_transparent_on_the_whole(make: Make) -> None:
+    frame = make(1).convert("RGBA")
+    for level, share, names in (
+        (0, 1.0, ["", "on-black", "opaque"]),
+        (254, 0.05, ["", "on-black", "opaque"]),
+        (254, 0.1, ["", "on-black", "opaque", "on-gray"]),
+        (1, 1.0, ["", "on-black", "opaque", "on-gray"]),
+    ):
+        alpha = Image.new("L", frame.size, 255)
+        alpha.paste(level, (0, 0, frame.width, round(frame.height * share)))
+        frame.putalpha(alpha)
+        assert list(levels(frame)) == names, (level, share)
+
+
+FAINT: dict[str, Callable[[NDArray[np.float64]], NDArray[Any]]] = {
+    "of 16 bits": lambda luma: (256 + luma).astype(np.uint16),
+    "of 16 bits, and one pixel": lambda luma: np.where(luma == luma.max(), 65535, luma).astype(
+        np.uint16
+    ),
+    "of floats, and one pixel": lambda luma: np.where(
+        np.arange(luma.size).reshape(luma.shape), luma / 255, 10
+    ).astype(np.float32),
+}
+
+
+@pytest.mark.parametrize("faint", FAINT)
+def test_a_faint_deep_page_is_not_blank(
+    make: Make, encode: Encode, fingerprint: ToFingerprint, distance: Distance, faint: str
+) -> None:
+    hidden = make(43).convert("L")
+    expected = first_hash(fingerprint(encode(hidden, "PNG")))
+    page = Image.fromarray(FAINT[faint](np.asarray(hidden).astype(np.float64)))
+    found = fingerprint(encode(make(42), "TIFF", save_all=True, append_images=[page]))
+    views = {(view.frame, view.view): view for view in found.perceptual["pdq"]}
+    assert distance(views[1, "stretched/full"].hashes[:32], expected) <= 10
+
+
+def test_only_what_stores_one_value_is_blank(
+    make: Make, encode: Encode, fingerprint: ToFingerprint
+) -> None:
+    blank = np.full((300, 400), 3, np.uint16)
+    line = blank.copy()  # too little for a hash to be relied on
+    line[:, 200] = 4
+
+    def low_quality(page: NDArray[np.uint16]) -> frozenset[str]:
+        pages = [Image.fromarray(page)]
+        return fingerprint(encode(make(42), "TIFF", save_all=True, append_images=pages)).low_quality
+
+    assert not low_quality(blank)
+    assert "pdq" in low_quality(line)
+    assert "stretched" not in levels(Image.fromarray(blank))
+    assert set(np.unique(levels(Image.fromarray(line))["stretched"])) == {0, 255}
+
+
+def test_what_is_not_faint_is_not_stretched(make: Make) -> None:
+    deep = Image.fromarray(np.asarray(make(44).convert("L")).astype(np.uint16) * 257)
+    assert list(levels(deep)) == ["", "clipped"]

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from ingestgate.assets.containers import delimited
 from ingestgate.assets.containers.arrow_text import decoded_table
 from ingestgate.assets.containers.delimited import Csv, Dialect, JsonLines, chosen
 from ingestgate.assets.errors import ShardError
@@ -205,3 +206,14 @@ def test_json_that_readers_differ_on_is_refused(data: bytes, problem: str) -> No
         JSONL.table(data, b"", "s.jsonl", 0)
     assert "secret" not in str(caught.value)
     assert caught.value.__cause__ is None
+
+
+def test_a_key_of_its_own_in_each_record(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every record would have a place for every key."""
+    same = b"".join(b'{"a": {"b": [{"c": %d}]}, "d": "::"}\n' % n for n in range(400))
+    apart = b"".join(b'{"a": {"b": [{"k%d": 1}]}}\n\n' % n for n in range(400))
+    monkeypatch.setattr(delimited, "_MOST_CELLS", 5000)
+    monkeypatch.setattr(delimited, "_FEW_CELLS", 100)
+    assert JsonLines().table(same, b"", "x", 0).num_rows == 400
+    with pytest.raises(ShardError, match=r"more than .* values, with all keys in all records"):
+        JsonLines().table(apart, b"", "x", 0)

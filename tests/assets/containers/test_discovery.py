@@ -9,9 +9,10 @@ import pytest
 
 from ingestgate.assets import storage
 from ingestgate.assets.containers import discovery
-from ingestgate.assets.containers.container import Discovery
+from ingestgate.assets.containers.container import Discovery, ReadOptions
 from ingestgate.assets.containers.copying import ShardCopy
 from ingestgate.assets.containers.discovery import discover
+from ingestgate.assets.containers.registry import container
 from ingestgate.assets.containers.webdataset import WebDataset
 from ingestgate.assets.errors import InputError, ShardError, UsageError
 from tests.archives import JPEG, make_tar, read_all
@@ -152,10 +153,15 @@ def test_a_directory_without_anything_known(tmp_path: Path) -> None:
         discover([str(tmp_path)])
 
 
-def test_a_damaged_parquet_file_names_itself(tmp_path: Path) -> None:
+def test_a_damaged_parquet_file_is_a_shard_that_names_itself_when_it_is_read(
+    tmp_path: Path,
+) -> None:
     (tmp_path / "x.parquet").write_bytes(b"PAR1 no more")
-    with pytest.raises(ShardError, match=r"^x\.parquet: not a readable Parquet file"):
-        discover([str(tmp_path)])
+    (shard,) = discover([str(tmp_path)]).shards
+    with pytest.raises(ShardError, match=r"^x\.parquet: cannot be read as Parquet"):
+        container(shard.format).cut(shard, ReadOptions())
+    (tmp_path / "x.tar").write_bytes(TAR)
+    assert formats(discover([f"{tmp_path}/*.tar"])) == {"x.tar": "img2dataset"}
 
 
 def test_a_said_format_holds_for_every_input(tmp_path: Path) -> None:
@@ -176,6 +182,19 @@ def test_a_shard_inside_a_folder_that_is_an_input_too(tmp_path: Path) -> None:
     write(tmp_path, "p/a.jpg", "p/x/b.jpg")
     with pytest.raises(InputError, match="lies inside the image folder"):
         discover([f"{tmp_path}/p", f"{tmp_path}/p/x"])
+
+
+def test_links_are_followed_to_shards_and_not_out_of_a_folder(tmp_path: Path) -> None:
+    write(tmp_path, "real/x.tar", "p/a.jpg", "s/0.tar")
+    for name in ("p", "s"):
+        (tmp_path / name / "linked").symlink_to(tmp_path / "real")
+        (tmp_path / name / "gone").symlink_to(tmp_path / "nowhere")
+    assert formats(discover([f"{tmp_path}/p"])) == {"p": "folder"}
+    found = discover([f"{tmp_path}/s"])
+    assert formats(found) == {"0.tar": "webdataset", "linked/x.tar": "webdataset"}
+    assert found.left_behind == ["gone"]
+    (shard,) = discover([f"{tmp_path}/p"]).shards
+    assert discovery.identity_of(str(tmp_path), discovery.files_of(shard)) == shard.identity
 
 
 def test_identity_changes_with_any_file_of_the_shard(tmp_path: Path) -> None:

@@ -266,6 +266,28 @@ def test_links_are_skipped_and_never_admitted(tmp_path: Path) -> None:
     assert tree_of(left) == {"a.png": A, "deep/b.png": B}
 
 
+def test_what_is_too_large_to_be_read_is_held_unread(tmp_path: Path) -> None:
+    source = make(tmp_path, {"a.png": A, "b.png": B, "c.png": C, "c.txt": b"c"})
+    os.truncate(Path(source.path) / "b.png", (1 << 30) + 1)
+    os.truncate(Path(source.path) / "c.txt", 1 << 30)  # by itself it could be read
+    source = shard(Path(source.path))
+    found = {s.key: [(m.kind, m.content is None) for m in s.members] for s in read(source)}
+    assert found["a.png"] == [(Kind.PICTURE, False)]
+    assert found["b.png"] == [(Kind.OTHER, True)]
+    assert found["c.png"] == [(Kind.OTHER, True), (Kind.OTHER, True)]
+    with pytest.raises(
+        ShardError, match=r"b\.png is a link, no file or too large, and cannot be admitted"
+    ):
+        rewrite(source, tmp_path / "out", lambda s: s.key == "b.png")
+
+
+def test_a_metadata_file_that_is_too_large(tmp_path: Path) -> None:
+    source = make(tmp_path, {"a.png": A, "metadata.csv": b"file_name\na.png\n"})
+    os.truncate(Path(source.path) / "metadata.csv", (1 << 30) + 1)
+    with pytest.raises(ShardError, match=r"cats/metadata\.csv: has more than 1024 MiB"):
+        read(shard(Path(source.path)))
+
+
 def test_an_untouched_folder_comes_out_as_it_was(tmp_path: Path) -> None:
     source = make(
         tmp_path,

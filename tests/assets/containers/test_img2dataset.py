@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ingestgate.assets.containers import img2dataset
 from ingestgate.assets.containers.container import ReadOptions, SampleContainer
 from ingestgate.assets.containers.img2dataset import Img2Dataset, _merged
 from ingestgate.assets.errors import ShardError
@@ -260,4 +261,13 @@ def test_stats_are_read_though_they_may_be_copied(
     shard = write_trio(tmp_path)
     Path(shard.parts[1]).write_bytes(stats)
     with pytest.raises(ShardError, match=problem):
+        read_all(Img2Dataset(), shard)
+
+
+def test_rows_that_decode_to_more_than_there_is_room_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shard = write_trio(tmp_path)
+    monkeypatch.setattr(img2dataset, "MOST_HELD", 100)
+    with pytest.raises(ShardError, match="its rows decode to more than 0 MiB"):
         read_all(Img2Dataset(), shard)

@@ -15,6 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from ingestgate.assets.containers import row_groups
 from ingestgate.assets.containers.container import ReadOptions, SampleContainer
 from ingestgate.assets.containers.parquet import ParquetImages
 from ingestgate.assets.errors import ShardError
@@ -253,6 +254,25 @@ def test_any_rows_can_go(tmp_path: Path, keep: list[bool], row_group_size: int) 
     content = path.read_bytes()
     rewrite(shard, tmp_path / "out", lambda sample: keep[int(sample.key)])
     assert path.read_bytes() == content
+
+
+def test_rows_that_share_a_large_value_are_decoded_by_the_few(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    large = picture(1) + bytes(1 << 20)
+    images = pa.DictionaryArray.from_arrays(pa.array([0] * 200, pa.int32()), pa.array([large]))
+    table = pa.table({"image": images, "n": range(200)})
+    source = write(tmp_path, table, dictionary_pagesize_limit=1 << 30, store_schema=False)
+    assert source.size < 2 << 20
+    with row_groups.opened(source) as parquet:
+        sizes = [batch.nbytes for batch in row_groups.batches(parquet, 0)]
+    assert max(sizes) <= (16 << 20) + 2 * len(large)
+    assert sum(sizes) > 200 << 20
+    monkeypatch.setattr(row_groups, "MOST_HELD", 40 << 20)
+    left = rewrite(source, tmp_path / "out", lambda sample: sample.members[0].position != 7)
+    parquet = pq.ParquetFile(left)
+    assert parquet.num_row_groups > 3
+    assert parquet.read(["n"])["n"].to_pylist() == [n for n in range(200) if n != 7]
 
 
 def test_ranges_are_row_groups_of_about_the_size(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ingestgate.assets.containers import url_manifest
+from ingestgate.assets.containers import row_groups, url_manifest
 from ingestgate.assets.containers.container import ReadOptions, RowContainer
 from ingestgate.assets.containers.url_manifest import UrlManifest, is_manifest
 from ingestgate.assets.errors import ShardError
@@ -226,3 +226,17 @@ def test_a_writer_publishes_only_what_was_decided_in_full(tmp_path: Path, suffix
 )
 def test_a_manifest_is_known_by_its_columns(field: tuple[str, pa.DataType], expected: bool) -> None:
     assert is_manifest(pa.schema([("n", pa.int32()), field])) is expected
+
+
+def test_rows_that_decode_to_more_than_there_is_room_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sink = io.BytesIO()
+    pq.write_table(pa.table({"url": ["http://example.org/" + "a" * 1000] * 2000}), sink)
+    source = shard(tmp_path, "parquet", sink.getvalue())
+    assert len(sink.getvalue()) < 10_000
+    (work,) = UrlManifest().cut(source, ReadOptions())
+    assert UrlManifest().read_rows(source, work).num_rows == 2000
+    monkeypatch.setattr(row_groups, "MOST_HELD", 1 << 20)
+    with pytest.raises(ShardError, match="rows that decode to more than 1 MiB"):
+        UrlManifest().read_rows(source, work)

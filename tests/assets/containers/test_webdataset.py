@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from webdataset import tariterators
 
+from ingestgate.assets.containers import webdataset
 from ingestgate.assets.containers.container import ReadOptions, SampleContainer
 from ingestgate.assets.containers.webdataset import WebDataset
 from ingestgate.assets.errors import ShardError
@@ -338,3 +339,18 @@ def test_a_writer_left_without_publishing_leaves_nothing(tmp_path: Path) -> None
 
 def test_is_a_sample_container() -> None:
     assert isinstance(WebDataset(), SampleContainer)
+
+
+def test_a_sample_without_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Many members under one key, or between those of one, pack into a few bytes."""
+    monkeypatch.setattr(webdataset, "MOST_SAMPLE_BYTES", 10_000)
+    apart = [(f"{n}.bin", bytes(4000)) for n in range(5)]
+    whole = write_shard(tmp_path, gzip.compress(make_tar([("a.jpg", JPEG), *apart])))
+    assert len(read_all(WebDataset(), whole)) == 6
+    for name in ("a.{}", "__{}__/x"):
+        members = [(name.format(n), bytes(4000)) for n in range(5)]
+        source = write_shard(tmp_path, gzip.compress(make_tar([("a.jpg", JPEG), *members])))
+        with pytest.raises(
+            ShardError, match=r"the sample with the member at byte .* has more than"
+        ):
+            read_all(WebDataset(), source)

@@ -54,10 +54,71 @@ def test_a_directory_whose_name_looks_like_a_pattern(root: str) -> None:
     assert [entry.path for entry in storage.walk_if_there(f"{root}/d[1]")] == [f"{root}/d[1]/x"]
 
 
-def test_a_dangling_link_that_matches_is_not_skipped(tmp_path: Path) -> None:
-    (tmp_path / "a.tar").symlink_to(tmp_path / "gone")
-    with pytest.raises(StorageError, match=r"a\.tar: No such file"):
-        storage.match(f"{tmp_path}/*.tar")
+def make_others(root: Path) -> dict[str, str]:
+    """Makes what is neither a file nor a directory; returns what who opens it is told, by name."""
+    os.mkfifo(root / "pipe")
+    (root / "device").symlink_to("/dev/zero")
+    (root / "dangling").symlink_to(root / "gone")
+    (root / "itself").symlink_to("itself")
+    return {
+        "dangling": "No such file",
+        "device": "neither a file nor a directory",
+        "itself": "Too many levels of symbolic links",
+        "pipe": "neither a file nor a directory",
+    }
+
+
+def test_what_is_no_file_is_not_passed_over_and_never_read(tmp_path: Path) -> None:
+    others = make_others(tmp_path)
+    paths = [f"{tmp_path}/{name}" for name in sorted(others)]
+    assert [entry.path for entry in storage.match(f"{tmp_path}/*")] == paths
+    assert [entry.path for entry in storage.walk(str(tmp_path), others=True)] == paths
+    for name, problem in others.items():
+        path = f"{tmp_path}/{name}"
+        assert storage.file_if_there(path) is None
+        assert storage.match(path) == []
+        with pytest.raises(StorageError, match=f"^{path}: {problem}") as caught:
+            storage.open_read(path)
+        assert caught.value.path == path
+        (tmp_path / "alone").mkdir(exist_ok=True)
+        (tmp_path / name).rename(tmp_path / "alone" / name)
+        with pytest.raises(StorageError, match=f"{name}: neither a file nor a directory"):
+            storage.walk(f"{tmp_path}/alone")
+        (tmp_path / "alone" / name).unlink()
+
+
+@everywhere
+def test_what_is_not_to_be_taken_for_a_file(root: str) -> None:
+    partial = ".x.0123456789ab.partial"
+    for name in ("a/x", ".hidden", f"a/{partial}", f"{partial}/y"):
+        storage.write_bytes(f"{root}/{name}", b"xyz")
+    expected = [f"{root}/{name}" for name in (f"{partial}/y", f"a/{partial}")]
+    if not storage.is_remote(root):
+        for name in make_others(Path(root)):
+            expected.append(f"{root}/{name}")
+        (Path(root) / "back").symlink_to(root)
+        expected.append(f"{root}/back")
+    plain, others = storage.walk_unfollowed(root)
+    assert [entry.path for entry in plain] == [f"{root}/.hidden", f"{root}/a/x"]
+    assert {entry.size for entry in plain} == {3}
+    assert [entry.path for entry in others] == sorted(expected)
+
+
+def test_a_link_that_leads_back_can_be_asked_for(tmp_path: Path) -> None:
+    (tmp_path / "back").symlink_to(tmp_path)
+    with pytest.raises(StorageError, match="leads back to a directory above"):
+        storage.walk(str(tmp_path))
+    (entry,) = storage.walk(str(tmp_path), others=True)
+    assert entry.path == f"{tmp_path}/back"
+
+
+def test_what_a_shell_pipes_in_is_read() -> None:
+    inner, outer = os.pipe()
+    os.write(outer, b"age1")
+    os.close(outer)
+    with storage.open_read(f"/dev/fd/{inner}") as source:
+        assert source.read() == b"age1"
+    os.close(inner)
 
 
 def test_wildcards_in_a_remote_name_reach_no_neighbour(stores: None) -> None:
