@@ -1,9 +1,11 @@
 """The command line ends as its exit codes say, whenever it is told to."""
 
+import fcntl
 import os
 import signal
 import subprocess
 import sys
+import termios
 from contextlib import suppress
 from pathlib import Path
 
@@ -18,29 +20,31 @@ _FULL += "resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0)); "
 _MAIN = "from ingestgate.pipeline.cli import main; main()"
 
 
+def _unread(pipe: int) -> int:
+    return int.from_bytes(fcntl.ioctl(pipe, termios.FIONREAD, bytes(4)), sys.byteorder)
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_before_the_job_runs_ends_a_run_with_1(tmp_path: Path, number: int) -> None:
-    policy = tmp_path / "policy.yaml"
-    os.mkfifo(policy)  # whoever reads it waits
+    policy, writer = os.pipe()  # whoever reads it waits for more
+    os.write(writer, b"#")
     folders = ("input", "output", "quarantine", "evidence", "lists")
     options = [part for name in folders for part in (f"--{name}", str(tmp_path / name))]
     command = [sys.executable, "-c", _MAIN, "run", *options]
     process = subprocess.Popen(
-        [*command, "--recipient", "age1", "--policy", str(policy)],
+        [*command, "--recipient", "age1", "--policy", f"/dev/fd/{policy}"],
         stderr=subprocess.PIPE,
         text=True,
+        pass_fds=[policy],
         # Ignored where tests are run in the background, and inherited.
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )
-    writer = None
-    while writer is None and process.poll() is None:
-        with suppress(OSError):  # nobody reads yet
-            writer = os.open(policy, os.O_WRONLY | os.O_NONBLOCK)
+    while _unread(policy) and process.poll() is None:
         with suppress(subprocess.TimeoutExpired):
-            process.wait(0 if writer else 0.05)
+            process.wait(0.05)
     process.send_signal(number)
     _, said = process.communicate(timeout=20)
-    assert writer is not None, said
+    os.close(policy)
     os.close(writer)
     assert said == "ingestgate: interrupted; the same command takes it up again\n"
     assert process.returncode == 1
