@@ -132,9 +132,9 @@ def run(request: RunRequest, display: ProgressDisplay) -> dict[str, Any]:
         plan = recalled_plan(plan, settings, lists)
     if plan.todo:
         _show_that_it_catches(settings, request)
-    if request.list_state is not None:
-        remember(request.list_state, lists.infos)
     with run_lock(settings.evidence), _notes() as notes:
+        if request.list_state is not None and not settings.dry_run:
+            remember(request.list_state, lists.infos)  # before anything goes by them
         if request.resume:
             plan = still_to_do(plan, settings, recalled_shards(settings, lists))
         record_context(settings, lists, suppressions)

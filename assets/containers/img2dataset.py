@@ -111,7 +111,9 @@ def _rows(shard: Shard) -> dict[str, Row]:
                 raise ShardError(shard.name, problem)
             for key, record in zip(keys_of(shard, table), table.to_pylist(), strict=True):
                 if key in rows:
-                    raise ShardError(shard.name, f"two rows of the Parquet file have key {key!r}")
+                    # By number: pictures may be called by their digests, and some are listed.
+                    twice = f"rows {rows[key].number + 1} and {len(rows) + 1} of the Parquet file"
+                    raise ShardError(shard.name, f"{twice} have the same key")
                 rows[key] = Row(len(rows), of_record(record))
     return rows
 

@@ -8,7 +8,6 @@ from typing import Any
 
 import click
 from rich.console import Console
-from rich.table import Table
 
 from ingestgate.assets.errors import SelfTestError, UsageError
 from ingestgate.pipeline.commands.tables import show_table
@@ -101,18 +100,21 @@ def _show_caught(rows: list[dict[str, Any]]) -> None:
     caught: dict[str, list[dict[str, Any]]] = {}
     for row in rows:
         caught.setdefault(Path(row["provenance"].get("url", "")).name, []).append(row)
-    table = Table("photograph", "planted", "caught by", "distance", "tier", "in", title="Caught")
+    lines = []
     for stem, found in sorted(caught.items()):
         first = found[0]["findings"][0]
-        table.add_row(
-            stem,
-            planted[stem].how if stem in planted else "not planted",
-            f"{first['signal_type']} {first['view']}",
-            f"{first['distance']} of {first['threshold']}" if first["kind"] == "perceptual" else "",
-            found[0]["tier"],
-            " ".join(sorted(row["format"] for row in found)),
+        near = f"{first['distance']} of {first['threshold']}"
+        lines.append(
+            (
+                stem,
+                planted[stem].how if stem in planted else "not planted",
+                f"{first['signal_type']} {first['view']}",
+                near if first["kind"] == "perceptual" else "",
+                found[0]["tier"],
+                " ".join(sorted(row["format"] for row in found)),
+            )
         )
-    show_table(table)
+    show_table(("photograph", "planted", "caught by", "distance", "tier", "in"), lines, "Caught")
 
 
 def _planted() -> dict[str, Any]:

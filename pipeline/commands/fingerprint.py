@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ingestgate.assets.errors import UsageError
+from ingestgate.assets.printable import printable
 from ingestgate.pipeline.commands.options import json_flag, policy
 
 if TYPE_CHECKING:
@@ -155,7 +156,7 @@ def _describe(
 
 def _print(file: str, described: dict[str, Any]) -> None:
     """Prints a file for people: the upright hashes only."""
-    click.echo(file)
+    click.echo(printable(file))
     for name, digest in described["digests"].items():
         click.echo(f"  {name:<10}{digest}")
     if "unscannable" in described:

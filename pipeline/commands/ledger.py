@@ -31,8 +31,6 @@ def ledger(evidence: str, verdict: str | None, reason: str | None, as_json: bool
     Example:
       ingestgate ledger --evidence evidence --verdict unscannable
     """  # noqa: D301
-    from rich.table import Table
-
     from ingestgate.assets.evidence import require_evidence
 
     require_evidence(evidence)
@@ -41,11 +39,19 @@ def ledger(evidence: str, verdict: str | None, reason: str | None, as_json: bool
         for row in rows:
             click.echo(json.dumps(row, ensure_ascii=False))
         return
-    table = Table("shard", "member", "verdict", "reason", "tier")
-    for row in rows:
-        member = f"{row['member']} {row['field']}".rstrip()
-        table.add_row(row["shard"], member, row["verdict"], row["reason"], row["tier"] or "")
-    show_table(table)
+    show_table(
+        ("shard", "member", "verdict", "reason", "tier"),
+        (
+            (
+                row["shard"],
+                f"{row['member']} {row['field']}".rstrip(),
+                row["verdict"],
+                row["reason"],
+                row["tier"] or "",
+            )
+            for row in rows
+        ),
+    )
 
 
 def _rows(evidence: str, verdict: str | None, reason: str | None) -> Iterator[dict[str, Any]]:

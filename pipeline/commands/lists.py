@@ -319,8 +319,6 @@ def diff(old: str, new: str, as_json: bool) -> None:
 @JSON
 def inspect(directory: str, policy_file: str | None, as_json: bool) -> None:
     """Verify compiled lists as a run with that policy would, and say what they hold."""
-    from rich.table import Table
-
     from ingestgate.pipeline.list_opening import open_lists
     from ingestgate.pipeline.run_policy import policy_of
     from ingestgate.pipeline.summary import describe_lists
@@ -333,19 +331,21 @@ def inspect(directory: str, policy_file: str | None, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps({"digest": opened.digest, "lists": described}))
         return
-    table = Table("list", "version", "partner", "issued", "expires", "entries", "action")
-    for entry in described:
-        entries = ", ".join(f"{count:,} {name}" for name, count in entry["entries"].items())
-        table.add_row(
-            entry["id"],
-            str(entry["version"]),
-            entry["partner"],
-            entry["issued"],
-            entry["expires"] or "not stated",
-            entries,
-            entry["action"],
-        )
-    show_table(table)
+    show_table(
+        ("list", "version", "partner", "issued", "expires", "entries", "action"),
+        (
+            (
+                entry["id"],
+                str(entry["version"]),
+                entry["partner"],
+                entry["issued"],
+                entry["expires"] or "not stated",
+                ", ".join(f"{count:,} {name}" for name, count in entry["entries"].items()),
+                entry["action"],
+            )
+            for entry in described
+        ),
+    )
     for entry in described:
         if lacking := sorted(entry["entries"].keys() - set(entry["canaries"])):
             click.echo(f"{entry['id']}: no canaries for {', '.join(lacking)}; compile it again")

@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from ingestgate.assets.printable import printable
 from ingestgate.pipeline.commands.options import FILE, JSON, policy
 from ingestgate.pipeline.commands.progress_bar import progress_bar
 from ingestgate.pipeline.commands.values import SeveralValuesCommand, several
@@ -110,5 +111,5 @@ def purge(ctx: click.Context, /, **options: Any) -> None:
                     f"{assets:,} assets, {freed:,} bytes"
                 )
         for each in refused:
-            click.echo(f"refused: {each.shard}: {each.problem}")
+            click.echo(printable(f"refused: {each.shard}: {each.problem}"))
     ctx.exit(int(ExitCode.EVIDENCE_REFUSED if refused else ExitCode.DONE))

@@ -108,8 +108,6 @@ def list_(root: str, as_json: bool, key: str | None, **choice: Any) -> None:
     everything the manifest says: with --key it is on record that you looked, and once the audit log
     knows people it takes one.
     """
-    from rich.table import Table
-
     from ingestgate.quarantine.selecting import select
 
     rows = select(root, _selection(choice))
@@ -118,17 +116,20 @@ def list_(root: str, as_json: bool, key: str | None, **choice: Any) -> None:
         for row in _or_none(rows):
             click.echo(json.dumps(row, ensure_ascii=False))
         return
-    table = Table("cluster", "assets", "the first lay in", "tier", "list", "state")
-    for cluster, case in _cases(_or_none(rows)).items():
-        table.add_row(
-            cluster,
-            str(len(case.assets)),
-            f"{case.shard}\n{case.member}",
-            _counted(case.tiers),
-            "\n".join(sorted(case.lists)),
-            _counted(case.states),
-        )
-    show_table(table)
+    show_table(
+        ("cluster", "assets", "the first lay in", "tier", "list", "state"),
+        (
+            (
+                cluster,
+                str(len(case.assets)),
+                f"{case.shard}\n{case.member}",
+                _counted(case.tiers),
+                "\n".join(sorted(case.lists)),
+                _counted(case.states),
+            )
+            for cluster, case in _cases(_or_none(rows)).items()
+        ),
+    )
     _tell_what_is_left_out(root)
 
 

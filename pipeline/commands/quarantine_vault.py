@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ingestgate.assets.errors import EvidenceError, UsageError, VaultError
+from ingestgate.assets.printable import printable
 from ingestgate.pipeline.commands.on_record import permitted, put_on_record
 from ingestgate.pipeline.commands.options import FILE, JSON, QUARANTINE
 from ingestgate.pipeline.commands.progress_bar import progress_bar
@@ -220,7 +221,7 @@ def _show_check(found: "VaultCheck", removed: Sequence[str], *, opened: bool) ->
     for path in removed:
         click.echo(f"removed: {path}")
     for fault in found.faults:
-        click.echo(f"{fault.problem}: {fault.detail}")
+        click.echo(printable(f"{fault.problem}: {fault.detail}"))
         for asset in fault.assets:
             click.echo(f"  asset {asset}")
     click.echo(
@@ -306,7 +307,7 @@ def rewrap(
     else:
         click.echo(f"{done.done:,} keys sealed to {len(to)} recipients")
         for _, problem in done.unopened:
-            click.echo(f"as it was: {problem}")
+            click.echo(printable(f"as it was: {problem}"))
     ctx.exit(int(ExitCode.FAILED if done.unopened else ExitCode.DONE))
 
 

@@ -191,7 +191,7 @@ def _show(report: dict[str, Any]) -> None:
     for name in report["suppressions_expired"]:
         console.print(f"suppression {name} has ended; it is not honoured", markup=False)
     for name in report["recalled"]:
-        console.print(f"recalled: {name}", markup=False)
+        console.print(printable(f"recalled: {name}"), markup=False)
     for path in report["notices"]:
         console.print(f"notice: {path}", markup=False)
 

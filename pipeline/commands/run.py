@@ -8,6 +8,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
+from ingestgate.assets.printable import printable
 from ingestgate.pipeline.commands.options import json_flag, policy
 from ingestgate.pipeline.commands.values import SeveralValuesCommand, several
 from ingestgate.pipeline.exit_codes import ExitCode
@@ -183,15 +184,17 @@ def show(report: dict[str, Any]) -> None:
     for one in suppressed["expired"]:
         console.print(f"suppression {one['id']} ended on {one['until']}; it is not honoured")
     for failure in shards["failed"]:
-        console.print(f"failed: {failure['shard']}: {failure['problem']}", markup=False)
+        failed = printable(f"failed: {failure['shard']}: {failure['problem']}")
+        console.print(failed, markup=False)
     if report["input"]["left_behind"]:
-        left = ", ".join(report["input"]["left_behind"])
+        left = printable(", ".join(report["input"]["left_behind"]))
         console.print(f"part of no shard, not let through: {left}", markup=False)
     console.print(f"report: {report['paths']['evidence']}/report.html", markup=False)
     if report["certificate"]:
         console.print(f"certificate: {report['certificate']['path']}", markup=False)
     if report["error"]:
-        Console(stderr=True, highlight=False).print(f"ingestgate: {report['error']}", markup=False)
+        said = printable(f"ingestgate: {report['error']}")
+        Console(stderr=True, highlight=False).print(said, markup=False)
 
 
 def _of_which(verdict: str, reasons: dict[str, int], tiers: dict[str, int]) -> str:

@@ -15,6 +15,7 @@ from ingestgate.blocklists.compiling import compile_list
 from ingestgate.blocklists.exemptions import except_list
 from ingestgate.blocklists.signing import sign_list
 from ingestgate.pipeline.certificate.statements import current_certificate
+from ingestgate.pipeline.lock import run_lock
 from ingestgate.pipeline.recall_notices import read_notice
 from ingestgate.pipeline.transparency import transparency
 from ingestgate.quarantine.audit import read_log
@@ -96,6 +97,17 @@ def test_a_refused_run_remembers_nothing(
     monkeypatch.setattr(run, "open_judge", fails)
     assert gate.run("--list-state", str(tmp_path / "seen.json")).exit_code == 4
     assert not (tmp_path / "seen.json").exists()
+
+
+def test_what_no_run_went_by_is_not_remembered(gate: Job, tmp_path: Path) -> None:
+    seen = tmp_path / "seen.json"
+    gate.report("--dry-run", "--list-state", str(seen))
+    assert not seen.exists()
+    with run_lock(str(gate.evidence)):
+        assert gate.run("--list-state", str(seen)).exit_code == 1
+    assert not seen.exists()
+    gate.report("--list-state", str(seen))
+    assert seen.exists()
 
 
 def test_an_exception_is_in_every_report(gate: Job, tmp_path: Path) -> None:

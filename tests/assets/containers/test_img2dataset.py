@@ -185,7 +185,7 @@ def test_everything_dropped(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"key": "000000001"}, "two rows of the Parquet file have key '000000001'"),
+        ({"key": "000000001"}, "rows 1 and 2 of the Parquet file have the same key"),
         ({"key": None}, "a row of its Parquet file has no key"),
     ],
 )

@@ -1,5 +1,4 @@
 import pytest
-from rich.table import Table
 
 from ingestgate.pipeline.commands.tables import show_table
 
@@ -7,9 +6,7 @@ LONG = [f"{letter}" * 70 for letter in "abc"]
 
 
 def shown(capsys: pytest.CaptureFixture[str]) -> str:
-    table = Table("cluster", "first", "[list]")
-    table.add_row(*LONG[:2], f"[{LONG[2]}]")
-    show_table(table)
+    show_table(("cluster", "first", "[list]"), [(*LONG[:2], f"[{LONG[2]}]")])
     return capsys.readouterr().out
 
 
@@ -30,3 +27,11 @@ def test_on_a_terminal_cells_fold(
     text = shown(capsys)
     assert [text.count(cell[0]) >= 70 for cell in LONG] == [True] * 3
     assert "\u2026" not in text
+
+
+def test_no_name_moves_the_cursor(capsys: pytest.CaptureFixture[str]) -> None:
+    show_table(("member",), [("a\x1b[2Ab.jpg\nsecond line",)])
+    text = capsys.readouterr().out
+    assert r"a\x1b[2Ab.jpg" in text
+    assert "second line" in text
+    assert "\x1b" not in text
