@@ -8,7 +8,8 @@ the receipts what is not on record.
 """
 
 import secrets
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -22,8 +23,9 @@ from ingestgate.blocklists.listset import ListSet
 from ingestgate.blocklists.suppressions import Suppressions
 from ingestgate.pipeline.audit_events import put_up_for_review
 from ingestgate.quarantine.audit import AuditLine
-from ingestgate.quarantine.audit_writing import audit_writer
+from ingestgate.quarantine.audit_writing import AuditWriter, audit_writer
 from ingestgate.quarantine.manifest_reading import read_as_sealed
+from ingestgate.quarantine.presence import refuse_lost_log
 from ingestgate.quarantine.sealed_manifests import SealedManifest, put_on_record
 from ingestgate.transforms.settings import RunSettings, policy_digest
 
@@ -60,6 +62,12 @@ class RunEvents:
         self._suppressions = [one.id for one in suppressions.in_force]
         self._owes = False
 
+    @contextmanager
+    def _writer(self) -> Iterator[AuditWriter]:
+        refuse_lost_log(self._settings.quarantine)  # or it would be begun anew
+        with audit_writer(self._settings.quarantine) as writer:
+            yield writer
+
     def begin(self, todo: Iterable[Shard]) -> None:
         """Puts on record that shards are about to be judged; without any, nothing.
 
@@ -74,7 +82,7 @@ class RunEvents:
         if not shards:
             return
         manifests = _manifests(read_receipts(self._settings.evidence, shards).values())
-        with audit_writer(self._settings.quarantine) as writer:
+        with self._writer() as writer:
             self.sealed += put_on_record(writer, manifests, self._key, run=self.run)
             writer.add(
                 BEGUN,
@@ -102,7 +110,7 @@ class RunEvents:
         """
         receipts = read_receipts(self._settings.evidence, list(shards)).values()
         kept = _matched_before(self._settings.quarantine, receipts)
-        with audit_writer(self._settings.quarantine) as writer:
+        with self._writer() as writer:
             self.sealed += put_on_record(writer, _manifests(receipts), self._key, run=self.run)
             if kept:
                 put_up_for_review(writer, kept, self._key, run=self.run)
@@ -122,7 +130,7 @@ class RunEvents:
         if not (did or self.sealed or self._owes):
             return
         certificate = report["certificate"]
-        with audit_writer(self._settings.quarantine) as writer:
+        with self._writer() as writer:
             writer.add(
                 ENDED,
                 {

@@ -34,10 +34,9 @@ def require_quarantine(root: str) -> None:
 
 
 def require_log(root: str) -> None:
-    """Refuses a quarantine without its log; whether that holds, `audit.read_log` tells.
+    """Refuses a folder that is no quarantine, and one without its log.
 
-    A run writes to the log before it seals: where the log is gone, somebody removed it, and a new
-    one would hold as if nothing had been in it.
+    Whether the log holds, `audit.read_log` tells.
 
     Raises:
         UsageError: There is no such quarantine.
@@ -45,7 +44,20 @@ def require_log(root: str) -> None:
         StorageError: It cannot be told.
     """
     require_quarantine(root)
-    if not _has_log(root):
+    refuse_lost_log(root)
+
+
+def refuse_lost_log(root: str) -> None:
+    """Refuses a quarantine without its log, if there is a quarantine at all.
+
+    A run writes to the log before it seals: where the log is gone, somebody removed it, and a new
+    one would hold as if nothing had been in it.
+
+    Raises:
+        EvidenceError: There is a quarantine, and its log is gone, or emptied.
+        StorageError: It cannot be told.
+    """
+    if _is_quarantine(root) and not _has_log(root):
         raise EvidenceError(
             f"{log_path(root)}: the audit log is gone, and the quarantine is there; put it back "
             "from your backup, and find out who removed it"

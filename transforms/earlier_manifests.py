@@ -23,6 +23,7 @@ from ingestgate.quarantine.manifest_reading import (
     manifest_path,
     require_as_sealed,
 )
+from ingestgate.quarantine.presence import refuse_lost_log
 from ingestgate.quarantine.sealed_manifests import sealed_manifests
 from ingestgate.transforms.earlier_matches import EarlierManifest
 from ingestgate.transforms.settings import RunSettings
@@ -43,10 +44,11 @@ def earlier_manifests(
 
     Raises:
         EvidenceError: A manifest that is on record of them is missing or was changed, or the audit
-            log does not hold.
+            log is gone, or does not hold.
         StorageError: They cannot be listed or read.
     """
     root = settings.quarantine
+    refuse_lost_log(root)
     receipts = {
         name: receipt
         for name, receipt in sorted(read_receipts(settings.evidence, shards).items())

@@ -237,3 +237,14 @@ def test_a_shard_committed_again_has_the_digests_of_its_new_manifest(
     gate.report()
     assert recorded(gate) == files(gate)
     assert gate.census()["exact"]
+
+
+def test_a_log_that_is_gone_is_not_begun_anew(job: MakeJob, tmp_path: Path) -> None:
+    gate = job(WRITERS["webdataset"](tmp_path / "landing"))
+    gate.report()
+    log = gate.quarantine / "audit" / "log.jsonl"
+    log.unlink()
+    for more in ((), ("--no-resume",)):
+        report = gate.report(*more, code=5)
+        assert "the audit log is gone, and the quarantine is there" in report["error"]
+        assert not log.exists()
