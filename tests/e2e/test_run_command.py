@@ -51,23 +51,16 @@ def test_a_flipped_byte_in_a_list_is_refused(job: MakeJob, tmp_path: Path) -> No
     assert not gate.root.exists()
 
 
-@pytest.mark.parametrize(
-    ("name", "content", "said"),
-    [
-        (None, b"", "nothing"),
-        ("notes.docx", b"PK", "notes.docx"),
-        ("images.parquet", b"PAR1 broken", "images.parquet"),
-    ],
-)
+@pytest.mark.parametrize("name", ["*.tar", "notes.docx"])
 def test_inputs_that_are_none_are_errors_that_name_them(
-    job: MakeJob, tmp_path: Path, name: str | None, content: bytes, said: str
+    job: MakeJob, tmp_path: Path, name: str
 ) -> None:
     (tmp_path / "landing").mkdir()
-    if name:
-        (tmp_path / "landing" / name).write_bytes(content)
-    result = job(str(tmp_path / "landing" / (name or "*.tar"))).run()
-    assert result.exit_code in (1, 2)
-    assert (name or "*.tar") in result.stderr
+    if name == "notes.docx":
+        (tmp_path / "landing" / name).write_bytes(b"PK")
+    result = job(str(tmp_path / "landing" / name)).run()
+    assert result.exit_code == 2
+    assert name in result.stderr
 
 
 def test_one_unreadable_shard_does_not_stop_the_others(job: MakeJob, tmp_path: Path) -> None:
