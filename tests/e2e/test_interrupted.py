@@ -135,7 +135,7 @@ def calm(tmp_path_factory: pytest.TempPathFactory, lists: str) -> tuple[Job, tup
     root = tmp_path_factory.mktemp("calm")
     pattern = WRITERS["webdataset"](root / "landing")
     large = [jpeg(200 + number, (1800, 1350)) for number in range(8)]
-    for shard in range(10, 14):
+    for shard in (10, 11):
         items = [(f"{shard}-{number}.jpg", content) for number, content in enumerate(large * 2)]
         (root / "landing" / f"{shard:05d}.tar").write_bytes(make_tar(items))
     (root / "policy.yaml").write_text("range_bytes: 9000\n")

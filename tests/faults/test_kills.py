@@ -14,7 +14,7 @@ import pytest
 
 from tests.e2e.conftest import Job, write_webdataset
 from tests.faults.checks import check_nothing_wrong
-from tests.faults.conftest import seeded, thorough
+from tests.faults.conftest import chosen, seeded, thorough
 from tests.faults.killing import DRIVER, WORKER, Strike, ran, run_and_be_killed, tallied
 from tests.faults.layer import DECODE, FaultLayer
 from tests.faults.zones import ZONES
@@ -65,7 +65,7 @@ def places(operations: list[tuple[str, str]], calm: Job, format: str) -> list[in
     ]
 
 
-@pytest.mark.parametrize("format", list(ZONES))
+@pytest.mark.parametrize("format", chosen(list(ZONES), 3, "kills"))
 def test_killed_at_any_operation(
     job: MakeJob,
     tmp_path: Path,

@@ -20,7 +20,7 @@ from tests.faults.reading import ANSWERS, ReadingLayer
 
 MakeJob = Callable[..., Job]
 OTHER_MD5 = "ab" * 16
-_POINTS = 6  # of about seven hundred
+_POINTS = 4  # of about seven hundred
 _OFTEN = 3  # of what is asked again and again
 
 

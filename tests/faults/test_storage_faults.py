@@ -13,7 +13,7 @@ from tests.faults.layer import CLEANING, FaultLayer, faults_at
 from tests.faults.zones import ZONES
 
 MakeJob = Callable[..., Job]
-_POINTS = 4  # of about six hundred, per format
+_POINTS = 2  # of about six hundred, per format
 
 
 def fail(gate: Job, layer: FaultLayer, expected: dict[str, Any], *extra: str) -> None:
