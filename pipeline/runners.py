@@ -92,11 +92,12 @@ def run_job(
     from apache_beam.options.pipeline_options import PipelineOptions
     from apache_beam.runners.runner import PipelineState
 
-    runner, arguments = _runner(arguments, workers)
+    given = list(arguments)
+    runner, arguments = _runner(given, workers)
     options = PipelineOptions(list(arguments))
-    if runner is not None:  # another's job service may have options of its own
+    if given and runner is not None:  # another's job service may have options of its own
         try:
-            _refuse_unknown(options, arguments)
+            _refuse_unknown(options, given)
         except SystemExit as error:  # how Beam's option parser gives up
             raise UsageError(_NOT_TAKEN) from error
     failures: list[BaseException] = []

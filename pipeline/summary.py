@@ -4,6 +4,7 @@
 listed URL or anything of an asset.
 """
 
+import functools
 import hashlib
 import json
 import platform
@@ -180,7 +181,8 @@ def _exception(exemption: Exemption | None) -> dict[str, Any] | None:
     return {**said, "signed_by": list(exemption.signed_by)}
 
 
-def software() -> dict[str, str]:
+@functools.cache  # each version is a file to be parsed
+def software() -> Mapping[str, str]:
     """Returns the versions that decide what a run does."""
     names = ("apache-beam", "pillow", "numpy", "pyarrow", "imagehash", "can-ada", "pyrage")
     return {

@@ -184,7 +184,7 @@ def test_what_was_sealed_before_is_not_let_out(
     operations = list(layer.operations)
     expected = remote.copied().state()
     assert {row["reason"] for row in remote.copied().manifest()} == {"matched", "matched_before"}
-    for at in chosen(range(len(operations)), 2 * _POINTS, scheme):
+    for at in chosen(range(len(operations)), _POINTS, scheme):
         tried = again(at)
         where = (at, *operations[at], tried.output)
         assert tried.exception is None or isinstance(tried.exception, SystemExit), where
