@@ -8,10 +8,9 @@ from typing import Any
 from ingestgate.assets.errors import UsageError
 from ingestgate.quarantine.audit import read_log
 from ingestgate.quarantine.clustering import Clusters
-from ingestgate.quarantine.decisions import decisions
+from ingestgate.quarantine.decisions import Decisions, decisions_of
 from ingestgate.quarantine.inventory import rows_of, the_one
 from ingestgate.quarantine.manifest_reading import read_manifest
-from ingestgate.quarantine.presence import require_log
 from ingestgate.quarantine.sealed_manifests import sealed_manifests
 
 
@@ -49,11 +48,12 @@ def select(root: str, wanted: Selection) -> Iterator[dict[str, Any]]:
         EvidenceError, VaultError, StorageError: As `read_manifest` does.
     """
     since, until = _moment(wanted.since), _moment(wanted.until)
-    recorded = sealed_manifests(read_log(root))
+    lines = list(read_log(root))
+    recorded = sealed_manifests(lines)
     clusters = Clusters(read_manifest(root, recorded))
     if wanted.cluster is not None:
         wanted = replace(wanted, cluster=_whole_cluster(clusters, wanted.cluster))
-    for row in _reviewed(root, read_manifest(root, recorded), clusters):
+    for row in _reviewed(read_manifest(root, recorded), clusters, decisions_of(lines)):
         sealed = datetime.fromisoformat(row["sealed_at"])
         if (since and sealed < since) or (until and sealed >= until):
             continue
@@ -68,15 +68,14 @@ def select_asset(root: str, start: str) -> list[dict[str, Any]]:
         UsageError: There is none, or there are several.
         EvidenceError, VaultError, StorageError: As `select` does.
     """
-    rows = rows_of(root, start)
-    return list(_reviewed(root, rows, Clusters(read_manifest(root))))
+    rows, lines = rows_of(root, start), list(read_log(root))
+    clusters = Clusters(read_manifest(root, sealed_manifests(lines)))
+    return list(_reviewed(rows, clusters, decisions_of(lines)))
 
 
 def _reviewed(
-    root: str, rows: Iterable[Mapping[str, Any]], clusters: Clusters
+    rows: Iterable[Mapping[str, Any]], clusters: Clusters, decided: Decisions
 ) -> Iterator[dict[str, Any]]:
-    require_log(root)  # without it, all would look as if nobody had decided
-    decided = decisions(root)
     for row in rows:
         yield {
             **row,

@@ -64,6 +64,8 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "here").mkdir()
     monkeypatch.chdir(tmp_path / "here")
     monkeypatch.setenv(ROOT_VARIABLE, str(tmp_path))
+    for store in ("testtree", "teststore"):
+        (tmp_path / store).mkdir()
     generate_signing_key("key.pem")
     Path("recipients.txt").write_text(generate_identity("identity.txt"))
     for folder in ("evidence/contexts", "lists", "landing", "out"):
@@ -93,8 +95,6 @@ def test_no_command_is_left_out(option: str, known: dict[str, tuple[str, ...]]) 
 @pytest.mark.parametrize("typo", PLACES)
 @pytest.mark.parametrize("command", list(OF_QUARANTINES))
 def test_a_quarantine_that_is_not_there(here: Path, command: str, typo: str) -> None:
-    (here / "testtree").mkdir(exist_ok=True)
-    (here / "teststore").mkdir(exist_ok=True)
     before = _there(here)
     code, said = _told(command, "--quarantine", typo, *OF_QUARANTINES[command])
     assert (code, f"{typo}: no quarantine there; give the --quarantine" in said) == (2, True), said
@@ -103,8 +103,6 @@ def test_a_quarantine_that_is_not_there(here: Path, command: str, typo: str) -> 
 
 @pytest.mark.parametrize("place", PLACES)
 def test_the_first_person_may_come_before_the_first_run_and_is_told(here: Path, place: str) -> None:
-    (here / "testtree").mkdir(exist_ok=True)
-    (here / "teststore").mkdir(exist_ok=True)
     before = _there(here)
     adding = ("quarantine reviewers add", *KEY, "--name", "a", "--quarantine")
     code, said = _told(*adding, place, "--public", LINE, "--role", "administrator")
@@ -126,8 +124,6 @@ def test_the_first_person_may_come_before_the_first_run_and_is_told(here: Path, 
 @pytest.mark.parametrize("typo", PLACES)
 @pytest.mark.parametrize("command", list(OF_EVIDENCE))
 def test_evidence_that_is_not_there(here: Path, command: str, typo: str) -> None:
-    (here / "testtree").mkdir(exist_ok=True)
-    (here / "teststore").mkdir(exist_ok=True)
     before = _there(here)
     code, said = _told(command, "--evidence", typo, *OF_EVIDENCE[command])
     missing = "no reports of runs" if command == "report transparency" else "no evidence of a run"
