@@ -131,7 +131,7 @@ def _count_plainly(
     purged: frozenset[str],
 ) -> None:
     held = plain_counting.count(shard)
-    let_in = plain_counting.count(admitted) if receipt.outputs else None
+    let_in = plain_counting.count(admitted) if held is not None and receipt.outputs else None
     if held is None or (receipt.outputs and let_in is None):
         census.counted_once += 1
     if held is None:

@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 from ingestgate.assets.printable import printable
-from ingestgate.pipeline.commands.options import JSON, policy
+from ingestgate.pipeline.commands.options import JSON, policy, run_folders
 from ingestgate.pipeline.commands.progress_bar import progress_bar
 from ingestgate.pipeline.commands.values import SeveralValuesCommand, several
 from ingestgate.pipeline.exit_codes import ExitCode
@@ -16,11 +16,7 @@ from ingestgate.pipeline.exit_codes import ExitCode
 
 @click.command(cls=SeveralValuesCommand)
 @several("--input", "inputs", required=True, metavar="GLOB...", help="The run's input.")
-@click.option("--output", required=True, type=click.Path(), metavar="DIR", help="Its output.")
-@click.option(
-    "--quarantine", required=True, type=click.Path(), metavar="DIR", help="Its quarantine."
-)
-@click.option("--evidence", required=True, type=click.Path(), metavar="DIR", help="Its evidence.")
+@run_folders
 @click.option("--format", "format_", metavar="F", help="The run's --format.")
 @policy("The run's policy (its sidecars decide what a sample is).")
 @JSON

@@ -39,6 +39,22 @@ def _errors_too(ctx: click.Context, _: click.Parameter, asked: bool) -> bool:
 
 
 JSON = json_flag("Print JSON.")
+SAMPLES = click.option(
+    "--sample",
+    "samples",
+    multiple=True,
+    metavar="ID",
+    help="The sample that is meant, where an asset's id stands for several contents.",
+)
+
+
+def run_folders(command: Any) -> Any:
+    """Gives a command ``--output``, ``--quarantine`` and ``--evidence``, those of the run."""
+    for name in ("evidence", "quarantine", "output"):  # the last is the first in the help
+        command = click.option(
+            f"--{name}", required=True, type=click.Path(), metavar="DIR", help=f"Its {name}."
+        )(command)
+    return command
 
 
 def policy(help: str) -> Any:

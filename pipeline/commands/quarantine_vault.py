@@ -9,7 +9,7 @@ import click
 from ingestgate.assets.errors import EvidenceError, UsageError, VaultError
 from ingestgate.assets.printable import printable
 from ingestgate.pipeline.commands.on_record import permitted, put_on_record
-from ingestgate.pipeline.commands.options import FILE, JSON, QUARANTINE
+from ingestgate.pipeline.commands.options import FILE, JSON, QUARANTINE, SAMPLES
 from ingestgate.pipeline.commands.progress_bar import progress_bar
 from ingestgate.pipeline.commands.values import SeveralValuesCommand, several
 from ingestgate.pipeline.exit_codes import ExitCode
@@ -316,13 +316,7 @@ def rewrap(
 @click.option("--key", required=True, type=FILE, metavar="FILE", help="Your private signing key.")
 @click.option("--reason", metavar="TEXT", help="Why; stays on record, with your name.")
 @click.option("--approve", metavar="ORDER", help="Approve this order, and carry it out.")
-@click.option(
-    "--sample",
-    "samples",
-    multiple=True,
-    metavar="ID",
-    help="The sample that is meant, where an asset's id stands for several contents.",
-)
+@SAMPLES
 @click.option(
     "--others-too",
     is_flag=True,

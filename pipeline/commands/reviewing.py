@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ingestgate.assets.errors import UsageError
-from ingestgate.pipeline.commands.options import FILE, JSON, QUARANTINE
+from ingestgate.pipeline.commands.options import FILE, JSON, QUARANTINE, SAMPLES
 
 if TYPE_CHECKING:
     from ingestgate.quarantine.looking import LookedAt
@@ -24,13 +24,6 @@ _CLUSTER = click.option(
     "--cluster",
     metavar="ID",
     help="All assets of this cluster (the start of its id will do), instead of naming each.",
-)
-_SAMPLE = click.option(
-    "--sample",
-    "samples",
-    multiple=True,
-    metavar="ID",
-    help="The sample that is meant, where an asset's id stands for several contents.",
 )
 _ROLES = ("viewer", "reviewer", "approver", "administrator")
 
@@ -121,7 +114,7 @@ def list_(root: str, as_json: bool) -> None:
 )
 @click.option("--reason", required=True, metavar="TEXT", help="Why; stays on record.")
 @_CLUSTER
-@_SAMPLE
+@SAMPLES
 @click.argument("assets", nargs=-1)
 def decide(
     root: str,
@@ -238,7 +231,7 @@ def suppress(root: str, key: str, number: int, until: datetime | None, to: str) 
 @click.option("--reason", metavar="TEXT", help="Why they are to be released; stays on record.")
 @click.option("--approve", "number", type=int, metavar="N", help="Approve this request.")
 @_CLUSTER
-@_SAMPLE
+@SAMPLES
 @click.argument("assets", nargs=-1)
 def release(
     root: str,
