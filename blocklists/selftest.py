@@ -1,5 +1,6 @@
 """Proves in milliseconds, before a run, that matching catches what it must and no more."""
 
+import functools
 from collections.abc import Mapping
 from datetime import UTC, datetime
 
@@ -22,8 +23,9 @@ _HASHED_HOST = "hashed.invalid"
 _URL = "https://pages.invalid/listed"
 
 
+@functools.cache
 def self_test() -> None:
-    """Matches a small list, built in memory, for every signal type there is.
+    """Matches once in a process a small list, built in memory, for every signal type there is.
 
     Raises:
         SelfTestError: Something listed was missed, or something else matched; names the

@@ -48,8 +48,9 @@ def _picture() -> bytes:
     return sink.getvalue()
 
 
+@functools.cache
 def self_test() -> None:
-    """Checks that this installation computes the fingerprints that it must.
+    """Checks once in a process that this installation computes the fingerprints that it must.
 
     A decoder, compiler or CPU that deviates would let everything through in silence.
 

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator
 
 import apache_beam as beam
+from apache_beam.typehints import KV
 
 from ingestgate.assets import ledger, storage
 from ingestgate.assets.blaming import blaming
@@ -16,6 +17,8 @@ from ingestgate.transforms.records import RangeOutcome, ShardOutcome
 from ingestgate.transforms.settings import RunSettings, open_judge
 
 
+@beam.typehints.with_input_types(KV[str, Iterable[RangeOutcome]])
+@beam.typehints.with_output_types(ShardOutcome)
 class CommitShard(beam.DoFn):
     """``(shard name, RangeOutcomes)`` -> `ShardOutcome`."""
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import apache_beam as beam
 import pyarrow as pa
+from apache_beam.typehints import KV
 
 from ingestgate.assets import ledger, storage
 from ingestgate.assets.blaming import blaming
@@ -157,30 +158,41 @@ def range_bytes(shard: Shard, work: WorkRange) -> int:
     return shard.size * (work.number + 1) // work.total - shard.size * work.number // work.total
 
 
+@beam.typehints.with_input_types(KV[str, Iterable[ShardTask]])
+@beam.typehints.with_output_types(KV[str, RangeTask], failed=KV[str, RangeOutcome])
 class CutShard(beam.DoFn):
-    """`ShardTask` -> `RangeTask`; a shard that cannot be cut goes to the output ``failed``."""
+    """A shard's name and task -> keys of its ranges, each with its `RangeTask`.
+
+    A shard that cannot be cut goes to the output ``failed``: its name and `RangeOutcome`.
+    """
 
     FAILED = "failed"
 
     def __init__(self, settings: RunSettings) -> None:
         self._settings = settings
 
-    def process(self, task: ShardTask) -> Iterator[Any]:
+    def process(self, element: tuple[str, Iterable[ShardTask]]) -> Iterator[Any]:
         """Cuts one shard."""
+        name, (task, *_) = element  # delivered twice, it is the same
         shard = task.shard
         try:
             with blaming(shard):
                 ranges = container(shard.format).cut(shard, self._settings.policy.read_options())
         except ShardError as error:
             failed = RangeOutcome(shard, WorkRange(0, 1, 0, 0), error.problem, "")
-            yield beam.pvalue.TaggedOutput(self.FAILED, failed)
+            yield beam.pvalue.TaggedOutput(self.FAILED, (name, failed))
             return
         for work in ranges:
-            yield RangeTask(shard, work, task.earlier)
+            yield f"{name}#{work.number}", RangeTask(shard, work, task.earlier)
 
 
+@beam.typehints.with_input_types(KV[str, Iterable[RangeTask]])
+@beam.typehints.with_output_types(KV[str, RangeOutcome])
 class JudgeRange(beam.DoFn):
-    """`RangeTask` -> `RangeOutcome`; the ledger part is written on the way."""
+    """A range's key and `RangeTask` -> its shard's name and `RangeOutcome`.
+
+    The ledger part is written on the way.
+    """
 
     def __init__(self, settings: RunSettings) -> None:
         self._settings = settings
@@ -194,8 +206,11 @@ class JudgeRange(beam.DoFn):
         self._notes = ProgressNotes(settings.progress)
         self._earlier: tuple[Sequence[EarlierManifest], EarlierMatches] = ((), EarlierMatches())
 
-    def process(self, task: RangeTask) -> Iterator[RangeOutcome]:
+    def process(
+        self, element: tuple[str, Iterable[RangeTask]]
+    ) -> Iterator[tuple[str, RangeOutcome]]:
         """Judges one range."""
+        _, (task, *_) = element  # delivered twice, it is the same
         problem = known = ""
         try:
             with blaming(task.shard):
@@ -206,7 +221,7 @@ class JudgeRange(beam.DoFn):
                 )
         except ShardError as error:
             problem = error.problem
-        yield RangeOutcome(task.shard, task.work, problem, known)
+        yield task.shard.name, RangeOutcome(task.shard, task.work, problem, known)
 
     def _read_earlier(self, task: RangeTask) -> EarlierMatches:
         """Returns what of a shard was quarantined before; read once for its ranges in a row."""

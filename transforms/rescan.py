@@ -1,12 +1,13 @@
 """The rescan step: paths of ledger parts in, what newly matches in them written, counts out."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
 import apache_beam as beam
+from apache_beam.typehints import KV
 
 from ingestgate.assets import storage
 from ingestgate.assets.errors import LedgerError
@@ -85,8 +86,10 @@ def result_path(work: str, number: int) -> str:
     return storage.join(work, f"{number:07d}.json")
 
 
+@beam.typehints.with_input_types(KV[int, Iterable[str]])
+@beam.typehints.with_output_types(int)
 class RescanPart(beam.DoFn):
-    """``(number, path)`` -> number; what was found is written on the way."""
+    """A part's number and path -> its number; what was found is written on the way."""
 
     def __init__(self, settings: RescanSettings) -> None:
         self._settings = settings
@@ -97,9 +100,9 @@ class RescanPart(beam.DoFn):
         self._wanted = open_rescan(self._settings)
         check_rescan(self._wanted)
 
-    def process(self, element: tuple[int, str]) -> Iterator[int]:
+    def process(self, element: tuple[int, Iterable[str]]) -> Iterator[int]:
         """Looks at one part, unless that was done."""
-        number, path = element
+        number, (path, *_) = element  # delivered twice, it is the same
         target = result_path(self._settings.work, number)
         if not storage.exists(target):
             found: dict[str, Any]

@@ -78,11 +78,12 @@ def _rescan(request: RescanRequest, evidence: str, lists: ListSet, tell: Tell) -
 
     def build(pipeline: Any) -> None:
         import apache_beam as beam
+        from apache_beam.typehints import KV
 
         (
             pipeline
-            | "Parts" >> beam.Create(numbered)
-            | "Spread" >> beam.Reshuffle()
+            | "Parts" >> beam.Create(numbered, reshuffle=False).with_output_types(KV[int, str])
+            | "Spread" >> beam.GroupByKey()
             | "Rescan" >> beam.ParDo(RescanPart(job))
         )
 

@@ -9,6 +9,11 @@ from ingestgate.blocklists.hamming import Neighbours
 from ingestgate.blocklists.tables import SortedValues
 
 
+@pytest.fixture(autouse=True)
+def _anew() -> None:
+    selftest.self_test.cache_clear()
+
+
 def test_passes() -> None:
     selftest.self_test()
 

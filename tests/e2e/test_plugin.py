@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from ingestgate.blocklists.selftest import self_test
 from ingestgate.blocklists.signals import signal_types
 from ingestgate.fingerprints.perceptual import perceptual_hashes
 from ingestgate.transforms.settings import release_judge
@@ -21,6 +22,7 @@ _PACKAGE = Path(__file__).parent / "plugin" / "toy_package.py"
 def forget() -> None:
     perceptual_hashes.cache_clear()
     signal_types.cache_clear()
+    self_test.cache_clear()
     release_judge()
 
 

@@ -13,6 +13,7 @@ from click.testing import Result
 from ingestgate.assets.signing_keys import generate_signing_key
 from ingestgate.blocklists.compiling import compile_list
 from ingestgate.blocklists.matching import Matcher
+from ingestgate.blocklists.selftest import self_test
 from ingestgate.fingerprints.fingerprinter import Fingerprinter
 from ingestgate.fingerprints.limits import DecodeLimits
 from ingestgate.quarantine.keys import generate_identity
@@ -441,6 +442,7 @@ def test_a_rescan_that_misses_a_canary_concludes_nothing(
 def test_a_rescan_whose_self_test_fails_concludes_nothing(
     judged_by_old: Job, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    self_test.cache_clear()  # as in a process of its own
     monkeypatch.setattr(Matcher, "match_digest", lambda *arguments, **more: [])
     assert "self-test of md5" in rescan(judged_by_old, code=4)["error"]
     assert not (judged_by_old.evidence / "rescans").exists()

@@ -14,6 +14,11 @@ from ingestgate.fingerprints.selftest import self_test
 from ingestgate.fingerprints.views import Picture
 
 
+@pytest.fixture(autouse=True)
+def _anew() -> None:
+    self_test.cache_clear()
+
+
 def test_this_installation_passes() -> None:
     self_test()
 
