@@ -10,6 +10,7 @@ import shlex
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import pairwise
@@ -190,7 +191,21 @@ def _end_children() -> None:
             child.kill()
         except psutil.NoSuchProcess:
             continue
-    psutil.wait_procs(children, timeout=_DEATH_S)
+    deadline = time.monotonic() + _DEATH_S
+    while any(map(_is_alive, children)) and time.monotonic() < deadline:
+        time.sleep(0.01)
+
+
+def _is_alive(process: psutil.Process) -> bool:
+    """Whether it may still write; a dead one stays on record until somebody asks for its end.
+
+    Nobody may: the decoders of a worker that is gone are the init process's, and containers have
+    some that never ask.
+    """
+    try:
+        return bool(process.status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False
 
 
 def _explained(error: BaseException) -> GateError:

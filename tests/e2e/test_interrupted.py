@@ -10,7 +10,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from ingestgate.quarantine.keys import generate_identity
+from ingestgate.pipeline.runners import _is_alive
 from tests.archives import make_tar
 from tests.e2e.conftest import WRITERS, Job
 from tests.faults.layer import FaultLayer
@@ -129,28 +129,32 @@ def test_ranges_and_order_do_not_change_the_outcome(job: MakeJob, tmp_path: Path
         assert cut.state()["ledger"] == gate.state()["ledger"]
 
 
-@pytest.fixture(scope="module")
-def calm(tmp_path_factory: pytest.TempPathFactory, lists: str) -> tuple[Job, tuple[str, str]]:
-    """An undisturbed run, of enough work that it cannot be done before a signal comes."""
-    root = tmp_path_factory.mktemp("calm")
-    pattern = WRITERS["webdataset"](root / "landing")
+def test_killed_and_run_again(job: MakeJob, tmp_path: Path) -> None:
+    """Killed (-9) or interrupted in the middle of judging, with worker processes; and again.
+
+    Of enough work that it cannot be done before three signals have come.
+    """
+    pattern = WRITERS["webdataset"](tmp_path / "landing")
     large = [jpeg(200 + number, (1800, 1350)) for number in range(8)]
     for shard in (10, 11):
         items = [(f"{shard}-{number}.jpg", content) for number, content in enumerate(large * 2)]
-        (root / "landing" / f"{shard:05d}.tar").write_bytes(make_tar(items))
-    (root / "policy.yaml").write_text("range_bytes: 9000\n")
-    identity = str(root / "identity.txt")
-    gate = Job(root / "calm", [pattern], lists, identity, generate_identity(identity))
-    policy = ("--policy", str(root / "policy.yaml"))
+        (tmp_path / "landing" / f"{shard:05d}.tar").write_bytes(make_tar(items))
+    (tmp_path / "policy.yaml").write_text("range_bytes: 9000\n")
+    policy = ("--policy", str(tmp_path / "policy.yaml"))
+    gate = job(pattern)
+    for victim in ("terminate", "worker", "run"):
+        _interrupt(gate, victim, *policy)
     gate.report(*policy)
-    return gate, policy
+    calm = gate.elsewhere("calm")
+    calm.report(*policy)
+    assert gate.state() == calm.state()
+    assert gate.census()["exact"]
 
 
-@pytest.mark.parametrize("victim", ["run", "worker", "terminate"])
-def test_killed_and_run_again(calm: tuple[Job, tuple[str, str]], victim: str) -> None:
-    """Killed (-9) or interrupted once the first range is judged, with worker processes."""
-    undisturbed, policy = calm
-    gate = undisturbed.elsewhere(f"killed-{victim}")
+def _interrupt(gate: Job, victim: str, *policy: str) -> None:
+    """Runs with two workers until a further range is judged, and ends one of the processes."""
+    parts = gate.evidence / "ledger"
+    before = len(list(parts.rglob("part-*.parquet")))
     program = [str(Path(sys.executable).parent / "ingestgate"), "run", "--workers", "2"]
     command = [*program, "--input", *gate.inputs, *gate.folders, "--lists", gate.lists]
     with subprocess.Popen(
@@ -160,10 +164,9 @@ def test_killed_and_run_again(calm: tuple[Job, tuple[str, str]], victim: str) ->
         text=True,
     ) as process:
         driver = psutil.Process(process.pid)
-        parts = gate.evidence / "ledger"
-        while process.poll() is None and not list(parts.rglob("part-*.parquet")):
+        while process.poll() is None and len(list(parts.rglob("part-*.parquet"))) == before:
             _wait(process)
-        assert process.poll() is None, process.communicate()[1]
+        assert process.poll() is None, (victim, process.communicate()[1])
         started = driver.children(recursive=True)
         workers = [each for each in started if any("local_worker" in a for a in each.cmdline())]
         assert len(started) > len(workers) > 0  # the others decode
@@ -172,16 +175,13 @@ def test_killed_and_run_again(calm: tuple[Job, tuple[str, str]], victim: str) ->
         else:
             os.kill(process.pid if victim == "run" else workers[-1].pid, signal.SIGKILL)
         _, said = process.communicate(timeout=30)
-        _, alive = psutil.wait_procs(started, timeout=10)
-    assert not alive
+        _, alive = psutil.wait_procs(filter(_is_alive, started), timeout=10)
+    assert not alive, victim
     if victim == "run":
         assert process.returncode == -signal.SIGKILL
     else:
         assert process.returncode == 1, said
         assert ("a worker process died" if victim == "worker" else "interrupted") in said
-    gate.report(*policy)
-    assert gate.state() == undisturbed.state()
-    assert gate.census()["exact"]
 
 
 def _wait(process: subprocess.Popen[str]) -> None:

@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import shutil
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
@@ -461,12 +462,15 @@ def test_killed_between_any_two_steps_the_same_again_completes_it(
         left -= 1
         return real(*arguments, **more)
 
+    root = tmp_path / "try"
+    gate = job(WRITERS[format](root / "landing")).elsewhere("try/job")
+    gate.report()
+    admitted = admitted_by(gate)
+    shutil.copytree(root, tmp_path / "judged")
     point = 0
     while True:
-        root = tmp_path / f"try-{point}"
-        gate = job(WRITERS[format](root / "landing")).elsewhere(f"try-{point}/job")
-        gate.report()
-        admitted = admitted_by(gate)
+        shutil.rmtree(root)
+        shutil.copytree(tmp_path / "judged", root)
         left, calls = point, 0
         with monkeypatch.context() as patch:
             patch.setattr(os, function, step)

@@ -101,7 +101,7 @@ def test_a_dry_run_writes_neither_output_nor_quarantine(job: MakeJob, tmp_path: 
     assert report["counts"] == {"admitted": 9, "quarantined": 3, "unscannable": 0}
     assert sorted(path.name for path in gate.root.iterdir()) == ["evidence"]
     arguments = ("run", "--input", *gate.inputs, *gate.folders, "--lists", gate.lists)
-    assert gate.invoke(*arguments, "--dry-run").exit_code == 0
+    assert gate.invoke(*arguments, "--workers", "1", "--dry-run").exit_code == 0
     refused = gate.invoke(*arguments)
     assert refused.exit_code == 2
     assert "recipient" in refused.stderr

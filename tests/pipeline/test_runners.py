@@ -13,6 +13,7 @@ import psutil
 import pytest
 
 from ingestgate.assets.errors import StorageError, UsageError
+from ingestgate.pipeline import runners
 from ingestgate.pipeline.runners import RunFailedError, run_job
 
 
@@ -115,8 +116,20 @@ def test_children_are_gone_when_an_interrupted_job_returns() -> None:
 
     with pytest.raises(KeyboardInterrupt):
         run_job(_job(_until_polled), [], workers=1, poll=poll)
-    assert not psutil.pid_exists(started[0].pid)
-    started[0].wait()
+    assert started[0].poll() == -signal.SIGKILL
+
+
+def test_children_that_nobody_asks_for_are_not_waited_for() -> None:
+    orphans = "import subprocess, sys; subprocess.Popen([sys.executable, '-c', '']); input()"
+    with subprocess.Popen([sys.executable, "-c", orphans], stdin=subprocess.PIPE) as parent:
+        process = psutil.Process(parent.pid)
+        while not any(each.status() == psutil.STATUS_ZOMBIE for each in process.children()):
+            pass
+        (orphan,) = process.children()
+        assert not runners._is_alive(orphan)
+        assert runners._is_alive(process)
+        parent.kill()
+    assert not runners._is_alive(process)
 
 
 def test_options_that_are_none_of_beams_are_refused() -> None:

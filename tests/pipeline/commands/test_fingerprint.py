@@ -28,6 +28,13 @@ def invoke(*arguments: object) -> Result:
     return CliRunner().invoke(cli, ["fingerprint", *map(str, arguments)])
 
 
+@pytest.fixture
+def in_process(tmp_path: Path) -> tuple[str, Path]:
+    """An option by which no process is started, for what the decoder has no part in."""
+    (tmp_path / "policy.yaml").write_text("decoder: in_process\n")
+    return "--policy", tmp_path / "policy.yaml"
+
+
 def lines(result: Result) -> list[dict[str, Any]]:
     assert result.exit_code == ExitCode.DONE, result.output
     return [json.loads(line) for line in result.output.splitlines()]
@@ -53,8 +60,11 @@ def test_json_of_a_picture(picture: Path) -> None:
     assert phash["views"][0]["hashes"]["upright"] == str(imagehash.phash(Image.open(picture)))
 
 
-def test_digests_that_are_asked_for_stand_beside_the_usual(picture: Path) -> None:
-    (found,) = lines(invoke(picture, "--json", "--digest", "sha512", "--digest", "md5"))
+def test_digests_that_are_asked_for_stand_beside_the_usual(
+    picture: Path, in_process: tuple[str, Path]
+) -> None:
+    asked = ("--digest", "sha512", "--digest", "md5")
+    (found,) = lines(invoke(picture, "--json", *asked, *in_process))
     assert list(found["digests"]) == ["md5", "sha1", "sha256", "sha512"]
     assert found["digests"]["sha512"] == hashlib.sha512(picture.read_bytes()).hexdigest()
     unknown = invoke(picture, "--digest", "crc32")
@@ -62,37 +72,39 @@ def test_digests_that_are_asked_for_stand_beside_the_usual(picture: Path) -> Non
     assert "no digest 'crc32'; known are md5, sha1, sha256, sha512" in unknown.output
 
 
-def test_low_quality_and_an_ignored_profile_are_said(tmp_path: Path) -> None:
+def test_low_quality_and_an_ignored_profile_are_said(
+    tmp_path: Path, in_process: tuple[str, Path]
+) -> None:
     path = tmp_path / "flat.png"
     profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
     Image.new("RGB", (300, 200), "navy").save(path, icc_profile=profile)
-    (found,) = lines(invoke(path, "--json"))
+    (found,) = lines(invoke(path, "--json", *in_process))
     assert found["icc_profile"] == "ignored"
     said = found["perceptual"]["pdq"]
     assert (said["reliable"], said["reason"]) == (False, "low_quality")
-    printed = invoke(path).output
+    printed = invoke(path, *in_process).output
     assert "ICC profile ignored" in printed
     assert "pdq       low_quality: held" in printed
 
 
 def test_a_hash_that_raises_in_this_process_is_told_with_its_reason(
-    picture: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    picture: Path, in_process: tuple[str, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def compute(self: Pdq, given: object) -> None:
         raise ValueError("secret")
 
-    (tmp_path / "policy.yaml").write_text("decoder: in_process\n")
     monkeypatch.setattr(fingerprinter, "_compile", lambda scheme: None)
     monkeypatch.setattr(Pdq, "compute", compute)
-    (found,) = lines(invoke(picture, "--policy", tmp_path / "policy.yaml", "--json"))
+    (found,) = lines(invoke(picture, *in_process, "--json"))
     assert found["unscannable"] == {
         "reason": "internal_error",
         "detail": "a hash raised ValueError",
     }
 
 
-def test_the_hashes_are_those_asked_for(picture: Path) -> None:
-    (found,) = lines(invoke(picture, "--json", "--hash", "dhash", "--hash", "colorhash"))
+def test_the_hashes_are_those_asked_for(picture: Path, in_process: tuple[str, Path]) -> None:
+    asked = ("--hash", "dhash", "--hash", "colorhash")
+    (found,) = lines(invoke(picture, "--json", *asked, *in_process))
     assert set(found["perceptual"]) == {"dhash", "colorhash"}
     (view,) = found["perceptual"]["colorhash"]["views"]
     expected = str(imagehash.colorhash(Image.open(picture)))
@@ -110,33 +122,37 @@ def test_the_exact_way_is_taken_unless_the_quick_one_is_asked_for(tmp_path: Path
         bits: str = found["perceptual"]["phash16"]["views"][0]["hashes"]["upright"]
         return bits
 
-    assert upright() == upright("--exact")
-    assert upright() == str(imagehash.phash(Image.open(picture), hash_size=16))
-    assert upright("--quick") != upright()
+    exact = str(imagehash.phash(Image.open(picture), hash_size=16))
+    assert upright() == upright("--exact") == exact
+    assert upright("--quick") != exact
 
 
-def test_an_unscannable_file_is_told_with_its_reason(tmp_path: Path) -> None:
+def test_an_unscannable_file_is_told_with_its_reason(
+    tmp_path: Path, in_process: tuple[str, Path]
+) -> None:
     (tmp_path / "empty.jpg").touch()
-    (found,) = lines(invoke(tmp_path / "empty.jpg", "--json"))
+    (found,) = lines(invoke(tmp_path / "empty.jpg", "--json", *in_process))
     assert found["unscannable"]["reason"] == "empty"
     assert "perceptual" not in found
-    assert "unscannable: empty" in invoke(tmp_path / "empty.jpg").output
+    assert "unscannable: empty" in invoke(tmp_path / "empty.jpg", *in_process).output
 
 
-def test_folders_and_patterns(picture: Path, tmp_path: Path) -> None:
-    other = tmp_path / "below" / "photo[1].png"
-    other.parent.mkdir()
-    other.write_bytes(picture.read_bytes())
-    assert [each["path"] for each in lines(invoke(tmp_path, "--json"))] == [
-        str(other),
-        str(picture),
-    ]
-    assert [each["path"] for each in lines(invoke(tmp_path / "*.png", "--json"))] == [str(picture)]
-    assert [each["path"] for each in lines(invoke(other, "--json"))] == [str(other)]
+def test_folders_and_patterns(picture: Path, tmp_path: Path, in_process: tuple[str, Path]) -> None:
+    def paths(given: Path) -> list[str]:
+        return [each["path"] for each in lines(invoke(given, "--json", *in_process))]
+
+    (folder := tmp_path / "photos" / "below").mkdir(parents=True)
+    other = folder / "photo[1].png"
+    top = folder.parent / picture.name
+    for path in (other, top):
+        path.write_bytes(picture.read_bytes())
+    assert paths(folder.parent) == [str(other), str(top)]
+    assert paths(folder.parent / "*.png") == [str(top)]
+    assert paths(other) == [str(other)]
 
 
-def test_the_table_for_people(picture: Path) -> None:
-    output = invoke(picture).output
+def test_the_table_for_people(picture: Path, in_process: tuple[str, Path]) -> None:
+    output = invoke(picture, *in_process).output
     assert "image/png, 600 x 480 pixels, 1 frame\n" in output
     assert "thumbnail-512" in output
     assert str(imagehash.phash(Image.open(picture))) in output
