@@ -17,6 +17,7 @@ from ingestgate.assets import storage
 from ingestgate.assets.envelope import Envelope
 from ingestgate.assets.errors import EvidenceError, GateError, UsageError
 from ingestgate.pipeline.certificate.statements import (
+    CLOCK_SKEW,
     FOLDER,
     PAYLOAD_TYPE,
     Certificate,
@@ -29,7 +30,6 @@ from ingestgate.pipeline.hashing import Meter, Show, folder_digest, hash_files
 from ingestgate.pipeline.recall_notices import RecallNotice, read_notice
 from ingestgate.quarantine.audit import AuditHead, require_head
 
-_SKEW = timedelta(minutes=5)  # clocks differ
 _PROBLEMS_KEPT = 100
 
 
@@ -163,7 +163,7 @@ def _believed(found: Verification, demands: Demands, now: datetime) -> Certifica
     certificate = parse_certificate(path, envelope)
     found.certificate, found.digest = certificate, digest_of(envelope.payload)
     issued = certificate.predicate.issued_at
-    if issued > now + _SKEW:
+    if issued > now + CLOCK_SKEW:
         found.object(f"{path}: issued in the future ({issued.isoformat()}); check the clocks")
     if demands.max_age is not None:
         checked = certificate.checked()

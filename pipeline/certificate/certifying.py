@@ -25,7 +25,11 @@ from ingestgate.assets.receipts import (
 )
 from ingestgate.assets.verdict import Reason, Verdict
 from ingestgate.pipeline.audit_events import log_certificate
-from ingestgate.pipeline.certificate.history import last_certificate, successor
+from ingestgate.pipeline.certificate.history import (
+    last_certificate,
+    may_be_signed_again,
+    successor,
+)
 from ingestgate.pipeline.certificate.listings import evidence_listings
 from ingestgate.pipeline.certificate.screenings import newest_rescan, screening_of
 from ingestgate.pipeline.certificate.statements import (
@@ -95,7 +99,8 @@ def certify(
     """Makes the certificate of an output and signs it, or signs the last one.
 
     A certificate that says the same, but for when, gains signatures; any other is superseded. So
-    its time is when the checks that it states were first stated, all of them.
+    its time is when the checks that it states were first stated, all of them. One whose time is
+    still to come, or whose history lacks one that the evidence keeps, is superseded as well.
 
     Args:
         request: What is to be certified.
@@ -126,7 +131,8 @@ def certify(
     envelope, added = Envelope(PAYLOAD_TYPE, made.payload()), False
     if there is not None:
         again = _restated(made, there[1])
-        if again.payload() == there[0].payload:
+        says_the_same = again.payload() == there[0].payload
+        if says_the_same and may_be_signed_again(there, request.evidence, now):
             envelope, made, added = there[0], again, True
         else:
             made = successor(made, there, request.evidence)

@@ -7,6 +7,7 @@ from ingestgate.assets import storage
 from ingestgate.assets.envelope import Envelope
 from ingestgate.assets.errors import EvidenceError
 from ingestgate.pipeline.certificate.statements import (
+    CLOCK_SKEW,
     PAYLOAD_TYPE,
     Certificate,
     current_certificate,
@@ -50,6 +51,16 @@ def successor(
     others = sorted({*certificate.predicate.replaced, *_kept(evidence)} - {last})
     said = {"supersedes": last, "supersedes_also": tuple(others) or None}
     return made.model_copy(update={"predicate": made.predicate.model_copy(update=said)})
+
+
+def may_be_signed_again(there: tuple[Envelope, Certificate], evidence: str, now: datetime) -> bool:
+    """Whether the time and the history that a certificate states may be stated once more.
+
+    Whoever signed it, or nobody: its time has come, and it names all that the evidence keeps.
+    """
+    said = there[1].predicate
+    unnamed = {*_kept(evidence)} - {*said.replaced, digest_of(there[0].payload)}
+    return said.issued_at <= now + CLOCK_SKEW and not unnamed
 
 
 def _kept(evidence: str) -> list[str]:

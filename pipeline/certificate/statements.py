@@ -18,7 +18,7 @@ are ignored and can only have made it stricter.
 import hashlib
 import json
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Annotated, Final, Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -35,6 +35,9 @@ STATEMENT_TYPE: Final = "https://in-toto.io/Statement/v1"
 PREDICATE_TYPE: Final = "urn:ingestgate:dataset-screening:v1"
 #: Folder below an output that holds statements about it, and no asset.
 FOLDER: Final = STATEMENTS
+
+#: By how much clocks may differ; what is issued later than that has not been issued yet.
+CLOCK_SKEW: Final = timedelta(minutes=5)
 
 Sha256 = Annotated[str, Field(pattern=r"\A[0-9a-f]{64}\z")]
 Count = Annotated[int, Field(ge=0)]

@@ -229,7 +229,9 @@ def _rewrite(gate: Job, change: Callable[[dict[str, Any]], None], key: str = "")
     assert envelope is not None
     content = json.loads(envelope.payload)
     change(content)
-    changed = Envelope(PAYLOAD_TYPE, json.dumps(content).encode(), envelope.signatures)
+    # As it is written, but for the change.
+    text = json.dumps(content, sort_keys=True, ensure_ascii=False, separators=(",", ":")) + "\n"
+    changed = Envelope(PAYLOAD_TYPE, text.encode(), envelope.signatures)
     (changed.signed(read_signing_key(key)) if key else changed).write(path)
 
 
@@ -242,8 +244,9 @@ def test_a_changed_certificate(gate: Job) -> None:
 
 
 def test_a_certificate_of_somebody_else(gate: Job, tmp_path: Path) -> None:
-    generate_signing_key(str(tmp_path / "other.pem"))
-    _rewrite(gate, lambda content: None, str(tmp_path / "other.pem"))
+    other = str(tmp_path / "other.pem")
+    generate_signing_key(other)
+    _rewrite(gate, lambda content: content["predicate"].update(dataset="x"), other)
     refused(gate, "signed by 0 of the 1 trusted keys")
 
 
@@ -372,9 +375,31 @@ def test_what_the_last_rescan_found_something_in_is_not_certified(gate: Job, key
 
 
 def test_a_certificate_of_tomorrow(gate: Job, key: str) -> None:
-    late = (datetime.now(UTC) + timedelta(days=1)).isoformat()
+    late = f"{datetime.now(UTC) + timedelta(days=1):%Y-%m-%dT%H:%M:%SZ}"
     _rewrite(gate, lambda content: content["predicate"].update(issuedAt=late), key)
     refused(gate, "issued in the future")
+    # Nobody who signs after that signs this time as well.
+    tomorrows = certificate(gate)["digest of it"]
+    result = certify(gate, key, "--quarantine", str(gate.quarantine))
+    assert result.exit_code == 0, result.output
+    assert "signed as well" not in result.stdout
+    assert certificate(gate)["predicate"]["supersedes"] == tomorrows
+    assert verify(gate, "--max-age", "1").exit_code == 0
+
+
+def test_who_signs_as_well_does_not_sign_a_history_with_a_gap(
+    gate: Job, key: str, tmp_path: Path
+) -> None:
+    first = certificate(gate)["digest of it"]
+    newer(gate, tmp_path)
+    rescan(gate)
+    assert certify(gate, key).exit_code == 0
+    assert certificate(gate)["predicate"]["supersedes"] == first
+    _rewrite(gate, lambda content: content["predicate"].pop("supersedes"), key)
+    assert "signed as well" not in certify(gate, key).stdout
+    said = certificate(gate)["predicate"]
+    assert first in {said["supersedes"], *said["supersedesAlso"]}
+    assert "signed as well" in certify(gate, key).stdout
 
 
 def test_lists_that_are_asked_for(gate: Job) -> None:
