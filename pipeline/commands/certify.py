@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from ingestgate.pipeline.commands.options import json_flag, policy
+from ingestgate.pipeline.commands.options import json_flag, policy, suppressions
 from ingestgate.pipeline.commands.values import SeveralValuesCommand, several
 
 _FOLDER = click.Path(path_type=str)
@@ -28,12 +28,7 @@ _FOLDER = click.Path(path_type=str)
     help="The lists in force; everything has to have been judged, or rescanned, with them.",
 )
 @policy("The run's policy.")
-@click.option(
-    "--suppressions",
-    type=_FOLDER,
-    metavar="FILE|DIR",
-    help="The run's suppressions.",
-)
+@suppressions("The run's suppressions.")
 @several(
     "--key",
     "key_files",

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ingestgate.assets.errors import UsageError
-from ingestgate.pipeline.commands.options import LISTS, json_flag, policy
+from ingestgate.pipeline.commands.options import LISTS, json_flag, policy, suppressions
 
 if TYPE_CHECKING:
     from ingestgate.assets.verdict import Finding
@@ -21,6 +21,7 @@ _SOURCE = re.compile(r"(?!(?:azfs|gs|hdfs|s3)://)[a-z][a-z0-9+.-]*:[\\/]{2}", re
 @click.command()
 @LISTS
 @policy("The run's policy: thresholds, actions, trusted keys, limits.")
+@suppressions("The run's suppressions: what they let pass is not caught.")
 @click.option(
     "--url",
     "as_url",
@@ -32,6 +33,7 @@ _SOURCE = re.compile(r"(?!(?:azfs|gs|hdfs|s3)://)[a-z][a-z0-9+.-]*:[\\/]{2}", re
 def match(
     directory: str,
     policy_file: str | None,
+    suppressions: str | None,
     as_url: bool,
     as_json: bool,
     subjects: tuple[str, ...],
@@ -47,11 +49,16 @@ def match(
     Example:
       ingestgate lists match --lists lists picture.jpg https://pictures.example/1.jpg
     """  # noqa: D301 - \b is click's own
+    from datetime import UTC, datetime
+
+    from ingestgate.blocklists.suppressions import Suppressions
     from ingestgate.pipeline.run_policy import policy_of
     from ingestgate.transforms.settings import open_judge
 
     policy = policy_of(policy_file)
-    judge = open_judge(policy, directory)
+    trust = policy.trust.for_suppressions()
+    honoured = Suppressions.open(suppressions, trust, now=datetime.now(UTC))
+    judge = open_judge(policy, directory, suppressions=honoured.source)
     for subject, is_url in _resolved(subjects, as_url=as_url):
         answer = _match_source(judge, subject) if is_url else _match_file(judge, subject)
         if as_json:
@@ -114,8 +121,10 @@ def _print(subject: str, answer: dict[str, Any]) -> None:
     for found in answer["findings"]:
         distance = f", distance {found['distance']} of {found['threshold']}"
         near = distance if found["kind"] == "perceptual" else ""
+        passed = f", let pass by the suppression {found['suppression']}"
+        done = found["action"] + (passed if found["suppression"] else "")
         category = f", category {found['category']}" if found["category"] else ""
         click.echo(
             f"  {found['list_id']} version {found['list_version']}, entry {found['entry_id']}"
-            f"{category}: {found['signal_type']}, {found['view']}{near}, {found['action']}"
+            f"{category}: {found['signal_type']}, {found['view']}{near}, {done}"
         )

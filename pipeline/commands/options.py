@@ -64,3 +64,13 @@ def policy(help: str) -> Any:
         help: What the command wants of it.
     """
     return click.option("--policy", "policy_file", type=FILE, metavar="FILE", help=help)
+
+
+def suppressions(help: str) -> Any:
+    """Returns the option for signed suppressions.
+
+    Args:
+        help: What they are to the command.
+    """
+    path = click.Path(path_type=str)
+    return click.option("--suppressions", type=path, metavar="FILE|DIR", help=help)

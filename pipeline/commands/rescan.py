@@ -11,7 +11,7 @@ from rich.console import Console
 
 from ingestgate.assets.errors import GateError
 from ingestgate.assets.printable import printable
-from ingestgate.pipeline.commands.options import FILE, JSON, policy
+from ingestgate.pipeline.commands.options import FILE, JSON, policy, suppressions
 from ingestgate.pipeline.commands.progress_bar import progress_bar
 from ingestgate.pipeline.commands.values import SeveralValuesCommand, several
 from ingestgate.pipeline.exit_codes import ExitCode, exit_code
@@ -33,12 +33,7 @@ from ingestgate.pipeline.exit_codes import ExitCode, exit_code
     help="Remember there which lists were seen, and refuse older, missing or much changed ones.",
 )
 @policy("The runs' policy.")
-@click.option(
-    "--suppressions",
-    type=click.Path(),
-    metavar="FILE|DIR",
-    help="Signed suppressions: what they let pass is not recalled.",
-)
+@suppressions("Signed suppressions: what they let pass is not recalled.")
 @click.option(
     "--key",
     "key_file",

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from ingestgate.assets.printable import printable
-from ingestgate.pipeline.commands.options import json_flag, policy
+from ingestgate.pipeline.commands.options import json_flag, policy, suppressions
 from ingestgate.pipeline.commands.values import SeveralValuesCommand, several
 from ingestgate.pipeline.exit_codes import ExitCode
 
@@ -58,11 +58,8 @@ _FOLDER = click.Path(path_type=str)
     metavar="FILE",
     help="Remember there which lists were seen, and refuse older, missing or much changed ones.",
 )
-@click.option(
-    "--suppressions",
-    type=_FOLDER,
-    metavar="FILE|DIR",
-    help="Signed suppressions to honour, of false positives (see: ingestgate quarantine suppress).",
+@suppressions(
+    "Signed suppressions to honour, of false positives (see: ingestgate quarantine suppress)."
 )
 @several(
     "--recipient",

@@ -119,6 +119,13 @@ def test_what_two_people_call_harmless_is_admitted_by_the_next_run(
     key = str(tmp_path / "certificate.pem")
     public = tmp_path / "certificate.pub"
     public.write_text(generate_signing_key(key) + "\n")
+    (tmp_path / "near.jpg").write_bytes(content(NEAR))
+    asked = ("lists", "match", "--lists", job.lists, str(tmp_path / "near.jpg"), "--json")
+    said = [json.loads(job.invoke(*asked, *more).stdout) for more in ((), team.honouring)]
+    assert [each["verdict"] for each in said] == ["quarantined", "admitted"]
+    assert [bool(each["findings"][0]["suppression"]) for each in said] == [False, True]
+    assert "let pass by the suppression" in job.invoke(*asked[:-1], *team.honouring).stdout
+
     report = job.report(*team.honouring, "--certificate-key", key)
     found = verdicts(job)
     assert found[f"k{NEAR:02d}"] == "admitted"
