@@ -105,6 +105,14 @@ def is_decodable(column: pa.ChunkedArray) -> bool:
     return True
 
 
+def is_list(kind: pa.DataType) -> bool:
+    """Whether a type is a list, of whatever layout."""
+    types = pa.types
+    tests = [types.is_list, types.is_large_list, types.is_fixed_size_list]
+    tests += [types.is_list_view, types.is_large_list_view]
+    return any(test(kind) for test in tests)
+
+
 def _undecoded(kind: pa.DataType) -> pa.DataType:
     """Returns a type with binary in the place of text."""
     if pa.types.is_string(kind):
@@ -147,8 +155,7 @@ def _with_texts(value: Any, kind: pa.DataType, change: Callable[[Any], Any]) -> 
         return None
     if pa.types.is_string(kind) or pa.types.is_large_string(kind):
         return change(value)
-    lists = (pa.types.is_list, pa.types.is_large_list, pa.types.is_fixed_size_list)
-    if any(is_list(kind) for is_list in lists):
+    if is_list(kind):
         return [_with_texts(item, kind.value_type, change) for item in value]
     if pa.types.is_map(kind):
         kinds = kind.key_type, kind.item_type

@@ -11,7 +11,7 @@ from typing import Any
 import pyarrow as pa
 
 from ingestgate.assets.carrying import carries
-from ingestgate.assets.containers.arrow_text import is_identifier
+from ingestgate.assets.containers.arrow_text import is_identifier, is_list
 from ingestgate.assets.errors import ShardError
 
 
@@ -154,11 +154,3 @@ def joined(value: object) -> bytes:
     if isinstance(value, list) and all(isinstance(item, int) for item in value):
         return bytes(item & 0xFF for item in value)
     return b"".join(map(joined, value)) if isinstance(value, list) else b""
-
-
-def is_list(kind: pa.DataType) -> bool:
-    """Whether a type is a list, of whatever layout."""
-    types = pa.types
-    tests = [types.is_list, types.is_large_list, types.is_fixed_size_list]
-    tests += [types.is_list_view, types.is_large_list_view]
-    return any(test(kind) for test in tests)

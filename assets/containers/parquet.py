@@ -17,6 +17,7 @@ from ingestgate.assets.containers.arrow_text import (
     bytes_and_text,
     is_decodable,
     is_identifier,
+    is_list,
     readable_table,
     shown,
 )
@@ -25,7 +26,6 @@ from ingestgate.assets.containers.byte_columns import (
     has_bytes,
     is_image,
     is_in_pieces,
-    is_list,
     joined,
     stored,
 )

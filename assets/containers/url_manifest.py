@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from ingestgate.assets import storage
 from ingestgate.assets.containers import row_groups
-from ingestgate.assets.containers.arrow_text import is_identifier, readable_table
+from ingestgate.assets.containers.arrow_text import is_identifier, is_list, readable_table
 from ingestgate.assets.containers.byte_columns import refuse_bytes
 from ingestgate.assets.containers.container import OutputFile, ReadOptions, RowWriter
 from ingestgate.assets.containers.delimited import Csv, Dialect, JsonLines, chosen
@@ -46,11 +46,9 @@ def _points(field: pa.Field) -> bool:
     if not field.type.num_fields:
         return bool(_POINTER.search(name)) and _is_textual(field.type)
     # What a list's items are called says nothing; its own name does.
-    return any(_points(child.with_name(name) if _is_list(field) else child) for child in children)
-
-
-def _is_list(field: pa.Field) -> bool:
-    return any(test(field.type) for test in (pa.types.is_list, pa.types.is_large_list))
+    return any(
+        _points(child.with_name(name) if is_list(field.type) else child) for child in children
+    )
 
 
 def _is_textual(kind: pa.DataType) -> bool:
