@@ -14,7 +14,7 @@ from ingestgate.blocklists.compiling import compile_list
 from ingestgate.transforms.settings import release_judge
 from tests.archives import make_tar
 from tests.e2e.conftest import Job
-from tests.e2e.test_rescan import OLD, compiled
+from tests.e2e.rescan.conftest import OLD, compiled
 from tests.pictures import jpeg
 
 MakeJob = Callable[..., Job]

@@ -20,7 +20,7 @@ from ingestgate.pipeline.recall_notices import read_notice
 from ingestgate.pipeline.transparency import transparency
 from ingestgate.quarantine.audit import read_log
 from tests.e2e.conftest import LISTED_MD5, WRITERS, Job, content
-from tests.e2e.test_rescan import rescan
+from tests.e2e.rescan.conftest import rescan
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 

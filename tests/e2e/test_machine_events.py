@@ -16,8 +16,8 @@ from ingestgate.quarantine import audit_writing
 from ingestgate.quarantine.audit import AuditLine, log_path, read_log
 from ingestgate.quarantine.reviewers import Role, add_reviewer
 from tests.e2e.conftest import WRITERS, Job
-from tests.e2e.test_purge import landing, purge
-from tests.e2e.test_rescan import compiled, new, rescan
+from tests.e2e.purge.conftest import landing, purge
+from tests.e2e.rescan.conftest import compiled, new, rescan
 from tests.pipeline.test_hashing import Clock
 
 MakeJob = Callable[..., Job]

@@ -19,7 +19,7 @@ from ingestgate.pipeline.rescan import job as rescan_job
 from ingestgate.quarantine.audit import read_log
 from tests.archives import make_tar
 from tests.e2e.conftest import Job, content, write_webdataset
-from tests.e2e.test_rescan import OLD, compiled, new, rescan
+from tests.e2e.rescan.conftest import OLD, compiled, new, rescan
 from tests.pictures import encoded
 
 MakeJob = Callable[..., Job]

@@ -9,7 +9,7 @@ import pytest
 from ingestgate.quarantine.layout import id_of
 from tests.archives import make_tar
 from tests.e2e.conftest import EXACT, NEAR, content, write_webdataset
-from tests.e2e.test_rescan import compiled, md5_of
+from tests.e2e.rescan.conftest import compiled, md5_of
 from tests.e2e.test_suppressions import MakeJob, Team, entries
 from tests.pictures import encoded, picture
 

@@ -17,7 +17,7 @@ from ingestgate.blocklists.suppressions import read_suppression
 from ingestgate.pipeline import run
 from tests.archives import make_tar
 from tests.e2e.conftest import EXACT, NEAR, SOURCE, Job, content, write_webdataset
-from tests.e2e.test_rescan import compiled, md5_of, pdq_of, rescan
+from tests.e2e.rescan.conftest import compiled, md5_of, pdq_of, rescan
 from tests.pictures import jpeg
 
 MakeJob = Callable[..., Job]

@@ -111,7 +111,7 @@ def test_it_takes_an_approver_to_remove_or_to_accept(
 def test_a_forged_receipt_does_not_keep_a_sample_from_being_opened(
     gate: Job, tmp_path: Path
 ) -> None:
-    from tests.e2e.test_purge import forge_receipt
+    from tests.e2e.purge.conftest import forge_receipt
 
     (row,) = (row for row in gate.manifest() if row["sample"] == "k03")
     forge_receipt(gate, row)

@@ -16,7 +16,7 @@ from ingestgate.quarantine.decisions import PUT_UP
 from ingestgate.transforms import earlier_manifests
 from tests.e2e import conftest
 from tests.e2e.conftest import WRITERS, Job, content, write_webdataset
-from tests.e2e.test_rescan import ISSUED, OLD, compiled, md5_of, new, rescan
+from tests.e2e.rescan.conftest import ISSUED, OLD, compiled, md5_of, new, rescan
 from tests.quarantine.vaults import log_manifests
 
 MakeJob = Callable[..., Job]

@@ -11,7 +11,7 @@ from ingestgate.assets.receipts import every_receipt, receipt_path
 from ingestgate.assets.shard import Shard
 from ingestgate.assets.withdrawn_receipts import note_withdrawal, withdrawal_path, withdrawals
 from tests.e2e.conftest import Job, write_webdataset
-from tests.e2e.test_rescan import OLD, compiled, new
+from tests.e2e.rescan.conftest import OLD, compiled, new
 from tests.faults.conftest import chosen
 from tests.faults.killing import run_and_be_killed
 from tests.faults.layer import FaultLayer

@@ -1,0 +1,210 @@
+"""A purge that is interrupted anywhere is completed, and nothing is lost."""
+
+import errno
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import Result
+
+from ingestgate.assets import storage
+from ingestgate.assets.envelope import Envelope
+from tests.e2e.conftest import WRITERS, Job, on_store
+from tests.e2e.purge.conftest import (
+    admitted_by,
+    landing,
+    purge,
+    purged,
+    write_caught,
+)
+from tests.object_store import ClientError, ObjectStore
+
+MakeJob = Callable[..., Job]
+
+
+@pytest.mark.parametrize("format", list(WRITERS))
+def test_where_files_cannot_be_replaced_in_one_step_nothing_of_the_original_stays(
+    job: MakeJob, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, format: str
+) -> None:
+    """What has made way for what is left is under a name that no listing of shards shows."""
+    pattern = WRITERS[format](tmp_path / "landing")
+    here, where, run = on_store(job, pattern, tmp_path, monkeypatch, "testtree://bucket")
+    assert here.invoke(*run).exit_code == 0
+    with pytest.MonkeyPatch.context() as patch:
+        real = ObjectStore._check
+
+        def check(store: ObjectStore, operation: str, path: str) -> None:
+            if operation == "delete" and storage.is_partial(path) and "/landing/" in path:
+                raise ClientError("service unavailable")
+            real(store, operation, path)
+
+        patch.setattr(ObjectStore, "_check", check)
+        tried = here.invoke("purge", *where, "--json")
+    hidden = [path for path in landed() if storage.is_partial(path)]
+    assert (tried.exit_code != 0) == bool(hidden), tried.output
+    assert hidden, "every format has something that is replaced"
+    assert here.invoke("purge", *where, "--json").exit_code == 0
+    shard = "run/output/landing" if format == "folder" else "run/output"
+    output = {entry.path for entry in storage.walk("testtree://bucket/run/output")}
+    assert {path.replace(shard, "landing") for path in output} == landed()
+    for path in landed():
+        assert storage.read_bytes(path) == storage.read_bytes(path.replace("landing", shard))
+
+
+def landed() -> set[str]:
+    """All that lies in the landing zone, also under temporary names."""
+    return {entry.path for entry in storage.walk("testtree://bucket/landing", partials=True)}
+
+
+class Killed(BaseException):
+    """What ends a process."""
+
+
+def purge_until_killed(gate: Job) -> Result | None:
+    """Returns the result of a purge; None if it was killed."""
+    try:
+        return purge(gate)
+    except Killed:
+        return None
+
+
+@pytest.mark.parametrize("format", list(WRITERS))
+@pytest.mark.parametrize("function", ["replace", "unlink"])
+def test_killed_between_any_two_steps_the_same_again_completes_it(
+    job: MakeJob, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, format: str, function: str
+) -> None:
+    real = getattr(os, function)
+    calls = left = 0
+
+    def step(*arguments: Any, **more: Any) -> Any:
+        nonlocal calls, left
+        calls += 1
+        if left == 0:
+            raise Killed
+        left -= 1
+        return real(*arguments, **more)
+
+    root = tmp_path / "try"
+    gate = job(WRITERS[format](root / "landing")).elsewhere("try/job")
+    gate.report()
+    admitted = admitted_by(gate)
+    shutil.copytree(root, tmp_path / "judged")
+    point = 0
+    while True:
+        shutil.rmtree(root)
+        shutil.copytree(tmp_path / "judged", root)
+        left, calls = point, 0
+        with monkeypatch.context() as patch:
+            patch.setattr(os, function, step)
+            if (whole := purge_until_killed(gate)) is not None:
+                assert whole.exit_code == 0, whole.output
+                break
+        begun = list((gate.evidence / "purging").rglob("*.json"))
+        if begun:
+            refused = gate.run()
+            assert refused.exit_code == 2, "a landing zone half purged is not judged"
+            assert "a purge was interrupted" in refused.stderr
+        purged(gate)
+        assert landing(root / "landing") == admitted, (point, begun)
+        found = gate.census()
+        assert found["exact"], found["problems"]
+        assert found["purged"] == 3
+        assert gate.report()["shards"]["done"] == 0
+        assert not list((gate.evidence / "purging").rglob("*.json"))
+        point += 1
+    assert point >= (1 if function == "unlink" else 4)
+
+
+def test_a_purge_that_left_nothing_and_no_receipt_is_completed(
+    job: MakeJob, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gate = job(write_caught(tmp_path / "landing"))
+    gate.report()
+
+    def killed(self: Envelope, path: str) -> None:
+        raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Envelope, "write", killed)
+        assert purge_until_killed(gate) is None
+    assert not list((tmp_path / "landing").iterdir())
+    assert "a purge was interrupted" in gate.run().output
+    assert [each["outcome"] for each in purged(gate)["shards"]] == ["purged"]
+    assert gate.census()["exact"]
+
+
+def test_a_file_changed_while_a_purge_was_interrupted_is_not_written_over(
+    job: MakeJob, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gate = job(WRITERS["webdataset"](tmp_path / "landing"))
+    gate.report()
+
+    def killed(source: str, path: str) -> None:
+        raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(storage, "move", killed)
+        assert purge_until_killed(gate) is None
+    shard = tmp_path / "landing" / "00000.tar"
+    changed = shard.read_bytes() + bytes(512)
+    shard.write_bytes(changed)
+    problems = {each["shard"]: each["problem"] for each in purged(gate, code=5)["shards"]}
+    assert "changed by somebody else since its purge began" in problems["00000.tar"]
+    assert shard.read_bytes() == changed
+
+
+def test_a_purge_that_was_interrupted_looks_at_the_vault_again(
+    job: MakeJob, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gate = job(WRITERS["webdataset"](tmp_path / "landing"))
+    gate.report()
+    before = landing(tmp_path / "landing")["00000.tar"]
+
+    def killed(source: str, path: str) -> None:
+        raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(storage, "move", killed)
+        assert purge_until_killed(gate) is None
+    row = next(row for row in gate.manifest() if row["shard"] == "00000.tar")
+    key = gate.quarantine / row["sealed_key"]
+    sealed = key.read_bytes()
+    key.write_bytes(b"x")
+    for extra in (("--dry-run",), ()):
+        problems = {
+            each["shard"]: each["problem"] for each in purged(gate, *extra, code=5)["shards"]
+        }
+        assert "is not in the quarantine as its manifest says" in problems["00000.tar"]
+    assert landing(tmp_path / "landing")["00000.tar"] == before
+    key.write_bytes(sealed)
+    assert purged(gate)["assets"] == 3
+    assert gate.census()["exact"]
+
+
+@pytest.mark.parametrize("format", list(WRITERS))
+def test_a_full_disk_leaves_the_landing_zone_as_it_was(
+    job: MakeJob, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, format: str
+) -> None:
+    gate = job(WRITERS[format](tmp_path / "landing"))
+    gate.report()
+    before = landing(tmp_path / "landing")
+    real = os.fsync
+
+    def full(descriptor: int) -> None:
+        if "/.purge." in os.readlink(f"/proc/self/fd/{descriptor}"):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        real(descriptor)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", full)
+        failed = purge(gate)
+    assert failed.exit_code == 1
+    assert "No space left" in failed.stderr
+    assert {n: b for n, b in landing(tmp_path / "landing").items() if ".partial" not in n} == before
+    assert gate.census()["exact"]
+    assert gate.report()["shards"]["done"] == 0
+    assert purged(gate)["assets"] == 3
+    assert landing(tmp_path / "landing") == admitted_by(gate)
