@@ -110,6 +110,8 @@ def run(request: RunRequest, display: ProgressDisplay) -> dict[str, Any]:
     """
     started = time.monotonic()
     started_at = datetime.now(UTC)
+    if request.beam_options:
+        storage.use_beam_options(request.beam_options)
     policy = policy_of(request.policy_file)
     lists = open_lists(request.lists, policy, datetime.now(UTC), request.list_state)
     suppressions = Suppressions.open(

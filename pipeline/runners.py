@@ -18,6 +18,7 @@ from typing import Any
 
 import psutil
 
+from ingestgate.assets import storage
 from ingestgate.assets.errors import GateError, ListError, SelfTestError, UsageError
 
 _WORKER_THREAD = "run_worker"
@@ -31,16 +32,17 @@ class RunFailedError(GateError):
     """The Beam job ended without doing all of its work."""
 
 
-def _runner(arguments: Sequence[str], workers: int) -> tuple[Any, list[str]]:
+def _runner(given: Sequence[str], workers: int) -> tuple[Any, list[str]]:
     """Returns the runner (None: Beam takes it from the arguments) and Beam's arguments.
 
     The local default is FnApiRunner, pinned (Beam's own default downloads a runner), with one
     process per worker; a single worker needs no process of its own.
     """
-    given = {argument.split("=")[0] for argument in arguments}
-    if "--runner" in given:
+    arguments = storage.beam_options(given)
+    named = {argument.split("=")[0] for argument in arguments}
+    if "--runner" in named:
         # Beam's embedded job server would start its workers in containers.
-        embedded = "--job_endpoint=embed" in arguments and "--environment_type" not in given
+        embedded = "--job_endpoint=embed" in arguments and "--environment_type" not in named
         return None, [*arguments, *(["--environment_type=LOOPBACK"] if embedded else [])]
     from apache_beam.runners.portability.fn_api_runner.fn_runner import FnApiRunner
     from apache_beam.transforms.environments import SubprocessSDKEnvironment
@@ -48,7 +50,8 @@ def _runner(arguments: Sequence[str], workers: int) -> tuple[Any, list[str]]:
     if workers == 1:
         return FnApiRunner(), ["--direct_num_workers=1", *arguments]
     # `exec`, so that no shell stands between the run and its worker.
-    command = f"exec {shlex.quote(sys.executable)} -m ingestgate.pipeline.local_worker"
+    worker = [sys.executable, "-m", "ingestgate.pipeline.local_worker", *given]
+    command = f"exec {shlex.join(worker)}"
     environment = SubprocessSDKEnvironment.from_command_string(command)
     return FnApiRunner(environment), [f"--direct_num_workers={workers}", *arguments]
 
@@ -79,7 +82,8 @@ def run_job(
 
     Args:
         build: Called with the empty pipeline.
-        arguments: The caller's arguments for Beam; a ``--runner`` among them is used.
+        arguments: The caller's arguments for Beam, after those of the environment; a
+            ``--runner`` among them is used.
         workers: Local worker processes, where the caller names no runner.
         poll: Called a few times a second while the job runs (progress).
 
@@ -93,12 +97,13 @@ def run_job(
     from apache_beam.options.pipeline_options import PipelineOptions
     from apache_beam.runners.runner import PipelineState
 
-    given = list(arguments)
-    runner, arguments = _runner(given, workers)
+    runner, arguments = _runner(given := list(arguments), workers)
     options = PipelineOptions(list(arguments))
-    if given and runner is not None:  # another's job service may have options of its own
+    if (
+        storage.beam_options(given) and runner is not None
+    ):  # another's job service may have options of its own
         try:
-            _refuse_unknown(options, given)
+            _refuse_unknown(options, storage.beam_options(given))
         except SystemExit as error:  # how Beam's option parser gives up
             raise UsageError(_NOT_TAKEN) from error
     failures: list[BaseException] = []

@@ -49,6 +49,11 @@ class ObjectStore(FileSystem):
     #: Names of operations that fail, for tests to fill.
     failing: ClassVar[set[str]] = set()
 
+    def __init__(self, pipeline_options: Any) -> None:
+        super().__init__(pipeline_options)
+        if pipeline_options is None:  # S3 and HDFS refuse that, too
+            raise ValueError("pipeline_options is not set")
+
     @classmethod
     def scheme(cls) -> str:
         return cls.SCHEME

@@ -35,6 +35,7 @@ from ingestgate.assets.storage.paths import (
     parent,
     temporary_name,
 )
+from ingestgate.assets.storage.remote import beam_options, use_beam_options
 from ingestgate.assets.storage.removing import delete, delete_tree, sweep
 from ingestgate.assets.storage.renaming import (
     make_directory,
@@ -51,6 +52,7 @@ __all__ = [
     "PendingFile",
     "absolute",
     "basename",
+    "beam_options",
     "delete",
     "delete_tree",
     "erase",
@@ -76,6 +78,7 @@ __all__ = [
     "sweep",
     "sync_directory",
     "temporary_name",
+    "use_beam_options",
     "walk",
     "walk_if_there",
     "walk_unfollowed",

@@ -3,12 +3,15 @@
 Beam is imported here alone, and only once a path is remote, so that local work starts fast.
 """
 
+import os
 import re
-from collections.abc import Iterator
+import shlex
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from typing import Any, BinaryIO, cast
 
-from ingestgate.assets.errors import StorageError
+from ingestgate.assets.errors import StorageError, UsageError
+from ingestgate.assets.storage.clients import share_s3_clients
 from ingestgate.assets.storage.paths import (
     WILDCARD,
     aside_name,
@@ -18,11 +21,41 @@ from ingestgate.assets.storage.paths import (
     parent,
 )
 
+#: Options of Beam's for every command, as a shell would take them apart.
+BEAM_OPTIONS = "INGESTGATE_BEAM_OPTIONS"
+
+
+def beam_options(given: Sequence[str] = ()) -> list[str]:
+    """Returns options for Beam: the environment's, then those given, which win.
+
+    Raises:
+        UsageError: The environment's have a quote that is not closed.
+    """
+    try:
+        return [*shlex.split(os.environ.get(BEAM_OPTIONS, "")), *given]
+    except ValueError as error:
+        raise UsageError(f"{BEAM_OPTIONS}: {error}") from error
+
+
+def use_beam_options(given: Sequence[str] = ()) -> None:
+    """Has remote paths reached by options of Beam's (an endpoint, a host) and the environment's.
+
+    Raises:
+        UsageError: As `beam_options` does.
+    """
+    from apache_beam.io.filesystems import FileSystems
+    from apache_beam.options.pipeline_options import PipelineOptions
+
+    FileSystems.set_options(PipelineOptions(beam_options(given)))
+
 
 def filesystems() -> Any:
-    """Returns Beam's class of all file systems."""
+    """Returns Beam's class of all file systems; without options S3 and HDFS refuse to work."""
     from apache_beam.io.filesystems import FileSystems
 
+    if FileSystems._pipeline_options is None:  # in a worker, or since a job began, they are there
+        use_beam_options()
+    share_s3_clients()
     return FileSystems
 
 

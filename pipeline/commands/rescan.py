@@ -90,6 +90,7 @@ def rescan(ctx: click.Context, /, **options: Any) -> None:
       ingestgate run --recall --input 'landing/*.tar' --output admitted --quarantine vault \\
         --evidence evidence --lists lists --recipient recipients.txt
     """  # noqa: D301 - \b is click's own
+    from ingestgate.assets import storage
     from ingestgate.assets.evidence import require_evidence
     from ingestgate.assets.signing_keys import read_signing_key
     from ingestgate.blocklists.suppressions import Suppressions
@@ -101,6 +102,8 @@ def rescan(ctx: click.Context, /, **options: Any) -> None:
     from ingestgate.pipeline.run_policy import policy_of
 
     as_json = options["as_json"]
+    if options["beam_options"]:
+        storage.use_beam_options(options["beam_options"])
     for folder in options["evidence"]:
         require_evidence(folder)
     key = options["key_file"]
