@@ -83,6 +83,18 @@ def cli(verbose: bool) -> None:
         force=True,
     )
     logging.getLogger("ingestgate").setLevel(logging.INFO if verbose else logging.WARNING)
+    # A store that does not answer is asked again for minutes: whoever waits is told.
+    retries = logging.getLogger("apache_beam.utils.retry")
+    retries.setLevel(logging.WARNING)
+    retries.addFilter(_briefly)
+
+
+def _briefly(record: logging.LogRecord) -> bool:
+    """Says of a retry of Beam's how long it waits and why, without the traceback."""
+    if isinstance(record.args, tuple) and len(record.args) > 2:
+        why = str(record.args[2]).strip().rpartition("\n")[2]
+        record.msg, record.args = "%s; asking again in %.0f s", (why, record.args[0])
+    return True
 
 
 for _command in (

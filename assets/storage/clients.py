@@ -8,6 +8,8 @@ import functools
 from types import SimpleNamespace
 from typing import Any
 
+from ingestgate.assets.errors import StorageError
+
 
 @functools.cache
 def share_s3_clients() -> None:
@@ -20,7 +22,14 @@ def share_s3_clients() -> None:
 
     @functools.cache  # clients may be shared by threads, sessions may not
     def client(**options: Any) -> Any:
-        return session().client(**options)
+        made = session()
+        if options.get("aws_access_key_id") is None and made.get_credentials() is None:
+            # Beam would ask again for minutes.
+            raise StorageError(
+                "no credentials for S3; say where they are as Amazon's tools are told: "
+                "AWS_PROFILE, AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or a role of the machine"
+            )
+        return made.client(**options)
 
     shared = SimpleNamespace(client=client)
     boto3_client.boto3 = SimpleNamespace(session=SimpleNamespace(Session=lambda: shared))

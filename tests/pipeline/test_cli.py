@@ -1,6 +1,7 @@
 """The command line ends as its exit codes say, whenever it is told to."""
 
 import fcntl
+import logging
 import os
 import signal
 import subprocess
@@ -10,6 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from apache_beam.utils.retry import with_exponential_backoff
 from click.testing import CliRunner
 
 from ingestgate.pipeline.cli import cli
@@ -85,3 +87,21 @@ def test_closed_standard_output_is_no_fault() -> None:
         preexec_fn=lambda: os.close(1),
     )
     assert (done.stderr, done.returncode) == ("", 0)
+
+
+def test_whoever_waits_for_a_store_is_told_why_without_a_traceback(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    CliRunner().invoke(cli, ["audit", "verify", "--quarantine", "nowhere"])
+    monkeypatch.setattr(logging.getLogger("apache_beam.utils.retry"), "handlers", [caplog.handler])
+    retried = with_exponential_backoff(
+        num_retries=1, initial_delay_secs=0.001, retry_filter=lambda _: True
+    )
+    with pytest.raises(OSError, match="no answer"):
+        retried(_refuse)()
+    (record,) = caplog.records
+    assert record.getMessage() == "OSError: no answer; asking again in 0 s"
+
+
+def _refuse() -> None:
+    raise OSError("no answer")

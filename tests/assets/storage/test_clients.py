@@ -1,14 +1,29 @@
 """One client of Amazon's in a process, not one a call."""
 
+from pathlib import Path
+
 import pytest
 from apache_beam.io.aws.s3io import S3IO
 from apache_beam.options.pipeline_options import PipelineOptions
 
+from ingestgate.assets import storage
+from ingestgate.assets.errors import StorageError
 from ingestgate.assets.storage.clients import share_s3_clients
 
 
+def test_without_credentials_nobody_waits(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_PROFILE"):
+        monkeypatch.delenv(name, raising=False)
+    for name in ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"):
+        monkeypatch.setenv(name, str(tmp_path / "none"))
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    with pytest.raises(StorageError, match=r"^s3://bucket/a: .*no credentials for S3; say where"):
+        storage.exists("s3://bucket/a")
+
+
 def test_calls_by_the_same_options_share_a_client(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    for name in ("AWS_DEFAULT_REGION", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "test")
     share_s3_clients()
     here, there = (
         PipelineOptions([f"--s3_endpoint_url=http://127.0.0.1:{port}"]) for port in (1, 2)
