@@ -67,7 +67,7 @@ def test_the_same_outcome_as_on_local_paths(job: MakeJob, tmp_path: Path, endpoi
     where = ["--input", "s3://bucket/landing/*.tar"]
     for name in ("output", "quarantine", "evidence"):
         where += [f"--{name}", f"s3://bucket/run/{name}"]
-    given = ("--lists", local.lists, "--recipient", local.recipient, "--workers", "2", "--json")
+    given = ("--lists", local.lists, "--recipient", local.recipient, "--workers", "1", "--json")
     report = called("run", *where, *given, "--", f"--s3_endpoint_url={endpoint}")
     assert report["counts"]["quarantined"] == len(CAUGHT)
     # What takes no options for Beam has them from the environment.
