@@ -32,13 +32,13 @@ class RunFailedError(GateError):
     """The Beam job ended without doing all of its work."""
 
 
-def _runner(given: Sequence[str], workers: int) -> tuple[Any, list[str]]:
+def _runner(arguments: Sequence[str], workers: int, given: Sequence[str]) -> tuple[Any, list[str]]:
     """Returns the runner (None: Beam takes it from the arguments) and Beam's arguments.
 
     The local default is FnApiRunner, pinned (Beam's own default downloads a runner), with one
-    process per worker; a single worker needs no process of its own.
+    process per worker; a single worker needs no process of its own. The environment's arguments
+    reach workers with the environment, the given ones on their command lines.
     """
-    arguments = storage.beam_options(given)
     named = {argument.split("=")[0] for argument in arguments}
     if "--runner" in named:
         # Beam's embedded job server would start its workers in containers.
@@ -97,13 +97,12 @@ def run_job(
     from apache_beam.options.pipeline_options import PipelineOptions
     from apache_beam.runners.runner import PipelineState
 
-    runner, arguments = _runner(given := list(arguments), workers)
-    options = PipelineOptions(list(arguments))
-    if (
-        storage.beam_options(given) and runner is not None
-    ):  # another's job service may have options of its own
+    wanted = storage.beam_options(arguments)
+    runner, taken = _runner(wanted, workers, arguments)
+    options = PipelineOptions(taken)
+    if wanted and runner is not None:  # another's job service may have options of its own
         try:
-            _refuse_unknown(options, storage.beam_options(given))
+            _refuse_unknown(options, wanted)
         except SystemExit as error:  # how Beam's option parser gives up
             raise UsageError(_NOT_TAKEN) from error
     failures: list[BaseException] = []

@@ -71,6 +71,17 @@ def purge_until_killed(gate: Job) -> Result | None:
         return None
 
 
+def kill_purge_at(place: Any, function: str, gate: Job) -> None:
+    """Purges until a function is called."""
+
+    def killed(*_: Any) -> None:
+        raise Killed
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(place, function, killed)
+        assert purge_until_killed(gate) is None
+
+
 @pytest.mark.parametrize("format", list(WRITERS))
 @pytest.mark.parametrize("function", ["replace", "unlink"])
 def test_killed_between_any_two_steps_the_same_again_completes_it(
@@ -119,17 +130,11 @@ def test_killed_between_any_two_steps_the_same_again_completes_it(
 
 
 def test_a_purge_that_left_nothing_and_no_receipt_is_completed(
-    job: MakeJob, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    job: MakeJob, tmp_path: Path
 ) -> None:
     gate = job(write_caught(tmp_path / "landing"))
     gate.report()
-
-    def killed(self: Envelope, path: str) -> None:
-        raise Killed
-
-    with monkeypatch.context() as patch:
-        patch.setattr(Envelope, "write", killed)
-        assert purge_until_killed(gate) is None
+    kill_purge_at(Envelope, "write", gate)
     assert not list((tmp_path / "landing").iterdir())
     assert "a purge was interrupted" in gate.run().output
     assert [each["outcome"] for each in purged(gate)["shards"]] == ["purged"]
@@ -137,17 +142,11 @@ def test_a_purge_that_left_nothing_and_no_receipt_is_completed(
 
 
 def test_a_file_changed_while_a_purge_was_interrupted_is_not_written_over(
-    job: MakeJob, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    job: MakeJob, tmp_path: Path
 ) -> None:
     gate = job(WRITERS["webdataset"](tmp_path / "landing"))
     gate.report()
-
-    def killed(source: str, path: str) -> None:
-        raise Killed
-
-    with monkeypatch.context() as patch:
-        patch.setattr(storage, "move", killed)
-        assert purge_until_killed(gate) is None
+    kill_purge_at(storage, "move", gate)
     shard = tmp_path / "landing" / "00000.tar"
     changed = shard.read_bytes() + bytes(512)
     shard.write_bytes(changed)
@@ -157,18 +156,12 @@ def test_a_file_changed_while_a_purge_was_interrupted_is_not_written_over(
 
 
 def test_a_purge_that_was_interrupted_looks_at_the_vault_again(
-    job: MakeJob, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    job: MakeJob, tmp_path: Path
 ) -> None:
     gate = job(WRITERS["webdataset"](tmp_path / "landing"))
     gate.report()
     before = landing(tmp_path / "landing")["00000.tar"]
-
-    def killed(source: str, path: str) -> None:
-        raise Killed
-
-    with monkeypatch.context() as patch:
-        patch.setattr(storage, "move", killed)
-        assert purge_until_killed(gate) is None
+    kill_purge_at(storage, "move", gate)
     row = next(row for row in gate.manifest() if row["shard"] == "00000.tar")
     key = gate.quarantine / row["sealed_key"]
     sealed = key.read_bytes()
