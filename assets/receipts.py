@@ -121,17 +121,9 @@ def clear_failure(evidence: str, shard: Shard) -> None:
     storage.delete(failure_path(evidence, shard.name))
 
 
-def receipt_digest(receipt: Receipt) -> str:
-    """Returns the hex SHA-256 of what a receipt says; the one that it carries."""
-    return hashlib.sha256(_encoded(_content(receipt))).hexdigest()
-
-
 def _whole(receipt: Receipt) -> bytes:
-    return _encoded(_content(receipt) | {"sha256": receipt_digest(receipt)})
-
-
-def _content(receipt: Receipt) -> dict[str, Any]:
-    return {"version": RECEIPT_VERSION, **asdict(receipt)}
+    content = {"version": RECEIPT_VERSION, **asdict(receipt)}
+    return _encoded(content | {"sha256": hashlib.sha256(_encoded(content)).hexdigest()})
 
 
 def _encoded(content: Mapping[str, Any]) -> bytes:

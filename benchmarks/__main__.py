@@ -20,9 +20,9 @@ from typing import Any, NamedTuple
 
 import click
 
-from benchmarks.gate import demo_photographs
 from benchmarks.machine import machine, versions
 from benchmarks.page import write_page
+from benchmarks.pictures import demo_photographs
 
 
 class Step(NamedTuple):

@@ -2,10 +2,10 @@
 
     python -m benchmarks.fingerprints --images DIR [--json]
 
-The JPEGs below DIR are resized to 1024 and to 512 pixels on the longer side and written again
-with quality 90; smaller ones are enlarged only if too few are as large, and counted. The unit is
-Pillow's grayscale decode of those bytes; a full fingerprint is three digests, and PDQ in all its
-views and pHash, both in eight orientations, computed in the isolated child as a run does it.
+The pictures below DIR are resized to 1024 and to 512 pixels on the longer side, as for the gate's
+benchmark, and written as JPEGs of quality 90. The unit is Pillow's grayscale decode of those bytes;
+a full fingerprint is three digests, and PDQ in all its views and pHash, both in eight orientations,
+computed in the isolated child as a run does it.
 
 Everything, the child included, is held on one core. Time is CPU time, the child's added, so that
 it holds on a busy machine too. Rounds over all pictures alternate between a candidate and the
@@ -13,14 +13,11 @@ unit; a figure is the ratio of their medians. Peers (by `make bench`) start from
 as their documentation says; what is not installed is reported as absent.
 """
 
-import io
 import json
 import os
-import random
 import statistics
 import time
-from collections.abc import Callable
-from importlib import import_module
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,8 +25,17 @@ import click
 import imagehash
 import numpy as np
 import psutil
-from PIL import Image
 
+from benchmarks.peers import (
+    OfMany,
+    decode,
+    each,
+    imagededup_phash,
+    installed,
+    perception_phash,
+    rgb,
+)
+from benchmarks.pictures import DISTINCT, pictures
 from ingestgate.fingerprints.digests import digests
 from ingestgate.fingerprints.fingerprinter import Fingerprinter
 from ingestgate.fingerprints.isolated import IsolatedFingerprinter
@@ -37,54 +43,16 @@ from ingestgate.fingerprints.limits import DecodeLimits
 from ingestgate.fingerprints.unscannable import Unscannable
 
 SIDES = (1024, 512)  # pixels
-_QUALITY = 90
 _ROUNDS = 9
 _ROUNDS_OF_PEERS = 3  # up to twenty times as slow, so that little noise shows
-_SMALLEST = 256  # pixels
-_SEED = 20240
 
 
-def pictures(folder: Path, side: int, count: int) -> tuple[list[bytes], int]:
-    """Returns JPEGs whose longer side is ``side``, and how many of them had to be enlarged."""
-    files = sorted(path for path in folder.rglob("*") if path.is_file())
-    random.Random(_SEED).shuffle(files)
-    reduced: list[Path] = []
-    enlarged: list[Path] = []
-    for path in files:
-        try:
-            with Image.open(path) as image:
-                if image.format == "JPEG" and max(image.size) >= _SMALLEST:
-                    (reduced if max(image.size) >= side else enlarged).append(path)
-        except (OSError, Image.DecompressionBombError):
-            continue
-    chosen = (reduced + enlarged)[:count]
-    return [_resized(path, side) for path in chosen], max(0, len(chosen) - len(reduced))
-
-
-def _resized(path: Path, side: int) -> bytes:
-    with Image.open(path) as image:
-        factor = side / max(image.size)
-        size = (max(1, round(image.width * factor)), max(1, round(image.height * factor)))
-        resized = image.convert("RGB").resize(size, Image.Resampling.BICUBIC)
-    sink = io.BytesIO()
-    resized.save(sink, "JPEG", quality=_QUALITY)
-    return sink.getvalue()
-
-
-def decode(content: bytes) -> Image.Image:
-    """The unit: as fast as Pillow gets from a JPEG to luma."""
-    image = Image.open(io.BytesIO(content))
-    image.draft("L", image.size)
-    image.load()
-    return image
-
-
-def candidates() -> dict[str, Callable[[list[bytes]], Any]]:
+def candidates() -> dict[str, OfMany]:
     """Returns what is timed, by name; the unit first. Each takes all pictures at once."""
     in_process = Fingerprinter(("pdq", "phash"), DecodeLimits())
     isolated = IsolatedFingerprinter(("pdq", "phash"), DecodeLimits())
 
-    def full(contents: list[bytes]) -> None:
+    def full(contents: Sequence[bytes]) -> None:
         each(digests)(contents)
         for outcome in isolated.fingerprint_many(contents):
             if isinstance(outcome, Unscannable):
@@ -94,72 +62,45 @@ def candidates() -> dict[str, Callable[[list[bytes]], Any]]:
         "decode": each(decode),
         "ingestgate": full,
         "ingestgate, in process": each(lambda c: (digests(c), in_process.fingerprint(c))),
-        "decode to RGB": each(_rgb),
+        "decode to RGB": each(rgb),
         "digests": each(digests),
     }
 
 
-def peers() -> dict[str, Callable[[list[bytes]], Any] | None]:
+def peers() -> dict[str, OfMany | None]:
     """Returns what others do with the same files, by name; None for what is not installed."""
-    found: dict[str, Callable[[list[bytes]], Any] | None] = {
-        "imagehash.phash": each(lambda content: imagehash.phash(_rgb(content))),
+    found: dict[str, OfMany | None] = {
+        "imagehash.phash": each(lambda content: imagehash.phash(rgb(content))),
         "pdqhash.compute": None,
         "naive: digests, imagehash.phash, pdqhash.compute_dihedral": None,
         "threatexchange PDQ": None,
         "imagededup PHash": None,
         "perception PHash": None,
     }
-    if pdqhash := _installed("pdqhash"):
+    if pdqhash := installed("pdqhash"):
 
         def naive(content: bytes) -> None:
             digests(content)
-            image = _rgb(content)
+            image = rgb(content)
             imagehash.phash(image)
             pdqhash.compute_dihedral(np.asarray(image))
 
-        found["pdqhash.compute"] = each(lambda c: pdqhash.compute(np.asarray(_rgb(c))))
+        found["pdqhash.compute"] = each(lambda c: pdqhash.compute(np.asarray(rgb(c))))
         found["naive: digests, imagehash.phash, pdqhash.compute_dihedral"] = each(naive)
-    if exchange := _installed("threatexchange.signal_type.pdq.signal"):
+    if exchange := installed("threatexchange.signal_type.pdq.signal"):
         found["threatexchange PDQ"] = each(exchange.PdqSignal.hash_from_bytes)
-    if imagededup := _installed("imagededup.methods"):
-        dedup = imagededup.PHash(verbose=False)
-        found["imagededup PHash"] = each(
-            lambda content: dedup.encode_image(image_array=np.asarray(_rgb(content)))
-        )
-    if perception := _installed("perception.hashers"):
-        hasher = perception.PHash()
-        found["perception PHash"] = each(lambda content: hasher.compute(_rgb(content)))
+    for name, hashing in (
+        ("imagededup PHash", imagededup_phash()),
+        ("perception PHash", perception_phash()),
+    ):
+        found[name] = each(hashing) if hashing else None
     return found
 
 
-def _installed(name: str) -> Any:
-    """Returns a module, or None if it or something that it needs is not installed."""
-    try:
-        return import_module(name)
-    except ImportError:
-        return None
-
-
-def _rgb(content: bytes) -> Image.Image:
-    image = Image.open(io.BytesIO(content))
-    image.load()
-    return image
-
-
-def each(function: Callable[[bytes], Any]) -> Callable[[list[bytes]], Any]:
-    """Returns a function that does something to each picture, one after another."""
-
-    def all_of_them(contents: list[bytes]) -> None:
-        for content in contents:
-            function(content)
-
-    return all_of_them
-
-
 def measure(
-    unit: Callable[[list[bytes]], Any],
-    others: dict[str, Callable[[list[bytes]], Any]],
-    contents: list[bytes],
+    unit: OfMany,
+    others: dict[str, OfMany],
+    contents: Sequence[bytes],
     rounds: int,
 ) -> dict[str, float]:
     """Returns the cost of each candidate as a multiple of the unit's."""
@@ -177,7 +118,7 @@ def measure(
     }
 
 
-def _seconds(function: Callable[[list[bytes]], Any], contents: list[bytes]) -> float:
+def _seconds(function: OfMany, contents: Sequence[bytes]) -> float:
     """Returns the CPU time that a function and the children of this process take for it."""
     children = [child.pid for child in psutil.Process().children(recursive=True)]
     start = time.process_time() + sum(map(_seconds_of, children))
@@ -192,34 +133,33 @@ def _seconds_of(process: int) -> float:
 
 @click.command()
 @click.option("--images", required=True, type=click.Path(exists=True, path_type=Path))
-@click.option("--count", default=100, show_default=True, help="Pictures per size.")
+@click.option("--count", default=DISTINCT, show_default=True, help="Pictures per size.")
 @click.option("--json", "as_json", is_flag=True)
 def main(images: Path, count: int, as_json: bool) -> None:
     os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})  # the child inherits it
     (_, unit), *others = candidates().items()
-    installed = {name: function for name, function in peers().items() if function}
+    beside = peers()
+    present = {name: function for name, function in beside.items() if function}
     result: dict[str, Any] = {}
     for side in SIDES:
-        contents, enlarged = pictures(images, side, count)
+        contents = pictures(images, side, count)
         if not contents:
-            raise click.UsageError(f"{images}: no JPEG of {_SMALLEST} pixels or more")
+            raise click.UsageError(f"{images}: no picture of {side // 2} pixels or more")
         measured = measure(unit, dict(others), contents, _ROUNDS)
-        measured_peers = measure(unit, installed, contents, _ROUNDS_OF_PEERS)
+        measured_peers = measure(unit, present, contents, _ROUNDS_OF_PEERS)
         result[str(side)] = {
             "times_decode": measured.pop("ingestgate"),
             "pictures": len(contents),
-            "enlarged": enlarged,
             "time": "CPU",
             "parts": measured,
-            "peers": {name: measured_peers.get(name) for name in peers()},
+            "peers": {name: measured_peers.get(name) for name in beside},
         }
     if as_json:
         click.echo(json.dumps(result))
         return
     for size, entry in result.items():
         click.echo(
-            f"{size} px, {entry['pictures']} pictures ({entry['enlarged']} enlarged), CPU time: "
-            f"{entry['times_decode']} x decode"
+            f"{size} px, {entry['pictures']} pictures, CPU time: {entry['times_decode']} x decode"
         )
         for name, ratio in (entry["parts"] | entry["peers"]).items():
             click.echo(f"  {name:<60}{'absent' if ratio is None else ratio:>8}")

@@ -26,13 +26,12 @@ import io
 import itertools
 import json
 import os
-import random
 import statistics
 import sys
 import tarfile
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -40,58 +39,37 @@ from typing import Any
 import click
 import imagehash
 import numpy as np
-from PIL import Image
 
 from benchmarks import processes
 from benchmarks.acceptance import Gate
 from benchmarks.machine import holds_threatexchange, machine, versions
+from benchmarks.peers import (
+    OfMany,
+    decode,
+    each,
+    imagededup_phash,
+    installed,
+    perception_phash,
+    rgb,
+)
+from benchmarks.pictures import SEED, demo_photographs, pictures
 from ingestgate.blocklists.compiling import compile_list
 from ingestgate.fingerprints.digests import digests
 from ingestgate.quarantine.keys import generate_identity
 
 ISSUED = datetime(2026, 1, 1, tzinfo=UTC)
-_SEED = 20240
-_DISTINCT = 100  # pictures; each lands several times, every time with other bytes at its end
 _PER_SHARD = 200
 _LISTED_SOURCE_EVERY = 500
 _PLAIN = 40  # pictures a round of the slower candidates gets
-_QUALITY = 90
 _IN_BEAM = 400
 _WIDTHS = (("md5", 16), ("pdq", 32))  # bytes
-#: Of ten pictures of a mixed landing zone, the formats; all as they are found on the web.
-_MIXED = ("JPEG",) * 6 + ("PNG", "WEBP", "WEBP", "GIF")
-
-
-def pictures(folder: Path, side: int, *, mixed: bool = False) -> list[bytes]:
-    """Returns files of ``side`` pixels on the longer side, made from a folder's photographs.
-
-    JPEGs, or of several formats. From those of half the size and more, as a smaller one would be
-    blank at close range; none with transparency, which are drawings.
-    """
-    files = sorted(path for path in folder.rglob("*") if path.is_file())
-    random.Random(_SEED).shuffle(files)
-    found: list[bytes] = []
-    for path in files:
-        try:
-            with Image.open(path) as image:
-                if image.has_transparency_data or 2 * max(image.size) < side:
-                    continue
-                whole = image.convert("RGB")
-        except (OSError, SyntaxError, ValueError):
-            continue
-        scale = side / max(whole.size)
-        size = (round(whole.width * scale), round(whole.height * scale))
-        sink = io.BytesIO()
-        format = _MIXED[len(found) % len(_MIXED)] if mixed else "JPEG"
-        whole.resize(size, Image.Resampling.LANCZOS).save(sink, format, quality=_QUALITY)
-        found.append(sink.getvalue())
-        if len(found) == _DISTINCT:
-            break
-    return found
 
 
 def landed(contents: Sequence[bytes], count: int) -> Iterator[tuple[str, bytes, str]]:
-    """Yields key, bytes and URL of each asset; each has digests of its own."""
+    """Yields key, bytes and URL of each asset.
+
+    A picture lands several times, every time with other bytes at its end, and so other digests.
+    """
     for number in range(count):
         host = "listed" if number % _LISTED_SOURCE_EVERY == 0 else "fine"
         content = contents[number % len(contents)] + b"%09d" % number
@@ -114,7 +92,7 @@ def write_shards(root: Path, contents: Sequence[bytes], count: int) -> None:
 
 def compile_lists(root: Path, entries: int) -> tuple[float, np.ndarray]:
     """Compiles a list of random hashes and digests; returns the seconds and the hashes of PDQ."""
-    rng = np.random.default_rng(_SEED)
+    rng = np.random.default_rng(SEED)
     values = {name: rng.integers(0, 256, (entries, width), np.uint8) for name, width in _WIDTHS}
     for name, width in _WIDTHS:
         with (root / f"{name}.txt").open("w") as file:
@@ -133,13 +111,6 @@ def compile_lists(root: Path, entries: int) -> tuple[float, np.ndarray]:
     return time.perf_counter() - started, values["pdq"]
 
 
-def decode(content: bytes) -> None:
-    """The limit: as fast as Pillow gets from a JPEG to luma."""
-    image = Image.open(io.BytesIO(content))
-    image.draft("L", image.size)
-    image.load()
-
-
 class PlainLoop:
     """What people write today, over threatexchange's index."""
 
@@ -152,20 +123,15 @@ class PlainLoop:
     def check(self, content: bytes) -> bool:
         """Whether a picture is in the index."""
         digests(content)
-        image = Image.open(io.BytesIO(content)).convert("RGB")
+        image = rgb(content)
         imagehash.phash(image)
         hashes, _ = self._pdqhash.compute_dihedral(np.asarray(image))
         queries = [np.packbits(one.astype(bool)).tobytes().hex() for one in hashes]
         found = self._index.search(queries, 31, return_as_ids=True)
         return any(map(len, found))
 
-    def many(self, contents: Sequence[bytes]) -> None:
-        """Checks pictures one after another."""
-        for content in contents:
-            self.check(content)
 
-
-def naive_pipeline(plain: PlainLoop) -> Callable[[Sequence[bytes]], None]:
+def naive_pipeline(plain: PlainLoop) -> OfMany:
     """Returns the plain loop as a Beam pipeline on the in-memory runner."""
     import apache_beam as beam
     from apache_beam.options.pipeline_options import PipelineOptions
@@ -193,52 +159,24 @@ def naive_pipeline(plain: PlainLoop) -> Callable[[Sequence[bytes]], None]:
 _shared: dict[str, PlainLoop] = {}  # an index of a million hashes is not for pickling
 
 
-def peers(
-    listed: np.ndarray, *, quick: bool
-) -> dict[str, Callable[[Sequence[bytes]], None] | None]:
+def peers(listed: np.ndarray, *, quick: bool) -> dict[str, OfMany | None]:
     """Returns what is run beside the gate; None for what is not installed, or takes too long."""
-    found: dict[str, Callable[[Sequence[bytes]], None] | None] = dict.fromkeys(
+    found: dict[str, OfMany | None] = dict.fromkeys(
         ("plain_loop", "naive_beam", "imagededup", "perception")
     )
-    index = _peer("threatexchange.signal_type.pdq.pdq_faiss_matcher")
+    index = installed("threatexchange.signal_type.pdq.pdq_faiss_matcher")
     if index and holds_threatexchange(len(listed)):
         plain = PlainLoop(listed)
-        found["plain_loop"] = plain.many
+        found["plain_loop"] = each(plain.check)
         if quick:
             return found
         found["naive_beam"] = naive_pipeline(plain)
-    if methods := _peer("imagededup.methods"):
-        dedup = methods.PHash()
-        found["imagededup"] = _each(
-            lambda content: dedup.encode_image(image_array=np.asarray(_rgb(content)))
-        )
-    if hashers := _peer("perception.hashers"):
-        hasher = hashers.PHash()
-        found["perception"] = _each(lambda content: hasher.compute(_rgb(content)))
+    for name, hashing in (("imagededup", imagededup_phash()), ("perception", perception_phash())):
+        found[name] = each(hashing) if hashing else None
     return found
 
 
-def _peer(name: str) -> Any:
-    """Returns a peer's module; None if it, or something it needs, is not installed."""
-    try:
-        return importlib.import_module(name)
-    except ImportError:
-        return None
-
-
-def _rgb(content: bytes) -> Image.Image:
-    return Image.open(io.BytesIO(content)).convert("RGB")
-
-
-def _each(function: Callable[[bytes], Any]) -> Callable[[Sequence[bytes]], None]:
-    def all_of_them(contents: Sequence[bytes]) -> None:
-        for content in contents:
-            function(content)
-
-    return all_of_them
-
-
-def per_picture(function: Callable[[Sequence[bytes]], None], contents: Sequence[bytes]) -> float:
+def per_picture(function: OfMany, contents: Sequence[bytes]) -> float:
     """Returns the seconds of CPU time per picture."""
     started = time.process_time()
     function(contents)
@@ -307,10 +245,10 @@ def measure(
     others: dict[str, list[float]] = {name: [] for name in beside}
     for number in range(rounds):
         _say(f"{side} px, {entries} entries, {workers} workers: round {number + 1} of {rounds}")
-        before = per_picture(_each(decode), contents)
-        each, by_the_clock, one = runs.round()
-        limit.append((before + per_picture(_each(decode), contents)) / 2)
-        gate.append(each)
+        before = per_picture(each(decode), contents)
+        spent, by_the_clock, one = runs.round()
+        limit.append((before + per_picture(each(decode), contents)) / 2)
+        gate.append(spent)
         elapsed.append(by_the_clock)
         start.append(one)
         for name, candidate in beside.items():
@@ -346,13 +284,6 @@ def _ratio(numerators: Sequence[float], denominators: Sequence[float]) -> float 
 
 def _say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
-
-
-def demo_photographs() -> Path:
-    """Returns the folder of public-domain photographs that the demo takes."""
-    import skimage.data
-
-    return Path(skimage.data.__file__).parent
 
 
 @click.command(help=__doc__)
@@ -410,7 +341,7 @@ def main(
             )
     headline = {key: results[0][key] for key in ("share_of_decode_limit", "times_plain_loop")}
     if as_json:
-        about = {"seed": _SEED, "machine": machine(), "versions": versions()}
+        about = {"seed": SEED, "machine": machine(), "versions": versions()}
         click.echo(json.dumps({**headline, "results": results, **about}))
         return
     for result in results:

@@ -2,8 +2,8 @@
 
     python -m benchmarks.isolation --images DIR [--count 64] [--json]
 
-The JPEGs below DIR are resized to 512 and to 1024 pixels on the longer side (see
-`benchmarks.fingerprints`) and judged by the element-level gate's judge, isolated and in process, in
+The pictures below DIR are resized to 512 and to 1024 pixels on the longer side (see
+`benchmarks.pictures`) and judged by the element-level gate's judge, isolated and in process, in
 batches as both gates have them and one at a time. Everything, the child included, is held on one
 core. Rounds alternate; a figure is the median over the rounds of isolated to in process in the same
 round, and the lowest and highest of them say how far the machine varies.
@@ -21,7 +21,8 @@ from typing import Any
 
 import click
 
-from benchmarks.fingerprints import SIDES, pictures
+from benchmarks.fingerprints import SIDES
+from benchmarks.pictures import pictures
 from ingestgate.assets.shard import Kind, Member, Sample
 from ingestgate.blocklists.compiling import compile_list
 from ingestgate.blocklists.listset import ListSet
@@ -109,17 +110,17 @@ def main(images: Path, count: int, as_json: bool) -> None:
     with tempfile.TemporaryDirectory() as folder:
         isolated, in_process = judges(folder)
         for side in SIDES:
-            contents, enlarged = pictures(images, side, count)
+            contents = pictures(images, side, count)
             if not contents:
-                raise click.UsageError(f"{images}: no JPEG that is large enough")
+                raise click.UsageError(f"{images}: no picture that is large enough")
             measured = measure(isolated, in_process, contents)
-            result[str(side)] = {"enlarged": enlarged, "rounds": _ROUNDS, **measured}
+            result[str(side)] = {"rounds": _ROUNDS, **measured}
         confined_by = isolated.isolation
     if as_json:
         click.echo(json.dumps({"isolation": confined_by, "pixels": result}))
         return
     for size, entry in result.items():
-        click.echo(f"{size} px, {entry['pictures']} pictures ({entry['enlarged']} enlarged)")
+        click.echo(f"{size} px, {entry['pictures']} pictures")
         for name in ("in_batches", "one_at_a_time"):
             figures = entry[name]
             click.echo(

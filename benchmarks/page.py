@@ -26,11 +26,11 @@ make bench IMAGES=DIR    # a folder of benign pictures; without it the demo's ph
 python -m benchmarks --only gate --images DIR    # one of them again, in make bench's environment
 ```
 
-`DIR` holds JPEG, PNG and other pictures. The figures below are of 961 photographs, drawings and
-wallpapers, most of them smaller than what is measured, and enlarged: see each benchmark's `--help`
-for how it chooses. Ratios are of one run, on the same pictures, by CPU time unless it says
-otherwise, as the machine's cores are shared; a dash is a peer that was not installed or takes too
-long. Memory is resident, of the largest process.
+`DIR` holds JPEG, PNG and other pictures. The figures below are of those of 961 photographs,
+drawings and wallpapers that are opaque and at least half as large as what is measured, resized to
+it. Ratios are of one run, on the same pictures, by CPU time unless it says otherwise, as the
+machine's cores are shared; a dash is a peer that was not installed or takes too long. Memory is
+resident, of the largest process.
 """
 
 
@@ -108,11 +108,14 @@ def _gate(found: dict[str, Any], to: Path) -> str:
         *("plain loop", "naive Beam", "imagededup", "perception", "images/s by the clock"),
     )
     first = found["gate"]["results"][0]
+    distinct = {one["side"]: one["distinct"] for one in found["gate"]["results"]}
+    many = " and ".join(f"{count} of {side:,} px" for side, count in distinct.items())
     return (
         "## The whole gate\n\n"
         "A run from the landing zone to admitted shards, per image; decoding the same files to "
         "gray is the limit. The columns of peers say how many times as long they take. The plain "
-        "loop matches against the same list; imagededup and perception only hash.\n\n"
+        "loop matches against the same list; imagededup and perception only hash. There were "
+        f"{many}, each landing several times.\n\n"
         + _table(head, rows)
         + f"\nA run costs {first['start_cpu_seconds']} s of CPU ({first['start_seconds']} s by the "
         "clock) before its first image.\n\n" + _cost(found)

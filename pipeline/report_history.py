@@ -1,9 +1,10 @@
-"""The history of reports, and which receipts each has counted, so that they can be added up.
+"""The history of reports, and which ledgers each has counted, so that they can be added up.
 
-A report counts what no earlier one has. What it counted is told by the receipts' digests, not by
-any time: clocks are set back, and a second holds many receipts. Beside ``reports/<name>.json``
-there is ``reported/<name>.txt``, a digest a line; a report that counted nothing has none. It is
-written first, and stands for nothing until its report is there.
+A report counts what no earlier one has. What it counted is told by the digests of the shards'
+ledgers, not by any time: clocks are set back, and a second holds many shards. Nor by receipts: a
+shard that is committed again, because an admitted file was lost, was not judged again. Beside
+``reports/<name>.json`` there is ``reported/<name>.txt``, a digest a line; a report that counted
+nothing has none. It is written first, and stands for nothing until its report is there.
 """
 
 import hashlib
@@ -13,29 +14,25 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 
 from ingestgate.assets import storage
-from ingestgate.assets.receipts import Receipt, receipt_digest
+from ingestgate.assets.receipts import Receipt
 
 _DIGEST = re.compile(r"[0-9a-f]{64}", re.ASCII)
 _THREADS = 16
 
 
 def uncounted(evidence: str, receipts: Mapping[str, Receipt]) -> dict[str, Receipt]:
-    """Returns the receipts that no report in the history has counted, by their shards' names."""
+    """Returns the receipts of what no report in the history has counted, by their shards' names."""
     counted = _counted(evidence) if receipts else frozenset()
-    return {
-        shard: receipt
-        for shard, receipt in receipts.items()
-        if receipt_digest(receipt) not in counted
-    }
+    return {shard: receipt for shard, receipt in receipts.items() if receipt.ledger not in counted}
 
 
 def digests(receipts: Mapping[str, Receipt]) -> list[str]:
-    """Returns the digests of receipts, sorted, as a report's list of them has them."""
-    return sorted(receipt_digest(receipt) for receipt in receipts.values())
+    """Returns the digests of the ledgers of receipts, sorted, as a report's list has them."""
+    return sorted(receipt.ledger for receipt in receipts.values())
 
 
 def describe(counted: Sequence[str]) -> dict[str, str | int]:
-    """Returns what a report says of the receipts that it counts: how many, and their list."""
+    """Returns what a report says of the shards that it counts: how many, and their list."""
     return {"count": len(counted), "sha256": hashlib.sha256(_lines(counted)).hexdigest()}
 
 
@@ -46,7 +43,7 @@ def keep(evidence: str, ended_at: str, report: bytes, counted: Sequence[str]) ->
         evidence: The evidence folder.
         ended_at: When its run ended, RFC 3339; for people, who look for one by its name.
         report: Its bytes.
-        counted: Digests of the receipts that it counts.
+        counted: Digests of the ledgers that it counts.
     """
     time = datetime.fromisoformat(ended_at).astimezone(UTC).strftime("%Y%m%dT%H%M%SZ")
     name = f"{time}-{hashlib.sha256(report).hexdigest()[:8]}"

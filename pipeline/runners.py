@@ -24,7 +24,8 @@ from ingestgate.assets.errors import GateError, ListError, SelfTestError, UsageE
 _WORKER_THREAD = "run_worker"
 _DEATH_S = 5.0  # a killed process is gone at once, unless its disk hangs
 _RAISED = re.compile(r"^ingestgate\.assets\.errors\.(\w+): (.*)$", re.MULTILINE)
-_NOT_TAKEN = "Beam does not take the options after `--`"
+_PLACES = f"after `--` or in {storage.BEAM_OPTIONS}"
+_NOT_TAKEN = f"Beam does not take the options {_PLACES}"
 _WHERE = re.compile(r" \[while running '.*'\]$")
 
 
@@ -68,7 +69,7 @@ def _refuse_unknown(options: Any, arguments: Sequence[str]) -> None:
         if not word.startswith("-") and ("=" in before or not before.startswith("-"))
     ]
     if named or stray:
-        raise UsageError(f"{', '.join(named + stray)} after `--`: Beam has no such option")
+        raise UsageError(f"{', '.join(named + stray)} {_PLACES}: Beam has no such option")
 
 
 def run_job(

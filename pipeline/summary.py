@@ -59,7 +59,7 @@ class Figures:
             be of older rules: where a rescan found a shard clean, or a recall leaves it as it is.
         unreported: Tallies of what no earlier report has counted: what this run did, and what a
             run committed which was killed before it could write its report.
-        counted: Digests of the receipts that ``unreported`` is of.
+        counted: Digests of the ledgers that ``unreported`` is of.
     """
 
     done: Mapping[str, Counter[str]]

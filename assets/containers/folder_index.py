@@ -171,8 +171,9 @@ def _listing(name: str, path: str, identity: str) -> FolderListing:
         for file in sorted(files)
         if file.plain and not file.hidden and storage.basename(file.path) in NAMES
     ]
-    # One that names no files says nothing of them: it is a file like others.
-    metadata = [item for item in metadata if item.names_files]
+    # One that names no files says nothing of them: it is a file like others. In a blank one
+    # there is nothing to judge, and it may be what a purge left.
+    metadata = [item for item in metadata if item.names_files or item.is_blank]
     taken = {item.name for item in metadata}
     return FolderListing(sorted(file for file in files if file.path not in taken), metadata)
 

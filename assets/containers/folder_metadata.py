@@ -83,6 +83,11 @@ class FolderMetadata:
         """Whether it has a column for files at all."""
         return any(map(_names_files, self.table.schema))
 
+    @property
+    def is_blank(self) -> bool:
+        """Whether nothing is in it, which is what JSON Lines are without their last row."""
+        return not self._content.strip()
+
     def references(self) -> list[list[str]]:
         """Returns for each row the files it names, relative to the folder; [] for none.
 

@@ -35,7 +35,7 @@ from ingestgate.assets.storage.paths import (
     parent,
     temporary_name,
 )
-from ingestgate.assets.storage.remote import beam_options, use_beam_options
+from ingestgate.assets.storage.remote import BEAM_OPTIONS, beam_options, use_beam_options
 from ingestgate.assets.storage.removing import delete, delete_tree, sweep
 from ingestgate.assets.storage.renaming import (
     make_directory,
@@ -47,6 +47,7 @@ from ingestgate.assets.storage.renaming import (
 from ingestgate.assets.storage.writing import PendingFile, write_atomic, write_bytes
 
 __all__ = [
+    "BEAM_OPTIONS",
     "PARTIAL_SUFFIX",
     "Entry",
     "PendingFile",

@@ -3,15 +3,11 @@
 import hashlib
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from typing import Any, TypeGuard
 
 import pyarrow as pa
 
 from ingestgate.assets.containers.container import ReadOptions, RowContainer, SampleContainer
-from ingestgate.assets.containers.folder_index import folder_listing
-from ingestgate.assets.containers.image_folder import ImageFolder
-from ingestgate.assets.provenance import readable
 from ingestgate.assets.shard import Member, Sample, Shard, accountable_members, asset_id
 from ingestgate.assets.verdict import REASONS, Action, Reason, Verdict
 from ingestgate.pipeline.census.evidence import LedgerRows, Sealed
@@ -38,7 +34,7 @@ def compare_samples(
         sealed: The manifest's.
         options: As the run's policy has them.
     """
-    let_in = (_digest(sample) for sample in _admitted(reader, shard, admitted, options))
+    let_in = (_digest(sample) for sample in _samples(reader, admitted, options))
     for sample in _samples(reader, shard, options):
         verdicts = []
         for member in accountable_members(sample):
@@ -136,26 +132,6 @@ def _has_moved(
 def _samples(reader: SampleContainer, shard: Shard, options: ReadOptions) -> Iterator[Sample]:
     for work in reader.cut(shard, options):
         yield from reader.read(shard, work, options)
-
-
-def _admitted(
-    reader: SampleContainer, shard: Shard, admitted: Shard, options: ReadOptions
-) -> Iterator[Sample]:
-    """Yields what the output holds of a shard, but for metadata files without a row left.
-
-    Those name no files, so that the folder's reader takes them for files like others.
-    """
-    metadata: set[str] = set()
-    if shard.format == ImageFolder.name:
-        metadata = {readable(item.name) for item in folder_listing(shard).metadata}
-    for sample in _samples(reader, admitted, options):
-        emptied = [m for m in sample.members if m.name in metadata and _is_blank(m.content)]
-        if len(emptied) < len(sample.members):
-            yield replace(sample, members=tuple(m for m in sample.members if m not in emptied))
-
-
-def _is_blank(content: bytes | None) -> bool:
-    return content is not None and not content.strip()
 
 
 def _sha256(content: bytes) -> str:

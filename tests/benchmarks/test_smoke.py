@@ -93,7 +93,6 @@ def test_isolation(images: Path) -> None:
     found = outcome(isolation.main, "--images", images, "--count", 1)
     assert found["isolation"]["decoder"] == "in a process of its own"
     assert found["pixels"]["256"]["pictures"] == 1
-    assert found["pixels"]["256"]["enlarged"] == 0
     assert found["pixels"]["256"]["in_batches"]["ratio"] > 0
 
 

@@ -77,6 +77,21 @@ def test_a_damaged_ledger_part_is_judged_again(job: MakeJob, tmp_path: Path) -> 
             receipt.unlink()
 
 
+def test_a_lost_output_is_written_again_and_its_shard_reported_once(
+    job: MakeJob, tmp_path: Path
+) -> None:
+    gate = job(WRITERS["webdataset"](tmp_path / "landing"))
+    assert sum(gate.report()["since_last_report"]["counts"].values()) == 12
+    lost = gate.output / "00000.tar"
+    admitted = lost.read_bytes()
+    lost.unlink()
+    report = gate.report()
+    assert report["shards"]["done"] == 1
+    assert lost.read_bytes() == admitted
+    assert sum(report["since_last_report"]["counts"].values()) == 0
+    assert gate.census()["exact"]
+
+
 def test_a_finished_run_does_nothing(job: MakeJob, tmp_path: Path) -> None:
     gate = job(WRITERS["webdataset"](tmp_path / "landing"))
     gate.report()

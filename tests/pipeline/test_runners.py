@@ -147,7 +147,8 @@ def test_options_that_are_none_of_beams_are_refused() -> None:
     ],
 )
 def test_what_beam_would_pass_over_is_refused_by_name(arguments: list[str], named: str) -> None:
-    with pytest.raises(UsageError, match=f"^{named} after `--`: Beam has no such option$"):
+    where = "after `--` or in INGESTGATE_BEAM_OPTIONS"
+    with pytest.raises(UsageError, match=f"^{named} {where}: Beam has no such option$"):
         run_job(_job(_full), arguments, workers=1, poll=lambda: None)
 
 

@@ -148,6 +148,22 @@ def test_a_folder_in_which_everything_matched(job: MakeJob, tmp_path: Path) -> N
     assert (found["inputs"], found["purged"]) == (0, 0)
 
 
+def test_a_metadata_file_of_which_no_row_is_left(job: MakeJob, tmp_path: Path) -> None:
+    folder = Path(write_caught(tmp_path / "landing" / "photos"))
+    (folder / "k00.jpg").write_bytes(content(0))
+    (folder / "metadata.jsonl").write_text('{"file_name": "k03.jpg", "text": "a caption"}\n')
+    gate = job(str(folder))
+    gate.report()
+    assert gate.census()["exact"], gate.census()["problems"]
+    assert purged(gate)["assets"] == 1
+    assert (folder / "metadata.jsonl").read_bytes() == b""
+    found = gate.census()
+    assert found["exact"], found["problems"]
+    assert (found["inputs"], found["purged"]) == (2, 1)
+    assert gate.report("--no-resume")["counts"]["admitted"] == 1
+    assert gate.census()["exact"], gate.census()["problems"]
+
+
 @pytest.mark.parametrize("scheme", ["teststore", "testtree"])
 def test_a_folder_in_which_everything_matched_on_a_store(
     job: MakeJob, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, scheme: str
