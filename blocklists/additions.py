@@ -15,7 +15,7 @@ from ingestgate.assets.verdict import SignalKind
 from ingestgate.blocklists import hamming, indexing
 from ingestgate.blocklists.canaries import canary_rows
 from ingestgate.blocklists.changes import compare, open_version
-from ingestgate.blocklists.matching import OpenList
+from ingestgate.blocklists.open_list import OpenList
 from ingestgate.blocklists.signals import signal_type
 from ingestgate.blocklists.tables import SortedValues
 

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ingestgate.assets.verdict import Action, SignalKind
-from ingestgate.blocklists.matching import OpenList
+from ingestgate.blocklists.open_list import OpenList
 from ingestgate.blocklists.placeholders import FILES, HASHES
 from ingestgate.blocklists.public_suffixes import PublicSuffixes
 from ingestgate.blocklists.signals import signal_type

@@ -25,7 +25,8 @@ from ingestgate.blocklists.manifest import (
     check_threshold,
     read_manifest,
 )
-from ingestgate.blocklists.matching import Matcher, OpenList
+from ingestgate.blocklists.matching import Matcher
+from ingestgate.blocklists.open_list import OpenList
 from ingestgate.blocklists.signals import signal_type
 from ingestgate.blocklists.trust import ANYBODY, SIDE_FILES, Trust
 

@@ -13,7 +13,7 @@ from ingestgate.blocklists.chunking import HammingIndex
 from ingestgate.blocklists.compiling import describe
 from ingestgate.blocklists.entries import Entry
 from ingestgate.blocklists.listset import ListSet
-from ingestgate.blocklists.matching import OpenList
+from ingestgate.blocklists.open_list import OpenList
 from ingestgate.blocklists.signals import signal_type, signal_types
 from ingestgate.blocklists.sources import expression_digest, parse_source, url_expression
 

@@ -22,7 +22,7 @@ from ingestgate.assets.envelope import Envelope
 from ingestgate.assets.errors import ListError, UsageError
 from ingestgate.assets.verdict import SIDECAR_VIEW, Finding
 from ingestgate.blocklists.manifest import Sha256
-from ingestgate.blocklists.matching import MAX_FINDINGS
+from ingestgate.blocklists.open_list import MAX_FINDINGS
 from ingestgate.blocklists.trust import Trust
 
 SUPPRESSION_TYPE = "application/vnd.ingestgate.suppression+json"

@@ -14,7 +14,7 @@ from ingestgate.assets.envelope import Envelope
 from ingestgate.assets.errors import ListError, UsageError
 from ingestgate.assets.verdict import Action, Finding
 from ingestgate.blocklists.entries import is_line_number
-from ingestgate.blocklists.matching import MAX_FINDINGS
+from ingestgate.blocklists.open_list import MAX_FINDINGS
 from ingestgate.blocklists.suppressions import (
     SUPPRESSION_TYPE,
     SuppressedAsset,

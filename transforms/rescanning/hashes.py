@@ -15,7 +15,7 @@ from numba import njit
 from ingestgate.blocklists import chunking, hamming, spreading
 from ingestgate.blocklists.chunking import Words
 from ingestgate.blocklists.intrinsics import popcount
-from ingestgate.blocklists.matching import OpenList
+from ingestgate.blocklists.open_list import OpenList
 from ingestgate.blocklists.signals import signal_type
 from ingestgate.blocklists.spreading import SpreadIndex
 from ingestgate.fingerprints.perceptual import QUALITY_MARGIN, perceptual_hashes

@@ -8,7 +8,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from ingestgate.assets.verdict import Action, Verdict
-from ingestgate.blocklists.matching import OpenList
+from ingestgate.blocklists.open_list import OpenList
 from ingestgate.blocklists.signals import signal_type
 from ingestgate.blocklists.suppressions import Suppressions
 from ingestgate.transforms.rescanning.results import Hit, PartResult

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ingestgate.assets.verdict import SignalKind
-from ingestgate.blocklists.matching import Matcher, OpenList
+from ingestgate.blocklists.matching import Matcher
+from ingestgate.blocklists.open_list import OpenList
 from ingestgate.blocklists.signals import signal_type
 from ingestgate.transforms.policy import Policy
 from ingestgate.transforms.rescanning.suppressing import NONE_IN_FORCE, RescanSuppressions

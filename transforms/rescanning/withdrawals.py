@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ingestgate.assets.verdict import Action
-from ingestgate.blocklists.matching import OpenList
+from ingestgate.blocklists.open_list import OpenList
 
 #: Of findings, what is looked at.
 FINDING_COLUMNS = ("list_id", "entry_id", "action")

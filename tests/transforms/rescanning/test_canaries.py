@@ -14,7 +14,8 @@ from ingestgate.blocklists.additions import only
 from ingestgate.blocklists.canaries import canary_id
 from ingestgate.blocklists.compiling import compile_list
 from ingestgate.blocklists.listset import ListSet
-from ingestgate.blocklists.matching import Matcher, SourceMatches
+from ingestgate.blocklists.matching import Matcher
+from ingestgate.blocklists.source_matching import SourceMatches
 from ingestgate.blocklists.tables import SortedValues
 from ingestgate.transforms.policy import Policy
 from ingestgate.transforms.rescanning import RescanLists, digests, hashes, parts, provenance
