@@ -31,6 +31,11 @@ class _Upload(io.BytesIO):
         super().__init__()
         self._target, self._check = target, check
 
+    def write(self, content: Any) -> int:
+        if not self.tell():
+            self._check("write")
+        return super().write(content)
+
     def close(self) -> None:
         if self.closed:
             return
@@ -40,6 +45,31 @@ class _Upload(io.BytesIO):
         self._target.parent.mkdir(parents=True, exist_ok=True)
         self._target.write_bytes(content)
         self._check("uploaded")
+
+
+class _Download(io.FileIO):
+    """An object that is fetched when it is first read."""
+
+    def __init__(self, source: Path, check: Callable[[str], None]) -> None:
+        super().__init__(source)
+        self._check, self._fetched = check, False
+
+    def read(self, size: int | None = -1) -> bytes:
+        self._fetch()
+        content = super().read(-1 if size is None else size)
+        assert content is not None
+        return content
+
+    def readinto(self, buffer: Any) -> int:
+        self._fetch()
+        count = super().readinto(buffer)
+        assert count is not None
+        return count
+
+    def _fetch(self) -> None:
+        if not self._fetched:
+            self._check("read")
+        self._fetched = True
 
 
 class ObjectStore(FileSystem):
@@ -98,7 +128,7 @@ class ObjectStore(FileSystem):
         self._check("open", path)
         if not self._file(path).is_file():
             raise ClientError("no such object")
-        return self._file(path).open("rb")
+        return _Download(self._file(path), lambda operation: self._check(operation, path))
 
     def copy(self, source_file_names: list[str], destination_file_names: list[str]) -> None:
         for source, target in zip(source_file_names, destination_file_names, strict=True):

@@ -5,7 +5,7 @@ import functools
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Concatenate, ParamSpec, TypeVar
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from ingestgate.assets.errors import StorageError
 from ingestgate.assets.storage.paths import is_partial, is_remote
@@ -39,6 +39,40 @@ def explained(function: Callable[Concatenate[str, P], R]) -> Callable[Concatenat
             return function(path, *args, **kwargs)
 
     return wrapper
+
+
+class ExplainedFile:
+    """An open file of a store: what its client raises, at whatever call, is a StorageError.
+
+    Args:
+        handle: The file.
+        path: What errors call it.
+    """
+
+    def __init__(self, handle: Any, path: str) -> None:
+        self._handle = handle
+        self._path = path
+
+    def __getattr__(self, name: str) -> Any:
+        value = getattr(self._handle, name)
+        if not callable(value):
+            return value
+
+        def call(*args: Any, **kwargs: Any) -> Any:
+            with explaining(self._path):
+                return value(*args, **kwargs)
+
+        return call
+
+    def __enter__(self) -> "ExplainedFile":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __iter__(self) -> Iterator[bytes]:
+        with explaining(self._path):
+            yield from self._handle
 
 
 def explain(error: Exception, path: str) -> StorageError:

@@ -11,7 +11,8 @@ from contextlib import suppress
 from typing import Any, BinaryIO, cast
 
 from ingestgate.assets.errors import StorageError, UsageError
-from ingestgate.assets.storage.clients import share_s3_clients
+from ingestgate.assets.storage.clients import mend_s3
+from ingestgate.assets.storage.explaining import ExplainedFile
 from ingestgate.assets.storage.paths import (
     WILDCARD,
     aside_name,
@@ -55,20 +56,28 @@ def filesystems() -> Any:
 
     if FileSystems._pipeline_options is None:  # in a worker, or since a job began, they are there
         use_beam_options()
-    share_s3_clients()
+    mend_s3()
     return FileSystems
 
 
 def remote_open(path: str) -> BinaryIO:
-    """Opens a remote file's raw bytes for reading, never decompressed by its extension."""
+    """Opens a remote file's raw bytes for reading, never decompressed by its extension.
+
+    What goes wrong while it is read is a StorageError, too.
+    """
     from apache_beam.io.filesystem import CompressionTypes
 
     handle = filesystems().open(path, compression_type=CompressionTypes.UNCOMPRESSED)
-    return cast(BinaryIO, handle)
+    return cast(BinaryIO, ExplainedFile(handle, path))
 
 
-def remote_create(path: str) -> BinaryIO:
-    """Makes a remote file and opens it for writing, never compressed by its extension."""
+def remote_create(path: str, final: str) -> BinaryIO:
+    """Makes a remote file and opens it for writing, never compressed by its extension.
+
+    Args:
+        path: Its temporary name.
+        final: The name it will have, for the StorageErrors of what goes wrong.
+    """
     from apache_beam.io.filesystem import CompressionTypes
 
     handle = filesystems().create(
@@ -76,7 +85,7 @@ def remote_create(path: str) -> BinaryIO:
         mime_type="application/octet-stream",
         compression_type=CompressionTypes.UNCOMPRESSED,
     )
-    return cast(BinaryIO, handle)
+    return cast(BinaryIO, ExplainedFile(handle, final))
 
 
 def remote_exists(path: str) -> bool:
@@ -181,6 +190,7 @@ def remote_match(pattern: str) -> list[Any]:
         found = list(filesystem.match_files(remote_tree(filesystem, top, pattern), pattern))
     else:
         found = filesystem.match([pattern])[0].metadata_list
+        found = [m for m in found if not m.path.endswith("/")]  # an empty directory's mark
     return list(found)
 
 

@@ -35,7 +35,7 @@ class PendingFile:
 
     def _create(self, private: bool) -> BinaryIO:
         if is_remote(self.path):
-            return remote_create(self.temporary)
+            return remote_create(self.temporary, self.path)
         mode = 0o600 if private else 0o666
         flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
         return os.fdopen(os.open(self.temporary, flags, mode), "w+b")

@@ -11,8 +11,10 @@ from typing import Any
 
 import boto3
 import pytest
+from apache_beam.io.filesystems import FileSystems
 from moto.server import ThreadedMotoServer
 
+from ingestgate.assets import storage
 from tests.e2e.conftest import CAUGHT, WRITERS, Job
 
 MakeJob = Callable[..., Job]
@@ -57,13 +59,45 @@ def called(*arguments: str, **environment: str) -> dict[str, Any]:
     return said
 
 
-def test_the_same_outcome_as_on_local_paths(job: MakeJob, tmp_path: Path, endpoint: str) -> None:
-    local = job(WRITERS["webdataset"](tmp_path / "landing"))
-    local.report()
+@pytest.fixture
+def bucket(endpoint: str) -> Iterator[Any]:
     client = boto3.client("s3", endpoint_url=endpoint)
     client.create_bucket(Bucket="bucket")
+    yield client
+    client.close()
+
+
+@pytest.fixture
+def _reached(endpoint: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """This process reaches the server, too."""
+    monkeypatch.setenv("INGESTGATE_BEAM_OPTIONS", f"--s3_endpoint_url={endpoint}")
+    monkeypatch.setattr(FileSystems, "_pipeline_options", None)
+
+
+@pytest.mark.usefixtures("_reached")
+def test_an_object_may_be_empty(bucket: Any) -> None:
+    storage.write_bytes("s3://bucket/run/empty", b"")
+    assert storage.read_bytes("s3://bucket/run/empty") == b""
+    (entry,) = storage.walk("s3://bucket/run")
+    assert (entry.path, entry.size) == ("s3://bucket/run/empty", 0)
+    assert not bucket.list_multipart_uploads(Bucket="bucket").get("Uploads")
+
+
+@pytest.mark.usefixtures("_reached")
+def test_what_marks_an_empty_directory_is_no_file(bucket: Any) -> None:
+    for name in ("marked/", "marked/a.tar"):
+        bucket.put_object(Bucket="bucket", Key=name, Body=b"")
+    for pattern in ("s3://bucket/marked/*", "s3://bucket/marked/**"):
+        assert [entry.path for entry in storage.match(pattern)] == ["s3://bucket/marked/a.tar"]
+
+
+def test_the_same_outcome_as_on_local_paths(
+    job: MakeJob, tmp_path: Path, endpoint: str, bucket: Any
+) -> None:
+    local = job(WRITERS["webdataset"](tmp_path / "landing"))
+    local.report()
     for path in (tmp_path / "landing").iterdir():
-        client.upload_file(str(path), "bucket", f"landing/{path.name}")
+        bucket.upload_file(str(path), "bucket", f"landing/{path.name}")
     where = ["--input", "s3://bucket/landing/*.tar"]
     for name in ("output", "quarantine", "evidence"):
         where += [f"--{name}", f"s3://bucket/run/{name}"]
@@ -73,10 +107,9 @@ def test_the_same_outcome_as_on_local_paths(job: MakeJob, tmp_path: Path, endpoi
     # What takes no options for Beam has them from the environment.
     options = {"INGESTGATE_BEAM_OPTIONS": f"--s3_endpoint_url={endpoint}"}
     assert called("census", *where, "--json", **options)["exact"]
-    listed = client.list_objects_v2(Bucket="bucket", Prefix="run/output/")["Contents"]
+    listed = bucket.list_objects_v2(Bucket="bucket", Prefix="run/output/")["Contents"]
     there = {each["Key"].rpartition("/")[2] for each in listed}
     assert there == {path.name for path in local.output.iterdir()}
     for name in there:
-        stored = client.get_object(Bucket="bucket", Key=f"run/output/{name}")["Body"].read()
+        stored = bucket.get_object(Bucket="bucket", Key=f"run/output/{name}")["Body"].read()
         assert stored == (local.output / name).read_bytes()
-    client.close()

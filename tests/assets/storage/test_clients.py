@@ -1,4 +1,4 @@
-"""One client of Amazon's in a process, not one a call."""
+"""What of Beam's file system for S3 is mended."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ from apache_beam.options.pipeline_options import PipelineOptions
 
 from ingestgate.assets import storage
 from ingestgate.assets.errors import StorageError
-from ingestgate.assets.storage.clients import share_s3_clients
+from ingestgate.assets.storage.clients import mend_s3
 
 
 def test_without_credentials_nobody_waits(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -24,7 +24,7 @@ def test_without_credentials_nobody_waits(monkeypatch: pytest.MonkeyPatch, tmp_p
 def test_calls_by_the_same_options_share_a_client(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("AWS_DEFAULT_REGION", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.setenv(name, "test")
-    share_s3_clients()
+    mend_s3()
     here, there = (
         PipelineOptions([f"--s3_endpoint_url=http://127.0.0.1:{port}"]) for port in (1, 2)
     )

@@ -27,19 +27,22 @@ def test_an_oserror_of_a_write_is_explained(tmp_path: Path) -> None:
     assert names(tmp_path) == []
 
 
-@pytest.mark.parametrize("operation", ["create", "rename", "open", "list", "delete"])
+@pytest.mark.parametrize(
+    "operation", ["create", "write", "upload", "rename", "open", "read", "list", "delete"]
+)
 def test_what_a_client_raises_is_explained(stores: None, operation: str) -> None:
     path = "teststore://bucket/file"
     storage.write_bytes(path, b"old")
     ObjectStore.failing.add(operation)
     does: dict[str, Callable[[], object]] = {
-        "create": lambda: storage.write_bytes(path, b"new"),
-        "rename": lambda: storage.write_bytes(path, b"new"),
-        "open": lambda: storage.read_bytes(path),
+        **dict.fromkeys(
+            ("create", "write", "upload", "rename"), lambda: storage.write_bytes(path, b"new")
+        ),
+        **dict.fromkeys(("open", "read"), lambda: storage.read_bytes(path)),
         "list": lambda: storage.walk("teststore://bucket"),
         "delete": lambda: storage.delete(path),
     }
-    with pytest.raises(StorageError, match=rf"{operation} refused"):
+    with pytest.raises(StorageError, match=rf"^teststore://bucket(/file)?: .*{operation} ref"):
         does[operation]()
     ObjectStore.failing.clear()
     assert storage.read_bytes(path) == b"old"
@@ -48,3 +51,15 @@ def test_what_a_client_raises_is_explained(stores: None, operation: str) -> None
 def test_an_unknown_scheme_is_explained() -> None:
     with pytest.raises(StorageError, match="apache-beam"):
         storage.match("nosuch://bucket/*")
+
+
+def test_what_is_read_from_a_store_is_a_file_like_any_other(stores: None) -> None:
+    path = "teststore://bucket/file"
+    storage.write_bytes(path, b"one\ntwo\n")
+    with storage.open_read(path) as source:
+        assert list(source) == [b"one\n", b"two\n"]
+        assert (source.seek(4), source.read(3), source.tell()) == (4, b"two", 7)
+        assert source.seekable()
+        ObjectStore.failing.add("read")
+        assert source.read() == b"\n", "it is fetched at once"
+    assert source.closed
