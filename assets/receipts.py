@@ -134,14 +134,23 @@ def read_receipt(evidence: str, shard: str) -> Receipt | None:
     """Returns a shard's receipt; None if there is none or it is not a whole one.
 
     A damaged receipt is as good as none: the shard is then judged and committed again.
+
+    Raises:
+        StorageError: There is one, or may be, and it cannot be read.
     """
+    path = receipt_path(evidence, shard)
     try:
-        raw = storage.read_bytes(receipt_path(evidence, shard))
+        raw = storage.read_bytes(path)
+    except StorageError:
+        if not storage.exists(path):
+            return None
+        raw = storage.read_bytes(path)
+    try:
         content = json.loads(raw)
         del content["version"], content["sha256"]
         receipt = Receipt(**content)
         return receipt if _whole(receipt) == raw else None
-    except (StorageError, ValueError, TypeError, KeyError, RecursionError):
+    except (ValueError, TypeError, KeyError, RecursionError):
         return None
 
 

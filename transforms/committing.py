@@ -8,6 +8,7 @@ bytes.
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from datetime import UTC, datetime
 
 import pyarrow as pa
@@ -86,11 +87,17 @@ class Committer:
             outputs, stem = self._copy(reader, shard, works, headers), ""
             digests: Mapping[str, str] = {}
         else:
-            with ShardSealer(self._settings, self._lists, self._vault, shard) as sealer:
+            with ExitStack() as stack:
+                source = shard
+                if isinstance(reader, RowContainer) or reader.reads_again:
+                    source = stack.enter_context(ShardCopy(shard, self._settings.output)).shard
+                sealer = stack.enter_context(
+                    ShardSealer(self._settings, self._lists, self._vault, shard)
+                )
                 if isinstance(reader, RowContainer):
-                    outputs = self._rewrite_rows(reader, shard, works, sealer)
+                    outputs = self._rewrite_rows(reader, source, works, sealer)
                 else:
-                    outputs = self._rewrite(reader, shard, works, sealer)
+                    outputs = self._rewrite(reader, source, works, sealer)
                 stem, digests = sealer.manifest, sealer.manifest_digests
         self._remove_surplus_parts(shard, len(works))
         receipt = Receipt(
@@ -123,10 +130,13 @@ class Committer:
 
     def _remove_surplus_parts(self, shard: Shard, count: int) -> None:
         """Removes parts of an earlier judging that cut the shard into more ranges."""
-        number = count
-        while storage.exists(path := ledger.part_path(self._settings.ledger, shard.name, number)):
-            storage.delete(path)
-            number += 1
+        own = {
+            ledger.part_path(self._settings.ledger, shard.name, number) for number in range(count)
+        }
+        folder = ledger.part_folder(self._settings.ledger, shard.name)
+        for entry in storage.walk_if_there(folder):
+            if entry.path not in own:
+                storage.delete(entry.path)
 
     def _copy(
         self,

@@ -23,6 +23,7 @@ from ingestgate.transforms.progress import ProgressNotes
 from ingestgate.transforms.records import EarlierManifest, RangeOutcome, RangeTask, ShardTask
 from ingestgate.transforms.row_judging import judge_rows
 from ingestgate.transforms.settings import RunSettings, open_judge
+from ingestgate.transforms.verifying import verify_range
 
 _ROWS_PER_BATCH = 256
 _OVERHEAD = 768  # of a tar member: its header, and half a block of padding
@@ -47,7 +48,7 @@ def judge_range(
         earlier: What of the shard was quarantined before.
 
     Raises:
-        ShardError: The range cannot be read.
+        ShardError: The range cannot be read, or was changed meanwhile.
         StorageError: The part cannot be written.
     """
     root = settings.ledger_of(shard.name)
@@ -59,8 +60,9 @@ def judge_range(
     ):
         notes.add("judged_bytes", size)
         return
-    table = pa.concat_tables(_judge(shard, work, judge, settings, notes, earlier, size))
     reader = container(shard.format)
+    before = reader.range_sha256(shard, work)
+    table = pa.concat_tables(_judge(shard, work, judge, settings, notes, earlier, size))
     header = PartHeader(
         shard=shard.name,
         identity=shard.identity,
@@ -70,11 +72,12 @@ def judge_range(
         stop=work.stop,
         context=settings.context,
         judged_at=datetime.now(UTC).isoformat(timespec="seconds"),
-        range_sha256=reader.range_sha256(shard, work),
+        range_sha256=before,
         tallies=ledger.tally(table),
         isolation={} if isinstance(reader, RowContainer) else judge.isolation,
         earlier=known,
     )
+    verify_range(reader, shard, work, header)
     ledger.write_part(root, header, table)
 
 

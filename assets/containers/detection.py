@@ -79,13 +79,11 @@ def shard_files(directory: str, entries: Sequence[Entry], format: str | None) ->
 
 def trio_parts(path: str, siblings: Siblings, format: str | None) -> list[Entry]:
     """Returns the Parquet and stats files of img2dataset's that belong to a tar; [] if none."""
-    stem = _stem(path, _TAR)
-    if stem is None or format not in (None, "img2dataset"):
+    if not path.lower().endswith(_TAR) or format not in (None, "img2dataset"):
         return []
-    rows = siblings.find(f"{stem}.parquet")
+    rows, stats = map(siblings.find, trio_files.part_names(path))
     if rows is None:
         return []
-    stats = siblings.find(f"{stem}_stats.json")
     if stats is not None:
         return [rows, stats]
     if format is not None:
@@ -136,13 +134,6 @@ def _visible(directory: str, entries: Sequence[Entry]) -> list[Entry]:
 def _is_bulk(path: str) -> bool:
     name = storage.basename(path).lower()
     return name.endswith(_TAR) or (name.endswith(_PARQUET) and name != "metadata.parquet")
-
-
-def _stem(path: str, suffixes: tuple[str, ...]) -> str | None:
-    for suffix in suffixes:
-        if path.lower().endswith(suffix):
-            return path[: -len(suffix)]
-    return None
 
 
 def _schema(path: str) -> pa.Schema | None:

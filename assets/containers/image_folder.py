@@ -44,6 +44,7 @@ class ImageFolder:
 
     name: ClassVar[str] = "folder"
     copies_whole: ClassVar[bool] = False
+    reads_again: ClassVar[bool] = False
 
     def cut(self, shard: Shard, options: ReadOptions) -> list[WorkRange]:
         """Cuts into ranges of about ``range_bytes``, and at most 2,000 samples."""

@@ -1,6 +1,7 @@
 """The Parquet and stats files of img2dataset's trio."""
 
 import json
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -19,12 +20,19 @@ from ingestgate.assets.shard import Shard
 
 #: Columns by which img2dataset's Parquet files are known.
 COLUMNS = frozenset({"key", "status"})
+_TAR = re.compile(r"\.(tar|tar\.gz|tgz)\Z", re.IGNORECASE)
 #: Those that tell what stays and what the stats count.
 COUNTED = ("key", "status", "error_message")
 _SUCCESS = "success"
 # What img2dataset counts stays far below: error messages, of which some quote the URL.
 _MOST_STATS_BYTES = 16 << 20
 _LONGEST_NAME = 4096  # characters
+
+
+def part_names(tar: str) -> tuple[str, str]:
+    """Returns the names of the Parquet file and of the stats that belong to a tar of a name."""
+    stem = _TAR.sub("", tar)
+    return f"{stem}.parquet", f"{stem}_stats.json"
 
 
 @contextmanager

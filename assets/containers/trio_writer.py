@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ingestgate.assets.containers.container import OutputFile
-from ingestgate.assets.containers.copying import copy_bytes, sibling_name
+from ingestgate.assets.containers.copying import copy_bytes
 from ingestgate.assets.containers.output import PendingOutput
 from ingestgate.assets.containers.row_groups import open_writer, write_chosen
 from ingestgate.assets.containers.tar_writer import TarWriter
@@ -16,6 +16,7 @@ from ingestgate.assets.containers.trio_files import (
     StatsCount,
     keys_of,
     open_rows,
+    part_names,
     read_stats,
 )
 from ingestgate.assets.errors import ShardError
@@ -60,8 +61,9 @@ class TrioWriter(Pending):
     def publish(self) -> list[OutputFile]:
         """Completes all files, then renames tar, Parquet and stats, in this order."""
         self._tar.complete()
-        for path in self._shard.parts:
-            self._parts.append(PendingOutput(self._root, sibling_name(self._shard, path)))
+        names = part_names(self._shard.name)[: len(self._shard.parts)]
+        for name in names:
+            self._parts.append(PendingOutput(self._root, name))
         self._write_parts()
         return [*self._tar.publish(), *(output.publish() for output in self._parts)]
 

@@ -46,6 +46,7 @@ class WebDataset:
 
     name: ClassVar[str] = "webdataset"
     copies_whole: ClassVar[bool] = True
+    reads_again: ClassVar[bool] = False
 
     def cut(self, shard: Shard, options: ReadOptions) -> list[WorkRange]:
         """Cuts at sample boundaries, into ranges of ``range_bytes`` and a little more."""

@@ -8,6 +8,8 @@ from typing import Any, TypeGuard
 import pyarrow as pa
 
 from ingestgate.assets.containers.container import ReadOptions, RowContainer, SampleContainer
+from ingestgate.assets.containers.folder_index import folder_listing
+from ingestgate.assets.containers.image_folder import ImageFolder
 from ingestgate.assets.shard import Member, Sample, Shard, accountable_members, asset_id
 from ingestgate.assets.verdict import REASONS, Action, Reason, Verdict
 from ingestgate.pipeline.census.evidence import LedgerRows, Sealed
@@ -53,6 +55,8 @@ def compare_samples(
             return
     if next(let_in, None) is not None:
         census.object(f"{shard.name}: the output holds samples that were not admitted")
+    if shard.format == ImageFolder.name and _metadata(admitted) - _metadata(shard):
+        census.object(f"{shard.name}: the output holds metadata files that were not admitted")
 
 
 def compare_rows(
@@ -132,6 +136,10 @@ def _has_moved(
 def _samples(reader: SampleContainer, shard: Shard, options: ReadOptions) -> Iterator[Sample]:
     for work in reader.cut(shard, options):
         yield from reader.read(shard, work, options)
+
+
+def _metadata(folder: Shard) -> set[str]:
+    return {item.name for item in folder_listing(folder).metadata}
 
 
 def _sha256(content: bytes) -> str:
