@@ -141,11 +141,12 @@ def run(request: RunRequest, display: ProgressDisplay) -> dict[str, Any]:
             plan = still_to_do(plan, settings, recalled_shards(settings, lists))
         record_context(settings, lists, suppressions)
         events = RunEvents(settings, lists, suppressions, keys[0] if keys else None)
-        error = _do(request, replace(settings, progress=notes), plan, display, events)
+        began, error = _do(request, replace(settings, progress=notes), plan, display, events)
         if error is None and not settings.dry_run:
             error = _close_recalls(settings, keys, every=request.recall)
         seconds = time.monotonic() - started
-        figures = summary.add_up(plan.todo, plan.finished, settings)
+        # What stood before a run that did not come to judging is none of its work.
+        figures = summary.add_up(plan.todo if began else (), plan.finished, settings)
         report = _report(settings, plan, lists, suppressions, figures, error, started_at, seconds)
         report |= {"run": events.run, "manifests": [each._asdict() for each in events.sealed]}
         if keys and error is None:
@@ -268,17 +269,16 @@ def _do(
     plan: Plan,
     display: ProgressDisplay,
     events: RunEvents,
-) -> GateError | None:
-    """Does what is to be done, and puts it on record; returns why it could not be, if so."""
-    error = _do_shards(request, settings, plan, display, events)
+) -> tuple[bool, GateError | None]:
+    """Does what is to do, and puts it on record; returns as `_do_shards`."""
+    began, error = _do_shards(request, settings, plan, display, events)
     there = storage.is_remote(settings.quarantine) or storage.exists(settings.quarantine)
-    if settings.dry_run or not there:
-        return error
-    try:
-        events.seal(plan.discovery.shards)
-    except GateError as unlogged:
-        return error or unlogged
-    return error
+    if there and not settings.dry_run:
+        try:
+            events.seal(plan.discovery.shards)
+        except GateError as unlogged:
+            return began, error or unlogged
+    return began, error
 
 
 def _do_shards(
@@ -287,7 +287,9 @@ def _do_shards(
     plan: Plan,
     display: ProgressDisplay,
     events: RunEvents,
-) -> GateError | None:
+) -> tuple[bool, GateError | None]:
+    """Does what is to do; returns whether it came to judging, and what went wrong."""
+    began = False
     try:
         if not settings.dry_run:
             storage.make_directory(settings.quarantine, private=True)
@@ -306,26 +308,36 @@ def _do_shards(
                 events.begin(plan.todo)
             carry_failures(settings.notes, plan.todo, plan.others)
             _forget(plan.todo if not request.resume else to_forget(plan, settings), settings)
+            began = True
             if plan.todo:
                 _judge_and_commit(request, settings, plan, display, earlier)
+        _refuse_undone(settings, plan)
+        if not settings.dry_run:
+            storage.delete_tree(settings.tried)  # taken over, or of other rules by now
     except GateError as error:
-        return error
+        return began, error
+    return began, None
+
+
+def _refuse_undone(settings: RunSettings, plan: Plan) -> None:
+    """Refuses to call a run done that left a shard undone.
+
+    Raises:
+        RunFailedError: There is one.
+    """
     noted = _failed_of(plan, settings)
     done = summary.tallies(plan.todo, settings)
     lost = [name for name in _untold(plan, noted) if name not in done]
     if lost:
         # A runner that says DONE is not believed: what counts is what is there.
-        return RunFailedError(
+        raise RunFailedError(
             f"the runner ended without doing {len(lost)} shards, {lost[0]} among them"
         )
     if failed := len(noted):
-        return RunFailedError(
+        raise RunFailedError(
             f"{failed} of {len(plan.discovery.shards)} shards could not be done; "
             "everything else is. Mend or remove them, and run again"
         )
-    if not settings.dry_run:
-        storage.delete_tree(settings.tried)  # taken over, or of other rules by now
-    return None
 
 
 def _failed_of(plan: Plan, settings: RunSettings) -> dict[str, str]:
@@ -422,7 +434,9 @@ def _report(
             "seconds": round(seconds, 3),
             "assets": judged,
             "assets_per_second": round(judged / seconds, 1),
-            "bytes_per_second": round(sum(shard.size for shard in plan.todo) / seconds),
+            "bytes_per_second": round(
+                sum(shard.size for shard in plan.todo if shard.name in figures.done) / seconds
+            ),
         },
         "shards": {
             "total": len(shards),

@@ -21,7 +21,9 @@ import psutil
 from ingestgate.assets import storage
 from ingestgate.assets.errors import GateError, ListError, SelfTestError, UsageError
 
+_log = logging.getLogger(__name__)
 _WORKER_THREAD = "run_worker"
+_CANCEL_S = 60.0  # a cluster takes its time
 _DEATH_S = 5.0  # a killed process is gone at once, unless its disk hangs
 _RAISED = re.compile(r"^ingestgate\.assets\.errors\.(\w+): (.*)$", re.MULTILINE)
 _PLACES = f"after `--` or in {storage.BEAM_OPTIONS}"
@@ -92,7 +94,7 @@ def run_job(
         UsageError: Beam does not take the arguments, or has no such option.
         RunFailedError: The job failed, or a local worker process died. Threads of a dead job
             may be left: end the process by `os._exit` after this.
-        KeyboardInterrupt: SIGINT or SIGTERM came while the job ran.
+        KeyboardInterrupt: SIGINT or SIGTERM came while the job ran; it is cancelled.
     """
     import apache_beam as beam
     from apache_beam.options.pipeline_options import PipelineOptions
@@ -107,13 +109,15 @@ def run_job(
         except SystemExit as error:  # how Beam's option parser gives up
             raise UsageError(_NOT_TAKEN) from error
     failures: list[BaseException] = []
+    jobs: list[Any] = []
     ended = threading.Event()
 
     def run() -> None:
         try:
             pipeline = beam.Pipeline(runner=runner, options=options)
             build(pipeline)
-            state = pipeline.run().wait_until_finish()
+            jobs.append(pipeline.run())
+            state = jobs[0].wait_until_finish()
             if state not in (None, PipelineState.DONE):
                 raise RunFailedError(f"the Beam job ended as {state}")  # noqa: TRY301
         except SystemExit:  # how Beam's option parser gives up
@@ -134,15 +138,15 @@ def run_job(
                 if interrupted:
                     break
         except BaseException:
-            _end_children()
+            _cancel(jobs, ended)
             raise
-    if interrupted:  # first: a terminal's Ctrl-C reaches the workers, too, and they die of it
-        _end_children()
-        raise KeyboardInterrupt
-    poll()
-    if failures:
-        _end_children()
-        raise _explained(failures[0]) from failures[0]
+        if interrupted:  # first: a terminal's Ctrl-C reaches the workers, too, and they die of it
+            _cancel(jobs, ended)
+            raise KeyboardInterrupt
+        poll()
+        if failures:
+            _end_children()
+            raise _explained(failures[0]) from failures[0]
 
 
 @contextmanager
@@ -185,6 +189,23 @@ def _noting_interrupts() -> Iterator[list[int]]:
             signal.signal(number, handler)
 
 
+def _cancel(jobs: Sequence[Any], ended: threading.Event) -> None:
+    """Ends the job, where another runner has it, and the local workers."""
+    for job in jobs:
+        try:
+            job.cancel()
+            gone = ended.wait(_CANCEL_S)
+        except Exception as error:  # noqa: BLE001 - of whatever runner
+            _log.debug("the job was not cancelled", exc_info=error)
+            gone = False
+        if not gone:
+            _log.warning("the job goes on where it runs: end it there before the next run begins")
+    _end_children()
+    for thread in threading.enumerate():
+        if thread.name == _WORKER_THREAD:
+            thread.join(_DEATH_S)  # it raises that its worker is gone, which is listened for
+
+
 def _end_children() -> None:
     """Ends the local worker processes, which would wait for a driver that has given up.
 
@@ -222,8 +243,9 @@ def _explained(error: BaseException) -> GateError:
     raised = _RAISED.findall(str(error))
     if raised:
         return _said(*raised[-1])
-    logging.getLogger(__name__).debug("the job failed", exc_info=error)
-    return RunFailedError(f"the Beam job failed: {str(error).strip().splitlines()[-1][:500]}")
+    _log.debug("the job failed", exc_info=error)
+    *_, last = str(error).strip().splitlines() or [type(error).__name__]
+    return RunFailedError(f"the Beam job failed: {last[:500]}")
 
 
 def _said(name: str, message: str) -> GateError:

@@ -92,6 +92,21 @@ def test_a_lost_output_is_written_again_and_its_shard_reported_once(
     assert gate.census()["exact"]
 
 
+def test_parts_of_an_earlier_judging_go_wherever_they_stand(job: MakeJob, tmp_path: Path) -> None:
+    gate = job(WRITERS["webdataset"](tmp_path / "landing"))
+    gate.report("--dry-run")
+    folder = gate.evidence / "ledger" / "00000.tar.parts"
+    if not folder.exists():
+        (folder,) = gate.evidence.rglob("00000.tar.parts")
+    own = folder / "part-00000.parquet"
+    # Of an earlier judging that had more ranges, and of which some were never judged.
+    beyond = gate.evidence / "ledger" / "00000.tar.parts" / "part-00002.parquet"
+    beyond.parent.mkdir(parents=True, exist_ok=True)
+    beyond.write_bytes(own.read_bytes())
+    gate.report()
+    assert [path.name for path in beyond.parent.iterdir()] == [own.name]
+
+
 def test_a_finished_run_does_nothing(job: MakeJob, tmp_path: Path) -> None:
     gate = job(WRITERS["webdataset"](tmp_path / "landing"))
     gate.report()

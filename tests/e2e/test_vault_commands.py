@@ -338,6 +338,9 @@ def test_a_run_and_a_change_of_the_vault_exclude_each_other(
     with quarantine_lock(str(gate.quarantine), alone=True):
         report = gate.report("--no-resume", code=1)
     assert "is at work on it" in report["error"]
+    assert (report["shards"]["done"], report["shards"]["failed"]) == (0, [])
+    assert (report["throughput"]["assets"], report["throughput"]["bytes_per_second"]) == (0, 0)
+    assert sum(report["since_last_report"]["counts"].values()) == 0
     with run_lock(str(gate.evidence)):
         purge = gate.invoke("purge", "--input", *gate.inputs, *gate.folders)
     assert purge.exit_code == 1

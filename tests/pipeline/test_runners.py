@@ -7,10 +7,12 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from typing import Any, ClassVar
 
 import apache_beam as beam
 import psutil
 import pytest
+from apache_beam.runners.runner import PipelineResult, PipelineRunner, PipelineState
 
 from ingestgate.assets.errors import StorageError, UsageError
 from ingestgate.pipeline import runners
@@ -117,6 +119,54 @@ def test_children_are_gone_when_an_interrupted_job_returns() -> None:
     with pytest.raises(KeyboardInterrupt):
         run_job(_job(_until_polled), [], workers=1, poll=poll)
     assert started[0].poll() == -signal.SIGKILL
+
+
+class Elsewhere(PipelineRunner):
+    """A runner whose job goes on until it is cancelled, or says that it cannot be."""
+
+    cancellable: ClassVar[bool] = True
+    cancelled: ClassVar[list[bool]] = []
+
+    def run_pipeline(self, pipeline: Any, options: Any) -> "_JobElsewhere":
+        return _JobElsewhere(PipelineState.RUNNING, self)
+
+
+class _JobElsewhere(PipelineResult):
+    def __init__(self, state: str, runner: Elsewhere) -> None:
+        super().__init__(state)
+        self._runner = runner
+        self._ended = threading.Event()
+
+    def wait_until_finish(self, duration: int | None = None) -> str:
+        self._ended.wait(20)
+        return str(PipelineState.CANCELLED)
+
+    def cancel(self) -> None:
+        if not self._runner.cancellable:
+            raise NotImplementedError
+        self._runner.cancelled.append(True)
+        self._ended.set()
+
+
+@pytest.mark.parametrize("cancellable", [True, False])
+def test_an_interrupted_job_elsewhere_is_cancelled_or_said_to_go_on(
+    cancellable: bool, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(Elsewhere, "cancellable", cancellable)
+    monkeypatch.setattr(Elsewhere, "cancelled", [])
+    runner = f"--runner={__name__}.{Elsewhere.__name__}"
+
+    def poll() -> None:
+        signal.raise_signal(signal.SIGTERM)
+
+    with pytest.raises(KeyboardInterrupt):
+        run_job(_job(int), [runner], workers=1, poll=poll)
+    assert Elsewhere.cancelled == [True] * cancellable
+    assert ("the job goes on where it runs" in caplog.text) is not cancellable
+
+
+def test_an_error_without_words_is_named_by_its_type() -> None:
+    assert str(runners._explained(MemoryError())) == "the Beam job failed: MemoryError"
 
 
 def test_children_that_nobody_asks_for_are_not_waited_for() -> None:
