@@ -25,6 +25,7 @@ from ingestgate.blocklists.sources import (
 COLUMNS = ("value", "entry_id", "category")
 MAX_TEXT = 256  # characters of an entry id or a category
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+_SURROGATE = re.compile(r"[\ud800-\udfff]")
 _NAME = re.compile(r"[a-z0-9_\-]+(?:\.[a-z0-9_\-]+)*")
 # Punctuation that labels may hold, in some script (RFC 5892, 2.6 and appendix A).
 _IN_LABELS = frozenset("-_\u00b7\u05f3\u05f4\u0f0b\u30fb")
@@ -166,13 +167,15 @@ def clean_text(text: str) -> str:
     """Returns an entry id, a category or the like without the blanks around it.
 
     Raises:
-        FieldError: It is too long, or holds a control character.
+        FieldError: It is too long, or holds a control character or half a one.
     """
     text = text.strip(BLANK)
     if len(text) > MAX_TEXT:
         raise FieldError(f"longer than {MAX_TEXT} characters")
     if _CONTROL.search(text):
         raise FieldError("holds a control character")
+    if _SURROGATE.search(text):
+        raise FieldError("holds half a character (a lone surrogate)")
     return text
 
 

@@ -253,7 +253,8 @@ class FolderExchange:
         file, *others = new
         state = {**known, file.path[below:]: f"{file.size} {file.mark}"}
         suffix = posixpath.splitext(file.path)[1]
-        following = others[0].path[below:] if others else None
+        # Which file that is may change until it is asked for: its number does not.
+        following = str(window.pages + 2) if others else None
         return Page(_content(file.path), suffix, following, state)
 
 

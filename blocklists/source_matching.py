@@ -23,8 +23,8 @@ from ingestgate.blocklists.sources import (
     hashed_expressions,
     is_absent,
     parse_source,
+    possible_sources,
     readable_part,
-    split_sources,
     url_digests,
 )
 from ingestgate.blocklists.tables import SCREENS, as_keys
@@ -68,14 +68,14 @@ class SourceMatcher:
         Raises:
             BadSource: It cannot be parsed; carries the findings of what could be.
         """
-        parts = split_sources(url)
-        if len(parts) == 1:
+        texts = possible_sources(url)
+        if len(texts) == 1:
             return self._match_one_source(url, view)
         findings: list[Finding] = []
         bad: BadSource | None = None
-        for part in parts:
+        for text in texts:
             try:
-                findings += self._match_one_source(part, view)
+                findings += self._match_one_source(text, view)
             except BadSource as error:
                 findings += error.findings
                 bad = error

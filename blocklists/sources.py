@@ -30,7 +30,8 @@ times path prefixes: what such an entry covers is decided by who hashed it.
 ``http://``, and so are those of schemes that are known to name a host. What does not parse, or
 names no host (``file:///``) or one longer than any can be, is a `BadSource`: nobody could say
 whether it is listed. So is what has another scheme: behind ``data:`` there is content, with slashes
-or without. Text of nothing but white space is absent, not bad. Of several in one text each counts.
+or without. Text of nothing but white space is absent, not bad. Of several in one text each counts,
+and so does the whole text where it is one too: URLs may hold what could as well divide two.
 """
 
 import functools
@@ -51,9 +52,14 @@ from ingestgate.assets.verdict import Finding
 MAX_HOST = 253  # characters of a name, as name servers can be asked for it (RFC 1035, 2.3.4)
 MAX_DECODINGS = 16  # layers of percent-encoding; each costs a pass over the URL
 MAX_SOURCES = 1000  # in one text
-#: Where the next source of a text begins (`split_sources`), for `re` and RE2 alike.
-NEXT_SOURCE = r"[\x00-\x20|,;]+[A-Za-z][A-Za-z0-9+.\-]*:[/\\]{2}"
-_NEXT_SOURCE = re.compile(r"[\x00-\x20|,;]+(?=[A-Za-z][A-Za-z0-9+.\-]*:[/\\]{2})")
+_MAX_SPELLED_HOST = 4096  # characters of a host before it is parsed, which takes their square
+_LEFT_OUT = "".join(map(chr, range(0x21)))  # at both ends of a URL
+_BETWEEN = r"[\x00-\x20|,;]"
+_AUTHORITY = r"[A-Za-z][A-Za-z0-9+.\-]*:[/\\]{2}"
+#: Whether there are several sources in a text (`split_sources`), for RE2 too.
+NEXT_SOURCE = _BETWEEN + _AUTHORITY
+# A run of what is between sources is looked at once, from its first character on.
+_NEXT_SOURCE = re.compile(f"(?<!{_BETWEEN}){_BETWEEN}++(?={_AUTHORITY})")
 _SUFFIX_LABELS = 5  # of the longest host suffix that is not the host itself
 _FOLDERS = 4  # path prefixes, the root included
 _TO_ESCAPE = re.compile(rb"[\x00-\x20#%\x7f-\xff]")
@@ -77,11 +83,11 @@ _WITH_HOSTS = frozenset(
         for scheme in ("git", "ssh", "rtsp", "rtmp", "rtmps", "gopher", "dav", "davs", "smb")
     }
 )
-_HAS_AUTHORITY = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*:[/\\]{2}")
-_HOST_AND_PORT = re.compile(r"[^:/?#\\]*\.[^:/?#\\]*:[0-9]")
+_HAS_AUTHORITY = re.compile(_AUTHORITY)
+_HOST_AND_PORT = re.compile(r"([^:/?#\\]*):[0-9]")
 _SHARP_S = re.compile("\u1e9e|%e1%ba%9e", re.IGNORECASE)
-# The scheme, if there is one, and what follows up to the end of a host.
-_TO_HOST_END = re.compile(r"(?:[^:/\\?#]*:)?[/\\\t\r\n]*[^/\\?#]*")
+# The scheme, if there is one, and what follows up to the end of a host, credentials among it.
+_TO_HOST_END = re.compile(r"(?:[^:/\\?#]*:)?[/\\\t\r\n]*([^/\\?#]*)")
 # A web address up to its host, the host, and what follows.
 _WEB_HOST = re.compile(
     r"((?:https?|ftp|wss?):[/\\]*(?:[^/\\?#]*@)?)([^/\\?#@:\[\]]+)((?::[0-9]*)?(?:[/\\?#].*)?)",
@@ -149,6 +155,20 @@ def split_sources(text: str) -> list[str]:
     return parts
 
 
+def possible_sources(text: str) -> list[str]:
+    """Returns all that may be a source in a text: it itself, and its parts if there are several.
+
+    Raises:
+        BadSource: There are more than `MAX_SOURCES`.
+    """
+    parts = split_sources(text)
+    if len(parts) > 1:
+        with suppress(BadSource):
+            parse_source(text)
+            return [text, *parts]
+    return parts
+
+
 def parse_source(text: str) -> Source:
     """Returns the canonical form of an asset's source.
 
@@ -169,6 +189,10 @@ def parse_source(text: str) -> Source:
 
 
 def _parse(text: str) -> _Url | None:
+    if len(text) > _MAX_SPELLED_HOST:
+        to_host_end = cast(re.Match[str], _TO_HOST_END.match(text))
+        if len(to_host_end[1].rpartition("@")[2].strip(_LEFT_OUT)) > _MAX_SPELLED_HOST:
+            raise BadSource(f"more than {MAX_HOST} characters where a host would be")
     if "\u1e9e" in text or "%" in text:
         # In hosts Unicode 15.1 maps capital sharp s to the small one, as browsers do; can_ada
         # still to ss. In paths the two are two.
@@ -219,7 +243,8 @@ def _parse_newer(text: str) -> _Url | None:
 def _parse_schemeless(text: str, has_scheme: bool) -> Source:
     if _HAS_AUTHORITY.match(text.lstrip()):
         raise BadSource("not a URL with a host")
-    if has_scheme and not _HOST_AND_PORT.match(text.lstrip()):
+    authority = _HOST_AND_PORT.match(text.lstrip())
+    if has_scheme and not (authority and "." in authority[1]):
         raise BadSource("a URL without a host")
     url = _parse("http://" + text.lstrip())
     if url is None:

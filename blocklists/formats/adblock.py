@@ -35,11 +35,18 @@ class Adblock:
             if text.startswith("[") and text.endswith("]"):
                 continue
             rule = _DOMAIN.fullmatch(text)
+            if rule and not _is_host(rule["name"]):
+                rule = None
             options = (rule["options"] or "")[1:] if rule else ""
             if rule and set(options.split(",")) <= _ALWAYS | {""}:
                 yield Record(place, (Value("domain", rule["name"], scope="subdomains"),))
             else:
                 yield Record(place, not_read=_kind(text, rule is not None))
+
+
+def _is_host(name: str) -> bool:
+    """Whether a rule's name is a whole host: another is a part of some, or has a port."""
+    return name.startswith("[") or (":" not in name and "." in name.strip("."))
 
 
 def _kind(text: str, of_domain: bool) -> str:

@@ -4,14 +4,17 @@ from collections.abc import Iterator
 from typing import BinaryIO
 
 import pyarrow as pa
-import pyarrow.parquet as pq
+import pyarrow.compute as pc
 
+from ingestgate.assets.containers.nesting import open_parquet
 from ingestgate.assets.errors import ListError
 from ingestgate.blocklists.formats.fields import Fields
 from ingestgate.blocklists.formats.mapping import ColumnMapping
 from ingestgate.blocklists.formats.record import Record
 
-_BATCH = 16384
+_BATCH = 256  # rows at a time: a value they share is in the file once
+_MAX_BATCH = 1 << 20  # bytes of those; no partner's rows come near it
+_BUFFER = 1 << 20
 
 
 class ParquetTable:
@@ -30,17 +33,32 @@ class ParquetTable:
         wanted = sorted(set(self._mapping.columns.values()))
         number = 0
         try:
-            table = pq.ParquetFile(source)
+            table = open_parquet(source, pre_buffer=False, buffer_size=_BUFFER)
             for name in wanted:
                 if name not in table.schema_arrow.names:
                     raise ListError(f"{path}, column {name}: no such column")
-            for batch in table.iter_batches(_BATCH, columns=wanted):
+            for batch in table.iter_batches(_BATCH, columns=wanted, use_threads=False):
+                if sum(map(_size, batch.columns)) > _MAX_BATCH:
+                    raise ListError(f"{path}, after row {number}: rows longer than any there are")
                 for row in _with_microseconds(batch).to_pylist():
                     number += 1
                     yield self._mapping.record(Fields(path, f"row {number}", row))
+        except (OverflowError, LookupError):  # as times become Python's
+            raise ListError(
+                f"{path}, after row {number}: holds a time that is not within the years 1 to "
+                "9999, or of a zone that is not known, or is damaged"
+            ) from None
         except (pa.ArrowException, OSError, ValueError):
             # Arrow's messages can hold what is in the file.
             raise ListError(f"{path}, after row {number}: not a Parquet file, or damaged") from None
+
+
+def _size(column: pa.Array) -> int:
+    """Returns the bytes that the values of a column take once each row has its own."""
+    if not pa.types.is_dictionary(column.type):
+        return int(column.nbytes)
+    lengths = pc.binary_length(column.dictionary)
+    return pc.sum(lengths.take(column.indices)).as_py() or 0
 
 
 def _with_microseconds(batch: pa.RecordBatch) -> pa.RecordBatch:

@@ -22,13 +22,11 @@ from ingestgate.blocklists.entries import (
     value_parser,
 )
 from ingestgate.blocklists.entry_ids import made_id
-from ingestgate.blocklists.formats.record import ListFormat, Record, Value
+from ingestgate.blocklists.formats.record import ListFormat, Record, Value, is_type_name
 from ingestgate.blocklists.public_suffixes import PublicSuffixes
 from ingestgate.blocklists.signals import signal_type, signal_types
 
 _SEPARATORS = re.compile(r"[-_ ]")
-_TYPE_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_ \-]{0,39}")
-_ENCODED = re.compile(r"[0-9A-Fa-f]{12}|[A-Za-z0-9]{20}")
 # What partners call what is matched here. The digest of a video is the digest of its bytes.
 _ALIASES = {
     "imagepdq": "pdq",
@@ -192,7 +190,7 @@ def _resolve(path: str, record: Record, value: Value) -> str:
     if name is not None:
         return name
     # The name will be shown; where fields are mixed up it could be the value.
-    if not _TYPE_NAME.fullmatch(value.signal_type) or _ENCODED.search(value.signal_type):
+    if not is_type_name(value.signal_type):
         raise ListError(f"{path}, {record.place}, signal type: not the name of one")
     return value.signal_type.lower()
 

@@ -14,6 +14,8 @@ from ingestgate.blocklists.entries import FieldError
 Scope = Literal["", "exact", "subdomains"]
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
+_TYPE_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_ \-]{0,39}")
+_ENCODED = re.compile(r"[0-9A-Fa-f]{12}|[A-Za-z0-9]{20}")
 _SECONDS = re.compile(r"[0-9]{1,11}")
 
 
@@ -93,6 +95,11 @@ class ListFormat(Protocol):
             ListError: It is not of this format; says where, and never shows a value.
         """
         ...
+
+
+def is_type_name(text: str) -> bool:
+    """Whether a text can be the name of a signal type, which is shown, and not rather a value."""
+    return bool(_TYPE_NAME.fullmatch(text)) and not _ENCODED.search(text)
 
 
 def microseconds(text: str) -> int:

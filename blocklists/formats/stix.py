@@ -12,7 +12,7 @@ from typing import BinaryIO
 from ingestgate.assets.errors import ListError
 from ingestgate.blocklists.formats.fields import Fields
 from ingestgate.blocklists.formats.json_records import ITEM, objects
-from ingestgate.blocklists.formats.record import Record, Value
+from ingestgate.blocklists.formats.record import Record, Value, is_type_name
 
 _OBJECTS = ("objects", ITEM)
 _COMPARISON = re.compile(
@@ -21,8 +21,10 @@ _COMPARISON = re.compile(
 )
 _OR = re.compile(r"\s*OR\s*")
 _HASH = re.compile(r"hashes\.(?:'(?P<quoted>[^']+)'|(?P<plain>[A-Za-z0-9_\-]+))")
+_ADDRESSES = {"ipv4-addr": "/32", "ipv6-addr": "/128"}  # and what a single one may end in
 _SOURCES = {"domain-name": "domain", "ipv4-addr": "domain", "ipv6-addr": "domain", "url": "url"}
 _OPENING = re.compile(r"\s*\[")
+_FIRST = re.compile(r"[.\[]")
 _ESCAPE = re.compile(r"\\(.)", re.DOTALL)
 
 
@@ -89,8 +91,7 @@ def _values(pattern: str) -> tuple[Value, ...] | None:
             if comparison is None:
                 return None
             at = comparison.end()
-            value = _ESCAPE.sub(r"\1", comparison["value"])
-            values.append(Value(_signal(comparison), value, "pattern"))
+            values.append(_value(comparison))
             joined = _OR.match(text, at)
             if joined is None:
                 break
@@ -106,11 +107,14 @@ def _values(pattern: str) -> tuple[Value, ...] | None:
         at = joined.end()
 
 
-def _signal(comparison: re.Match[str]) -> str:
-    """Returns the signal type that an object path is of, or one that says what it is."""
+def _value(comparison: re.Match[str]) -> Value:
+    """Returns what a comparison asks for; of a signal type that says what it is, if not listed."""
     kind, name = comparison["object"], comparison["property"]
+    text = _ESCAPE.sub(r"\1", comparison["value"])
+    signal = f"{kind} {_FIRST.split(name)[0]}"
     if kind in _SOURCES and name == "value":
-        return _SOURCES[kind]
-    if kind in ("file", "artifact") and (hashed := _HASH.fullmatch(name)):
-        return hashed["quoted"] or hashed["plain"]
-    return f"{kind} {name.split('.')[0]}"
+        text = text.removesuffix(_ADDRESSES.get(kind, ""))
+        signal = f"{kind} range" if kind in _ADDRESSES and "/" in text else _SOURCES[kind]
+    elif kind in ("file", "artifact") and (hashed := _HASH.fullmatch(name)):
+        signal = hashed["quoted"] or hashed["plain"]
+    return Value(signal if is_type_name(signal) else "object of another kind", text, "pattern")

@@ -12,7 +12,8 @@ from xml.parsers import expat
 
 from ingestgate.assets.errors import ListError
 
-MAX_RECORD = 1 << 20  # characters of text, and as many elements' names, in one record
+#: Characters of text and names in one record, and bytes of one tag, comment or instruction.
+MAX_RECORD = 1 << 20
 _MAX_DEPTH = 32
 _CHUNK = 1 << 16
 
@@ -61,7 +62,7 @@ class _Reader:
         self._path, self._namespace, self._root, self._depth = path, namespace, root, depth
         self._names: list[str] = []
         self._stack: list[Element] = []
-        self._line = self._size = 0
+        self._line = self._size = self._fed = 0
         self._parser = expat.ParserCreate("utf-8", " ")
         self._parser.buffer_text = True
         self._parser.StartDoctypeDeclHandler = self._doctype
@@ -78,6 +79,10 @@ class _Reader:
             raise ListError(
                 f"{self._path}, line {error.lineno}: not XML ({expat.ErrorString(error.code)})"
             ) from None
+        self._fed += len(chunk)
+        # What has begun and not ended is held whole, and looked at anew with each chunk.
+        if self._fed - self._parser.CurrentByteIndex > MAX_RECORD:
+            raise self._refuse("a record longer than any there is")
 
     def _refuse(self, problem: str) -> ListError:
         return ListError(f"{self._path}, line {self._parser.CurrentLineNumber}: {problem}")
@@ -100,7 +105,7 @@ class _Reader:
         if depth == self._depth:
             self._line, self._size = self._parser.CurrentLineNumber, 0
         if depth >= self._depth:
-            self._grow(len(local) + sum(len(text) for text in attributes.values()))
+            self._grow(len(local) + sum(map(len, (*attributes, *attributes.values()))))
             element = Element(local, attributes)
             if self._stack:
                 self._stack[-1].append(element)

@@ -474,6 +474,30 @@ def test_folder_goes_on_where_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert set(checkpoint(tmp_path / "f")["since"]) == {"a", "b"}
 
 
+def test_a_folder_may_be_added_to_while_it_is_fetched(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    offered = tmp_path / "offered"
+    offered.mkdir()
+    for name in "bcd":
+        (offered / name).write_text(name)
+    one = FolderExchange(str(offered))
+    given = one.page
+
+    def page(since: JsonValue, window: Window) -> Page | None:
+        if window.pages == 1:
+            (offered / "a").write_text("a")  # before those that are still to come
+        if window.pages == 2:
+            (offered / "b").write_text("another")
+        return given(since, window)
+
+    monkeypatch.setattr(one, "page", page)
+    fetched = fetch(one, str(tmp_path / "f"), now=NOW)
+    pages = sorted(Path(str(fetched.folder)).iterdir())
+    assert [path.read_text() for path in pages] == ["b", "a", "another", "c", "d"]
+    assert set(checkpoint(tmp_path / "f")["since"]) == set("abcd")
+
+
 def test_folders_of_pages_belong_to_one_exchange(tmp_path: Path) -> None:
     for name in "ab":
         (tmp_path / name).mkdir()

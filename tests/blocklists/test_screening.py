@@ -40,6 +40,8 @@ URLS = (
     "[::1]/v6",
     "1.2.3.4/v4",
     "page.example/?a&b",
+    "page.example/img;https://c.example/3.jpg",
+    "page.example/get?urls=http://a.example/1,http://b.example/2",
 )
 INNOCENT = (
     "http://good.com",
@@ -191,6 +193,8 @@ LISTED = (
     "http://root.example?x",
     "http://root.example/x/y",
     "http://page.example/~d/.well-known/(1);'\"{}|^`<>",
+    "http://page.example/img;https://c.example/3.jpg",
+    "http://page.example/get?urls=http://a.example/1,http://b.example/2",
 )
 
 

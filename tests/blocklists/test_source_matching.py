@@ -194,6 +194,49 @@ def test_a_listed_path_is_found_though_its_query_cannot_be_decoded(
     assert (list(matches.hits), matches.bad.tolist()) == ([0], [0])
 
 
+LISTED_WITH_OTHERS = (
+    "https://page.example/fetch?urls=http://a.example/1.jpg,http://b.example/2.jpg",
+    "https://page.example/img;https://c.example/3.jpg",
+    "https://page.example/below;s3://d.example/",
+)
+
+
+@pytest.mark.parametrize("listed", ["url", "expression"])
+def test_a_listed_url_with_others_in_it_is_found(compiled: Any, opened: Open, listed: str) -> None:
+    expressions = [  # a path's slashes are one
+        "page.example/fetch?urls=http://a.example/1.jpg,http://b.example/2.jpg",
+        "page.example/img;https:/c.example/3.jpg",
+        "page.example/below;s3:/d.example/",
+    ]
+    hashed = [hashlib.sha256(expression.encode()).hexdigest() for expression in expressions]
+    compiled(**{listed: "\n".join(LISTED_WITH_OTHERS if listed == "url" else hashed)})
+    lists = opened()
+    texts = [
+        *LISTED_WITH_OTHERS,
+        "http://page.example/fetch?urls=http://a.example/1.jpg",
+        "http://page.example/img https://c.example/3.jpg",
+        "http://page.example/img, http://fine.example/",
+    ]
+    matches = lists.match_sources(pa.array(texts), "url")
+    assert (list(matches.hits), matches.bad.tolist()) == ([0, 1, 2], [])
+    for row, url in enumerate(LISTED_WITH_OTHERS):
+        (finding,) = lists.match_source(url, "url")
+        assert finding.entry_id.endswith(f":{row + 1}")
+        assert matches.hits[row] == [finding]
+
+
+def test_several_of_which_the_whole_cannot_be_decoded_are_bad(compiled: Any, opened: Open) -> None:
+    compiled(url="\n".join(LISTED_WITH_OTHERS))
+    lists = opened()
+    text = f"{LISTED_WITH_OTHERS[1]}?{OVER_ENCODED}"
+    with pytest.raises(BadSource, match="percent-encoded") as caught:
+        lists.match_source(text, "url")
+    matches = lists.match_sources(pa.array([text]), "url")
+    assert matches.bad.tolist() == [0]
+    assert matches.hits[0] == list(caught.value.findings)
+    assert [finding.entry_id[-2:] for finding in matches.hits[0]] == [":2"]
+
+
 def test_what_is_no_text_is_bad(sources: ListSet) -> None:
     texts = [b"http://bad.com/", b"http://\xff.com/", b"http://page.example/\xff", b"\xff"]
     column = pa.array(texts, pa.large_binary())

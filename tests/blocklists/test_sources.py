@@ -1,11 +1,15 @@
 import hashlib
+import re
 
+import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from ingestgate.blocklists.sources import (
     MAX_HOST,
+    NEXT_SOURCE,
     BadSource,
     canonical_host,
     domain_expressions,
@@ -13,6 +17,7 @@ from ingestgate.blocklists.sources import (
     is_absent,
     is_address,
     parse_source,
+    possible_sources,
     split_sources,
     url_digests,
     url_expression,
@@ -266,3 +271,88 @@ def test_more_sources_than_there_may_be_are_bad() -> None:
     assert len(split_sources("http://a.com " * 999 + "x")) == 999
     with pytest.raises(BadSource, match="more than 1000"):
         split_sources("http://a.com " * 1001)
+
+
+@given(
+    st.lists(
+        st.sampled_from(
+            [
+                "a",
+                "b:",
+                "://",
+                "//",
+                "http://",
+                "s3:\\\\",
+                " ",
+                "\t",
+                "\0",
+                ",",
+                ";",
+                "|",
+                "1",
+                ".",
+                "é",
+            ]
+        ),
+        max_size=12,
+    ).map("".join)
+)
+def test_runs_between_sources_are_found_however_they_are_looked_for(text: str) -> None:
+    simply = re.split(r"[\x00-\x20|,;]+(?=[A-Za-z][A-Za-z0-9+.\-]*:[/\\]{2})", text)
+    assert split_sources(text) == simply
+    assert pc.match_substring_regex(pa.scalar(text), NEXT_SOURCE).as_py() == (len(simply) > 1)
+
+
+@pytest.mark.parametrize("between", [" ", ",;|"])
+def test_runs_of_what_is_between_sources_are_looked_at_once(between: str) -> None:
+    text = "http://a.com/" + between * 400_000 + "x"
+    assert split_sources(text) == [text]
+
+
+def test_a_text_of_several_sources_may_be_one_itself() -> None:
+    text = "https://a.com/?urls=http://b.com/1,http://c.com/2"
+    assert possible_sources(text) == [text, "https://a.com/?urls=http://b.com/1", "http://c.com/2"]
+    assert possible_sources("http://a.com http://b.com/") == ["http://a.com", "http://b.com/"]
+    assert possible_sources("http://a.com") == ["http://a.com"]
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "a\u0301\u0316" * 200_000,
+        "".join(chr(0x20000 + i % 40_000) for i in range(400_000)),
+        "a" * 5000,
+    ],
+    ids=["combining", "distinct", "ASCII"],
+)
+@pytest.mark.parametrize(
+    "url", ["http://{}.com/x", " \tHTTP:\\u:p@{}.com\\x", "{}.com", "s3://{}/x"]
+)
+def test_hosts_without_end_are_not_parsed(url: str, host: str) -> None:
+    with pytest.raises(BadSource, match="more than 253 characters where a host would be"):
+        parse_source(url.format(host))
+
+
+def test_a_long_text_need_not_have_a_long_host() -> None:
+    for text in (
+        "http://" + "u@" * 5000 + "bad.com/",
+        "http://bad.com/" + "x" * 5000,
+        "http://bad.com?" + "x" * 5000,
+        "http://bad.com\\" + "x" * 5000,
+        "bad.com" + " " * 5000,
+        " " * 5000 + "http://bad.com" + "\n" * 5000,
+        "http:" + "/" * 5000 + "bad.com",
+    ):
+        assert parse_source(text).host == "bad.com"
+    spelled = "".join(f"%EF%BD%{0x81 + i % 26:X}" for i in range(60))  # full-width letters
+    assert len(parse_source(f"http://{'.'.join([spelled] * 4)}/").host) == 243
+
+
+def test_a_host_of_a_list_is_no_longer_than_another() -> None:
+    with pytest.raises(BadSource, match="more than 253 characters"):
+        canonical_host("a\u0301\u0316" * 200_000)
+
+
+def test_labels_without_end_are_no_host_and_port() -> None:
+    with pytest.raises(BadSource, match="a URL without a host"):
+        parse_source("a." * 500_000 + "a:x")

@@ -186,6 +186,36 @@ def test_stix_objects_that_no_list_can_hold(read: Reader) -> None:
     assert read.skipped == {"email-addr value (no such hash here)": 1}
 
 
+@pytest.mark.parametrize(
+    ("comparison", "name"),
+    [
+        ("windows-registry-key:values[*].name = 'x'", "windows-registry-key values"),
+        ("email-message:body_multipart[0].body = 'x'", "email-message body_multipart"),
+        ("x-a-long-name-of-an-object-of-an-extension:value = 'x'", "object of another kind"),
+        (f"file:hashes.'{MD5}' = 'x'", "object of another kind"),
+        ("ipv4-addr:value = '192.0.2.0/24'", "ipv4-addr range"),
+        ("ipv6-addr:value = '2001:db8::/32'", "ipv6-addr range"),
+    ],
+)
+def test_stix_objects_of_other_kinds_hold_up_no_bundle(
+    read: Reader, comparison: str, name: str
+) -> None:
+    (one,) = read("stix", bundle(f"[{comparison} OR domain-name:value = 'a.example']"))
+    assert [name for name, _ in one.values] == ["domain"]
+    assert read.skipped == {f"{name} (no such hash here)": 1}
+
+
+@pytest.mark.parametrize(
+    "address", ["ipv4-addr:value = '192.0.2.1{}'", "ipv6-addr:value = '::1{}'"]
+)
+def test_a_range_of_one_address_is_one(read: Reader, address: str) -> None:
+    whole = {"4": "/32", "6": "/128"}[address[3]]
+    (alone,) = read("stix", bundle(f"[{address.format('')}]"))
+    (ranged,) = read("stix", bundle(f"[{address.format(whole)}]"))
+    assert ranged.values == alone.values
+    assert alone.values
+
+
 def test_stix_revocation_removes(read: Reader) -> None:
     (one,) = read("stix", bundle("", revoked=True))
     assert (one.entry_id, one.tombstone) == ("indicator--1", True)

@@ -40,7 +40,6 @@ LINES += ("local-file", "rpz", "urls")
         ("hosts", "secret-place.example 0.0.0.0\n", "line 1, row: wants an address"),
         ("hosts", "0.0.0.0\n", "line 1, row: wants an address, then host names"),
         ("hosts", "0.0.0.0 a.example com\n", "line 1, name 2: a single label"),
-        ("adblock", "||secret-place^\n", "line 1, value: a single label"),
         ("rpz", "secret-place.example\n", "line 1, row: not a resource record"),
         ("rpz", " CNAME .\n", "line 1, row: not a resource record"),
         ("rpz", "a.example CNAME ( .\n", "line 1, row: parentheses"),
@@ -270,6 +269,21 @@ def test_another_hash_than_the_format_takes_them_for(read: Reader) -> None:
     assert one.values == (("phash16", bytes.fromhex(MD5 * 2)),)
     (one,) = read("hash-file", MD5 * 2, signal_type_name="pdq")
     assert one.values == (("pdq", bytes.fromhex(MD5 * 2)),)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["192.0.2.7:8080", "orchard.example:8443", "adserver", "ads.", ".ads", "orchard.example:"],
+)
+def test_adblock_rules_that_name_no_host_are_counted(read: Reader, name: str) -> None:
+    (one,) = read("adblock", f"||grove.example^\n||{name}^\n||{name}^$all")
+    assert one.values == (("domain", b".grove.example"),)
+    assert read.skipped == {"rule by pattern": 2}
+
+
+def test_adblock_addresses_are_hosts(read: Reader) -> None:
+    found = read("adblock", "||192.0.2.7^\n||[2001:db8::1]^\n||b.example.^")
+    assert [one.values[0][1] for one in found] == [b".192.0.2.7", b".[2001:db8::1]", b".b.example"]
 
 
 def test_adblock_conditions_that_always_hold(read: Reader) -> None:

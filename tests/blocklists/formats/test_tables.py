@@ -1,6 +1,7 @@
 """CSV, JSON Lines and Parquet by a column mapping, and ThreatExchange's CSV."""
 
 import io
+import json
 from pathlib import Path
 
 import pyarrow as pa
@@ -125,6 +126,10 @@ def test_partners_names_of_types() -> None:
     assert mapping.types == {"M": "md5"}
 
 
+def halved(name: str) -> str:
+    return json.dumps([{"type": "HASH_MD5", "indicator": MD5, name: "x\ud800y"}])
+
+
 def test_threatexchange_withdrawal_by_identifier_needs_no_indicator(read: Reader) -> None:
     rows = read("threatexchange", f"id,indicator,type,should_delete\n1,,,1\n,{MD5},md5,yes\n")
     assert [(row.tombstone, row.values) for row in rows] == [(True, ()), (True, ())]
@@ -141,10 +146,47 @@ def test_threatexchange_withdrawal_by_identifier_needs_no_indicator(read: Reader
         (f'[{{"type": "HASH_MD5", "indicator": "{MD5[1:]}"}}]', "element 1, indicator: not a md5"),
         (f'{{"data": [{{"type": "HASH_MD5", "indicator": {{"{MD5}": 1}}}}]}}', "element 1 of data"),
         (f'{{"data": "{MD5}"}}', "data: not an array"),
+        (halved("id"), "element 1, entry_id: holds half a character"),
+        (halved("tags"), "element 1, category: holds half a character"),
+        (halved("status"), "element 1, feedback: holds half a character"),
     ],
 )
 def test_malformed_threatexchange(read: Reader, content: str, problem: str) -> None:
     assert read.refused("threatexchange", content, secret=MD5[1:]).startswith(problem)
+
+
+@pytest.mark.parametrize("shared", [False, True])
+def test_parquet_rows_that_share_a_long_value_are_refused_before_each_has_it(
+    read: Reader, shared: bool
+) -> None:
+    rows = 1024
+    notes = pa.DictionaryArray.from_arrays(pa.array([0] * rows, pa.int32()), ["x" * 20_000])
+    content = parquet(Hash=[MD5] * rows, Note=notes if shared else notes.cast(pa.string()))
+    assert len(content) < 1 << 18
+    refused = read.refused("parquet", content, "md5=Hash,category=Note")
+    assert refused == "after row 0: rows longer than any there are"
+
+
+def test_parquet_rows_share_short_values_of_a_long_dictionary(read: Reader) -> None:
+    names = pa.array([f"{number:0200}" for number in range(8_000)])
+    content = parquet(Hash=[f"{n:032x}" for n in range(1, 8_001)], Id=names.dictionary_encode())
+    found = read("parquet", content, "md5=Hash,id=Id")
+    assert [one.entry_id for one in found] == names.to_pylist()
+
+
+@pytest.mark.parametrize(
+    "times",
+    [
+        pa.array([2**62], pa.timestamp("us")),
+        pa.array([-(2**62)], pa.timestamp("us", "UTC")),
+        pa.array([1_767_225_600], pa.timestamp("s", "Orchard/Banana")),
+    ],
+    ids=lambda times: str(times.type),
+)
+def test_times_that_are_none(read: Reader, times: pa.Array) -> None:
+    content = parquet(Hash=[MD5], At=times)
+    refused = read.refused("parquet", content, "md5=Hash,modified=At", secret="Banana")
+    assert refused.startswith("after row 0: holds a time that is not within the years 1 to 9999")
 
 
 @pytest.mark.parametrize(

@@ -56,6 +56,28 @@ def test_records_and_depths_without_end_are_refused() -> None:
         list(found('<r xmlns="urn:x">' + "<l>" * 40))
 
 
+@pytest.mark.parametrize(
+    "begun", ["<!-- ", "<l><?x ", "<l a='", "<l><", "<l/></", "<?x "], ids=ascii
+)
+def test_what_does_not_end_is_refused_before_it_does(begun: str) -> None:
+    class Endless(io.BytesIO):
+        count = 0
+
+        def read(self, size: int | None = -1, /) -> bytes:
+            self.count += 1
+            assert self.count < 20
+            return b'\n<r xmlns="urn:x">' + begun.encode() if self.count == 1 else b"x" * 65536
+
+    with pytest.raises(ListError, match="f, line 2: a record longer than any there is"):
+        list(elements("f", Endless(), namespace="urn:x", root="r", depth=2))
+
+
+def test_names_of_attributes_count() -> None:
+    many = "".join(f"<f {'x' * 70_000}{number}=''/>" for number in range(16))
+    with pytest.raises(ListError, match="longer than any there is"):
+        list(found(f'<r xmlns="urn:x"><l><e>{many}</e></l></r>'))
+
+
 def test_memory_does_not_grow_with_the_file() -> None:
     class Long(io.BytesIO):
         chunks = iter((b'<r xmlns="urn:x"><l>', *(b"<e>0123456789</e>" * 4096,) * 20, b"</l></r>"))
