@@ -27,10 +27,8 @@ from ingestgate.blocklists.entries import (
     Entry,
     FieldError,
     check_suffix,
-    is_line_number,
     read_entries,
 )
-from ingestgate.blocklists.entry_ids import shown_id
 from ingestgate.blocklists.manifest import (
     LIST_ID,
     MANIFEST,
@@ -142,16 +140,7 @@ def _read(
         # The ids of a second file of a type would otherwise repeat the first one's.
         label = list_id if seen[name] == 1 else f"{list_id}.{seen[name]}"
         entries = read_entries(name, path, name=label, suffixes=suffixes, domain_scope=scope)
-        yield signal_type(name), _shown(name, entries)
-
-
-def _shown(name: str, entries: Iterable[Entry]) -> Iterator[Entry]:
-    """Yields entries with ids that can be shown."""
-    for entry in entries:
-        shown = entry.entry_id
-        if not is_line_number(shown):
-            shown = shown_id(shown, [(name, entry.value)])
-        yield entry._replace(entry_id=shown)
+        yield signal_type(name), entries
 
 
 def _checked(

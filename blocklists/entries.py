@@ -5,12 +5,13 @@ Errors name file, line and field and say what is wrong, and never show the value
 
 import re
 import unicodedata
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import BinaryIO, Literal, NamedTuple
 
 from ingestgate.assets import storage
 from ingestgate.assets.errors import ListError
 from ingestgate.assets.verdict import SignalKind
+from ingestgate.blocklists.entry_ids import holds, shown_id
 from ingestgate.blocklists.lines import BLANK, is_comment, plain_lines, table_rows
 from ingestgate.blocklists.public_suffixes import PublicSuffixes
 from ingestgate.blocklists.signals import SignalType, signal_type, signal_types
@@ -27,6 +28,7 @@ MAX_TEXT = 256  # characters of an entry id or a category
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _SURROGATE = re.compile(r"[\ud800-\udfff]")
 _NAME = re.compile(r"[a-z0-9_\-]+(?:\.[a-z0-9_\-]+)*")
+_URL_OR_DIGEST = re.compile(r"://|[0-9A-Fa-f]{32}")
 # Punctuation that labels may hold, in some script (RFC 5892, 2.6 and appendix A).
 _IN_LABELS = frozenset("-_\u00b7\u05f3\u05f4\u0f0b\u30fb")
 
@@ -84,14 +86,14 @@ def read_entries(
     suffixes: PublicSuffixes | None = None,
     domain_scope: Literal["subdomains", "exact"] = "subdomains",
 ) -> Iterator[Entry]:
-    """Yields the entries of a file, one by one.
+    """Yields the entries of a file, one by one, with ids that can be shown.
 
     The file is UTF-8 text: a value per line, or CSV whose first line names the columns
     ``value`` and perhaps ``entry_id`` and ``category``. Blank lines and lines that start with
     ``#`` are skipped in both; one that could be a row of CSV is refused. Hashes are hex in either
     case; domains are host names, IP addresses or ``*.name``; URLs are http(s) or lack a scheme.
     What could never match (a name with a comma in it, say, or a URL with a remark behind it) is
-    refused.
+    refused, and so is a category that holds the value.
 
     Args:
         signal_type_name: Name of the signal type the values are of.
@@ -123,12 +125,12 @@ def read_entries(
                 texts = {}
                 for field in COLUMNS[1:]:
                     texts[field] = clean_text(row.get(field, ""))
+                check_discloses_nothing(texts["category"], [(signal.name, value)])
             except FieldError as error:
                 raise ListError(f"{path}, line {line}, {field}: {error}") from None
             count += 1
-            yield Entry(
-                value, texts["entry_id"] or f"{label}:{signal.name}:{line}", texts["category"]
-            )
+            shown = shown_id(texts["entry_id"], [(signal.name, value)])
+            yield Entry(value, shown or f"{label}:{signal.name}:{line}", texts["category"])
     if not count:
         raise ListError(
             f"{path}: holds no entry; if the partner withdrew everything, leave the file out"
@@ -177,6 +179,24 @@ def clean_text(text: str) -> str:
     if _SURROGATE.search(text):
         raise FieldError("holds half a character (a lone surrogate)")
     return text
+
+
+def check_discloses_nothing(text: str, values: Iterable[tuple[str, bytes]]) -> None:
+    """Refuses a category or feedback that would show in findings and reports what is listed.
+
+    Args:
+        text: It.
+        values: Pairs of signal type and value: all of the entry's.
+
+    Raises:
+        FieldError: It holds one of the values, or a URL or digest of whatever it is: a column
+            taken for another holds such.
+    """
+    if text and (_URL_OR_DIGEST.search(text) or any(holds(text, *one) for one in values)):
+        raise FieldError(
+            "holds the listed value, or a URL or a digest, and would show it in findings and "
+            "reports; take another column, or leave it out, and tell the partner"
+        )
 
 
 def value_parser(signal: SignalType) -> Callable[[str], bytes]:

@@ -6,6 +6,7 @@ keys signed it as lists need, and ends by itself: a month after it was made at t
 """
 
 import json
+import shlex
 from datetime import datetime, timedelta
 from typing import Annotated, Any, Self
 
@@ -66,7 +67,13 @@ class Exemption(BaseModel):
 
 
 def except_list(
-    directory: str, key: Ed25519PrivateKey, *, until: datetime, reason: str, now: datetime
+    directory: str,
+    key: Ed25519PrivateKey,
+    *,
+    until: datetime,
+    reason: str,
+    now: datetime,
+    replace: bool = False,
 ) -> tuple[Exemption, int]:
     """Makes an exception for a list, or adds a signature to the one that is there.
 
@@ -76,13 +83,16 @@ def except_list(
         until: When it ends; with a time zone.
         reason: Why.
         now: The time, with a time zone.
+        replace: Whether another exception for the list may go, with whoever's signatures it has.
 
     Returns:
         The exception, and how many signatures it has now. One that is there for the same list
-        with the same end and reason gains a signature; any other is replaced.
+        with the same end and reason gains a signature; one that is over, or for another list, is
+        replaced.
 
     Raises:
-        UsageError: It is not the directory of a list, or the end or reason will not do.
+        UsageError: It is not the directory of a list, the end or reason will not do, or there is
+            an exception with others, which would be replaced.
         ListError: What is there in place of a list or an exception is something else.
         StorageError: Reading or writing failed.
     """
@@ -110,12 +120,28 @@ def except_list(
         or there is None
         or there.model_copy(update={"made": wanted.made}) != wanted
     ):
+        if there and envelope and not replace and _is_of_use(there, wanted):
+            raise UsageError(_problem_of_replacing(path, there, wanted, len(envelope.signatures)))
         fields = wanted.model_dump(mode="json")
         envelope = Envelope(EXEMPTION_TYPE, (json.dumps(fields, sort_keys=True) + "\n").encode())
         there = wanted
     envelope = envelope.signed(key)
     envelope.write(path)
     return there, len(envelope.signatures)
+
+
+def _is_of_use(there: Exemption, wanted: Exemption) -> bool:
+    return there.digest == wanted.digest and wanted.made <= there.until
+
+
+def _problem_of_replacing(path: str, there: Exemption, wanted: Exemption, signatures: int) -> str:
+    others = [name for name in ("until", "reason") if getattr(there, name) != getattr(wanted, name)]
+    return (
+        f"{path}: an exception with another {' and '.join(others)} is there, signed by "
+        f"{signatures}; to sign that one give --until {there.until:%Y-%m-%dT%H:%M:%S} "
+        f"--reason {shlex.quote(there.reason)}; to put yours in its place give --replace, and "
+        "whoever signed it has to sign again"
+    )
 
 
 def exemption_in_force(
@@ -135,7 +161,7 @@ def exemption_in_force(
             f"{path}: the list has expired, and there are no trusted keys to check this exception "
             "by; get the partner's current list, or name trusted keys in the policy"
         )
-    signed_by = trust.enough(path, envelope)
+    signed_by = trust.enough(path, envelope, command="lists except")
     exemption = _read(path, envelope)
     if (exemption.list_id, exemption.version, exemption.digest) != (
         info.id,

@@ -23,7 +23,7 @@ import pyarrow.parquet as pq
 
 from ingestgate.assets import storage
 from ingestgate.assets.errors import ListError, UsageError
-from ingestgate.blocklists.entries import Entry
+from ingestgate.blocklists.entries import Entry, FieldError, check_discloses_nothing
 from ingestgate.blocklists.entry_ids import shown_id
 from ingestgate.blocklists.formats.reading import Listed
 from ingestgate.blocklists.locking import alone
@@ -355,7 +355,15 @@ def _entries_of(path: str, name: str) -> Iterator[Entry]:
         ]
         if not any(kind == name for kind, *_ in listed):
             continue
-        shown = shown_id(entry_id, ((kind, value) for kind, value, *_ in listed))
+        values = [(kind, value) for kind, value, *_ in listed]
+        shown = shown_id(entry_id, values)
         for kind, value, category, feedback in listed:
+            try:
+                check_discloses_nothing(category, values)
+                check_discloses_nothing(feedback, values)
+            except FieldError as error:
+                raise ListError(
+                    f"{path}, entry {shown}, category or feedback: {error}, and import again"
+                ) from None
             if kind == name:
                 yield Entry(value, shown, category, feedback)

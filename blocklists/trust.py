@@ -65,12 +65,15 @@ class Trust:
             )
         return self.enough(directory, envelope)
 
-    def enough(self, what: str, envelope: Envelope) -> tuple[str, ...]:
+    def enough(
+        self, what: str, envelope: Envelope, *, command: str = "lists sign"
+    ) -> tuple[str, ...]:
         """Returns the names of the trusted keys that signed an envelope.
 
         Args:
             what: What is signed, for messages.
             envelope: The envelope.
+            command: Which one signs such, for messages.
 
         Raises:
             ListError: They are fewer than the threshold.
@@ -80,7 +83,7 @@ class Trust:
             raise ListError(
                 f"{what}: signed by {len(signers)} of the {len(self.keys)} trusted keys"
                 f"{''.join(f' ({name})' for name in signers)}, the policy wants {self.threshold}; "
-                "have it signed with 'ingestgate lists sign' by a key that the policy names"
+                f"have it signed with 'ingestgate {command}' by a key that the policy names"
             )
         return signers
 

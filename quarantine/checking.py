@@ -11,7 +11,7 @@ import hashlib
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 from ingestgate.assets import storage
 from ingestgate.assets.errors import EvidenceError, VaultError
@@ -23,10 +23,19 @@ from ingestgate.quarantine.destruction_receipts import FOLDER, DestructionReceip
 from ingestgate.quarantine.faults import Fault, Problem
 from ingestgate.quarantine.holding import Holding
 from ingestgate.quarantine.inventory import NamedObject, objects_named_in, unnamed_files
-from ingestgate.quarantine.layout import id_of
+from ingestgate.quarantine.layout import id_of, sample_of
 from ingestgate.quarantine.manifest import every_row
 from ingestgate.quarantine.manifest_checking import check_manifest, check_manifests
 from ingestgate.quarantine.sealed_manifests import SealedManifest, sealed_manifests
+
+_FURTHER: Final = (
+    "another copy of its sample is named. A run that was killed may have left this one, or one "
+    "that judged its shard again by the same rules; --remove-unnamed takes away what is superfluous"
+)
+_ALONE: Final = (
+    "nor another copy of its sample, so that it may be all that is left of one; run a killed run "
+    "to its end, or find out who put it there"
+)
 
 
 @dataclass(slots=True)
@@ -124,9 +133,10 @@ def check_vault(
         else:
             found.sound += 1
     progress(len(objects), len(objects))
+    samples = {id_of(path) for path in objects}
     for path in unnamed_files(root, objects):
-        detail = f"{path}: no manifest names it; a killed run may have left it"
-        found.faults.append(Fault(Problem.UNNAMED, path, detail))
+        what = _FURTHER if sample_of(path) in samples else _ALONE
+        found.faults.append(Fault(Problem.UNNAMED, path, f"{path}: no manifest names it; {what}"))
     return found
 
 

@@ -10,7 +10,7 @@ class Problem(StrEnum):
     MISSING = "missing"  #: an object, its key file or a manifest is not there
     CHANGED = "changed"  #: it is not what was sealed
     UNOPENED = "unopened"  #: the identity does not open it, or it is damaged
-    UNNAMED = "unnamed"  #: no manifest names it: a killed run's, or somebody else's
+    UNNAMED = "unnamed"  #: no manifest names it: an earlier run's, or somebody else's
     UNLOGGED = "unlogged"  #: a manifest that no run put on record
     NOT_DESTROYED = "not_destroyed"  #: a receipt says it was, but it is there
     RECEIPT = "receipt"  #: the receipt of a destruction does not hold

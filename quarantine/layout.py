@@ -68,6 +68,14 @@ def id_of(path: str) -> str:
     return checked(path).split("/")[2]
 
 
+def sample_of(path: str) -> str:
+    """Returns the id of the sample that a file below the root is a copy of, "" if of none."""
+    try:
+        return id_of(object_of(path))
+    except VaultError:
+        return ""
+
+
 def checked(path: str) -> str:
     """Returns the path of a copy as it is; raises as `key_path` does."""
     if not _OBJECT_PATH.fullmatch(path):

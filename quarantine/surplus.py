@@ -1,4 +1,8 @@
-"""Copies that killed runs left: which of them can go without taking evidence with them.
+"""Copies that no manifest names any more, or yet: which can go without taking evidence with them.
+
+A run that was killed leaves such, and one that judges a shard again by the same rules: it replaces
+the shard's manifest by one that names what it sealed anew. The log has the digests of both, and not
+what the first named, so that nobody can tell these from what somebody put there.
 
 What no manifest names may be a copy too many, or all that is left of what somebody took out of the
 manifests. So nothing goes while a manifest on record is missing, changed or not on record, and
@@ -10,11 +14,11 @@ from collections.abc import Sequence
 from typing import Final
 
 from ingestgate.assets import storage
-from ingestgate.assets.errors import EvidenceError, VaultError
+from ingestgate.assets.errors import EvidenceError
 from ingestgate.quarantine.audit import AuditLine
 from ingestgate.quarantine.holding import Holding
 from ingestgate.quarantine.inventory import named_objects, unnamed_files
-from ingestgate.quarantine.layout import id_of, object_of
+from ingestgate.quarantine.layout import id_of, sample_of
 from ingestgate.quarantine.manifest_checking import check_manifests
 from ingestgate.quarantine.sealed_manifests import sealed_manifests
 
@@ -46,21 +50,14 @@ def superfluous(root: str, lines: Sequence[AuditLine]) -> list[str]:
         )
     objects = named_objects(root)
     unnamed = unnamed_files(root, objects)
-    samples = {_sample(path) for path in unnamed}
+    samples = {sample_of(path) for path in unnamed}
     holding = Holding(root, lines)
     kept = {
         id_of(each.path)
         for each in objects.values()
         if id_of(each.path) in samples and holding.accounts_for(each)
     }
-    return [path for path in unnamed if _sample(path) in kept]
-
-
-def _sample(path: str) -> str:
-    try:
-        return id_of(object_of(path))
-    except VaultError:
-        return ""  # no copy's name: nobody knows what it is
+    return [path for path in unnamed if sample_of(path) in kept]
 
 
 def remove(root: str, paths: Sequence[str]) -> None:

@@ -16,6 +16,7 @@ from ingestgate.assets.errors import ListError
 from ingestgate.blocklists.entries import (
     FieldError,
     NeverMatchError,
+    check_discloses_nothing,
     check_suffix,
     check_unbroken,
     clean_text,
@@ -94,6 +95,8 @@ def read_list(
             than refuse the file.
         max_malformed: The largest share of a file's values that may be left out, and counted,
             because they are not of their signal type: what an earlier file said of them stands.
+            Categories and feedback that would show what is listed count among them; their
+            entries stay.
         suffixes: Public suffixes, which no domain may be; None for the built-in ones.
         source: The file, where it is open already; the path is for messages then.
 
@@ -134,7 +137,17 @@ def read_list(
                     skipped[f"malformed {name}"] += 1
                     malformed += 1
                     malformed_types.append(name)
-            yield from _listed(path, record, values, malformed_types, unknown_types)
+            texts = _texts(path, record)
+            for field in ("category", "feedback"):
+                try:
+                    check_discloses_nothing(texts[field], values)
+                except FieldError as error:
+                    if not max_malformed:
+                        raise _refuse(path, record, field, error) from None
+                    skipped[f"{field} that would show what is listed"] += 1
+                    malformed += 1
+                    texts[field] = ""
+            yield from _listed(record, texts, values, malformed_types, unknown_types)
     if malformed > max_malformed * seen:
         raise ListError(
             f"{path}: {malformed:,} of {seen:,} values are malformed, more than may be left out "
@@ -150,19 +163,23 @@ def _refuse(path: str, record: Record, field: str, error: FieldError) -> ListErr
     return ListError(f"{path}, {record.place}, {field}: {error}")
 
 
-def _listed(
-    path: str,
-    record: Record,
-    values: list[tuple[str, bytes]],
-    malformed: list[str],
-    unknown: list[str],
-) -> Iterator[Listed]:
+def _texts(path: str, record: Record) -> dict[str, str]:
     texts = {}
     for field in ("entry_id", "category", "feedback"):
         try:
             texts[field] = clean_text(getattr(record, field))
         except FieldError as error:
             raise _refuse(path, record, field, error) from None
+    return texts
+
+
+def _listed(
+    record: Record,
+    texts: dict[str, str],
+    values: list[tuple[str, bytes]],
+    malformed: list[str],
+    unknown: list[str],
+) -> Iterator[Listed]:
     entry_id = texts["entry_id"]
     # A type's name could be misspelt, or its plug-in be missing: that withdraws nothing.
     unreadable = (*malformed, *(() if values else unknown))

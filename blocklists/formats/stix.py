@@ -64,16 +64,10 @@ def _record(fields: Fields) -> Record:
         fields.place,
         values=values or (),
         entry_id=fields.text("id", required=True),
-        category=_category(fields),
+        category=", ".join(fields.array("indicator_types")),  # names mostly are the value
         modified=fields.modified("modified"),
         tombstone=revoked,
     )
-
-
-def _category(fields: Fields) -> str:
-    """Returns the indicator's types, joined, or its name."""
-    types = fields.array("indicator_types")
-    return ", ".join(types) or fields.text("name")
 
 
 def _values(pattern: str) -> tuple[Value, ...] | None:

@@ -118,32 +118,48 @@ def show(
     who: str | None,
     as_json: bool,
 ) -> None:
-    """Print the log, checked. As confidential as the manifest: reasons are what people wrote."""
+    """Print the log, checked. As confidential as the manifest: reasons are what people wrote.
+
+    With --asset also the approval of a release that the asset was part of. Where nothing matches,
+    standard error says so.
+    """
     from ingestgate.quarantine.audit import read_log
+    from ingestgate.quarantine.decisions import REQUESTED
     from ingestgate.quarantine.presence import require_log
     from ingestgate.quarantine.reviewers import Registry
 
     require_log(root)
     known = Registry()
+    asked: dict[int, list[str]] = {}  # assets by request
+    shown = 0
     for line in read_log(root):
         known.apply(line)
         name = known.names[-1]
+        assets = _assets(line, asked)
+        if line.event == REQUESTED:
+            asked[line.number] = assets
         if event and not line.event.startswith(event):
             continue
-        if asset and not any(each.startswith(asset) for each in _assets(line)):
+        if asset and not any(each.startswith(asset) for each in assets):
             continue
         if who and name != who:
             continue
+        shown += 1
         if as_json:
             said = {"number": line.number, "time": line.time, "event": line.event, "who": name}
             click.echo(json.dumps({**said, "key": line.key, "fields": dict(line.fields)}))
         else:
             fields = json.dumps(dict(line.fields))  # ASCII: no control character reaches a terminal
             click.echo(f"{line.number} {line.time} {line.event} {name or '-'} {fields}")
+    if not shown:
+        click.echo("no line matches", err=True)
 
 
-def _assets(line: "AuditLine") -> list[str]:
+def _assets(line: "AuditLine", asked: dict[int, list[str]]) -> list[str]:
+    """Returns the assets that a line names, or those of the request that it names."""
+    request = line.fields.get("request")
     found: list[Any] = [line.fields.get("asset")]
     several = line.fields.get("assets")
     found += several if isinstance(several, list) else []
-    return [each for each in found if isinstance(each, str)]
+    named = [each for each in found if isinstance(each, str)]
+    return named or (asked.get(request, []) if isinstance(request, int) else [])

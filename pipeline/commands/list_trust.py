@@ -129,12 +129,18 @@ def accept(directory: str, list_state: str, policy_file: str | None, list_id: st
     help="When it ends (UTC): a time, or the start of a day; within 31 days.",
 )
 @click.option("--reason", required=True, metavar="TEXT", help="Why, for the reports.")
+@click.option(
+    "--replace",
+    is_flag=True,
+    help="Put it in the place of one with another date or reason, whose signatures are lost.",
+)
 @click.argument("directory", type=click.Path(), metavar="DIR")
-def except_(key_file: str, until: datetime, reason: str, directory: str) -> None:
+def except_(key_file: str, until: datetime, reason: str, replace: bool, directory: str) -> None:
     """Let one version of an expired list be used for a little longer.
 
-    Writes a signed exception beside the list, or signs the one that is there; DIR is the
-    directory of the version. It needs as many signatures as the list, and is in every report.
+    Writes a signed exception beside the list, or signs the one that is there if date and reason
+    are the same; DIR is the directory of the version. It needs as many signatures as the list,
+    and is in every report.
 
     \b
     Example:
@@ -150,6 +156,7 @@ def except_(key_file: str, until: datetime, reason: str, directory: str) -> None
         until=until.replace(tzinfo=UTC),
         reason=reason,
         now=datetime.now(UTC),
+        replace=replace,
     )
     click.echo(
         f"list {exemption.list_id} version {exemption.version}: excepted until "

@@ -35,7 +35,8 @@ _CHOICES = (
     click.option(
         "--source",
         metavar="TEXT",
-        help="Only what has this text in its provenance: a host, a part of a URL.",
+        help="Only what has this text in its provenance: a host, a part of a URL. The audit log "
+        "says that one was given, not which.",
     ),
     click.option(
         "--since", metavar="DATE", help="Only what was sealed on that day (UTC) or after."
@@ -162,7 +163,9 @@ def _selection(choice: dict[str, Any]) -> "Selection":
 
 
 def _wanted(choice: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in choice.items() if value not in (None, False)}
+    """Returns what goes on record of a choice: not which source was asked for, it may be listed."""
+    wanted = {name: value for name, value in choice.items() if value not in (None, False)}
+    return {**wanted, "source": "given"} if "source" in wanted else wanted
 
 
 def _cases(rows: Iterable[dict[str, Any]]) -> dict[str, _Case]:

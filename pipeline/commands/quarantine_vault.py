@@ -157,10 +157,12 @@ def check(
     With --evidence the manifests are also compared with the receipts of the run that sealed them.
 
     A run that was killed may leave copies that no manifest names: run it to its end, then remove
-    them with --remove-unnamed. It may leave a manifest that is not on record, too: the same run
-    puts it there. Where that run is no more, --accept-manifests does. Both take an approver's --key
-    once the audit log knows people, and are on record first. Nothing is removed while a manifest is
-    missing, changed or not on record, nor what may be all that is left of a sample.
+    them with --remove-unnamed. A run that judges a shard again by the same rules (--no-resume)
+    seals it anew, and leaves the first copies so. A killed one may leave a manifest that is not on
+    record, too: the same run puts it there. Where that run is no more, --accept-manifests does.
+    Both take an approver's --key once the audit log knows people, and are on record first. Nothing
+    is removed while a manifest is missing, changed or not on record, nor what may be all that is
+    left of a sample.
     """
     from ingestgate.assets.evidence import require_evidence
     from ingestgate.quarantine.checking import check_vault
@@ -204,7 +206,7 @@ def _accept_manifests(root: str, key: str | None) -> None:
 
 
 def _remove_superfluous(root: str, key: str | None) -> list[str]:
-    """Removes copies that killed runs left, once that is on record; returns their paths."""
+    """Removes copies that earlier runs left, once that is on record; returns their paths."""
     from ingestgate.quarantine import surplus
     from ingestgate.quarantine.audit_writing import audit_writer, per_line
 

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from ingestgate.assets.errors import ListError, StorageError, UsageError
 from ingestgate.blocklists.entries import Entry, FieldError, read_entries, value_parser
+from ingestgate.blocklists.entry_ids import made_id
 from ingestgate.blocklists.signals import signal_type
 from ingestgate.blocklists.sources import is_address
 
@@ -45,6 +46,35 @@ def test_csv(tmp_path: Path) -> None:
         ("a,b", ""),
         ("n:md5:7", "B"),
     ]
+
+
+def test_an_id_of_the_partners_that_ends_like_one_of_ours_shows_no_hash(tmp_path: Path) -> None:
+    (entry,) = read(tmp_path, "md5", f"value,entry_id\n{MD5},{MD5}:md5:17\n", name="n")
+    assert entry.entry_id == made_id("md5", bytes.fromhex(MD5))
+
+
+@pytest.mark.parametrize(
+    ("signal", "value", "category"),
+    [
+        ("md5", MD5, MD5),
+        ("md5", MD5, f"see {MD5.lower()}"),
+        ("md5", MD5, "ASNFZ4mrze8BI0VniavN7w=="),
+        ("md5", MD5, "https://other.example/x"),
+        ("md5", MD5, "0" * 40),
+        ("phash", "0123456789abcdef", "0123-4567-89AB-CDEF"),
+        ("domain", "site5.example", "see https://site5.example/x"),
+        ("domain", "site5.example", "fruit (Site5.example)"),
+        ("url", "https://site5.example/x", "site5.example/x, fruit"),
+    ],
+)
+def test_a_category_that_shows_what_is_listed(
+    tmp_path: Path, signal: str, value: str, category: str
+) -> None:
+    text = f'value,entry_id,category\n{value},1,"{category}"\n'
+    message = refused(tmp_path, signal, text)
+    assert "line 2, category: holds the listed value, or a URL or a digest" in message
+    assert value.lower() not in message.lower()
+    assert category not in message
 
 
 def test_csv_rows_whose_identifier_begins_with_a_hash_sign(tmp_path: Path) -> None:

@@ -69,6 +69,39 @@ def test_a_source_is_not_shown_as_an_id(kind: str, listed: list[str], ids: list[
         assert shown_id(id, [(kind, one.encode()) for one in listed]) == id
 
 
+ORCHARD = ["id-{}", "domain:{}", "{}|2026", "[{}]", "case {}/b", "ioc-{}", "42/x/{}"]
+
+
+@pytest.mark.parametrize("form", ORCHARD)
+@pytest.mark.parametrize(
+    ("kind", "listed", "spelled"),
+    [
+        ("domain", ".orchard.example", "Orchard.example"),
+        ("domain", "orchard.example", "orchard%2Eexample"),
+        ("domain", "orchard.example", "orchard%252eexample"),
+        ("domain", "orchard.example", "orchard[.]example"),
+        ("domain", "xn--bcher-kva.example", "B\u00fccher.example"),
+        ("domain", "xn--bcher-kva.example", "xn--bcher-kva.example"),
+        ("domain", "192.0.2.7", "192.0.2.7"),
+        ("url", "orchard.example/", "orchard.example"),
+        ("url", "orchard.example/banana.jpg", "<https://orchard.example/banana.jpg>"),
+        ("url", "orchard.example/banana.jpg", "orchard.example/banana.jpg@2026"),
+        ("url", "orchard.example/banana.jpg", "HTTPS://orchard.example:443//Banana.jpg#x"),
+        ("url", "xn--bcher-kva.example/a b", "b\u00fccher.example/a%20b"),
+    ],
+)
+def test_an_id_that_holds_a_source_is_not_shown(
+    form: str, kind: str, listed: str, spelled: str
+) -> None:
+    made = made_id(kind, listed.encode())
+    assert shown_id(form.format(spelled), [(kind, listed.encode())]) == made
+
+
+@pytest.mark.parametrize("id", ["orchard", "id-orchard", "case orchard.example/b", "17", "a:b"])
+def test_an_id_that_holds_another_source_is_shown(id: str) -> None:
+    assert shown_id(id, [("url", b"orchard.example/banana.jpg")]) == id
+
+
 @given(st.text(min_size=1, max_size=20), st.sampled_from(["md5", "domain", "url", "phash"]))
 def test_other_ids_are_the_partners(id: str, kind: str) -> None:
     value = value_parser(signal_type("url"))("unguessed.example/x")

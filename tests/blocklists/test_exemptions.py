@@ -100,7 +100,43 @@ def test_it_needs_as_many_signatures_as_lists_do(directory: Path, opened: Open) 
     assert make(directory, ALICE, now=LATER + timedelta(hours=1)) == 2
     signers = opened(now=LATER, trust=BOTH).exemptions["partner"].signed_by
     assert signers == ("alice", "bob")
-    assert make(directory, ALICE, reason="another") == 1
+
+
+def test_who_signs_is_told_the_right_command(directory: Path, opened: Open) -> None:
+    make(directory, BOB)
+    refused(opened, "have it signed with 'ingestgate lists except' by a key", BOTH)
+    (directory / SIGNATURES).unlink()
+    sign_list(str(directory), BOB, now=ISSUED)
+    refused(opened, "have it signed with 'ingestgate lists sign' by a key", BOTH)
+
+
+@pytest.mark.parametrize(
+    ("options", "others"),
+    [
+        ({"reason": "it's another"}, "reason"),
+        ({"until": UNTIL + timedelta(days=1)}, "until"),
+        ({"reason": "another", "until": UNTIL + timedelta(days=1)}, "until and reason"),
+    ],
+)
+def test_signatures_are_not_lost_to_another_exception(
+    directory: Path, options: dict[str, Any], others: str
+) -> None:
+    make(directory, BOB, reason="it's moving")
+    before = (directory / EXEMPTION).read_bytes()
+    said = {"reason": "it's moving", **options}
+    with pytest.raises(UsageError, match=f"with another {others} is there, signed by 1; ") as e:
+        make(directory, ALICE, **said)
+    assert (directory / EXEMPTION).read_bytes() == before
+    same = f"give --until {UNTIL:%Y-%m-%dT%H:%M:%S} --reason 'it'\"'\"'s moving'; "
+    assert same in str(e.value)
+    assert make(directory, ALICE, **said, replace=True) == 1
+    assert make(directory, BOB, **said) == 2
+
+
+def test_an_exception_that_is_over_is_replaced(directory: Path) -> None:
+    make(directory, BOB)
+    later = UNTIL + timedelta(seconds=1)
+    assert make(directory, ALICE, now=later, until=later + timedelta(days=1)) == 1
 
 
 def test_it_is_for_one_version(

@@ -146,6 +146,39 @@ def test_an_entry_that_nothing_is_left_of_says_nothing(tmp_path: Path) -> None:
     assert (changes.added, changes.removed, changes.changed, changes.total) == (29, 0, 0, 30)
 
 
+@pytest.mark.parametrize("role", ["category", "feedback"])
+def test_a_column_that_shows_what_is_listed(tmp_path: Path, role: str) -> None:
+    store, mapping = str(tmp_path / "store"), parse_mapping(f"id=id,url=url,{role}=note")
+    rows = "".join(f"{n},https://site{n}.example/x,fruit\n" for n in range(19))
+    text = f"id,url,note\n{rows}19,https://site19.example/x,at site19.example/x\n"
+    path = written(tmp_path, text)
+    with pytest.raises(ListError, match=f"line 21, {role}: holds the listed value") as caught:
+        import_files(store, "p", [path], mapping=mapping)
+    assert "site19" not in str(caught.value)
+    assert not list(Path(store).rglob("*.parquet"))
+    result = import_files(store, "p", [path], mapping=mapping, max_malformed=0.05)
+    assert result.skipped == {f"{role} that would show what is listed": 1}
+    ((_, entries),) = stored_entries(store, "p")
+    assert {one.entry_id: (one.category, one.feedback)[role == "feedback"] for one in entries} == {
+        **{str(n): "fruit" for n in range(19)},
+        "19": "",
+    }  # it is still listed
+    mapping = parse_mapping(f"id=id,url=url,{role}=url")
+    with pytest.raises(ListError, match=f"line 2, {role}: holds the listed value"):
+        import_files(store, "p", [path], mapping=mapping)
+    with pytest.raises(ListError, match="20 of 20 values are malformed"):
+        import_files(store, "p", [path], mapping=mapping, max_malformed=0.1)
+
+
+def test_one_value_of_an_entry_is_not_shown_by_the_category_of_another(tmp_path: Path) -> None:
+    store, mapping = str(tmp_path / "store"), parse_mapping("id=id,domain=d,category=c")
+    path = written(tmp_path, "id,d,c\nA,site1.example,fruit\nA,site2.example,site1.example\n")
+    import_files(store, "p", [path], mapping=mapping)
+    with pytest.raises(ListError, match="entry A, category or feedback: holds the listed") as e:
+        stored(store)
+    assert "site1" not in str(e.value)
+
+
 def stored(store: str) -> dict[str, set[str]]:
     found: dict[str, set[str]] = {}
     for signal, entries in stored_entries(store, "p"):

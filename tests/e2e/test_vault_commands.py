@@ -122,6 +122,16 @@ def files_of(gate: Job) -> set[str]:
     return {str(path) for path in gate.quarantine.rglob("*.age")}
 
 
+def test_a_run_that_judges_again_by_the_same_rules_leaves_the_first_copies(gate: Job) -> None:
+    first = files_of(gate)
+    gate.report("--no-resume")
+    shown = quarantine(gate, "check")
+    assert (shown.exit_code, "3 objects named: 3 sound" in shown.stdout) == (5, True)
+    assert "or one that judged its shard again by the same rules" in shown.stdout
+    removed = said(quarantine(gate, "check", "--remove-unnamed", "--json"))["removed"]
+    assert {str(gate.quarantine / path) for path in removed} == first
+
+
 def test_a_sample_that_was_sealed_twice_is_sound_and_the_surplus_is_named(
     job: MakeJob, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

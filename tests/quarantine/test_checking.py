@@ -142,6 +142,9 @@ def test_copies_that_no_manifest_names_are_found_and_removed(
         (Problem.UNNAMED, extra.key_path),
         (Problem.UNNAMED, extra.path),
     ]
+    for fault in check_vault(str(root)).faults:
+        assert "or one that judged its shard again by the same rules" in fault.detail
+        assert "--remove-unnamed takes away what is superfluous" in fault.detail
     paths = superfluous(str(root), list(read_log(str(root))))
     assert paths == [extra.key_path, extra.path]
     remove(str(root), paths)
@@ -181,6 +184,10 @@ def test_what_may_be_all_that_is_left_of_a_sample_is_not_superfluous(
         seal(vault, SAMPLES[0])
         (root / sealed["one"].path).unlink()
     (root / "keys" / "README").write_text("of somebody")
+    unnamed = [f for f in check_vault(str(root)).faults if f.problem is Problem.UNNAMED]
+    alone = {f.path for f in unnamed if "may be all that is left of one" in f.detail}
+    assert "keys/README" in alone
+    assert len(alone) == (3 if loss == "never-named" else 1)
     assert superfluous(str(root), list(read_log(str(root)))) == []
 
 

@@ -71,7 +71,14 @@ def test_a_release_from_beginning_to_end(vault: Vault) -> None:
         ("rob", "release.requested"),
         ("ann", "release.approved"),
     ]
-    assert len(vault.audit("show", "--asset", ASSET[:31]).stdout.splitlines()) == 2
+    shown = vault.audit("show", "--asset", ASSET, "--json").stdout.splitlines()
+    assert [json.loads(line)["event"] for line in shown] == [
+        "asset.decided",
+        "release.requested",
+        "release.approved",  # which names its request, and no asset
+    ]
+    nothing = vault.audit("show", "--asset", f"{2:032x}")
+    assert (nothing.exit_code, nothing.stdout, nothing.stderr) == (0, "", "no line matches\n")
     assert len(vault.audit("show", "--who", "ann").stdout.splitlines()) == 3
 
 
@@ -180,6 +187,17 @@ def test_who_looked_is_on_record_first(vault: Vault, tmp_path: Path) -> None:
         ("manifest.exported", {"choice": {"tier": "near"}, "format": "csv"}),
         ("manifest.listed", {"choice": {"state": "open"}}),
     ]
+
+
+def test_which_source_was_asked_for_is_not_on_record(vault: Vault, tmp_path: Path) -> None:
+    to = str(tmp_path / "out.csv")
+    of = ("--source", "example.org", "--tier", "near")
+    assert vault("list", *vault.by("rob"), "--json", *of).stdout
+    assert vault("export", *vault.by("rob"), "--format", "csv", "--to", to, *of).exit_code == 0
+    shown = vault.audit("show", "--event", "manifest.", "--who", "rob", "--json").stdout
+    said = [json.loads(line)["fields"]["choice"] for line in shown.splitlines()]
+    assert said == [{"tier": "near", "source": "given"}] * 2
+    assert "example.org" not in Path(log_path(str(vault.root))).read_text()
 
 
 def test_nobody_looks_without_a_name_once_people_are_known(vault: Vault, tmp_path: Path) -> None:
