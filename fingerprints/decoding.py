@@ -25,6 +25,7 @@ from PIL import Image
 from PIL.JpegImagePlugin import JpegImageFile
 
 from ingestgate.assets.verdict import Reason
+from ingestgate.fingerprints.animated_png import animation_controls
 from ingestgate.fingerprints.avif_still import has_unnamed_sequence, still_of
 from ingestgate.fingerprints.exif_thumbnail import thumbnail
 from ingestgate.fingerprints.image_memory import levels, levels_of_colours
@@ -278,6 +279,10 @@ def decode(content: bytes, limits: DecodeLimits, *, colour: bool = False) -> Dec
         raise Unscannable(
             Reason.UNSUPPORTED_FORMAT,
             "image/avif of an image with a sequence beside it that its brand does not name",
+        )
+    if media.format == "PNG" and animation_controls(content) > 1:
+        raise Unscannable(
+            Reason.UNDECODABLE, "image/png that says twice how it is animated: readers differ"
         )
     return Decoded(content, media.media_type, media.format, limits, "RGB" if colour else "L")
 

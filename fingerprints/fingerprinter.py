@@ -135,7 +135,9 @@ class Fingerprinter:
         found = {name: _Views(scheme) for name, scheme in self._hashes.items()}
         for picture in decoded.pictures():
             shown = tuple(layers(picture))
-            counts = picture.variant not in NEED_NOT_BE_SEEN and not _is_washed_out(picture)
+            # Of a sequence's still, too: `still/on-gray`.
+            kind = picture.variant.rpartition("/")[2]
+            counts = kind not in NEED_NOT_BE_SEEN and not _is_washed_out(picture, kind)
             if counts and not _spans(picture.luma, _VISIBLE_SPAN):
                 if decoded.is_quick:  # by which nothing is known of the colours
                     return self._fingerprint(content, colour=True)
@@ -199,8 +201,8 @@ def _spans(luma: Any, levels: int) -> bool:
     return False
 
 
-def _is_washed_out(picture: Picture) -> bool:
-    if picture.variant != CLIPPED:
+def _is_washed_out(picture: Picture, kind: str) -> bool:
+    if kind != CLIPPED:
         return False
     return int(np.count_nonzero(picture.luma < 255)) * _WASHED_OUT <= picture.luma.size
 

@@ -48,7 +48,13 @@ from ingestgate.transforms.looking import AnyFingerprinter, Look, Looker
 from ingestgate.transforms.policy import Policy, matches_column
 
 _log = logging.getLogger(__name__)
-_matches_column = lru_cache(maxsize=4096)(matches_column)
+_LONG_NAME = 256  # characters; those of longer ones are not kept, as a record may have any
+_remembered_match = lru_cache(maxsize=4096)(matches_column)
+
+
+def _matches_column(name: str, patterns: tuple[str, ...]) -> bool:
+    matches = matches_column if len(name) > _LONG_NAME else _remembered_match
+    return matches(name, patterns)
 
 
 class _Seen(NamedTuple):

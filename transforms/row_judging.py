@@ -24,6 +24,7 @@ from ingestgate.blocklists.signals import signal_types
 from ingestgate.transforms.carried_rows import places, rows_that_carry
 from ingestgate.transforms.earlier_matches import EarlierMatches
 from ingestgate.transforms.judging import recorded_columns
+from ingestgate.transforms.long_lists import refuse_long_lists
 from ingestgate.transforms.policy import Policy, matches_column
 
 #: Reasons a row is held for, by code; of several the first stands. Code 0: not held.
@@ -94,9 +95,10 @@ def judge_rows(
         The ledger's rows, in the order of the table's.
 
     Raises:
-        ShardError: A column is of a kind that has no text, names are too long for so many rows, or
-            one carries a picture.
+        ShardError: A column is of a kind that has no text, names are too long for so many rows,
+            lists hold too much, or one carries a picture.
     """
+    refuse_long_lists(shard, table)
     try:
         table, undecoded = decoded_table(table)
         # Text that is none is bytes, and so is what a picture was made text of: nobody judges them.

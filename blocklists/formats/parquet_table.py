@@ -55,7 +55,8 @@ class ParquetTable:
 
 def _size(column: pa.Array) -> int:
     """Returns the bytes that the values of a column take once each row has its own."""
-    if not pa.types.is_dictionary(column.type):
+    kind = column.type
+    if not pa.types.is_dictionary(kind) or pa.types.is_primitive(kind.value_type):
         return int(column.nbytes)
     lengths = pc.binary_length(column.dictionary)
     return pc.sum(lengths.take(column.indices)).as_py() or 0

@@ -2,8 +2,11 @@
 
 import io
 import struct
+from typing import Any
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from ingestgate.fingerprints.avif_still import has_unnamed_sequence, still_of
 from ingestgate.fingerprints.fingerprinter import Fingerprinter
@@ -53,6 +56,24 @@ def test_a_still_that_shows_something_else_is_seen() -> None:
         }
         assert any(view.view.startswith("still/") for view in after.perceptual[name])
         assert not any(view.view.startswith("still/") for view in before.perceptual[name])
+
+
+def test_what_a_still_shows_on_gray_need_not_be_seen() -> None:
+    """As of the sequence itself: where pictures are partly transparent, gray may show nothing."""
+
+    def drawing(seed: int) -> Image.Image:
+        alpha, gray = (smooth(seed + more, low, 255 - low) for more, low in ((0, 4), (50, 100)))
+        return Image.fromarray(np.dstack([gray, gray, gray, alpha]), "RGBA")
+
+    def smooth(seed: int, low: int, high: int) -> Any:
+        coarse = np.random.default_rng(seed).integers(low, high, (16, 16), np.uint8)
+        return np.asarray(Image.fromarray(coarse).resize((256, 256))).clip(low, high)
+
+    sink = io.BytesIO()
+    drawing(1).save(sink, "AVIF", quality=95, save_all=True, append_images=[drawing(2)])
+    found = FINGERPRINTER.fingerprint(sink.getvalue())
+    assert found.frames == 2
+    assert found.low_quality == frozenset()
 
 
 def test_a_sequence_that_the_brand_does_not_name_is_held() -> None:

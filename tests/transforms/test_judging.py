@@ -19,7 +19,7 @@ from ingestgate.blocklists.columns import decode_hex
 from ingestgate.blocklists.listset import ListSet
 from ingestgate.blocklists.signals import SignalType, signal_types
 from ingestgate.fingerprints.fingerprinter import Fingerprinter
-from ingestgate.transforms import looking
+from ingestgate.transforms import judging, looking
 from ingestgate.transforms.judging import Judge
 from ingestgate.transforms.policy import Limits, Policy
 from ingestgate.transforms.settings import open_judge
@@ -341,3 +341,12 @@ def test_a_signal_type_that_is_not_what_its_hash_is_refused(
     monkeypatch.setattr(looking, "signal_types", lambda: signals)
     with pytest.raises(UsageError, match=rf"'pdq' has 256 bits, and the {signal.kind} signal"):
         Judge(Policy(), opened)
+
+
+def test_names_that_are_long_are_not_remembered() -> None:
+    """A record may have any name, and each would be kept by every worker."""
+    before = judging._remembered_match.cache_info().currsize
+    patterns = ("source_url",)
+    assert judging._matches_column("x" * 1000 + ".source_url", patterns)
+    assert judging._remembered_match.cache_info().currsize == before
+    assert judging._matches_column("a.source_url", patterns)
