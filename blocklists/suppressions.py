@@ -304,6 +304,11 @@ def _verified(path: str, trust: Trust) -> Suppression:
     if found is None:
         raise ListError(f"{path}: was there a moment ago; start the run again")
     envelope, suppression = found
+    if not trust.keys:
+        raise ListError(
+            f"{path}: the policy trusts nobody with suppressions; name the keys of those who may "
+            "sign them under trust.suppression_keys, or leave --suppressions out"
+        )
     signers = envelope.signers(trust.keys)
     wanted = max(trust.threshold, LEAST_SIGNERS)
     if len(signers) < wanted:

@@ -107,7 +107,10 @@ def repair(root: str) -> None:
 
 @audit.command()
 @QUARANTINE
-@click.option("--event", help="Only these events, or those that start so: asset.decided, asset.")
+@click.option(
+    "--event",
+    help="Only this event, or those that start so: release.approved, or release. for all of those.",
+)
 @click.option("--asset", help="Only what names this asset (the start of its id will do).")
 @click.option("--who", help="Only what this person did.")
 @JSON

@@ -7,6 +7,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
+from ingestgate.assets.errors import UsageError
 from ingestgate.assets.printable import printable
 from ingestgate.pipeline.commands.options import JSON, policy, run_folders
 from ingestgate.pipeline.commands.progress_bar import progress_bar
@@ -29,10 +30,16 @@ def census(ctx: click.Context, /, **options: Any) -> None:
     admitted, unchanged; everything quarantined is sealed. Ends with 0 if so, with 1 and what
     does not add up otherwise.
     """
+    from ingestgate.assets import storage
+    from ingestgate.assets.evidence import require_evidence
     from ingestgate.pipeline.census.taking import take_census
     from ingestgate.pipeline.run_policy import policy_of
 
-    as_json = options["as_json"]
+    as_json, root = options["as_json"], options["quarantine"]
+    require_evidence(options["evidence"])
+    # One that is there and lacks what was sealed does not add up; a store knows no empty folder.
+    if not storage.is_remote(root) and not storage.is_directory(root):
+        raise UsageError(f"{root}: no quarantine there; give the --quarantine of the run")
     policy = policy_of(options["policy_file"])
     with progress_bar("census", quiet=as_json) as tell:
         found = take_census(
