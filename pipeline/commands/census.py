@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 from ingestgate.assets.errors import UsageError
-from ingestgate.assets.printable import printable
+from ingestgate.assets.printable import counted, printable
 from ingestgate.pipeline.commands.options import JSON, policy, run_folders
 from ingestgate.pipeline.commands.progress_bar import progress_bar
 from ingestgate.pipeline.commands.values import SeveralValuesCommand, several
@@ -55,7 +55,7 @@ def census(ctx: click.Context, /, **options: Any) -> None:
         click.echo(json.dumps(found.as_dict()))
     else:
         console = Console(highlight=False)
-        table = Table(title=f"Census of {found.shards} shards")
+        table = Table(title=f"Census of {counted(found.shards, 'shard')}")
         table.add_column("assets")
         table.add_column("", justify="right")
         table.add_row("in the input", f"{found.inputs:,}")
@@ -71,7 +71,7 @@ def census(ctx: click.Context, /, **options: Any) -> None:
                 f"{found.counted_once} of the shards counted by the gate's own readers alone: no "
                 "plain library reads their format, or them"
             )
-        console.print("exact" if found.exact else f"{found.problem_count} problems:")
+        console.print("exact" if found.exact else f"{counted(found.problem_count, 'problem')}:")
         for problem in found.problems:
             console.print(f"  {printable(problem)}", markup=False)
     ctx.exit(int(ExitCode.DONE if found.exact else ExitCode.FAILED))
