@@ -8,6 +8,7 @@ into the provenance (`prov:wasGeneratedBy`) and the preprocessing protocol, in w
 
 from typing import Any, Final
 
+from ingestgate.assets.printable import counted
 from ingestgate.assets.verdict import Action, SignalKind
 from ingestgate.blocklists.signals import signal_types
 from ingestgate.pipeline.certificate.statements import (
@@ -119,9 +120,9 @@ def _protocol(screening: Screening) -> str:
     lists = ", ".join(f"{name} version {version}" for name, version in _lists(screening))
     lists = lists or "none that keeps anything out"
     return (
-        f"{screening.shards} shards: every asset was checked against lists that child-safety "
-        f"partners supply ({lists}), {_means(screening)}, before it was admitted; what matched was "
-        "sealed away, what could not be "
+        f"{counted(screening.shards, 'shard')}: every asset was checked against lists that "
+        f"child-safety partners supply ({lists}), {_means(screening)}, before it was admitted; "
+        "what matched was sealed away, what could not be "
         f"checked was held.{_let_pass(screening)} From {screening.screened_from.isoformat()} to "
         f"{screening.screened_until.isoformat()}."
     )

@@ -225,8 +225,9 @@ def _show_check(found: "VaultCheck", removed: Sequence[str], *, opened: bool) ->
         for asset in fault.assets:
             click.echo(f"  asset {asset}")
     click.echo(
-        f"{found.manifests:,} manifests on record; "
-        f"{found.objects:,} objects named: {found.sound:,} sound, {found.destroyed:,} destroyed"
+        f"{counted(found.manifests, 'manifest')} on record; "
+        f"{counted(found.objects, 'object')} named: {found.sound:,} sound, "
+        f"{found.destroyed:,} destroyed"
         + (f", {found.opened:,} opened" if opened else "")
         + f"; {counted(len(found.faults), 'problem')}"
     )

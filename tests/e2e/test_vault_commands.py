@@ -326,7 +326,7 @@ def test_rows_of_one_range_fall_together(job: MakeJob, tmp_path: Path) -> None:
     named = [*known(gate, tmp_path)["carol"], "--reason", "asked for", first]
     refused = quarantine(gate, "destroy", *named)
     assert refused.exit_code == 2
-    assert "1 other assets lie in the same sealed samples" in refused.stderr
+    assert "1 other asset in the same sealed samples" in refused.stderr
     assert second[:12] in refused.stderr
     assert "--approve" in quarantine(gate, "destroy", *named, "--others-too").stdout
 

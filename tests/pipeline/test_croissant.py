@@ -79,6 +79,7 @@ def test_a_list_that_only_observes_screens_nothing() -> None:
     text = data_statement(made, "digest", "photos")
     assert ", by cryptographic digests (md5), with:\n- list `q`, version 3\n" in text
     assert "`p`" not in text
+    assert "\n1 shard was screened from 2026-01-01 to 2026-01-01, by" in text
     fragment = croissant(made, "digest", "photos")
     (protocol,) = fragment["rai:dataPreprocessingProtocol"]
     assert "partners supply (q version 3), by cryptographic digests (md5), before" in protocol
