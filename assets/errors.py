@@ -16,6 +16,11 @@
 No message holds a listed value, a listed URL or bytes of an asset.
 """
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pydantic import ValidationError
+
 
 class GateError(Exception):
     """What the gate raises; anything else that escapes is a defect."""
@@ -97,3 +102,11 @@ class StorageError(GateError):
 
 class NotLockableError(StorageError):
     """A file system locks nothing of the kind."""
+
+
+def first_problem(error: "ValidationError") -> str:
+    """Returns what is wrong with the first field that is not as it must be; never what it holds."""
+    problem = error.errors(include_input=False, include_url=False)[0]
+    place = ".".join(map(str, problem["loc"]))
+    said = problem["msg"].removeprefix("Value error, ")
+    return f"{place}: {said}" if place else said

@@ -1,4 +1,7 @@
-"""Names as a terminal may show them: whoever fills a landing zone chooses what they hold."""
+"""Text for people: names as a terminal may show them, and numbers of things.
+
+Whoever fills a landing zone chooses what names hold.
+"""
 
 
 def printable(text: str) -> str:
@@ -10,3 +13,14 @@ def printable(text: str) -> str:
     if text.isprintable():
         return text
     return "".join(one if one.isprintable() else ascii(one)[1:-1] for one in text)
+
+
+def counted(count: int, thing: str, several: str = "") -> str:
+    """Returns how many of a thing there are: ``1 shard``, ``1,200 shards``.
+
+    Args:
+        count: How many.
+        thing: What one is called.
+        several: What several are called, if not as one with an s.
+    """
+    return f"{count:,} {thing if count == 1 else several or f'{thing}s'}"

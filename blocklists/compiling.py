@@ -17,7 +17,7 @@ import pyarrow as pa
 from pydantic import ValidationError
 
 from ingestgate.assets import storage
-from ingestgate.assets.errors import ListError, UsageError
+from ingestgate.assets.errors import ListError, UsageError, first_problem
 from ingestgate.assets.verdict import Action, SignalKind
 from ingestgate.blocklists import tables
 from ingestgate.blocklists.building import Content, build, domain_expression
@@ -94,6 +94,8 @@ def compile_list(
         raise UsageError(
             f"list {id}: no source given; a list needs at least one TYPE=FILE, or a store"
         )
+    if store is not None and not partner:
+        raise UsageError(f"list {id}: a store holds what partners supplied; say whose by --partner")
     if action not in tuple(Action):
         raise UsageError(f"list {id}: action {action!r} is none of {', '.join(Action)}")
     known = suffixes or PublicSuffixes.built_in()
@@ -187,10 +189,7 @@ def describe(content: Content, *, thresholds: Mapping[str, int], **fields: objec
             }
         )
     except ValidationError as error:
-        problem = error.errors(include_input=False, include_url=False)[0]
-        place = ".".join(str(part) for part in problem["loc"])
-        said = problem["msg"].removeprefix("Value error, ")
-        raise UsageError(f"list {fields.get('id')}: {place} {said}".strip()) from None
+        raise UsageError(f"list {fields.get('id')}: {first_problem(error)}") from None
 
 
 def _write(directory: str, info: ListInfo, content: Content) -> ListInfo:

@@ -54,6 +54,9 @@ class Entry(NamedTuple):
         return f"Entry(entry_id={self.entry_id!r}, category={self.category!r})"
 
 
+_NO_HEADER = "; if the line is a header, it has to be value[,entry_id,category]"
+
+
 class FieldError(Exception):
     """What is wrong with a field, without its value."""
 
@@ -127,7 +130,10 @@ def read_entries(
                     texts[field] = clean_text(row.get(field, ""))
                 check_discloses_nothing(texts["category"], [(signal.name, value)])
             except FieldError as error:
-                raise ListError(f"{path}, line {line}, {field}: {error}") from None
+                header = not count and len(row) == 1 and "," in row["value"]
+                raise ListError(
+                    f"{path}, line {line}, {field}: {error}{_NO_HEADER if header else ''}"
+                ) from None
             count += 1
             shown = shown_id(texts["entry_id"], [(signal.name, value)])
             yield Entry(value, shown or f"{label}:{signal.name}:{line}", texts["category"])
@@ -221,12 +227,12 @@ def _hex_parser(signal: SignalType) -> Callable[[str], bytes]:
     def parse(text: str) -> bytes:
         if is_hex(text) is None:
             raise FieldError(
-                f"not a {signal.name} of {digits} hex digits (it has {len(text)} characters)"
+                f"no {signal.name} of {digits} hex digits (it has {len(text)} characters)"
             )
         value = bytes.fromhex(text)
         if value in never:
             raise NeverMatchError(
-                f"a {signal.name} that would match what nobody meant to list ({accident}); "
+                f"would match what nobody meant to list ({accident}); "
                 "take the line out and tell the partner"
             )
         return value

@@ -15,7 +15,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationErro
 
 from ingestgate.assets import storage
 from ingestgate.assets.envelope import Envelope
-from ingestgate.assets.errors import ListError, UsageError
+from ingestgate.assets.errors import ListError, UsageError, first_problem
 from ingestgate.blocklists.manifest import (
     MANIFEST,
     ListInfo,
@@ -112,8 +112,7 @@ def except_list(
             reason=reason,
         )
     except ValidationError as error:
-        problem = error.errors(include_input=False, include_url=False)[0]["msg"]
-        raise UsageError(f"an exception for {info.name}: {problem}") from None
+        raise UsageError(f"an exception for {info.name}: {first_problem(error)}") from None
     there = None if envelope is None else _read(path, envelope)
     if (
         envelope is None
@@ -184,6 +183,7 @@ def _read(path: str, envelope: Envelope) -> Exemption:
     try:
         read = Exemption.model_validate_json(envelope.payload)
     except ValidationError as error:
-        problem = error.errors(include_input=False, include_url=False)[0]["msg"]
-        raise ListError(f"{path}: not an exception for a list ({problem}); remove it") from None
+        raise ListError(
+            f"{path}: not an exception for a list ({first_problem(error)}); remove it"
+        ) from None
     return read.model_copy(update={"signed_by": ()})

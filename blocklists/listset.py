@@ -211,7 +211,7 @@ def _check_time(one: _Found, now: datetime, trust: Trust) -> Exemption | None:
             "check this machine's clock and the date given when compiling"
         )
     if info.expires is None:
-        if trust.keys:
+        if trust.keys and trust.lists_signed:
             raise ListError(f"{one.directory}: {info.name} {UNEXPIRING}")
         return None
     if now <= info.expires:

@@ -14,7 +14,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from ingestgate.assets.errors import ListError, UsageError
+from ingestgate.assets.errors import ListError, UsageError, first_problem
 from ingestgate.assets.verdict import Action, SignalKind
 from ingestgate.blocklists.signals import signal_type
 
@@ -134,7 +134,8 @@ def check_threshold(name: str, threshold: int, counts: Iterable[str]) -> None:
     signal = signal_type(name)
     limit = signal.bits // 2 if signal.kind is SignalKind.PERCEPTUAL else 0
     if not 0 <= threshold <= limit:
-        raise ValueError(f"threshold {threshold} for {name} is not within 0 and {limit}")
+        wanted = f"wants one from 0 to {limit}" if limit else "which is compared bit for bit"
+        raise ValueError(f"a threshold of {threshold} for {name}, {wanted}")
 
 
 def utc_seconds(time: datetime, what: str) -> datetime:
@@ -179,7 +180,5 @@ def read_manifest(path: str, content: bytes) -> ListInfo:
     try:
         info = ListInfo.model_validate_json(content)
     except ValidationError as error:
-        problem = error.errors(include_input=False, include_url=False)[0]
-        place = ".".join(str(part) for part in problem["loc"]) or "fields"
-        raise ListError(f"{path}, {place}: {problem['msg']}; compile the list again") from None
+        raise ListError(f"{path}: {first_problem(error)}; compile the list again") from None
     return info.model_copy(update={"digest": hashlib.sha256(content).hexdigest(), "signed_by": ()})

@@ -19,7 +19,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationErro
 
 from ingestgate.assets import storage
 from ingestgate.assets.envelope import Envelope
-from ingestgate.assets.errors import ListError, UsageError
+from ingestgate.assets.errors import ListError, UsageError, first_problem
 from ingestgate.assets.verdict import SIDECAR_VIEW, Finding
 from ingestgate.blocklists.manifest import Sha256
 from ingestgate.blocklists.open_list import MAX_FINDINGS
@@ -284,8 +284,7 @@ def read_suppression(path: str) -> tuple[Envelope, Suppression] | None:
     try:
         read = Suppression.model_validate_json(envelope.payload)
     except ValidationError as error:
-        problem = error.errors(include_input=False, include_url=False)[0]["msg"]
-        raise ListError(f"{path}: not a suppression ({problem}); remove it") from None
+        raise ListError(f"{path}: not a suppression ({first_problem(error)}); remove it") from None
     digest = hashlib.sha256(envelope.payload).hexdigest()
     return envelope, read.model_copy(update={"digest": digest, "signed_by": ()})
 
@@ -304,6 +303,11 @@ def _verified(path: str, trust: Trust) -> Suppression:
     if found is None:
         raise ListError(f"{path}: was there a moment ago; start the run again")
     envelope, suppression = found
+    if not trust.keys:
+        raise ListError(
+            f"{path}: the policy trusts nobody with suppressions; name the keys of those who may "
+            "sign them under trust.suppression_keys, or leave --suppressions out"
+        )
     signers = envelope.signers(trust.keys)
     wanted = max(trust.threshold, LEAST_SIGNERS)
     if len(signers) < wanted:

@@ -29,6 +29,7 @@ class Trust:
     Attributes:
         keys: Trusted public keys by name; no two names have the same key.
         threshold: How many of them have to have signed.
+        lists_signed: Whether lists have to be signed as well, and not only exceptions for them.
         max_change: Largest share by which a list may shrink or grow between the versions that
             were seen, see `remembered`.
     """
@@ -36,9 +37,10 @@ class Trust:
     keys: Mapping[str, Ed25519PublicKey] = field(default_factory=dict)
     threshold: int = 1
     max_change: float = 0.5
+    lists_signed: bool = True
 
     def signers(self, directory: str, statement: bytes) -> tuple[str, ...]:
-        """Returns the names of the trusted keys that signed a list; none if there are no keys.
+        """Returns the names of the trusted keys that signed a list; none if it need not be signed.
 
         Called before anything in ``list.json`` is believed.
 
@@ -49,7 +51,7 @@ class Trust:
         Raises:
             ListError: Too few of the trusted keys signed it.
         """
-        if not self.keys:
+        if not (self.keys and self.lists_signed):
             return ()
         path = storage.join(directory, SIGNATURES)
         envelope = Envelope.read(path, LIST_TYPE, ListError)

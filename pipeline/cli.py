@@ -12,7 +12,8 @@ from typing import Any
 import click
 
 from ingestgate import __version__
-from ingestgate.assets.errors import GateError
+from ingestgate.assets import storage
+from ingestgate.assets.errors import GateError, StorageError, UsageError
 from ingestgate.assets.printable import printable
 from ingestgate.pipeline.commands.audit import audit
 from ingestgate.pipeline.commands.benchmark import benchmark
@@ -31,13 +32,21 @@ from ingestgate.pipeline.commands.run import run
 from ingestgate.pipeline.commands.verify import verify
 from ingestgate.pipeline.exit_codes import ExitCode, exit_code
 
+_TYPED = "ingestgate.typed"
+
 
 class _Group(click.Group):
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Keeps what was typed; `invoke` tells by it which paths a person named."""
+        ctx.meta[_TYPED] = tuple(args)
+        return super().parse_args(ctx, args)
+
     def invoke(self, ctx: click.Context) -> Any:
         """Runs a command; an error of the gate's is one sentence and an exit code."""
         try:
             return super().invoke(ctx)
-        except GateError as error:
+        except GateError as raised:
+            error = _mistyped(raised, ctx.meta[_TYPED]) or raised
             if ctx.obj == "json":
                 click.echo(json.dumps({"error": str(error), "exit_code": exit_code(error)}))
             said = "\n".join(map(printable, str(error).split("\n")))  # it may name an asset
@@ -46,6 +55,19 @@ class _Group(click.Group):
         except KeyboardInterrupt:
             click.echo("ingestgate: interrupted; the same command takes it up again", err=True)
             ctx.exit(int(ExitCode.FAILED))
+
+
+def _mistyped(error: GateError, typed: Sequence[str]) -> UsageError | None:
+    """Returns the error of a local path that was named and is not there, if it is that."""
+    if not isinstance(error.__cause__, FileNotFoundError) or not isinstance(error, StorageError):
+        return None
+    for argument in typed:
+        for path in (argument, argument.partition("=")[2]):  # --option=PATH, TYPE=PATH
+            if not path or storage.is_remote(path) or os.path.lexists(path):
+                continue
+            if f"{storage.absolute(error.path)}/".startswith(f"{storage.absolute(path)}/"):
+                return UsageError(f"{path}: there is nothing of that name; check the path")
+    return None
 
 
 @click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})

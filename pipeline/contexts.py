@@ -30,8 +30,9 @@ class ContextRecord:
         context: The digest.
         judging_version: Version of the judging.
         policy: The policy, without whose signatures lists need, which decides no verdict.
-        lists: ``{id, version, digest, partner, issued, expires, signal_types, canaries}`` of each
-            list used; ``canaries`` are the signal types whose canary every judge had to catch.
+        lists: ``{id, version, digest, partner, issued, expires, action, signal_types, canaries}``
+            of each list used; ``action`` is what a match did, ``canaries`` are the signal types
+            whose canary every judge had to catch.
         exceptions: Expired lists that were used by exception so far.
         suppressions: Those in force, as `Suppression.described`.
     """
@@ -96,6 +97,7 @@ def record_context(settings: RunSettings, lists: ListSet, suppressions: Suppress
                 "partner": info.partner,
                 "issued": info.issued.isoformat(),
                 "expires": None if info.expires is None else info.expires.isoformat(),
+                "action": info.action.value,
                 "signal_types": sorted(info.counts),
                 "canaries": sorted(info.canaries.keys() - not_looked_for(settings.policy)),
             }

@@ -8,12 +8,14 @@ into the provenance (`prov:wasGeneratedBy`) and the preprocessing protocol, in w
 
 from typing import Any, Final
 
-from ingestgate.assets.verdict import SignalKind
+from ingestgate.assets.printable import counted
+from ingestgate.assets.verdict import Action, SignalKind
 from ingestgate.blocklists.signals import signal_types
 from ingestgate.pipeline.certificate.statements import (
     FOLDER,
     PREDICATE_TYPE,
     Certificate,
+    ListUse,
     Screening,
     Subject,
 )
@@ -99,18 +101,28 @@ def media_type(name: str) -> str:
     return next(found, "application/octet-stream")
 
 
-def _lists(screening: Screening) -> list[tuple[str, int]]:
+def _uses(screening: Screening) -> list[ListUse]:
+    """Returns the lists that kept out what matched; those that only observe are none of them."""
     rescanned = screening.rescanned_with.lists if screening.rescanned_with else ()
-    names = {use.id for use in (*screening.judged_with, *rescanned)}
-    return [(name, screening.version_of(name)) for name in sorted(names)]
+    every = (*screening.judged_with, *rescanned)
+    return [use for use in every if use.action is Action.QUARANTINE]
+
+
+def _lists(screening: Screening) -> list[tuple[str, int]]:
+    """Returns id and newest version of each of these."""
+    found: dict[str, int] = {}
+    for use in _uses(screening):
+        found[use.id] = max(use.version, found.get(use.id, 0))
+    return sorted(found.items())
 
 
 def _protocol(screening: Screening) -> str:
     lists = ", ".join(f"{name} version {version}" for name, version in _lists(screening))
+    lists = lists or "none that keeps anything out"
     return (
-        f"{screening.shards} shards: every asset was checked against lists that child-safety "
-        f"partners supply ({lists}), {_means(screening)}, before it was admitted; what matched was "
-        "sealed away, what could not be "
+        f"{counted(screening.shards, 'shard')}: every asset was checked against lists that "
+        f"child-safety partners supply ({lists}), {_means(screening)}, before it was admitted; "
+        "what matched was sealed away, what could not be "
         f"checked was held.{_let_pass(screening)} From {screening.screened_from.isoformat()} to "
         f"{screening.screened_until.isoformat()}."
     )
@@ -118,10 +130,10 @@ def _protocol(screening: Screening) -> str:
 
 def _means(screening: Screening) -> str:
     """Returns, in words, by what assets were held against the lists: what these hold, no more."""
-    rescanned = screening.rescanned_with.lists if screening.rescanned_with else ()
-    names = {name for use in (*screening.judged_with, *rescanned) for name in use.signal_types}
+    uses = _uses(screening)
+    names = {name for use in uses for name in use.signal_types}
     # An older certificate tells only whose canaries were caught.
-    names = names or {name for several in screening.canaries.values() for name in several}
+    names = names or {name for use in uses for name in screening.canaries.get(use.id, ())}
     of_kind: dict[str, list[str]] = {}
     for name in sorted(names):
         signal = signal_types().get(name)

@@ -6,6 +6,7 @@ counts against the folder.
 
 import hashlib
 import os
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -16,6 +17,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from ingestgate.assets import storage
 from ingestgate.assets.envelope import Envelope
 from ingestgate.assets.errors import EvidenceError, GateError, UsageError
+from ingestgate.assets.printable import counted
 from ingestgate.pipeline.certificate.statements import (
     CLOCK_SKEW,
     FOLDER,
@@ -177,12 +179,15 @@ def _believed(found: Verification, demands: Demands, now: datetime) -> Certifica
                 "have the dataset rescanned with current lists and certified again"
             )
     for name, version in sorted(demands.lists.items()):
+        shards = Counter[int]()
         for screening in certificate.predicate.screenings:
-            if (had := screening.version_of(name)) < version:
-                said = f"version {had}" if had else "no version"
+            shards[screening.version_of(name)] += screening.shards
+        for had, count in sorted(shards.items()):
+            if had < version:
                 found.object(
-                    f"{path}: {screening.shards} shards were held against {said} of list {name}, "
-                    f"version {version} is wanted; have them rescanned and certified again"
+                    f"{path}: {counted(count, 'shard')} held against "
+                    f"{f'version {had}' if had else 'no version'} of list {name}, and version "
+                    f"{version} is wanted; have them rescanned and certified again"
                 )
     return certificate
 

@@ -53,9 +53,18 @@ class _Steps:
         self._number += 1
         self._say(f"\n{self._number}. {title}")
 
-    def __call__(self, *arguments: str, code: ExitCode = ExitCode.DONE, quiet: bool = False) -> str:
-        self._say(f"\n   $ ingestgate {shlex.join(arguments)}")
+    def __call__(
+        self,
+        *arguments: str,
+        code: ExitCode = ExitCode.DONE,
+        quiet: bool = False,
+        to: str | None = None,
+    ) -> str:
+        """Calls the command line; what it says also goes to a file, if one is named."""
+        self._say(f"\n   $ ingestgate {shlex.join(arguments)}" + (f" > {to}" if to else ""))
         answer = self._call(arguments)
+        if to:
+            Path(to).write_text(answer.said)
         lines = [line for line in f"{answer.said}\n{answer.errors}".splitlines() if line.strip()]
         for line in [] if quiet else lines[:_SHOWN_LINES]:
             self._say(f"   {line[:160]}")
@@ -99,12 +108,10 @@ def walk(
 
     do.tell("Keys: one opens what is sealed, and never lies where the job runs; one signs for the")
     say("   gate; Ann and Rob have one each, made where they are.")
-    opens = do("keys", "recipient", "--to", "reviewers-secret.txt")
-    Path("recipients.txt").write_text(opens)
+    do("keys", "recipient", "--to", "reviewers-secret.txt", to="recipients.txt")
     public = {}
     for name in ("gate", "ann", "rob"):
-        public[name] = do("keys", "signing", "--to", f"{name}.pem").split()[-1]
-    Path("gate.pub").write_text(public["gate"] + "\n")
+        public[name] = do("keys", "signing", "--to", f"{name}.pem", to=f"{name}.pub").strip()
 
     do.tell("The partner's list, version 1, and a run by it: what matches is sealed, the rest is")
     say("   admitted and certified.")
@@ -148,6 +155,7 @@ def walk(
     shutil.copytree(partner, newer)
     header = (newer / "md5.csv").read_text().splitlines()[0]
     (newer / "md5.csv").write_text(f"{header}\n{_admitted_md5(beside)},added-later,demonstration\n")
+    say(f"   {newer} is a copy of the partner's files with that picture alone in md5.csv.")
     _compile(do, 2, newer)
 
     do.tell("The rescan holds the ledger against it, without a picture, and recalls a shard.")
@@ -254,7 +262,11 @@ def main() -> None:
         walk(["../landing/webdataset/*.tar"], Path("../partner"), _called_in(folder))
     except (SelfTestError, UsageError) as error:
         raise SystemExit(f"ingestgate: {error}") from None
-    print(f"\nEverything lies in {folder}; the commands above run there as they stand.")
+    print(
+        f"\nEverything lies in {folder}. To go the way yourself, take the commands above in a\n"
+        "new folder beside it, where no keys are yet, with a copy of its partner-2, and the ids\n"
+        "that your own commands print."
+    )
 
 
 if __name__ == "__main__":

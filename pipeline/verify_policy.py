@@ -105,6 +105,11 @@ def _named(lines: Sequence[str]) -> dict[str, str]:
             raise UsageError(f"{text}: a private key; give the public line that belongs to it")
         rows = [row.strip() for row in content.splitlines()]
         rows = [row for row in rows if row and not row.startswith("#")]
+        if not rows:
+            raise UsageError(
+                f"{text}: holds no public key; write the line '{PREFIX}...' into it that "
+                "'ingestgate keys signing' printed"
+            )
         for number, row in enumerate(rows):
             found[text + (f":{number + 1}" if number else "")] = row
     return found

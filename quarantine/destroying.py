@@ -26,6 +26,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 from ingestgate.assets import storage
 from ingestgate.assets.envelope import Envelope
 from ingestgate.assets.errors import EvidenceError, UsageError
+from ingestgate.assets.printable import counted
 from ingestgate.quarantine import destruction_receipts as documents
 from ingestgate.quarantine.audit import read_log
 from ingestgate.quarantine.destroyed import BEGUN, DONE, REQUESTED, Destructions
@@ -144,8 +145,8 @@ def request(
             )
     if found.others and not others_too:
         raise UsageError(
-            f"{len(found.others)} other assets lie in the same sealed samples and would be "
-            f"destroyed with them: {_some(found.others)}; confirm that they may"
+            f"{counted(len(found.others), 'other asset')} in the same sealed samples would be "
+            f"destroyed with them: {_some(found.others)}; confirm by --others-too that they may"
         )
     order = DestructionOrder(
         samples=found.samples,

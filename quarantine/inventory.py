@@ -139,7 +139,8 @@ def the_one(what: str, start: str, found: Collection[str]) -> str:
     """
     if len(found) != 1:
         problem = f"several {what}s" if found else f"no {what}"
-        raise UsageError(f"{problem} of this quarantine start with {start}; see `list`")
+        starts = "start" if found else "starts"
+        raise UsageError(f"{problem} of this quarantine {starts} with {start}; see `list`")
     return next(iter(found))
 
 

@@ -83,7 +83,10 @@ def _read_file(path: str) -> list[str]:
         if line and not line.startswith("#")
     ]
     if not found:
-        raise UsageError(f"{path}: holds no recipient")
+        raise UsageError(
+            f"{path}: holds no recipient; write the public key into it, which stands in the second "
+            "line of the secret key's file ('# public key: age1...')"
+        )
     return found
 
 

@@ -18,6 +18,11 @@ from ingestgate.quarantine.packaging import packed
 
 #: Identity files are a few lines.
 MAX_FILE_BYTES = 1 << 20
+_STRANGE = (
+    ": it is sealed to others than this identity; it takes the secret key of a recipient that the "
+    "run was given, or the last `ingestgate quarantine rewrap`: let one of them open it, or rewrap "
+    "it to you"
+)
 
 
 def read_identities(path: str) -> list[Any]:
@@ -67,7 +72,7 @@ def open_key(root: str, path: str, identities: Sequence[Any]) -> bytes:
         VaultError: None of the keys opens the key file, or it is damaged.
         StorageError: It cannot be read.
     """
-    return _decrypt(storage.join(root, key_path(path)), identities)
+    return _decrypt(storage.join(root, key_path(path)), identities, _STRANGE)
 
 
 def open_package(root: str, path: str, identities: Sequence[Any]) -> bytes:
@@ -134,12 +139,14 @@ def unpacked(path: str, plain: bytes) -> list[tuple[str, bytes]]:
         raise VaultError(f"{path}: what it holds is not a package of this program's") from error
 
 
-def _decrypt(path: str, identities: Sequence[Any]) -> bytes:
+def _decrypt(path: str, identities: Sequence[Any], strange: str = "") -> bytes:
     sealed = storage.read_bytes(path)
     try:
         return bytes(pyrage.decrypt(sealed, list(identities)))
     except pyrage.DecryptError as error:
-        raise VaultError(f"{path}: cannot be opened ({error})") from error
+        unknown = "matching keys" in str(error)  # pyrage has one class for all that can be wrong
+        why = f"{error}{strange if unknown else ''}"
+        raise VaultError(f"{path}: cannot be opened ({why})") from error
 
 
 def opener(

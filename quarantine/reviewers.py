@@ -150,7 +150,7 @@ class Registry:
         """Returns why a person cannot be removed, "" if they can."""
         gone = self.named(name)
         if gone is None:
-            return "removes nobody"
+            return "there is nobody of that name"
         administrators = [p for p in self._by_key.values() if p.role is Role.ADMINISTRATOR]
         if administrators == [gone]:
             return "the last administrator cannot be removed"
@@ -245,7 +245,10 @@ def add_reviewer(
         else:
             known.holder(administrator, Role.ADMINISTRATOR)
         if any(name == p.name or line == p.key for p in known.people):
-            raise UsageError("that name or key is somebody's already")
+            raise UsageError(
+                "that name or key is somebody's already; to give somebody another role, remove "
+                "them and add them again"
+            )
         fields = {"name": name, "key": line, "role": role.name.lower()}
         writer.add(ADDED, fields, administrator)
     return person

@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from pydantic import ValidationError
 
 from ingestgate.assets.envelope import Envelope
-from ingestgate.assets.errors import UsageError
+from ingestgate.assets.errors import UsageError, first_problem
 from ingestgate.assets.verdict import SIDECAR_VIEW, Finding
 from ingestgate.blocklists.manifest import utc_seconds
 from ingestgate.blocklists.suppressions import (
@@ -81,8 +81,7 @@ def suppress(
                 until=None if until is None else utc_seconds(until, "until"),
             )
         except ValidationError as error:
-            problem = error.errors(include_input=False, include_url=False)[0]["msg"]
-            raise UsageError(f"a suppression of release {number}: {problem}") from None
+            raise UsageError(f"a suppression of release {number}: {first_problem(error)}") from None
         envelope, suppression = _there(to, wanted)
         envelope = envelope.signed(key)
         fields = {

@@ -11,7 +11,7 @@ from apache_beam.utils.timestamp import Timestamp
 from apache_beam.utils.windowed_value import PaneInfo, WindowedValue
 from pydantic import ValidationError
 
-from ingestgate.assets.errors import PolicyError
+from ingestgate.assets.errors import PolicyError, first_problem
 from ingestgate.assets.kinds import kind_of
 from ingestgate.assets.ledger import LedgerRow
 from ingestgate.assets.shard import Kind, Member, Sample
@@ -84,9 +84,7 @@ def _policy(fields: Mapping[str, Any]) -> Policy:
     try:
         return Policy(**fields)
     except ValidationError as error:
-        what = error.errors(include_input=False, include_url=False)[0]
-        where = ".".join(str(part) for part in what["loc"])
-        raise PolicyError(f"policy: {where}: {what['msg']}") from None
+        raise PolicyError(f"policy: {first_problem(error)}") from None
 
 
 @dataclass(slots=True)

@@ -101,5 +101,9 @@ def detect(path: str, mapping: ColumnMapping | None = None) -> ListFormat:
     found = [one for one in formats if one.detect(head)]
     if len(found) != 1:
         could = f"could be {' or '.join(one.name for one in found)}" if found else "no format known"
-        raise UsageError(f"{path}: {could}; say which with --format ({', '.join(those)})")
+        columns = "; a CSV, JSON Lines or Parquet file with columns of its own takes --map instead"
+        raise UsageError(
+            f"{path}: {could}; say which with --format ({', '.join(those)})"
+            f"{'' if mapping else columns}"
+        )
     return found[0]

@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from ingestgate.assets import storage
 from ingestgate.assets.envelope import Envelope
 from ingestgate.assets.errors import EvidenceError, UsageError
+from ingestgate.assets.printable import counted
 from ingestgate.assets.receipts import (
     Receipt,
     every_receipt,
@@ -116,8 +117,8 @@ def certify(
         raise UsageError("no key to sign with")
     if failures := read_failures(request.evidence):
         raise EvidenceError(
-            f"{len(failures)} shards failed, {min(failures)} among them; mend or remove them and "
-            "run again before the output is certified"
+            f"{counted(len(failures), 'shard')} failed, {min(failures)} among them; mend or remove "
+            "what failed and run again before the output is certified"
         )
     receipts = every_receipt(request.evidence)
     if not receipts:

@@ -7,6 +7,7 @@ from typing import Any
 
 from ingestgate.assets.errors import EvidenceError
 from ingestgate.assets.receipts import Receipt
+from ingestgate.assets.verdict import Action
 from ingestgate.pipeline.certificate.statements import (
     ListException,
     ListUse,
@@ -117,6 +118,7 @@ def _uses(lists: Sequence[Mapping[str, Any]]) -> tuple[ListUse, ...]:
             id=str(one["id"]),
             version=one["version"],
             digest=str(one["digest"]),
+            action=one.get("action", Action.QUARANTINE),
             signal_types=tuple(one.get("signal_types", ())),
         )
         for one in lists

@@ -28,6 +28,7 @@ from ingestgate.assets import storage
 from ingestgate.assets.containers.earlier_runs import STATEMENTS
 from ingestgate.assets.envelope import Envelope
 from ingestgate.assets.errors import EvidenceError
+from ingestgate.assets.verdict import Action
 
 PAYLOAD_TYPE: Final = "application/vnd.in-toto+json"
 STATEMENT_TYPE: Final = "https://in-toto.io/Statement/v1"
@@ -57,12 +58,13 @@ class _Part(BaseModel):
 class ListUse(_Part):
     """One version of a list; `digest` is the SHA-256 of its ``list.json``.
 
-    `signal_types` are what it holds; older records do not say.
+    `action` is what a match did, and `signal_types` are what it holds; older records do not say.
     """
 
     id: str
     version: Annotated[int, Field(gt=0)]
     digest: Sha256
+    action: Action = Action.QUARANTINE
     signal_types: tuple[str, ...] = ()
 
 

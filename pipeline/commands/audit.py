@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ingestgate.assets.errors import UsageError
+from ingestgate.assets.printable import counted
 from ingestgate.pipeline.commands.options import FILE, JSON, QUARANTINE
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ def checkpoint(root: str, key: str, path: str) -> None:
 
     require_log(root)
     end = write_checkpoint(root, read_signing_key(key), path)
-    click.echo(f"{end.count:,} lines, the last {end.head}")
+    click.echo(f"{counted(end.count, 'line')}, the last {end.head}")
 
 
 @audit.command()
@@ -86,7 +87,7 @@ def verify(root: str, path: str | None, key: str | None, as_json: bool) -> None:
         said = {"sound": True, "count": end.count, "head": end.head, "checkpoint": path}
         click.echo(json.dumps(said))
         return
-    click.echo(f"{end.count:,} lines hold, the last {end.head}")
+    click.echo(f"{counted(end.count, 'line')} checked, and the last is {end.head}")
     if path is None:
         click.echo("not checked: whether lines are missing at the end; give a --checkpoint")
 
@@ -107,7 +108,10 @@ def repair(root: str) -> None:
 
 @audit.command()
 @QUARANTINE
-@click.option("--event", help="Only these events, or those that start so: asset.decided, asset.")
+@click.option(
+    "--event",
+    help="Only this event, or those that start so: release.approved, or release. for all of those.",
+)
 @click.option("--asset", help="Only what names this asset (the start of its id will do).")
 @click.option("--who", help="Only what this person did.")
 @JSON

@@ -7,7 +7,8 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from ingestgate.assets.printable import printable
+from ingestgate.assets.errors import UsageError
+from ingestgate.assets.printable import counted, printable
 from ingestgate.pipeline.commands.options import JSON, policy, run_folders
 from ingestgate.pipeline.commands.progress_bar import progress_bar
 from ingestgate.pipeline.commands.values import SeveralValuesCommand, several
@@ -29,10 +30,16 @@ def census(ctx: click.Context, /, **options: Any) -> None:
     admitted, unchanged; everything quarantined is sealed. Ends with 0 if so, with 1 and what
     does not add up otherwise.
     """
+    from ingestgate.assets import storage
+    from ingestgate.assets.evidence import require_evidence
     from ingestgate.pipeline.census.taking import take_census
     from ingestgate.pipeline.run_policy import policy_of
 
-    as_json = options["as_json"]
+    as_json, root = options["as_json"], options["quarantine"]
+    require_evidence(options["evidence"])
+    # One that is there and lacks what was sealed does not add up; a store knows no empty folder.
+    if not storage.is_remote(root) and not storage.is_directory(root):
+        raise UsageError(f"{root}: no quarantine there; give the --quarantine of the run")
     policy = policy_of(options["policy_file"])
     with progress_bar("census", quiet=as_json) as tell:
         found = take_census(
@@ -48,7 +55,7 @@ def census(ctx: click.Context, /, **options: Any) -> None:
         click.echo(json.dumps(found.as_dict()))
     else:
         console = Console(highlight=False)
-        table = Table(title=f"Census of {found.shards} shards")
+        table = Table(title=f"Census of {counted(found.shards, 'shard')}")
         table.add_column("assets")
         table.add_column("", justify="right")
         table.add_row("in the input", f"{found.inputs:,}")
@@ -64,7 +71,7 @@ def census(ctx: click.Context, /, **options: Any) -> None:
                 f"{found.counted_once} of the shards counted by the gate's own readers alone: no "
                 "plain library reads their format, or them"
             )
-        console.print("exact" if found.exact else f"{found.problem_count} problems:")
+        console.print("exact" if found.exact else f"{counted(found.problem_count, 'problem')}:")
         for problem in found.problems:
             console.print(f"  {printable(problem)}", markup=False)
     ctx.exit(int(ExitCode.DONE if found.exact else ExitCode.FAILED))

@@ -5,6 +5,7 @@ from typing import Any
 
 import click
 
+from ingestgate.assets.printable import counted
 from ingestgate.pipeline.commands.options import json_flag, policy, suppressions
 from ingestgate.pipeline.commands.values import SeveralValuesCommand, several
 
@@ -97,6 +98,7 @@ def certify(**options: Any) -> None:
         click.echo(json.dumps(said))
         return
     click.echo(
-        f"{done.path}: {'signed as well' if done.added else 'signed'}, {done.signatures} "
-        f"signatures, {len(done.certificate.subject)} subjects"
+        f"{done.path}: {'signed as well' if done.added else 'signed'}, "
+        f"{counted(done.signatures, 'signature')}, "
+        f"{counted(len(done.certificate.subject), 'subject')}"
     )

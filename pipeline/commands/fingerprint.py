@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     "names",
     multiple=True,
     metavar="NAME",
-    help="A perceptual hash to compute; may be repeated. [default: those of the policy]",
+    help="A perceptual hash to compute; may be repeated. [default: those of the policy, else "
+    "pdq and phash]",
 )
 @click.option(
     "--digest",
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
     help="A digest to compute beside md5, sha1 and sha256, such as sha512; may be repeated. "
     "[default: those of the policy]",
 )
-@policy("The run's policy: its limits, its decoder and its hashes. [default: pdq, phash]")
+@policy("The run's policy: its limits, its decoder, its hashes and digests.")
 @click.option(
     "--exact/--quick",
     default=True,

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 import click
 
 from ingestgate.assets.errors import UsageError
+from ingestgate.assets.printable import counted
 from ingestgate.pipeline.commands.options import JSON
 
 
@@ -68,7 +69,7 @@ def fetch(kind: str, source: str, to: str, as_json: bool) -> None:
     elif fetched.folder is None:
         click.echo("nothing new")
     else:
-        click.echo(f"{fetched.folder}: {fetched.pages:,} pages")
+        click.echo(f"{fetched.folder}: {counted(fetched.pages, 'page')}")
 
 
 def _secrets(first: str, second: str) -> tuple[str, str]:

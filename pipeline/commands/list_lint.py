@@ -1,11 +1,13 @@
 """``ingestgate lists lint``: values that nobody meant to list."""
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import click
 
 from ingestgate.assets.errors import ListError
+from ingestgate.assets.printable import counted
 from ingestgate.pipeline.commands.options import FILE, JSON, LISTS, policy
 
 
@@ -49,7 +51,7 @@ def lint(
     files, flat pictures, placeholders), public suffixes, values listed under several types,
     thresholds that match too much of a benign sample. Remarked: no expiry, no canaries, wide
     thresholds, weak hashes. Names entries, never values. With --policy, thresholds and actions
-    are those that a run with it has; signatures are not looked at.
+    are those that a run with it has. Only exceptions for expired lists need signatures.
 
     \b
     Example:
@@ -62,7 +64,12 @@ def lint(
 
     suffixes = PublicSuffixes.read(suffix_file) if suffix_file else PublicSuffixes.built_in()
     policy = policy_of(policy_file)
-    opened = ListSet.open(directory, now=datetime.now(UTC), overrides=policy.list_overrides())
+    opened = ListSet.open(
+        directory,
+        now=datetime.now(UTC),
+        overrides=policy.list_overrides(),
+        trust=replace(policy.trust.opened(), lists_signed=False),
+    )
     problems = [problem for one in opened.lists for problem in checks.lint(one, suffixes)]
     pictures = None
     if benign is not None:
@@ -84,12 +91,12 @@ def lint(
                 "benign sample: {matched:,} pictures, {unreadable:,} unreadable".format(**pictures)
             )
         click.echo(
-            f"{len(opened.lists):,} lists: {len(refused):,} refused, "
-            f"{len(problems) - len(refused):,} remarks"
+            f"{counted(len(opened.lists), 'list')}: {len(refused):,} refused, "
+            f"{counted(len(problems) - len(refused), 'remark')}"
         )
     if refused:
         ctx.find_root().obj = None  # what is wrong is said
         raise ListError(
-            f"{len(refused)} problems; have the entries taken out or the thresholds narrowed, and "
-            "tell the partner"
+            f"{counted(len(refused), 'problem')}; have the entries taken out or the thresholds "
+            "narrowed, and tell the partner"
         )

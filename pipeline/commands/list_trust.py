@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ingestgate.assets.errors import UsageError
+from ingestgate.assets.errors import UsageError, first_problem
+from ingestgate.assets.printable import counted
 from ingestgate.pipeline.commands.options import FILE, JSON, LISTS, policy
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ def sign(key_file: str, directories: tuple[str, ...]) -> None:
     key = read_signing_key(key_file)
     for directory in directories:
         info, count = sign_list(directory, key, now=datetime.now(UTC))
-        click.echo(f"{info.name}: signed, {count} signatures")
+        click.echo(f"{info.name}: signed, {counted(count, 'signature')}")
 
 
 @click.command()
@@ -83,7 +84,12 @@ def verify(
         check_remembered(list_state, opened.infos, trust.max_change)
     if as_json:
         signers = [
-            {"id": info.id, "version": info.version, "signed_by": list(info.signed_by)}
+            {
+                "id": info.id,
+                "version": info.version,
+                "signed_by": list(info.signed_by),
+                "exception": one.described() if (one := opened.exemptions.get(info.id)) else None,
+            }
             for info in opened.infos
         ]
         click.echo(json.dumps({"digest": opened.digest, "lists": signers}))
@@ -160,7 +166,7 @@ def except_(key_file: str, until: datetime, reason: str, replace: bool, director
     )
     click.echo(
         f"list {exemption.list_id} version {exemption.version}: excepted until "
-        f"{exemption.until.isoformat()}, {count} signatures"
+        f"{exemption.until.isoformat()}, {counted(count, 'signature')}"
     )
 
 
@@ -179,5 +185,4 @@ def _policy(policy_file: str | None, lines: tuple[str, ...]) -> "Policy":
     try:
         return Policy.model_validate({"trust": {"keys": keys}})
     except ValidationError as error:
-        problem = error.errors(include_input=False, include_url=False)[0]["msg"]
-        raise UsageError(f"--trust: {problem.removeprefix('Value error, ')}") from None
+        raise UsageError(f"--trust: {first_problem(error)}") from None

@@ -126,8 +126,8 @@ def compile_(
     sha1, sha256, sha512, pdq, phash, domain, url, expression and the other hashes that a run can
     compute. FILE has a value per line, or is CSV with the columns value[,entry_id,category].
 
-    The same entries, options and version before give the same bytes. To compile a version that
-    is there again changes nothing; with other content it is refused.
+    The same entries, options, date of issue and version before give the same bytes. To compile
+    a version that is there again changes nothing; with other content it is refused.
 
     \b
     Example:
@@ -349,5 +349,11 @@ def inspect(directory: str, policy_file: str | None, as_json: bool) -> None:
     for entry in described:
         if lacking := sorted(entry["entries"].keys() - set(entry["canaries"])):
             click.echo(f"{entry['id']}: no canaries for {', '.join(lacking)}; compile it again")
+        if exception := entry["exception"]:
+            click.echo(
+                f"{entry['id']}: has expired, and is used until {exception['until']} by an "
+                f"exception: {exception['reason']}"
+            )
     if not policy.trust.keys:
-        click.echo("signatures: not checked, give --policy or see 'ingestgate lists verify'")
+        why = "the policy names no keys under trust.keys" if policy_file else "give --policy"
+        click.echo(f"signatures: not checked, {why}; see 'ingestgate lists verify'")

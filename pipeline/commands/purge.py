@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from ingestgate.assets.printable import printable
+from ingestgate.assets.printable import counted, printable
 from ingestgate.pipeline.commands.options import FILE, JSON, policy, run_folders
 from ingestgate.pipeline.commands.progress_bar import progress_bar
 from ingestgate.pipeline.commands.values import SeveralValuesCommand, several
@@ -103,8 +103,8 @@ def purge(ctx: click.Context, /, **options: Any) -> None:
                 assets = sum(each.assets for each in some)
                 freed = sum(each.freed for each in some)
                 click.echo(
-                    f"{outcome.value.replace('_', ' ')}: {len(some):,} shards, "
-                    f"{assets:,} assets, {freed:,} bytes"
+                    f"{outcome.value.replace('_', ' ')}: "
+                    f"{counted(len(some), 'shard')}, {counted(assets, 'asset')}, {freed:,} bytes"
                 )
         for each in refused:
             click.echo(printable(f"refused: {each.shard}: {each.problem}"))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ingestgate.assets.errors import EvidenceError, UsageError, VaultError
-from ingestgate.assets.printable import printable
+from ingestgate.assets.printable import counted, printable
 from ingestgate.pipeline.commands.on_record import permitted, put_on_record
 from ingestgate.pipeline.commands.options import FILE, JSON, QUARANTINE, SAMPLES
 from ingestgate.pipeline.commands.progress_bar import progress_bar
@@ -227,10 +227,11 @@ def _show_check(found: "VaultCheck", removed: Sequence[str], *, opened: bool) ->
         for asset in fault.assets:
             click.echo(f"  asset {asset}")
     click.echo(
-        f"{found.manifests:,} manifests on record; "
-        f"{found.objects:,} objects named: {found.sound:,} sound, {found.destroyed:,} destroyed"
+        f"{counted(found.manifests, 'manifest')} on record; "
+        f"{counted(found.objects, 'object')} named: {found.sound:,} sound, "
+        f"{found.destroyed:,} destroyed"
         + (f", {found.opened:,} opened" if opened else "")
-        + f"; {len(found.faults):,} problems"
+        + f"; {counted(len(found.faults), 'problem')}"
     )
 
 
@@ -307,7 +308,7 @@ def rewrap(
             json.dumps({"rewrapped": done.done, "recipients": list(to), "unopened": unopened})
         )
     else:
-        click.echo(f"{done.done:,} keys sealed to {len(to)} recipients")
+        click.echo(f"{counted(done.done, 'key')} sealed to {counted(len(to), 'recipient')}")
         for _, problem in done.unopened:
             click.echo(printable(f"as it was: {problem}"))
     ctx.exit(int(ExitCode.FAILED if done.unopened else ExitCode.DONE))
@@ -396,6 +397,6 @@ def destroy(**options: Any) -> None:
         return
     for each in receipts:
         click.echo(
-            f"destroyed {len(each.copies)} copies of {', '.join(each.assets)}; "
+            f"destroyed {counted(len(each.copies), 'copy', 'copies')} of {', '.join(each.assets)}; "
             f"receipt: {FOLDER}/{each.sample}.dsse.json"
         )

@@ -10,7 +10,7 @@ import click
 from rich.console import Console
 
 from ingestgate.assets.errors import GateError
-from ingestgate.assets.printable import printable
+from ingestgate.assets.printable import counted, printable
 from ingestgate.pipeline.commands.options import FILE, JSON, policy, suppressions
 from ingestgate.pipeline.commands.progress_bar import progress_bar
 from ingestgate.pipeline.commands.values import SeveralValuesCommand, several
@@ -168,8 +168,9 @@ def rescan(ctx: click.Context, /, **options: Any) -> None:
 def _show(report: dict[str, Any]) -> None:
     console = Console(highlight=False)
     console.print(
-        f"{report['evidence']}: {report['rows']:,} assets of {report['shards']:,} shards held "
-        f"against {len(report['lists'])} lists: {report['matched']:,} admitted ones match, "
+        f"{report['evidence']}: {counted(report['rows'], 'asset')} of "
+        f"{counted(report['shards'], 'shard')} held against "
+        f"{counted(len(report['lists']), 'list')}: {report['matched']:,} admitted ones match, "
         f"{report['to_judge_again']:,} have to be judged again, "
         f"{report['withdrawn']:,} quarantined ones matched withdrawn entries only",
         markup=False,

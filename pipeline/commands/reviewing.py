@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ingestgate.assets.errors import UsageError
+from ingestgate.assets.printable import counted
 from ingestgate.pipeline.commands.options import FILE, JSON, QUARANTINE, SAMPLES
 
 if TYPE_CHECKING:
@@ -221,7 +222,8 @@ def suppress(root: str, key: str, number: int, until: datetime | None, to: str) 
     private = read_signing_key(key)
     made, count = sign(root, number, to, private, until=end, now=datetime.now(UTC))
     still = "" if count >= LEAST_SIGNERS else "; no run honours it before somebody else signs"
-    click.echo(f"suppression {made.id}: {len(made.assets)} assets, {count} signatures{still}")
+    said = f"{counted(len(made.assets), 'asset')}, {counted(count, 'signature')}"
+    click.echo(f"suppression {made.id}: {said}{still}")
     click.echo(f"{to}: confidential, as a list is")
 
 

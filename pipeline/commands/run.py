@@ -8,7 +8,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from ingestgate.assets.printable import printable
+from ingestgate.assets.printable import counted, printable
 from ingestgate.pipeline.commands.options import json_flag, policy, suppressions
 from ingestgate.pipeline.commands.values import SeveralValuesCommand, several
 from ingestgate.pipeline.exit_codes import ExitCode
@@ -146,8 +146,8 @@ def show(report: dict[str, Any]) -> None:
     """Prints a report for people."""
     console = Console(highlight=False)
     shards = report["shards"]
-    if shards["finished_before"] == shards["total"]:
-        console.print(f"Nothing to do: all {shards['total']} shards are finished.")
+    if shards["finished_before"] == shards["total"] and not report["error"]:
+        console.print(f"Nothing to do, all is finished: {counted(shards['total'], 'shard')}.")
     table = Table(title="Verdicts" + (" (dry run)" if report["dry_run"] else ""))
     table.add_column("verdict")
     table.add_column("assets", justify="right")
@@ -158,7 +158,7 @@ def show(report: dict[str, Any]) -> None:
     console.print(table)
     rate = report["throughput"]
     console.print(
-        f"{shards['total']} shards, {shards['finished_before']} finished before, "
+        f"{counted(shards['total'], 'shard')}, {shards['finished_before']} finished before, "
         f"{shards['done']} done now in {rate['seconds']:.1f} s "
         f"({rate['assets_per_second']:.0f} assets/s)"
     )
@@ -177,7 +177,7 @@ def show(report: dict[str, Any]) -> None:
         )
     suppressed = report["suppressions"]
     if count := suppressed["assets"].get("admitted"):
-        console.print(f"{count:,} assets matched, and were admitted by signed suppressions")
+        console.print(f"matched, and admitted by signed suppressions: {counted(count, 'asset')}")
     for one in suppressed["expired"]:
         console.print(f"suppression {one['id']} ended on {one['until']}; it is not honoured")
     for failure in shards["failed"]:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ingestgate.assets.errors import UsageError
+from ingestgate.assets.printable import counted
 from ingestgate.pipeline.commands.options import json_flag, policy
 from ingestgate.pipeline.commands.values import SeveralValuesCommand, several
 from ingestgate.pipeline.exit_codes import ExitCode
@@ -37,7 +38,10 @@ if TYPE_CHECKING:
     metavar="ID>=VERSION",
     help="Version of a list that every file has to have been held against.",
 )
-@policy("These demands in YAML: keys, threshold, max_age_days, lists.")
+@policy(
+    "These demands in YAML: keys, which it has to name, in place of --key; and threshold, "
+    "max_age_days, lists."
+)
 @several(
     "--recalls",
     metavar="PATH",
@@ -109,9 +113,9 @@ def _show(found: "Verification") -> None:
     for problem in found.problems:
         click.echo(f"ingestgate: {problem}", err=True)
     if found.problem_count > len(found.problems):
-        click.echo(f"ingestgate: {found.problem_count} problems in all", err=True)
+        click.echo(f"ingestgate: {counted(found.problem_count, 'problem')} in all", err=True)
     rate = found.bytes / 1e9 / max(found.seconds, 1e-9)
-    hashed = f"{found.files} files, {found.bytes / 1e9:.2f} GB at {rate:.2f} GB/s"
+    hashed = f"{counted(found.files, 'file')}, {found.bytes / 1e9:.2f} GB at {rate:.2f} GB/s"
     if not found.verified:
         click.echo(f"{found.directory}: REFUSED ({hashed})")
         return

@@ -114,7 +114,11 @@ class Purger:
             if purged is not None and purged.identity == shard.identity:
                 return ShardPurge(shard.name, Outcome.BEFORE, assets=len(purged.assets))
             if receipt.identity != shard.identity:
-                raise ShardError(shard.name, "is not, or no longer, the shard that was judged")
+                raise ShardError(
+                    shard.name,
+                    "is not, or no longer, the shard that was judged; run again, which judges what "
+                    "is there now",
+                )
             if not is_finished(
                 receipt, shard, receipt.context, self._settings.output, self._settings.evidence
             ):

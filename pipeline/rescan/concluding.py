@@ -95,6 +95,7 @@ def conclude(
             {
                 **one,
                 "issued": info.issued.isoformat(),
+                "action": info.action.value,
                 "signal_types": sorted(info.counts),
                 "since": request.since.version(info),
             }

@@ -148,7 +148,7 @@ def test_large_perceptual_lists_carry_an_index(
         ({"issued": datetime(2025, 1, 1)}, "issued needs a time zone"),  # noqa: DTZ001
         ({"expires": ISSUED}, "it expires before it is issued"),
         ({"thresholds": {"pdq": 3}}, "a threshold for pdq, of which the list holds nothing"),
-        ({"thresholds": {"md5": 1}}, "threshold 1 for md5 is not within 0 and 0"),
+        ({"thresholds": {"md5": 1}}, "a threshold of 1 for md5, which is compared bit for bit"),
         ({"domain_scope": "all"}, "domain_scope"),
     ],
 )
@@ -169,7 +169,10 @@ def test_arguments_that_do_not_fit(tmp_path: Path, arguments: dict[str, Any], re
 
 @pytest.mark.parametrize("threshold", [-1, 129])
 def test_threshold_out_of_range(compiled: Any, threshold: int) -> None:
-    with pytest.raises(UsageError, match="is not within 0 and 128"):
+    with pytest.raises(
+        UsageError,
+        match=f"list partner: a threshold of {threshold} for pdq, wants one from 0 to 128",
+    ):
         compiled(pdq="01" * 32, thresholds={"pdq": threshold})
 
 

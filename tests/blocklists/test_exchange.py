@@ -218,7 +218,7 @@ def test_a_malformed_value_is_left_for_the_import(
     server.answers = [(200, {}, ncmec_page(image("e", 2).replace(f"<md5>{md5('e')}</md5>", mixed)))]
     fetched = fetch(exchange, str(tmp_path / "f"), now=NOW)
     assert fetched.pages == 1
-    with pytest.raises(ListError, match="image, md5: not a md5 of 32 hex digits"):
+    with pytest.raises(ListError, match="image, md5: no md5 of 32 hex digits"):
         entries(fetched, tmp_path / "s")
     result = import_files(str(tmp_path / "s"), "p", [str(fetched.folder)], max_malformed=0.1)
     assert result.skipped == {"malformed md5": 1}

@@ -182,7 +182,7 @@ def test_a_signed_one_without_end_is_refused(directory: Path, opened: Open) -> N
 
 def test_what_cannot_be_made(directory: Path) -> None:
     for options, reason in (
-        ({"until": LATER + timedelta(days=32)}, "within 31 days"),
+        ({"until": LATER + timedelta(days=32)}, "version 1: it must end within 31 days"),
         ({"until": LATER}, "within 31 days"),
         ({"reason": ""}, "at least 1 character"),
     ):

@@ -120,7 +120,7 @@ def stopncii(tmp_path: Path, *hashes: str) -> str:
 def test_one_malformed_value_need_not_block_a_feed(tmp_path: Path) -> None:
     good = [hashlib.sha256(b"%d" % n).hexdigest() for n in range(99)]
     path, store = stopncii(tmp_path, *good, "0" * 32), str(tmp_path / "store")
-    with pytest.raises(ListError, match="element 100 of hashRecords, hashValue: not a pdq of 64"):
+    with pytest.raises(ListError, match="element 100 of hashRecords, hashValue: no pdq of 64"):
         import_files(store, "p", [path])
     result = import_files(store, "p", [path], max_malformed=0.01)
     assert result.skipped == {"malformed pdq": 1}

@@ -329,7 +329,10 @@ def test_screen_of_another_size(tmp_path: Path, compiled: Compile, opened: Open)
         ({"version": "1"}, "version: Input should be a valid integer"),
         ({"action": "ignore"}, "action: Input should be 'quarantine' or 'observe'"),
         ({"thresholds": {}}, "no threshold for phash"),
-        ({"thresholds": {"phash": 40}}, "threshold 40 for phash is not within 0 and 32"),
+        (
+            {"thresholds": {"phash": 40}},
+            "a threshold of 40 for phash, wants one from 0 to 32",
+        ),
         ({"issued": "yesterday"}, "issued: Input should be a valid datetime"),
         ({"issued": "2025-01-01T00:00:00"}, "issued: Input should have timezone"),
         ({"files": {}}, "does not belong to list partner"),
@@ -409,8 +412,14 @@ def test_overrides(directory: Path, opened: Open) -> None:
         ({"nobody": ListOverride()}, "list 'nobody', which is not there; there are partner"),
         ({"partner": ListOverride(action="drop")}, "action 'drop' is none of"),
         ({"partner": ListOverride(thresholds={"pdq": 3})}, "a threshold for pdq, of which"),
-        ({"partner": ListOverride(thresholds={"phash": 33})}, "threshold 33 for phash"),
-        ({"partner": ListOverride(thresholds={"md5": 1})}, "threshold 1 for md5"),
+        (
+            {"partner": ListOverride(thresholds={"phash": 33})},
+            "the policy gives a threshold of 33 for phash",
+        ),
+        (
+            {"partner": ListOverride(thresholds={"md5": 1})},
+            "a threshold of 1 for md5, which is compared",
+        ),
     ],
 )
 def test_overrides_that_do_not_fit(

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from ingestgate.assets.errors import SelfTestError
-from ingestgate.blocklists import hamming, matching, selftest
+from ingestgate.blocklists import hamming, selftest, source_matching
 from ingestgate.blocklists.hamming import Neighbours
 from ingestgate.blocklists.tables import SortedValues
 
@@ -44,6 +44,6 @@ def test_notices_look_ups_that_miss(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_notices_a_host_walk_that_stops_short(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(matching, "domain_expressions", lambda host: [host.encode()])
+    monkeypatch.setattr(source_matching, "domain_expressions", lambda host: [host.encode()])
     with pytest.raises(SelfTestError, match="self-test of domain: missed what is listed"):
         selftest.self_test()

@@ -107,7 +107,7 @@ def failing(job: MakeJob, tmp_path: Path) -> Job:
 
 def test_a_shard_that_failed_stands_against_a_certificate_after_a_recall(failing: Job) -> None:
     report = certify(failing, "--recall", code=5)
-    assert "1 shards failed, 00001.tar among them" in report["error"]
+    assert "1 shard failed, 00001.tar among them" in report["error"]
     assert report["shards"] == {
         "total": 2,
         "finished_before": 0,

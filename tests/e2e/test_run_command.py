@@ -94,6 +94,23 @@ def test_exit_on_match(job: MakeJob, tmp_path: Path) -> None:
     assert gate.run().exit_code == 0
 
 
+def test_a_run_that_is_refused_does_not_say_that_there_is_nothing_to_do(
+    job: MakeJob, tmp_path: Path
+) -> None:
+    gate = job(WRITERS["webdataset"](tmp_path / "landing"))
+    again = ("run", "--input", *gate.inputs, *gate.folders, "--lists", gate.lists)
+    gate.report()
+    again = (*again, "--recipient", gate.recipient, "--workers", "1")
+    assert "Nothing to do, all is finished: 2 shards." in gate.invoke(*again).stdout
+    gate.quarantine.chmod(0o755)
+    refused = gate.invoke(*again)
+    assert (refused.exit_code, "open to others; close it" in refused.stderr) == (
+        2,
+        True,
+    )
+    assert "Nothing to do" not in refused.stdout
+
+
 def test_a_dry_run_writes_neither_output_nor_quarantine(job: MakeJob, tmp_path: Path) -> None:
     gate = job(WRITERS["webdataset"](tmp_path / "landing"))
     report = gate.report("--dry-run")

@@ -56,6 +56,11 @@ def test_the_whole_way(folder: Path) -> None:
     assert "recalled: 00000.tar" in text
     assert "admitted: verified" in text
     assert LISTED_MD5 not in text
+    # What later steps use comes from a step that was shown.
+    for name, source in (("recipients.txt", "reviewers-secret.txt"), ("gate.pub", "gate.pem")):
+        assert f" --to {source} > {name}\n" in text + "\n"
+        assert (folder / name).read_text() in text
+    assert "partner-2 is a copy of the partner's files" in text
     vault = str(folder / "vault")
     events = [line.event for line in read_log(vault)]
     names = dict(zip(range(len(events)), registry(vault).names, strict=True))

@@ -182,7 +182,7 @@ def test_rewrap_lets_somebody_into_one_sample(gate: Job, tmp_path: Path) -> None
     guest = str(tmp_path / "guest.txt")
     both = ("--recipient", gate.recipient, generate_identity(guest))
     named = ("--identity", gate.identity, *both, "--asset", asset(gate)[:9])
-    assert "1 keys sealed to 2 recipients" in quarantine(gate, "rewrap", *named).stdout
+    assert "1 key sealed to 2 recipients" in quarantine(gate, "rewrap", *named).stdout
     assert opens(gate, tmp_path / "one", guest).exit_code == 0
     assert opens(gate, tmp_path / "two", guest, "k05").exit_code == 1
     assert opens(gate, tmp_path / "two", gate.identity, "k05").exit_code == 0
@@ -336,7 +336,7 @@ def test_rows_of_one_range_fall_together(job: MakeJob, tmp_path: Path) -> None:
     named = [*known(gate, tmp_path)["carol"], "--reason", "asked for", first]
     refused = quarantine(gate, "destroy", *named)
     assert refused.exit_code == 2
-    assert "1 other assets lie in the same sealed samples" in refused.stderr
+    assert "1 other asset in the same sealed samples" in refused.stderr
     assert second[:12] in refused.stderr
     assert "--approve" in quarantine(gate, "destroy", *named, "--others-too").stdout
 

@@ -383,7 +383,7 @@ def test_failure_notes(left: Certified) -> None:
                 )
             )
             assert refused.exit_code == 5, damage[:2]
-            assert "1 shards failed" in refused.output, damage[:2]
+            assert "1 shard failed" in refused.output, damage[:2]
 
 
 @pytest.mark.parametrize("suffix", ["jsonl", "parquet"])

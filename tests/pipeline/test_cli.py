@@ -22,6 +22,10 @@ _FULL += "resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0)); "
 _MAIN = "from ingestgate.pipeline.cli import main; main()"
 
 
+_RUN = "--input a --output b --quarantine c --evidence d --lists lists --recipient age1"
+_RUN += "6nyhhw7t4gnrav0h869sewxay52anmwjdmxkttvgvar2m7qdrpxqfj6y9c"
+
+
 def _unread(pipe: int) -> int:
     return int.from_bytes(fcntl.ioctl(pipe, termios.FIONREAD, bytes(4)), sys.byteorder)
 
@@ -50,6 +54,36 @@ def test_a_signal_before_the_job_runs_ends_a_run_with_1(tmp_path: Path, number: 
     os.close(writer)
     assert said == "ingestgate: interrupted; the same command takes it up again\n"
     assert process.returncode == 1
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "lists compile --id a --list-version 1 --to lists md5=typo.yaml",
+        "lists diff typo.yaml other",
+        "lists fetch --exchange folder --from=typo.yaml --to fetched",
+        "lists import --partner p --store store --map typo.yaml a.csv",
+        f"run {_RUN} --certificate-key typo.yaml",
+    ],
+)
+def test_a_named_path_that_is_not_there_is_usage(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a.md5").write_text("d3" * 16)
+    compiling = "lists compile --id a --list-version 1 --to lists md5=a.md5"
+    assert CliRunner().invoke(cli, compiling.split()).exit_code == 0
+    found = CliRunner().invoke(cli, command.split())
+    said = "ingestgate: typo.yaml: there is nothing of that name; check the path\n"
+    assert (found.exit_code, found.stderr) == (2, said)
+
+
+def test_what_vanished_while_a_command_was_at_work_may_be_tried_again(tmp_path: Path) -> None:
+    lost = tmp_path / "lists" / "lost"
+    (tmp_path / "lists").mkdir()
+    lost.symlink_to(tmp_path / "nowhere")
+    found = CliRunner().invoke(cli, ["lists", "diff", str(tmp_path / "lists"), "b"])
+    assert (found.exit_code, "No such file or directory" in found.stderr) == (1, True)
 
 
 def test_an_error_cannot_move_the_cursor(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@ from datetime import UTC, datetime
 
 import pytest
 
+from ingestgate.assets.verdict import Action
 from ingestgate.pipeline.certificate.statements import (
     Annotations,
     Certificate,
@@ -16,13 +17,19 @@ from ingestgate.pipeline.croissant import croissant, data_statement
 NOW, ZEROS = datetime(2026, 1, 1, tzinfo=UTC), "0" * 64
 
 
-def certificate(signal_types: tuple[str, ...], canaries: tuple[str, ...] = ()) -> Certificate:
+def certificate(
+    signal_types: tuple[str, ...],
+    canaries: tuple[str, ...] = (),
+    action: Action = Action.QUARANTINE,
+    further: tuple[ListUse, ...] = (),
+) -> Certificate:
+    used = ListUse(id="p", version=1, digest=ZEROS, action=action, signal_types=signal_types)
     screening = Screening(
         id="s",
         context_digest=ZEROS,
         policy_digest=ZEROS,
         judging_version=1,
-        judged_with=(ListUse(id="p", version=1, digest=ZEROS, signal_types=signal_types),),
+        judged_with=(used, *further),
         canaries={"p": canaries},
         isolation=(),
         software=(),
@@ -64,3 +71,19 @@ def test_claims_no_more_than_what_the_lists_hold(
         assert f", {means}, " in text
         for kind in ("cryptographic digests", "perceptual hashes", "sources"):
             assert (kind in text) == (kind in means)
+
+
+def test_a_list_that_only_observes_screens_nothing() -> None:
+    counting = ListUse(id="q", version=3, digest=ZEROS, signal_types=("md5",))
+    made = certificate(("pdq",), ("phash",), Action.OBSERVE, (counting,))
+    text = data_statement(made, "digest", "photos")
+    assert ", by cryptographic digests (md5), with:\n- list `q`, version 3\n" in text
+    assert "`p`" not in text
+    assert "\n1 shard was screened from 2026-01-01 to 2026-01-01, by" in text
+    fragment = croissant(made, "digest", "photos")
+    (protocol,) = fragment["rai:dataPreprocessingProtocol"]
+    assert "partners supply (q version 3), by cryptographic digests (md5), before" in protocol
+    (activity,) = fragment["prov:wasGeneratedBy"]
+    assert [used["prov:label"] for used in activity["prov:used"]] == ["list q, version 3"]
+    nothing = certificate(("pdq",), ("phash",), Action.OBSERVE)
+    assert "with:\n- no list that keeps anything out\n" in data_statement(nothing, "d", "photos")

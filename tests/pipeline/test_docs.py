@@ -18,8 +18,10 @@ from ingestgate.assets.verdict import REASONS, Reason, Tier, Verdict
 from ingestgate.blocklists.signals import BUILT_IN
 from ingestgate.fingerprints.perceptual import perceptual_hashes
 from ingestgate.pipeline.cli import cli
+from ingestgate.pipeline.commands.on_record import NAMELESS
 from ingestgate.pipeline.exit_codes import ExitCode
 from ingestgate.quarantine.manifest import ManifestRow, manifest_schema
+from ingestgate.quarantine.reviewers import NEEDED, UNTIL_KNOWN
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
@@ -212,3 +214,25 @@ def test_signal_types() -> None:
 def test_formats() -> None:
     rows = list(_rows("README.md", "## Formats"))[1:]
     assert sorted(_names(row[0])[0] for row in rows) == registry.names()
+
+
+def _named_events() -> Iterator[str]:
+    """Yields what modules name events: ``EVENT: Final = "what.happened"``."""
+    for room in ("quarantine", "pipeline"):
+        for source in (ROOT / room).rglob("*.py"):
+            for node in ast.parse(source.read_text("utf-8")).body:
+                if isinstance(node, ast.AnnAssign) and isinstance(node.value, ast.Constant):
+                    value = str(node.value.value)
+                    if re.fullmatch(r"[a-z]+\.[a-z_]+", value) and not value.endswith(".json"):
+                        yield value
+
+
+def test_every_event_of_the_audit_log_is_documented_with_who_brings_it_about() -> None:
+    (_, *rows) = _rows("docs/compliance.md", "### Its events")
+    told = {name: who for cell, who, _ in rows for name in _names(cell)}
+    assert set(told) == {*NEEDED, *NAMELESS.values(), *_named_events()}
+    roles = {event: f"`{role.name.lower()}`" for event, role in NEEDED.items()}
+    assert {event: told[event] for event in NEEDED} == roles
+    text = (ROOT / "docs/compliance.md").read_text("utf-8")
+    after = text[text.index("As long as the log knows nobody, `vault.") :].partition("may be")[0]
+    assert set(_names(after)) == UNTIL_KNOWN

@@ -87,7 +87,7 @@ def test_refused_files_are_exit_code_3_and_change_nothing() -> None:
     result = invoke("lists", "import", "--store", "s", "--partner", "p", "bad.txt", "--json")
     assert result.exit_code == 3
     error = json.loads(result.stdout)
-    assert error["error"].startswith("bad.txt, line 1, value: not a md5 of 32 hex digits")
+    assert error["error"].startswith("bad.txt, line 1, value: no md5 of 32 hex digits")
     assert "0123456789" not in result.output
     assert not Path("s/p/entries.parquet").exists()
 
@@ -102,7 +102,7 @@ def test_what_may_be_left_out_of_a_feed(tmp_path: Path) -> None:
     given = ("--map", "md5=md5,domain=host", "--public-suffixes", "psl", "--leave-out-never-match")
     refused = invoke(*arguments, *given)
     assert refused.exit_code == 3
-    assert "line 21, md5: not a md5 of 32 hex digits" in refused.stderr
+    assert "line 21, md5: no md5 of 32 hex digits" in refused.stderr
     result = invoke(*arguments, *given, "--leave-out-malformed", "0.1")
     assert result.exit_code == 0, result.output
     assert "skipped: 1 domain that would match what nobody meant, 1 malformed md5" in result.stdout
@@ -130,6 +130,13 @@ def test_compiling_needs_something() -> None:
     nobody = ("--store", "s", "--partner", "p")
     result = invoke("lists", "compile", "--id", "a", "--list-version", "1", "--to", "l", *nobody)
     assert (result.exit_code, "no entries of that partner" in result.stderr) == (3, True)
+
+
+def test_compiling_a_store_needs_to_know_whose_entries() -> None:
+    options = ("--id", "p", "--list-version", "1", "--to", "lists", "--store", "store")
+    result = invoke("lists", "compile", *options)
+    assert result.exit_code == 2
+    assert "list p: a store holds what partners supplied; say whose by --partner" in result.stderr
 
 
 def test_fetching_from_a_folder() -> None:

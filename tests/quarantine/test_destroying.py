@@ -154,7 +154,7 @@ def test_keys_are_overwritten_and_go_before_any_object(
 def test_what_falls_with_it_has_to_be_confirmed(root: Path) -> None:
     first, second = asset("pair"), asset("pair", 1)
     assert affected(str(root), [first]).others == (second,)
-    with pytest.raises(UsageError, match=f"1 other assets .* {second[:12]}; confirm"):
+    with pytest.raises(UsageError, match=f"1 other asset .* {second[:12]}; .* --others-too"):
         request(str(root), [first], "reason", ALICE, logged(root, ALICE))
     assert not (root / "destroyed").exists()
     destroy(root, first, others_too=True)

@@ -103,7 +103,7 @@ def test_no_recipient_at_all(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="at least one public key"):
         read_recipients([])
     (tmp_path / "empty.txt").write_text("# nobody\n")
-    with pytest.raises(UsageError, match="holds no recipient"):
+    with pytest.raises(UsageError, match="holds no recipient; write the public key into it"):
         read_recipients([str(tmp_path / "empty.txt")])
 
 

@@ -295,7 +295,7 @@ def test_what_cannot_be_logged_is_not_signed(vault: Vault, monkeypatch: pytest.M
 def test_it_has_to_end_after_it_is_made(vault: Vault) -> None:
     vault.seal(row(1))
     number = vault.release(ASSET)
-    with pytest.raises(UsageError, match="must end after it is made"):
+    with pytest.raises(UsageError, match=r"of release \d+: it must end after it is made"):
         vault.suppress(number, until=NOW)
     with pytest.raises(UsageError, match="until needs a time zone"):
         vault.suppress(number, until=datetime(2030, 1, 1))  # noqa: DTZ001

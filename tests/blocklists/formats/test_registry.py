@@ -56,4 +56,7 @@ def test_what_is_in_doubt_is_not_guessed(tmp_path: Path, content: str) -> None:
     (tmp_path / "f").write_text(content)
     with pytest.raises(UsageError, match="no format known; say which with --format") as caught:
         registry.detect(str(tmp_path / "f"))
+    assert str(caught.value).endswith(
+        "JSON Lines or Parquet file with columns of its own takes --map instead"
+    )
     assert SHA256 not in str(caught.value)

@@ -34,7 +34,7 @@ def test_type_for_all_values() -> None:
 @pytest.mark.parametrize(
     ("content", "problem"),
     [
-        (f"Id,Type,Hash\n7,md5,{MD5[1:]}\n", "line 2, Hash: not a md5"),
+        (f"Id,Type,Hash\n7,md5,{MD5[1:]}\n", "line 2, Hash: no md5"),
         (f"Id,Type,Hash\n7,{MD5},md5\n", "line 2, signal type: not the name of one"),
         (f"Id,Type,Hash\n7,,{MD5}\n", "line 2, Type: empty"),
         ("Id,Type,Hash\n7,md5,\n", "line 2, row: no value"),
@@ -55,7 +55,7 @@ def test_malformed_csv(read: Reader, content: str | bytes, problem: str) -> None
 @pytest.mark.parametrize(
     ("content", "problem"),
     [
-        (f'{{"Id": 1, "Type": "md5", "Hash": "{MD5[1:]}"}}', "line 1, Hash: not a md5"),
+        (f'{{"Id": 1, "Type": "md5", "Hash": "{MD5[1:]}"}}', "line 1, Hash: no md5"),
         (f'\n{{"Id": 1, "Type": "md5", "Hash": ["{MD5}"]}}', "line 2, Hash: not text"),
         (f'{{"Id": {{}}, "Type": "md5", "Hash": "{MD5}"}}', "line 1, Id: not text"),
         (f'{{"Id": 1, "Hash": "{MD5}"}}', "line 1, Type: no such column"),
@@ -76,7 +76,7 @@ def parquet(**columns: object) -> bytes:
 def test_malformed_parquet(read: Reader) -> None:
     whole = parquet(Id=["1", "2"], Type=["md5", "md5"], Hash=[MD5, MD5[1:]])
     refused = read.refused("parquet", whole, COLUMNS, secret=MD5[1:])
-    assert refused.startswith("row 2, Hash: not a md5")
+    assert refused.startswith("row 2, Hash: no md5")
     assert "not a Parquet file" in read.refused("parquet", whole[:-20], COLUMNS)
     damaged = bytearray(whole)
     damaged[4:40] = b"\xff" * 36
@@ -140,10 +140,10 @@ def test_threatexchange_withdrawal_by_identifier_needs_no_indicator(read: Reader
 @pytest.mark.parametrize(
     ("content", "problem"),
     [
-        (f"type,indicator\nHASH_MD5,{MD5[1:]}\n", "line 2, indicator: not a md5"),
+        (f"type,indicator\nHASH_MD5,{MD5[1:]}\n", "line 2, indicator: no md5"),
         (f"type,indicator\n,{MD5}\n", "line 2, type: empty"),
         ("type,indicator\nHASH_MD5,\n", "line 2, indicator: empty"),
-        (f'[{{"type": "HASH_MD5", "indicator": "{MD5[1:]}"}}]', "element 1, indicator: not a md5"),
+        (f'[{{"type": "HASH_MD5", "indicator": "{MD5[1:]}"}}]', "element 1, indicator: no md5"),
         (f'{{"data": [{{"type": "HASH_MD5", "indicator": {{"{MD5}": 1}}}}]}}', "element 1 of data"),
         (f'{{"data": "{MD5}"}}', "data: not an array"),
         (halved("id"), "element 1, entry_id: holds half a character"),

@@ -35,11 +35,12 @@ def test_a_canary_that_nothing_was_shown_by_is_not_said_to_be_caught(
 ) -> None:
     gate = job(WRITERS["webdataset"](tmp_path / "landing"))
     policy = tmp_path / "policy.yaml"
-    policy.write_text("url_columns: []\n")
+    policy.write_text("url_columns: []\nlists: {partner: {action: observe}}\n")
     gate.report("--certificate-key", key, "--policy", str(policy))
     (screening,) = certificate(gate)["predicate"]["screenings"]
     assert screening["canaries"] == {"partner": ["md5", "pdq"]}
     assert screening["judgedWith"][0]["signalTypes"] == ["domain", "md5", "pdq"]
+    assert screening["judgedWith"][0]["action"] == "observe"
     # A run that has nothing to judge takes none of it back.
     gate.report("--policy", str(policy))
     (record,) = (gate.evidence / "contexts").glob("*.json")

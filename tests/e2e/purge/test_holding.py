@@ -104,7 +104,7 @@ def test_only_a_shard_that_is_still_what_was_judged(job: MakeJob, tmp_path: Path
     assert shard.read_bytes() == bytes(raw)
     shard.write_bytes(raw + bytes(1024))
     problems = {each["shard"]: each["problem"] for each in purged(gate, code=5)["shards"]}
-    assert "not, or no longer, the shard that was judged" in problems["00001.tar"]
+    assert "not, or no longer, the shard that was judged; run again" in problems["00001.tar"]
 
 
 def test_nothing_goes_before_it_was_committed(job: MakeJob, tmp_path: Path) -> None:

@@ -50,14 +50,14 @@ def lint(tmp_path: Path, *extra: str, **values: str) -> Result:
 
 def test_nothing_to_say(tmp_path: Path) -> None:
     result = lint(tmp_path, md5="01" * 16, pdq="5a" * 32)
-    assert (result.exit_code, result.stdout) == (0, "1 lists: 0 refused, 0 remarks\n")
+    assert (result.exit_code, result.stdout) == (0, "1 list: 0 refused, 0 remarks\n")
 
 
 def test_a_public_suffix_is_refused(tmp_path: Path) -> None:
     result = lint(tmp_path, domain="co.uk")
     assert result.exit_code == 3
     assert "refused: list p version 1: public-suffix: domain: 1 public suffixes" in result.stdout
-    assert "1 problems" in result.stderr
+    assert "1 problem;" in result.stderr
     assert "co.uk" not in result.output
     lists = str(tmp_path / "lists")
     given = ("--public-suffixes", str(tmp_path / "psl"))

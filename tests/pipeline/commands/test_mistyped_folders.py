@@ -46,14 +46,16 @@ OF_EVIDENCE: dict[str, tuple[str, ...]] = {
     "rescan": ("--lists", "lists"),
     "certify": ("--output", "out", "--lists", "lists", *KEY),
     "purge": ("--input", "landing", "--output", "out", "--quarantine", "vault", "--dry-run"),
+    "census": ("--input", "landing", "--output", "out", "--quarantine", "vault"),
     "quarantine check": ("--quarantine", "vault"),
     "report transparency": ("--year", "2026", "--to", "published"),
 }
-#: A run begins these, and so may the first person; census and verify say what is not there as a
-#: problem of the whole; a rescan's quarantine is as a rule the one that the report names.
+#: A run begins these, and so may the first person; verify says what is not there as a problem of
+#: the whole, and so does a census of what is not in the quarantine (see below); a rescan's
+#: quarantine is as a rule the one that the report names.
 _OTHERS = {
     "--quarantine": {"run", "census", "verify", "rescan", "quarantine reviewers add"},
-    "--evidence": {"run", "census", "verify"},
+    "--evidence": {"run", "verify"},
 }
 PLACES = ["typo", "teststore://bucket/typo", "testtree://bucket/typo"]
 
@@ -138,6 +140,18 @@ def test_a_quarantine_whose_log_is_gone(here: Path, command: str) -> None:
     code, said = _told(command, "--quarantine", "vault", *OF_QUARANTINES[command])
     assert (code, "vault/audit/log.jsonl: the audit log is gone" in said) == (5, True), said
     assert _there(here) == before
+
+
+def test_a_census_of_a_quarantine_that_is_no_folder(here: Path) -> None:
+    folders = ("--input", "landing", "--output", "out", "--evidence", "evidence")
+    code, said = _told("census", *folders, "--quarantine", "typo")
+    assert (code, "typo: no quarantine there; give the --quarantine" in said) == (2, True), said
+    Path("landing/a.jpg").write_bytes(b"x")
+    (here / "teststore" / "vault").mkdir()
+    # One that is there is looked at; what a store has nothing of may be an empty folder.
+    for there in ("lists", "teststore://bucket/vault"):
+        code, said = _told("census", *folders, "--quarantine", there)
+        assert (code, said.strip()) == (1, ""), said
 
 
 def test_it_is_said_in_json_too() -> None:
