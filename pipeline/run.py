@@ -2,7 +2,6 @@
 
 import tempfile
 import time
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -28,10 +27,10 @@ from ingestgate.assets.withdrawn_receipts import note_withdrawal
 from ingestgate.blocklists.listset import ListSet
 from ingestgate.blocklists.remembered import remember
 from ingestgate.blocklists.suppressions import Suppressions
-from ingestgate.pipeline import report_history, summary
+from ingestgate.pipeline import summary
 from ingestgate.pipeline.certificate.certifying import CertifyRequest, certify
 from ingestgate.pipeline.contexts import record_context
-from ingestgate.pipeline.exit_codes import ExitCode, exit_code
+from ingestgate.pipeline.exit_codes import exit_code
 from ingestgate.pipeline.list_opening import open_lists
 from ingestgate.pipeline.lock import output_lock, run_lock
 from ingestgate.pipeline.plan import Plan, make_plan, still_to_do
@@ -45,6 +44,7 @@ from ingestgate.pipeline.recalling import (
 )
 from ingestgate.pipeline.run_events import RunEvents
 from ingestgate.pipeline.run_policy import policy_of
+from ingestgate.pipeline.run_report import run_report
 from ingestgate.pipeline.runners import RunFailedError, run_job
 from ingestgate.quarantine.keys import read_recipients
 from ingestgate.quarantine.locking import quarantine_lock, sweep_quarantine
@@ -147,7 +147,10 @@ def run(request: RunRequest, display: ProgressDisplay) -> dict[str, Any]:
         seconds = time.monotonic() - started
         # What stood before a run that did not come to judging is none of its work.
         figures = summary.add_up(plan.todo if began else (), plan.finished, settings)
-        report = _report(settings, plan, lists, suppressions, figures, error, started_at, seconds)
+        failed = _failed_of(plan, settings)
+        report = run_report(
+            *(settings, plan, lists, suppressions, figures, failed, error, started_at, seconds)
+        )
         report |= {"run": events.run, "manifests": [each._asdict() for each in events.sealed]}
         if keys and error is None:
             report |= _certify(settings, keys)
@@ -386,79 +389,3 @@ def _judge_and_commit(
             workers=request.workers,
             poll=poll,
         )
-
-
-def _report(
-    settings: RunSettings,
-    plan: Plan,
-    lists: ListSet,
-    suppressions: Suppressions,
-    figures: summary.Figures,
-    error: GateError | None,
-    started_at: datetime,
-    seconds: float,
-) -> dict[str, Any]:
-    shards = plan.discovery.shards
-    total, unreported = figures.total, figures.unreported
-    failed = _failed_of(plan, settings)
-    fresh = sum(figures.done.values(), Counter[str]())
-    judged = sum(summary.counts(fresh).values())
-    code = ExitCode.DONE if error is None else exit_code(error)
-    return {
-        "version": summary.REPORT_VERSION,
-        "status": "done" if error is None else "failed",
-        "exit_code": int(code),
-        "error": None if error is None else str(error),
-        "dry_run": settings.dry_run,
-        "started_at": started_at.isoformat(timespec="seconds"),
-        "ended_at": datetime.now(UTC).isoformat(timespec="seconds"),
-        "counts": summary.counts(total),
-        "reasons": summary.group(total, "reason"),
-        "tiers": summary.group(total, "tier"),
-        "lists": summary.describe_lists(lists, summary.group(total, "list")),
-        "lists_digest": settings.lists_digest,
-        "not_searched": summary.not_searched(lists, settings),
-        "suppressions": summary.describe_suppressions(suppressions, total),
-        "since_last_report": {
-            "counts": summary.counts(unreported),
-            "reasons": summary.group(unreported, "reason"),
-            "tiers": summary.group(unreported, "tier"),
-            "lists": summary.group(unreported, "list"),
-            "categories": summary.group(unreported, "category"),
-            "suppressed": summary.group(unreported, "suppressed"),
-            "receipts": report_history.describe(figures.counted),
-        },
-        "certificate": None,
-        "superseded_lists": [info.name for info in lists.superseded],
-        "throughput": {
-            "seconds": round(seconds, 3),
-            "assets": judged,
-            "assets_per_second": round(judged / seconds, 1),
-            "bytes_per_second": round(
-                sum(shard.size for shard in plan.todo if shard.name in figures.done) / seconds
-            ),
-        },
-        "shards": {
-            "total": len(shards),
-            "finished_before": len(plan.finished),
-            "left_out": len(shards) - len(plan.finished) - len(plan.todo),
-            "done": len(figures.done),
-            "failed": [
-                {"shard": name, "problem": problem} for name, problem in sorted(failed.items())
-            ],
-        },
-        "input": {
-            "root": plan.discovery.root,
-            "bytes": sum(shard.size for shard in shards),
-            "left_behind": list(plan.discovery.left_behind),
-        },
-        "paths": {
-            "output": settings.output,
-            "quarantine": settings.quarantine,
-            "evidence": settings.evidence,
-        },
-        "recipients": list(settings.recipients),
-        "isolation": summary.isolation(total),
-        "policy": summary.describe_policy(settings),
-        "software": summary.software(),
-    }
