@@ -71,7 +71,8 @@ def judge_range(
         start=work.start,
         stop=work.stop,
         context=settings.context,
-        judged_at=datetime.now(UTC).isoformat(timespec="seconds"),
+        # As fine as can be: reports tell by a ledger's digest whether a shard was judged again.
+        judged_at=datetime.now(UTC).isoformat(timespec="microseconds"),
         range_sha256=before,
         tallies=ledger.tally(table),
         isolation={} if isinstance(reader, RowContainer) else judge.isolation,
