@@ -357,13 +357,13 @@ def _entries_of(path: str, name: str) -> Iterator[Entry]:
             continue
         values = [(kind, value) for kind, value, *_ in listed]
         shown = shown_id(entry_id, values)
-        for kind, value, category, feedback in listed:
+        for text in {text for *_, category, feedback in listed for text in (category, feedback)}:
             try:
-                check_discloses_nothing(category, values)
-                check_discloses_nothing(feedback, values)
+                check_discloses_nothing(text, values)
             except FieldError as error:
                 raise ListError(
                     f"{path}, entry {shown}, category or feedback: {error}, and import again"
                 ) from None
+        for kind, value, category, feedback in listed:
             if kind == name:
                 yield Entry(value, shown, category, feedback)

@@ -37,8 +37,13 @@ _TYPED = "ingestgate.typed"
 
 class _Group(click.Group):
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Keeps what was typed; `invoke` tells by it which paths a person named."""
-        ctx.meta[_TYPED] = tuple(args)
+        """Keeps what was typed and is no path that is there; see `_mistyped`."""
+        named = (path for one in args for path in (one, one.partition("=")[2]))  # TYPE=PATH
+        ctx.meta[_TYPED] = tuple(
+            path
+            for path in named
+            if path and not storage.is_remote(path) and not os.path.lexists(path)
+        )
         return super().parse_args(ctx, args)
 
     def invoke(self, ctx: click.Context) -> Any:
@@ -61,12 +66,9 @@ def _mistyped(error: GateError, typed: Sequence[str]) -> UsageError | None:
     """Returns the error of a local path that was named and is not there, if it is that."""
     if not isinstance(error.__cause__, FileNotFoundError) or not isinstance(error, StorageError):
         return None
-    for argument in typed:
-        for path in (argument, argument.partition("=")[2]):  # --option=PATH, TYPE=PATH
-            if not path or storage.is_remote(path) or os.path.lexists(path):
-                continue
-            if f"{storage.absolute(error.path)}/".startswith(f"{storage.absolute(path)}/"):
-                return UsageError(f"{path}: there is nothing of that name; check the path")
+    for path in typed:
+        if f"{storage.absolute(error.path)}/".startswith(f"{storage.absolute(path)}/"):
+            return UsageError(f"{path}: there is nothing of that name; check the path")
     return None
 
 

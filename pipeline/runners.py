@@ -24,6 +24,7 @@ from ingestgate.assets.errors import GateError, ListError, SelfTestError, UsageE
 _log = logging.getLogger(__name__)
 _WORKER_THREAD = "run_worker"
 _CANCEL_S = 60.0  # a cluster takes its time
+_SUBMIT_S = 5.0  # what is being submitted is cancelled if it is by then
 _DEATH_S = 5.0  # a killed process is gone at once, unless its disk hangs
 _RAISED = re.compile(r"^ingestgate\.assets\.errors\.(\w+): (.*)$", re.MULTILINE)
 _PLACES = f"after `--` or in {storage.BEAM_OPTIONS}"
@@ -110,13 +111,15 @@ def run_job(
             raise UsageError(_NOT_TAKEN) from error
     failures: list[BaseException] = []
     jobs: list[Any] = []
-    ended = threading.Event()
+    abandoned, ended = threading.Event(), threading.Event()
 
     def run() -> None:
         try:
             pipeline = beam.Pipeline(runner=runner, options=options)
             build(pipeline)
             jobs.append(pipeline.run())
+            if abandoned.is_set():  # it was being submitted
+                jobs[0].cancel()
             state = jobs[0].wait_until_finish()
             if state not in (None, PipelineState.DONE):
                 raise RunFailedError(f"the Beam job ended as {state}")  # noqa: TRY301
@@ -130,6 +133,12 @@ def run_job(
         failures.append(RunFailedError(f"a worker process died ({error})"))
         ended.set()
 
+    def give_up() -> None:
+        abandoned.set()
+        if runner is None:
+            _cancel(jobs, ended, interrupted)
+        _end_children()
+
     with _listening_for_dead_workers(worker_died), _noting_interrupts() as interrupted:
         threading.Thread(target=run, name="beam job", daemon=True).start()
         try:
@@ -138,10 +147,10 @@ def run_job(
                 if interrupted:
                     break
         except BaseException:
-            _cancel(jobs, ended)
+            give_up()
             raise
         if interrupted:  # first: a terminal's Ctrl-C reaches the workers, too, and they die of it
-            _cancel(jobs, ended)
+            give_up()
             raise KeyboardInterrupt
         poll()
         if failures:
@@ -189,21 +198,24 @@ def _noting_interrupts() -> Iterator[list[int]]:
             signal.signal(number, handler)
 
 
-def _cancel(jobs: Sequence[Any], ended: threading.Event) -> None:
-    """Ends the job, where another runner has it, and the local workers."""
-    for job in jobs:
+def _cancel(jobs: Sequence[Any], ended: threading.Event, interrupted: Sequence[int]) -> None:
+    """Cancels a job that another runner has, and waits for its end, unless told again to stop."""
+    refused = threading.Event()
+
+    def cancel() -> None:
         try:
-            job.cancel()
-            gone = ended.wait(_CANCEL_S)
+            for job in jobs:
+                job.cancel()
         except Exception as error:  # noqa: BLE001 - of whatever runner
             _log.debug("the job was not cancelled", exc_info=error)
-            gone = False
-        if not gone:
+            refused.set()
+
+    threading.Thread(target=cancel, name="beam cancel", daemon=True).start()
+    deadline = time.monotonic() + (_CANCEL_S if jobs else _SUBMIT_S)
+    while not ended.wait(0.05):
+        if refused.is_set() or len(interrupted) > 1 or time.monotonic() > deadline:
             _log.warning("the job goes on where it runs: end it there before the next run begins")
-    _end_children()
-    for thread in threading.enumerate():
-        if thread.name == _WORKER_THREAD:
-            thread.join(_DEATH_S)  # it raises that its worker is gone, which is listened for
+            return
 
 
 def _end_children() -> None:
@@ -220,6 +232,9 @@ def _end_children() -> None:
     deadline = time.monotonic() + _DEATH_S
     while any(map(_is_alive, children)) and time.monotonic() < deadline:
         time.sleep(0.01)
+    for thread in threading.enumerate():
+        if thread.name == _WORKER_THREAD:
+            thread.join(_DEATH_S)  # it raises that its worker is gone, which is listened for
 
 
 def _is_alive(process: psutil.Process) -> bool:

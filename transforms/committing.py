@@ -21,7 +21,7 @@ from ingestgate.assets.containers.container import (
     RowContainer,
     SampleContainer,
 )
-from ingestgate.assets.containers.copying import ShardCopy
+from ingestgate.assets.containers.copying import ShardCopy, private_copy
 from ingestgate.assets.containers.registry import container
 from ingestgate.assets.errors import LedgerError
 from ingestgate.assets.ledger import PartHeader
@@ -89,8 +89,9 @@ class Committer:
         else:
             with ExitStack() as stack:
                 source = shard
-                if isinstance(reader, RowContainer) or reader.reads_again:
-                    source = stack.enter_context(ShardCopy(shard, self._settings.output)).shard
+                if isinstance(reader, RowContainer) or getattr(reader, "reads_again", True):
+                    # Not in the output: what matched is in it.
+                    source = stack.enter_context(private_copy(shard, self._settings.evidence))
                 sealer = stack.enter_context(
                     ShardSealer(self._settings, self._lists, self._vault, shard)
                 )
@@ -135,7 +136,8 @@ class Committer:
         }
         folder = ledger.part_folder(self._settings.ledger, shard.name)
         for entry in storage.walk_if_there(folder):
-            if entry.path not in own:
+            # What lies deeper is of a shard whose own name begins like the folder's.
+            if storage.parent(entry.path) == folder and entry.path not in own:
                 storage.delete(entry.path)
 
     def _copy(

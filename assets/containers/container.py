@@ -124,14 +124,15 @@ class Container(Protocol):
 
 @runtime_checkable
 class SampleContainer(Container, Protocol):
-    """A format that holds bytes."""
+    """A format that holds bytes.
+
+    Its writer and `package` are given a copy of the shard, which nobody changes after it was
+    verified, as they may read what `read` has not yielded; not if it has ``reads_again = False``.
+    """
 
     #: Whether an untouched shard may be published as a copy of its files that was verified
     #: (True), or has to go through the writer (a folder).
     copies_whole: ClassVar[bool]
-    #: Whether the writer and `package` read from the shard what `read` has not yielded: they are
-    #: given a copy of it then, which nobody changes after it was verified.
-    reads_again: ClassVar[bool]
 
     def read(self, shard: Shard, work: WorkRange, options: ReadOptions) -> Iterator[Sample]:
         """Yields every sample of a range, by ascending position; every member is in one.

@@ -1,7 +1,8 @@
 """Copying a shard that nothing was taken from: byte for byte, verified before it appears."""
 
 import os
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 
 from ingestgate.assets import storage
 from ingestgate.assets.containers.container import OutputFile
@@ -53,6 +54,28 @@ class ShardCopy(Pending):
     def discard(self) -> None:
         """Removes what is not published."""
         self._files.close()
+
+
+@contextmanager
+def private_copy(shard: Shard, folder: str) -> Iterator[Shard]:
+    """Yields a shard whose files are copies that nobody else has a name of; gone with the block.
+
+    Args:
+        shard: What to copy: its `path` and its `parts`.
+        folder: Where to, under temporary names.
+
+    Raises:
+        ShardError: The shard cannot be read.
+        StorageError: A copy cannot be written.
+    """
+    with ExitStack() as stack:
+        copies = []
+        for path in (shard.path, *shard.parts):
+            name = storage.basename(path)
+            copy = stack.enter_context(PendingOutput(folder, name, private=True))
+            copy_bytes(shard.name, path, copy)
+            copies.append(copy.temporary)
+        yield shard._replace(path=copies[0], parts=tuple(copies[1:]))
 
 
 def sibling_name(shard: Shard, path: str) -> str:

@@ -41,7 +41,6 @@ class Img2Dataset:
 
     name: ClassVar[str] = "img2dataset"
     copies_whole: ClassVar[bool] = True
-    reads_again: ClassVar[bool] = True
 
     def __init__(self) -> None:
         self._tar = WebDataset()

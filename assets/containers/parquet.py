@@ -46,7 +46,6 @@ class ParquetImages:
 
     name: ClassVar[str] = "parquet"
     copies_whole: ClassVar[bool] = True
-    reads_again: ClassVar[bool] = True
 
     def cut(self, shard: Shard, options: ReadOptions) -> list[WorkRange]:
         """Cuts between row groups; a range's start and stop are row groups' indices."""

@@ -103,8 +103,13 @@ def test_parts_of_an_earlier_judging_go_wherever_they_stand(job: MakeJob, tmp_pa
     beyond = gate.evidence / "ledger" / "00000.tar.parts" / "part-00002.parquet"
     beyond.parent.mkdir(parents=True, exist_ok=True)
     beyond.write_bytes(own.read_bytes())
+    # A shard in a folder that is called as these parts' is.
+    other = beyond.parent / "x.tar.parts" / "part-00000.parquet"
+    other.parent.mkdir()
+    other.write_bytes(own.read_bytes())
     gate.report()
-    assert [path.name for path in beyond.parent.iterdir()] == [own.name]
+    assert {path.name for path in beyond.parent.iterdir()} == {own.name, "x.tar.parts"}
+    assert other.exists()
 
 
 def test_a_finished_run_does_nothing(job: MakeJob, tmp_path: Path) -> None:

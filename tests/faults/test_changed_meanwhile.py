@@ -131,3 +131,4 @@ def test_while_it_is_written(
     gate.run(*ranges)
     assert landing.replaced
     check(gate, admitted(undisturbed))
+    assert not list(gate.root.rglob("*.partial"))

@@ -126,8 +126,11 @@ class Elsewhere(PipelineRunner):
 
     cancellable: ClassVar[bool] = True
     cancelled: ClassVar[list[bool]] = []
+    submitting: ClassVar[threading.Event] = threading.Event()
+    submitted: ClassVar[threading.Event] = threading.Event()
 
     def run_pipeline(self, pipeline: Any, options: Any) -> "_JobElsewhere":
+        assert self.submitting.wait(20)
         return _JobElsewhere(PipelineState.RUNNING, self)
 
 
@@ -138,6 +141,7 @@ class _JobElsewhere(PipelineResult):
         self._ended = threading.Event()
 
     def wait_until_finish(self, duration: int | None = None) -> str:
+        self._runner.submitted.set()
         self._ended.wait(20)
         return str(PipelineState.CANCELLED)
 
@@ -148,21 +152,60 @@ class _JobElsewhere(PipelineResult):
         self._ended.set()
 
 
+@pytest.fixture
+def elsewhere(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    monkeypatch.setattr(Elsewhere, "cancelled", [])
+    for name in ("submitting", "submitted"):
+        monkeypatch.setattr(Elsewhere, name, threading.Event())
+    return [f"--runner={__name__}.{Elsewhere.__name__}"]
+
+
 @pytest.mark.parametrize("cancellable", [True, False])
 def test_an_interrupted_job_elsewhere_is_cancelled_or_said_to_go_on(
-    cancellable: bool, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    elsewhere: list[str],
+    cancellable: bool,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     monkeypatch.setattr(Elsewhere, "cancellable", cancellable)
-    monkeypatch.setattr(Elsewhere, "cancelled", [])
-    runner = f"--runner={__name__}.{Elsewhere.__name__}"
+    Elsewhere.submitting.set()
 
     def poll() -> None:
+        assert Elsewhere.submitted.wait(20)
         signal.raise_signal(signal.SIGTERM)
 
     with pytest.raises(KeyboardInterrupt):
-        run_job(_job(int), [runner], workers=1, poll=poll)
+        run_job(_job(int), elsewhere, workers=1, poll=poll)
     assert Elsewhere.cancelled == [True] * cancellable
     assert ("the job goes on where it runs" in caplog.text) is not cancellable
+
+
+def test_a_job_that_is_being_submitted_is_cancelled_once_it_is(
+    elsewhere: list[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    def poll() -> None:
+        signal.raise_signal(signal.SIGTERM)
+        Elsewhere.submitting.set()
+
+    with pytest.raises(KeyboardInterrupt):
+        run_job(_job(int), elsewhere, workers=1, poll=poll)
+    assert Elsewhere.cancelled
+    assert "the job goes on where it runs" not in caplog.text
+
+
+def test_who_asks_again_does_not_wait_for_a_job_elsewhere(
+    elsewhere: list[str], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(runners, "_SUBMIT_S", 1000.0)
+
+    def poll() -> None:
+        signal.raise_signal(signal.SIGTERM)
+        signal.raise_signal(signal.SIGTERM)
+
+    with pytest.raises(KeyboardInterrupt):
+        run_job(_job(int), elsewhere, workers=1, poll=poll)
+    assert "the job goes on where it runs" in caplog.text
+    Elsewhere.submitting.set()
 
 
 def test_an_error_without_words_is_named_by_its_type() -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from ingestgate.assets import storage
 from ingestgate.assets.containers.container import OutputFile
-from ingestgate.assets.containers.copying import ShardCopy
+from ingestgate.assets.containers.copying import ShardCopy, private_copy
 from ingestgate.assets.errors import StorageError
 from ingestgate.assets.shard import Shard
 
@@ -84,3 +84,16 @@ def test_a_full_disk_is_a_storage_error(
     monkeypatch.setattr(storage.PendingFile, "_create", lambda self, private: Full())
     with pytest.raises(StorageError, match="No space left on device"):
         ShardCopy(shard, str(tmp_path / "out"))
+
+
+def test_a_private_copy_is_nobody_elses_and_goes_with_the_block(
+    shard: Shard, tmp_path: Path
+) -> None:
+    with private_copy(shard, str(tmp_path / "evidence")) as copy:
+        assert (copy.name, copy.identity) == (shard.name, shard.identity)
+        for path, content in zip((copy.path, *copy.parts), CONTENTS.values(), strict=True):
+            assert Path(path).parent == tmp_path / "evidence"
+            assert storage.is_partial(path)
+            assert Path(path).read_bytes() == content
+            assert Path(path).stat().st_mode & 0o777 == 0o600
+    assert files(tmp_path / "evidence") == []
