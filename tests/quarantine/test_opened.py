@@ -64,7 +64,7 @@ HOSTILE = [
     ["row.parquet", "row.parquet/x.jpg", "row.parquet/y.jpg", "row.parquet"],
     ["row.parquet/x.jpg", "row.parquet", "row.parquet/x.jpg/z"],
     ["a/b/c", "a/b", "a", "a/b/c/d", "a~2/x"],
-    ["/".join(["d"] * 2000), f"{'e/' * 1900}{'f' * 250}.jpg", "/".join(["g" * 190] * 20)],
+    ["/".join(["d" * 19] * 205), f"{'e' * 190}/" * 22 + f"{'f' * 250}.jpg"],
     ["\udce9" * 300, f"{'h' * 200}.jpg", f"{'h' * 200}.jpg"],
 ]
 
