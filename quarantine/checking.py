@@ -32,6 +32,11 @@ _FURTHER: Final = (
     "another copy of its sample is named. A run that was killed may have left this one, or one "
     "that judged its shard again by the same rules; --remove-unnamed takes away what is superfluous"
 )
+_UNSURE: Final = (
+    "another copy of its sample is named, but nothing tells whether its key file is the right one, "
+    "so that this one may be all that is left; rewrap first, then --remove-unnamed takes away what "
+    "is superfluous"
+)
 _ALONE: Final = (
     "nor another copy of its sample, so that it may be all that is left of one; run a killed run "
     "to its end, or find out who put it there"
@@ -133,9 +138,10 @@ def check_vault(
         else:
             found.sound += 1
     progress(len(objects), len(objects))
-    samples = {id_of(path) for path in objects}
+    others = {id_of(path): _UNSURE for path in objects}
+    others |= {id_of(e.path): _FURTHER for e in objects.values() if holding.can_tell(e)}
     for path in unnamed_files(root, objects):
-        what = _FURTHER if sample_of(path) in samples else _ALONE
+        what = others.get(sample_of(path), _ALONE)
         found.faults.append(Fault(Problem.UNNAMED, path, f"{path}: no manifest names it; {what}"))
     return found
 

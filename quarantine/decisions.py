@@ -6,13 +6,14 @@ states on record: nothing leaves the vault, and no verdict changes.
 
 Each is about what was looked at (`looking`): whatever else is sealed from the same place, or is
 held by further entries, is open. Lines of earlier versions name the place alone: they are about
-what had been sealed from it until then.
+what had been sealed from it before, by their own time and by that of every line after them.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
+from itertools import accumulate
 from typing import Any, Final
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -68,7 +69,7 @@ class Review:
         reason: Why.
         line: Number of the line that says so.
         entries: The entries it was held by when it was looked at.
-        until: Of a line that names the place alone, when it was written; else "".
+        by_place: Number of the line that decided about the place alone; else 0.
     """
 
     state: State
@@ -77,11 +78,11 @@ class Review:
     reason: str
     line: int
     entries: frozenset[str]
-    until: str = ""
+    by_place: int = 0
 
     def then(self, state: State, by: str, reason: str, line: AuditLine) -> "Review":
         """Returns the review after the next step."""
-        return Review(state, by, line.time, reason, line.number, self.entries, self.until)
+        return Review(state, by, line.time, reason, line.number, self.entries, self.by_place)
 
 
 @dataclass(slots=True)
@@ -119,11 +120,13 @@ class Decisions:
         reviews: What was decided last about each case.
         requests: By number.
         put_up: By id of each asset that was put up for review, the line that did it last.
+        written: When each line of the log was written at the latest.
     """
 
     reviews: dict[Case, Review] = field(default_factory=dict)
     requests: dict[int, Request] = field(default_factory=dict)
     put_up: dict[str, int] = field(default_factory=dict)
+    written: list[str] = field(default_factory=list, compare=False)
 
     def state(self, row: Mapping[str, Any]) -> State:
         """Returns where the review of a manifest's row stands."""
@@ -136,7 +139,7 @@ class Decisions:
         It is as long as nobody has looked at its very content, held by each of its entries.
         """
         older = self.reviews.get((row["asset_id"], ANY))
-        if older and _was_there(row, older.until):
+        if older and _was_there(row, self.written[older.by_place - 1]):
             return older
         review = self.last((row["asset_id"], content_of(row)))
         return review if review and entries_of(row) <= review.entries else None
@@ -162,8 +165,9 @@ class Decisions:
         return review is not None and review.line == line
 
 
-def _was_there(row: Mapping[str, Any], until: str) -> bool:
-    return datetime.fromisoformat(row["sealed_at"]) <= datetime.fromisoformat(until)
+def _was_there(row: Mapping[str, Any], written: str) -> bool:
+    # Not in that very second: a run may have begun in it, after the line.
+    return datetime.fromisoformat(row["sealed_at"]) < datetime.fromisoformat(written)
 
 
 def decisions(root: str) -> Decisions:
@@ -179,8 +183,10 @@ def decisions(root: str) -> Decisions:
 def decisions_of(lines: Iterable[AuditLine]) -> Decisions:
     """Returns what was decided in some lines of a log, from its first; raises as `decisions`."""
     found, known = Decisions(), Registry()
+    times = []
     for line in lines:
         known.apply(line)
+        times.append(line.time)
         if line.event in (DECIDED, REQUESTED, APPROVED, PUT_UP):
             try:
                 problem = _apply(found, line, known.names[-1])
@@ -188,6 +194,8 @@ def decisions_of(lines: Iterable[AuditLine]) -> Decisions:
                 problem = "does not say what it has to"
             if problem:
                 raise EvidenceError(f"audit log, line {line.number}: {line.event}: {problem}")
+    # Whoever signs a line says its time; the lines after it are others', and were written later.
+    found.written = [*accumulate(reversed(times), min)][::-1]
     return found
 
 
@@ -209,8 +217,8 @@ def _apply(found: Decisions, line: AuditLine, by: str) -> str:
     if line.event == DECIDED:
         state = State(Decision(line.fields["decision"]))
         for case, entries in said.items():
-            until = line.time if case[1] == ANY else ""
-            review = Review(state, by, line.time, reason, line.number, entries, until)
+            by_place = line.number if case[1] == ANY else 0
+            review = Review(state, by, line.time, reason, line.number, entries, by_place)
             _put(found, case, review)
         return ""
     if any(_state(found, *each) is not State.FALSE_POSITIVE for each in said.items()):

@@ -100,11 +100,13 @@ class Holding:
         """Whether an object is there as it was sealed, or was destroyed on record."""
         return self.fault(each) is None or self.is_destroyed(each)
 
+    def can_tell(self, each: NamedObject) -> bool:
+        """Whether something tells what its key file has to be, or that it was destroyed."""
+        return self.key_sha256(each) is not None or self.is_destroyed(each)
+
     def holds(self, each: NamedObject) -> bool:
         """As `accounts_for`, and only if something tells what its key file has to be."""
-        if self.key_sha256(each) is None and not self.is_destroyed(each):
-            return False
-        return self.accounts_for(each)
+        return self.can_tell(each) and self.accounts_for(each)
 
 
 def _ids(each: NamedObject) -> tuple[str, ...]:

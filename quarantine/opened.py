@@ -29,6 +29,8 @@ def new_folder(to: str, asset: str) -> str:
 def write(folder: str, files: Sequence[tuple[str, bytes]]) -> Iterator[str]:
     """Writes files into a folder of `new_folder`'s, which this makes; yields their paths.
 
+    Where that fails, or is ended before the last, the folder is removed again.
+
     Raises:
         UsageError: It was made by somebody else since.
         VaultError: Two files have one name: no run of this program sealed them.
@@ -41,12 +43,20 @@ def write(folder: str, files: Sequence[tuple[str, bytes]]) -> Iterator[str]:
         raise _exists(folder) from None
     except OSError as error:
         raise StorageError(f"{folder}: {error.strerror}") from error
-    for name, content in files:
-        path = storage.join(folder, name)
-        if storage.exists(path):
-            raise VaultError(f"{path}: is twice in the sample; look at it with age and tar")
-        storage.write_bytes(path, content, private=True)
-        yield path
+    try:
+        for name, content in files:
+            path = storage.join(folder, name)
+            _write_new(path, content)
+            yield path
+    except BaseException:
+        storage.delete_tree(folder)  # else it keeps the next try from opening
+        raise
+
+
+def _write_new(path: str, content: bytes) -> None:
+    if storage.exists(path):
+        raise VaultError(f"{path}: is twice in the sample; look at it with age and tar")
+    storage.write_bytes(path, content, private=True)
 
 
 def _exists(folder: str) -> UsageError:

@@ -64,7 +64,8 @@ def rewrap(
         identities: Secret keys that open the key files as they are.
         recipients: Who can open them from now on, as `keys.read_recipients` returns them.
         note: Told before the first key file of each batch is replaced, and once all are.
-        samples: Ids of the samples concerned; None for all.
+        samples: Ids of the samples concerned; None for all. One of fewer that is unfinished, to
+            the same recipients, is finished first.
         progress: Told how many key files of how many are done.
 
     Raises:
@@ -81,9 +82,14 @@ def rewrap(
     ]
     encrypt(b"probe", recipients)
     lines = list(read_log(root))
-    holding, under_way = Holding(root, lines), rewraps.unfinished(lines)
+    under_way = rewraps.unfinished(lines)
+    if under_way and under_way.is_part_of(recipients, samples):
+        # Of an asset, another sample may have been sealed since: nobody could name the same again.
+        rewrap(root, identities, recipients, note, samples=under_way.samples)
+        lines, under_way = list(read_log(root)), None
     if under_way:
         under_way.require_same(recipients, samples)
+    holding = Holding(root, lines)
     announced = rewraps.announced(root, under_way)
     sealed_as = {each.key_path: holding.key_sha256(each) for each in named_objects(root).values()}
     about = {"recipients": list(recipients), "samples": sorted(samples) if samples else "all"}

@@ -157,12 +157,20 @@ class Unfinished(NamedTuple):
     samples: frozenset[str] | None
     announcements: tuple[str, ...]
 
+    def is_part_of(self, recipients: Iterable[str], samples: frozenset[str] | None) -> bool:
+        """Whether another one does all of it, and more; samples None for all."""
+        return (
+            set(self.recipients) == set(recipients)
+            and self.samples is not None
+            and (samples is None or self.samples < samples)
+        )
+
     def require_same(self, recipients: Iterable[str], samples: frozenset[str] | None) -> None:
         """Refuses another one before this is finished, by raising UsageError."""
         if (set(self.recipients), self.samples) != (set(recipients), samples):
             raise UsageError(
                 f"a rewrapping to {', '.join(self.recipients)} is unfinished; "
-                "finish it with the same recipients and assets first"
+                "finish it first, with the same recipients and either the same assets or all"
             )
 
 

@@ -7,7 +7,7 @@ what the first named, so that nobody can tell these from what somebody put there
 What no manifest names may be a copy too many, or all that is left of what somebody took out of the
 manifests. So nothing goes while a manifest on record is missing, changed or not on record, and
 only what another copy of the same sample makes superfluous: one that a manifest names and that is
-there, whole, or was destroyed on record.
+there, whole, with a key file that is known to be its own, or was destroyed on record.
 """
 
 from collections.abc import Sequence
@@ -55,7 +55,7 @@ def superfluous(root: str, lines: Sequence[AuditLine]) -> list[str]:
     kept = {
         id_of(each.path)
         for each in objects.values()
-        if id_of(each.path) in samples and holding.accounts_for(each)
+        if id_of(each.path) in samples and holding.holds(each)
     }
     return [path for path in unnamed if sample_of(path) in kept]
 

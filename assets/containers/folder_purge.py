@@ -8,7 +8,8 @@ from ingestgate.assets.containers.container import OutputFile
 from ingestgate.assets.containers.folder_index import folder_listing
 from ingestgate.assets.containers.image_folder import Origin
 from ingestgate.assets.containers.output import PendingOutput
-from ingestgate.assets.shard import Sample, Shard
+from ingestgate.assets.errors import ShardError
+from ingestgate.assets.shard import Kind, Sample, Shard
 
 
 class FolderPurge:
@@ -23,15 +24,27 @@ class FolderPurge:
 
     def __init__(self, shard: Shard) -> None:
         self.removed: dict[str, str] = {}
+        self._name = shard.name
         self._metadata = folder_listing(shard).metadata
         self._stays = [np.ones(item.table.num_rows, bool) for item in self._metadata]
 
     def drop(self, sample: Sample) -> None:
-        """Notes that a sample goes."""
+        """Notes that a sample goes.
+
+        Raises:
+            ShardError: A file of it was never read, so that the vault does not hold it.
+        """
         origin: Origin = sample.raw
         for path, member in zip(origin.paths, sample.members, strict=True):
             if member.content is not None:
                 self.removed[path] = hashlib.sha256(member.content).hexdigest()
+            elif member.kind is not Kind.REFERENCE:
+                raise ShardError(
+                    self._name,
+                    f"{member.name} is of a sample that would go, and is a link, no file or too "
+                    "large: it was not sealed. Take it out by hand, run again, then purge; "
+                    "nothing of the shard was purged",
+                )
         for source, row in origin.rows:
             self._stays[source][row] = False
 

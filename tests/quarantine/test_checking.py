@@ -1,6 +1,7 @@
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,6 +13,7 @@ from ingestgate.quarantine.faults import Problem
 from ingestgate.quarantine.holding import Holding
 from ingestgate.quarantine.inventory import named_objects
 from ingestgate.quarantine.opening import opener
+from ingestgate.quarantine.rewrapping import rewrap
 from ingestgate.quarantine.surplus import remove, superfluous
 from ingestgate.quarantine.vault import SealedObject, Vault
 from tests.quarantine.vaults import Reader, Sample, asset, fill, log_manifests, reader, seal
@@ -96,10 +98,8 @@ def test_a_key_file_of_another_object_shows(root: Path, sealed: dict[str, Sealed
     assert problems(check_vault(str(root))) == [(Problem.CHANGED, one.key_path)]
 
 
-def test_rows_that_do_not_say_what_their_key_file_is_are_still_checked(
-    root: Path, person: Reader, sealed: dict[str, SealedObject]
-) -> None:
-    """As version 1 wrote them: another key file then shows to who can open only."""
+def as_version_1(root: Path) -> None:
+    """Leaves the manifest as version 1 wrote it."""
     (path,) = (root / "manifest").glob("*.jsonl")
     rows = [json.loads(line) for line in path.read_text().split("\n")[:-1]]
     for row in rows:
@@ -107,12 +107,40 @@ def test_rows_that_do_not_say_what_their_key_file_is_are_still_checked(
         row["schema_version"] = 1
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     log_manifests(root)
+
+
+def test_rows_that_do_not_say_what_their_key_file_is_are_still_checked(
+    root: Path, person: Reader, sealed: dict[str, SealedObject]
+) -> None:
+    """Another key file then shows to who can open only."""
+    as_version_1(root)
     assert check_vault(str(root)).sound == 2
     (root / sealed["one"].key_path).write_bytes((root / sealed["two"].key_path).read_bytes())
     assert problems(check_vault(str(root))) == []
     found = check_vault(str(root), opener=opener([person.identity]))
     assert problems(found) == [(Problem.UNOPENED, sealed["one"].path)]
     assert not Holding(str(root), []).holds(named_objects(str(root))[sealed["two"].path])
+
+
+def test_a_copy_is_not_superfluous_beside_one_that_nothing_tells_the_key_file_of(
+    root: Path, person: Reader, sealed: dict[str, SealedObject]
+) -> None:
+    as_version_1(root)
+    extra = seal(Vault(str(root), [person.recipient]), SAMPLES[0])
+    own = (root / sealed["one"].key_path).read_bytes()
+    for key_file in (b"opens nothing", own):
+        (root / sealed["one"].key_path).write_bytes(key_file)
+        assert superfluous(str(root), list(read_log(str(root)))) == []
+        faults = check_vault(str(root)).faults
+        assert [fault.path for fault in faults] == [extra.key_path, extra.path]
+        assert all("rewrap first, then --remove-unnamed" in fault.detail for fault in faults)
+
+    def note(event: str, fields: Mapping[str, Any]) -> None:
+        append_machine(str(root), event, fields)
+
+    rewrap(str(root), [person.identity], [person.recipient], note)
+    assert superfluous(str(root), list(read_log(str(root)))) == [extra.key_path, extra.path]
+    assert "takes away what is superfluous" in check_vault(str(root)).faults[0].detail
 
 
 def test_a_wrong_identity_opens_nothing(root: Path, sealed: dict[str, SealedObject]) -> None:

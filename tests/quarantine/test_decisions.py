@@ -8,7 +8,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from ingestgate.assets.errors import EvidenceError, UsageError
 from ingestgate.assets.signing_keys import public_line
-from ingestgate.quarantine.audit import read_log
+from ingestgate.quarantine.audit import head_after, make_line, read_log
 from ingestgate.quarantine.audit_writing import append_machine, audit_writer
 from ingestgate.quarantine.decisions import (
     APPROVED,
@@ -19,6 +19,7 @@ from ingestgate.quarantine.decisions import (
     approve_release,
     decide,
     decisions,
+    decisions_of,
     request_release,
 )
 from ingestgate.quarantine.looking import looked_at
@@ -175,6 +176,30 @@ def test_lines_that_name_the_place_alone_are_about_what_was_sealed_until_then(ro
     assert (state(root), state(root, sealed_at=LATER)) == ("release_requested", "open")
     approve_release(root, number, ADA)
     assert (state(root), state(root, sealed_at=LATER)) == ("released", "open")
+
+
+def test_a_line_by_place_says_nothing_of_what_is_sealed_after_lines_that_follow_it(
+    root: str,
+) -> None:
+    lines = list(read_log(root))
+
+    def add(time: str, event: str, key: Ed25519PrivateKey | None, **fields: Any) -> None:
+        lines.append(make_line(head_after(lines[-1]), time, event, fields, key))
+
+    def states() -> list[str]:
+        found = decisions_of(lines)
+        times = ("2026-01-01T00:00:00Z", "2098-06-01T00:00:00Z", "2098-06-01T00:00:01Z")
+        rows = [row(1, sealed_at=time).model_dump(mode="json") for time in times]
+        return [found.state(each).value for each in rows]
+
+    to_come, begun = "2099-01-01T00:00:00+00:00", "2098-06-01T00:00:00+00:00"
+    add(to_come, DECIDED, ROB, assets=[ASSET], decision="false_positive", reason="x")
+    add(to_come, REQUESTED, ROB, assets=[ASSET], reason="x")
+    assert states() == ["release_requested"] * 3, "nothing was sealed since, by the log"
+    add(begun, "run.begun", None)
+    assert states() == ["release_requested", "open", "open"]
+    add(to_come, APPROVED, ADA, request=lines[-2].number)
+    assert states() == ["released", "open", "open"]
 
 
 def test_a_decision_about_what_was_looked_at_ends_one_by_place(root: str) -> None:

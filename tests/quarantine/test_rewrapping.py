@@ -14,10 +14,11 @@ from ingestgate.quarantine.audit import read_log
 from ingestgate.quarantine.audit_writing import append_machine
 from ingestgate.quarantine.checking import check_vault
 from ingestgate.quarantine.faults import Problem
+from ingestgate.quarantine.inventory import rows_of
 from ingestgate.quarantine.layout import id_of
 from ingestgate.quarantine.opening import open_object, opener
 from ingestgate.quarantine.vault import Vault
-from tests.quarantine.vaults import Reader, Sample, files, fill, log_manifests, reader
+from tests.quarantine.vaults import Reader, Sample, asset, files, fill, log_manifests, reader
 
 SAMPLES = [Sample(f"k{number}", (b"%d" % number,)) for number in range(5)]
 OLD, NEW, OTHER = reader(), reader(), reader()
@@ -191,6 +192,30 @@ def test_an_unfinished_one_is_finished_before_another(
     assert rewrap(str(root), [OLD.identity], [NEW.recipient]).done == 5
 
 
+@pytest.mark.parametrize("everything", [False, True])
+def test_one_of_an_asset_is_finished_although_more_was_sealed_of_it_since(
+    root: Path, monkeypatch: pytest.MonkeyPatch, everything: bool
+) -> None:
+    def samples() -> frozenset[str]:
+        return frozenset(id_of(row["sealed_object"]) for row in rows_of(str(root), asset("k0")))
+
+    before = samples()
+    stop_after(root, monkeypatch, writes=2, samples=before)
+    fill(root, [OLD.recipient], Sample("k0", (b"other bytes",)), context="c1")
+    assert before < samples()
+    with pytest.raises(UsageError, match=r"unfinished; finish it first.*the same assets or all"):
+        rewrap(str(root), [OLD.identity], [OTHER.recipient], samples=samples())
+    with pytest.raises(UsageError, match="unfinished"):
+        rewrap(str(root), [OLD.identity], [NEW.recipient], samples=frozenset({"another"}))
+    chosen = None if everything else samples()
+    done = rewrap(str(root), [OLD.identity], [NEW.recipient], samples=chosen)
+    assert (done.done, done.unopened) == (6 if everything else 2, [])
+    assert opens(root, NEW) == done.done
+    said = rewraps.statement(str(root))["rewraps"]
+    assert [each["samples"] for each in said] == [sorted(before), chosen and sorted(chosen)]
+    assert [fault.detail for fault in check_vault(str(root)).faults] == []
+
+
 def plant(root: Path, digests: Mapping[str, str], recipients: Sequence[str]) -> None:
     """What somebody who can write to the folder, and has no key, leaves there."""
     rewraps.announce(str(root), digests)
@@ -228,7 +253,9 @@ def test_nor_beside_one_that_is_unfinished(root: Path, monkeypatch: pytest.Monke
     assert [fault.path for fault in check_vault(str(root)).faults] == [first]
 
 
-def stop_after(root: Path, monkeypatch: pytest.MonkeyPatch, writes: int) -> None:
+def stop_after(
+    root: Path, monkeypatch: pytest.MonkeyPatch, writes: int, samples: frozenset[str] | None = None
+) -> None:
     """Kills a rewrapping to the new recipient after so many writes beside the log's."""
     real, left = os.replace, writes
 
@@ -242,7 +269,7 @@ def stop_after(root: Path, monkeypatch: pytest.MonkeyPatch, writes: int) -> None
     with monkeypatch.context() as patch:
         patch.setattr(os, "replace", replace)
         with pytest.raises(Killed):
-            rewrap(str(root), [OLD.identity], [NEW.recipient])
+            rewrap(str(root), [OLD.identity], [NEW.recipient], samples=samples)
 
 
 def test_what_somebody_planted_keeps_nobody_from_rewrapping(root: Path) -> None:

@@ -1,6 +1,7 @@
 import hashlib
 import io
 import os
+import re
 import shutil
 import stat
 import subprocess
@@ -17,6 +18,7 @@ from ingestgate.assets.errors import StorageError, UsageError, VaultError
 from ingestgate.quarantine.keys import generate_identity, read_recipients
 from ingestgate.quarantine.layout import key_path, object_id, object_path
 from ingestgate.quarantine.opening import open_object, read_identities
+from ingestgate.quarantine.packaging import packed
 from ingestgate.quarantine.vault import Vault, package
 
 FILES = [("0001.jpg", b"\xff\xd8picture"), ("0001.json", b'{"url": "https://example.org/"}')]
@@ -252,6 +254,21 @@ def test_names_cannot_harm_who_unpacks() -> None:
             *("etc/passwd", "x", "a/b", "x_y_", "c__d", "unnamed", "unnamed~2"),
             *("same.tar.gz", "same~2.tar.gz", "same~3.tar.gz"),
         ]
+
+
+def test_names_fit_into_every_file_system_and_stay_as_they_are_where_they_can() -> None:
+    long, deep = "a" * 300, "d/" * 2000
+    given = [f"{long}.jpg", f"{long}.txt", f"{long}.jpg", f"{deep}x.jpg", "b" * 200]
+    given += ["row.parquet", "row.parquet/x.jpg", "row.parquet/y.jpg", "z/x", "z"]
+    names = [name for name, _ in packed((name, b"") for name in given)]
+    jpg, txt, again, below, *rest = names
+    assert (jpg[:100], jpg[-4:], txt[-4:]) == ("a" * 100, ".jpg", ".txt")
+    assert {len(jpg), len(txt)} == {200}
+    assert again == jpg.replace(".jpg", "~2.jpg")
+    assert re.fullmatch(r"[0-9a-f]{16}/x\.jpg", below)
+    assert rest == [
+        *("b" * 200, "row.parquet", "row~2.parquet/x.jpg", "row~2.parquet/y.jpg", "z/x", "z~2"),
+    ]
 
 
 @given(st.lists(st.tuples(st.text(max_size=300), st.binary(max_size=600)), max_size=5))

@@ -12,7 +12,7 @@ from ingestgate.assets import storage
 from ingestgate.assets.envelope import Envelope
 from ingestgate.assets.signing_keys import generate_signing_key
 from tests.archives import make_tar
-from tests.e2e.conftest import CAUGHT, SAMPLES, WRITERS, Job, content, on_store
+from tests.e2e.conftest import CAUGHT, SAMPLES, WRITERS, Job, content, on_store, url
 from tests.e2e.purge.conftest import KEYS, admitted_by, keys, landing, purged, write_caught
 
 MakeJob = Callable[..., Job]
@@ -60,8 +60,6 @@ def test_what_matched_goes_and_everything_still_adds_up(
 
 def test_the_trio_and_a_url_manifest(job: MakeJob, tmp_path: Path) -> None:
     import pyarrow as pa
-
-    from tests.e2e.conftest import url
 
     (tmp_path / "trio").mkdir()
     items: list[tuple[str, bytes | None]] = []
@@ -162,6 +160,38 @@ def test_a_metadata_file_of_which_no_row_is_left(job: MakeJob, tmp_path: Path) -
     assert (found["inputs"], found["purged"]) == (2, 1)
     assert gate.report("--no-resume")["counts"]["admitted"] == 1
     assert gate.census()["exact"], gate.census()["problems"]
+
+
+@pytest.mark.parametrize("member", ["link", "too large"])
+def test_what_was_not_sealed_of_a_folder_is_not_recorded_as_purged(
+    job: MakeJob, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, member: str
+) -> None:
+    folder = Path(write_caught(tmp_path / "landing" / "photos"))
+    (folder / "k00.jpg").write_bytes(content(0))
+    if member == "link":
+        (folder / "k03.txt").symlink_to("k00.jpg")
+        extra = "k03.txt"
+    else:
+        (folder / "k03.jpg").rename(folder / "large.jpg")
+        extra = "large.jpg"
+        monkeypatch.setattr("ingestgate.assets.containers.image_folder.MOST_SAMPLE_BYTES", 1)
+        (folder / "metadata.jsonl").write_text(f'{{"file_name": "{extra}", "url": "{url(7)}"}}\n')
+    gate = job(str(folder))
+    gate.report()
+    before = landing(folder)
+    for option in ("--dry-run", "--json"):
+        (refused,) = purged(gate, option, code=5)["shards"]
+        assert refused["outcome"] == "refused"
+        assert f"{extra} is of a sample that would go" in refused["problem"]
+        assert "it was not sealed. Take it out by hand, run again" in refused["problem"]
+        assert (landing(folder), (folder / extra).exists()) == (before, True)
+    assert not list(gate.evidence.glob("purg*"))
+    assert gate.census()["exact"], gate.census()["problems"]
+    if member == "link":
+        (folder / extra).unlink()
+        gate.report()
+        assert purged(gate)["assets"] == 1
+        assert gate.census()["exact"], gate.census()["problems"]
 
 
 @pytest.mark.parametrize("scheme", ["teststore", "testtree"])
