@@ -27,7 +27,7 @@ test: .venv/dev.installed check
 faults: .venv/dev.installed
 	INGESTGATE_FAULTS=all $(BIN)/pytest -n $(JOBS) --dist worksteal tests/faults
 
-# All benchmarks, peers beside them, on the pictures below IMAGES or the demo's; three hours.
+# All benchmarks, peers beside them, on the pictures below IMAGES or the demo's; an hour and a half.
 # SMALL=1 tries all of it out in minutes. Writes benchmarks/results.json and the page beside it.
 bench: .venv-bench/bench.installed
 	$(BENCH)/python -m benchmarks $(if $(IMAGES),--images '$(IMAGES)') $(if $(SMALL),--small)

@@ -4,8 +4,8 @@
 
 Each is a command of its own that can be run by hand; what it printed is kept under its name, with
 the command and how long it took. ``--only`` runs some again and keeps the others' results. Peers
-are measured where they are installed (``make bench`` sees to it). Half a day on two cores; with
-``--small``, minutes, for trying it out.
+are measured where they are installed (``make bench`` sees to it). An hour and a half on two
+cores; with ``--small``, minutes, for trying it out.
 """
 
 import json
