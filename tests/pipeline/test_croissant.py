@@ -22,6 +22,7 @@ def certificate(
     canaries: tuple[str, ...] = (),
     action: Action = Action.QUARANTINE,
     further: tuple[ListUse, ...] = (),
+    not_searched: tuple[str, ...] = (),
 ) -> Certificate:
     used = ListUse(id="p", version=1, digest=ZEROS, action=action, signal_types=signal_types)
     screening = Screening(
@@ -31,6 +32,7 @@ def certificate(
         judging_version=1,
         judged_with=(used, *further),
         canaries={"p": canaries},
+        not_searched=not_searched,
         isolation=(),
         software=(),
         shards=1,
@@ -87,3 +89,12 @@ def test_a_list_that_only_observes_screens_nothing() -> None:
     assert [used["prov:label"] for used in activity["prov:used"]] == ["list q, version 3"]
     nothing = certificate(("pdq",), ("phash",), Action.OBSERVE)
     assert "with:\n- no list that keeps anything out\n" in data_statement(nothing, "d", "photos")
+
+
+def test_what_nothing_was_looked_for_by_is_not_claimed() -> None:
+    closed = ("domain", "url")
+    sources = ListUse(id="q", version=3, digest=ZEROS, signal_types=("domain",))
+    made = certificate(("md5", "url"), further=(sources,), not_searched=closed)
+    text = data_statement(made, "digest", "photos")
+    assert ", by cryptographic digests (md5), with:\n- list `p`, version 1\n" in text
+    assert "`q`" not in text
