@@ -16,11 +16,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
+from pydantic import BaseModel, ConfigDict
+
 from ingestgate.assets import storage
 from ingestgate.assets.containers.discovery import shown
 from ingestgate.assets.errors import EvidenceError, UsageError
 from ingestgate.assets.verdict import REASONS, Action, Reason, Verdict
-from ingestgate.pipeline.rescan.records import RescanRecord, read_rescans
+from ingestgate.pipeline.rescan.records import RescanRecord, Time, read_rescans
 from ingestgate.pipeline.templating import template
 from ingestgate.quarantine.audit import read_log
 from ingestgate.quarantine.decisions import APPROVED, DECIDED, Decision, decisions_of
@@ -28,6 +30,43 @@ from ingestgate.quarantine.presence import require_log
 from ingestgate.quarantine.suppressing import signed_suppressions
 
 TRANSPARENCY_VERSION = 1
+
+
+class _Read(BaseModel):
+    model_config = ConfigDict(strict=True)
+
+
+class _Exception(_Read):
+    until: Time
+
+
+class _ListUsed(_Read):
+    id: str
+    version: int
+    issued: Time
+    partner: str | None = None
+    action: str | None = None
+    exception: _Exception | None = None
+
+
+class _Tallies(_Read):
+    counts: Mapping[str, int]
+    reasons: Mapping[str, int]
+    tiers: Mapping[str, int]
+    lists: Mapping[str, int]
+    categories: Mapping[str, int]
+    suppressed: Mapping[str, int] = {}
+
+
+class _Run(_Read):
+    """What is read of a run's report."""
+
+    started_at: Time
+    ended_at: Time
+    dry_run: bool
+    status: str
+    lists: list[_ListUsed]
+    since_last_report: _Tallies
 
 
 class _Gate(NamedTuple):
@@ -119,10 +158,8 @@ def _reports(evidence: str) -> list[dict[str, Any]]:
     for entry in entries:
         try:
             report = json.loads(storage.read_bytes(entry.path))
-            wanted = ("ended_at", "dry_run", "status", "lists", "since_last_report")
-            found.append({name: report[name] for name in (*wanted, "started_at")})
-            _year(report["ended_at"])
-        except (ValueError, KeyError, TypeError):
+            found.append(_Run.model_validate(report).model_dump())
+        except ValueError:
             raise EvidenceError(
                 f"{entry.path}: not a run's report; put back what was there"
             ) from None

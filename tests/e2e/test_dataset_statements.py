@@ -177,15 +177,40 @@ def test_nothing_that_identifies_an_asset_is_published(gate: Job) -> None:
     assert "<script" not in text
 
 
-def test_a_damaged_report_is_named(gate: Job, tmp_path: Path) -> None:
+def _without_counts(report: dict[str, Any]) -> None:
+    del report["since_last_report"]["counts"]
+
+
+def _a_count_in_words(report: dict[str, Any]) -> None:
+    report["since_last_report"]["tiers"] = {"exact": "one"}
+
+
+def _without_issued(report: dict[str, Any]) -> None:
+    del report["lists"][0]["issued"]
+
+
+def _without_a_zone(report: dict[str, Any]) -> None:
+    report["ended_at"] = "2026-01-01T00:00:00"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [dict.clear, _without_counts, _a_count_in_words, _without_issued, _without_a_zone],
+    ids=lambda change: change.__name__,
+)
+def test_a_damaged_report_is_named(
+    gate: Job, tmp_path: Path, change: Callable[[dict[str, Any]], None]
+) -> None:
     (kept,) = (gate.evidence / "reports").iterdir()
-    kept.write_text("{}")
+    report = json.loads(kept.read_text())
+    change(report)
+    kept.write_text(json.dumps(report))
     result = gate.invoke(
         *("report", "transparency", "--year", "2026", "--to", str(tmp_path / "x")),
         *("--evidence", str(gate.evidence)),
     )
     assert result.exit_code == 5
-    assert kept.name in result.stderr
+    assert f"{kept.name}: not a run's report" in result.stderr
 
 
 def test_decisions_of_people_and_the_share_of_false_positives(gate: Job) -> None:
