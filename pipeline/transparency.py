@@ -129,7 +129,7 @@ def transparency(year: int, evidence: Sequence[str], quarantines: Sequence[str])
         "matched_before": _sum(t["reasons"] for t in tallies)[Reason.MATCHED_BEFORE],
         "rescans": {
             "count": len(rescans),
-            "assets_held_against_newer_lists": sum(record.rows for record in rescans),
+            "assets_held_against_newer_lists": sum(record.compared for record in rescans),
             "matched": sum(record.newly_matched for record in rescans),
             "let_pass_by_suppressions": sum(r.tallies.get("suppressed", 0) for r in rescans),
         },

@@ -21,6 +21,8 @@ from ingestgate.pipeline.certificate.statements import ListException, ListUse, S
 RESCAN_VERSION = 1
 #: In a record's tallies: assets that matched and that no earlier rescan had matched.
 NEWLY_MATCHED = "newly_matched"
+#: In a record's tallies: assets held against lists, which those in the quarantine were not.
+COMPARED = "compared"
 
 
 def _with_zone(time: str) -> str:
@@ -59,7 +61,7 @@ class RescanRecord:
             now, the digest of the rules that it was held against, and by suppression how many
             assets it let pass.
         started_at, ended_at: RFC 3339 UTC times.
-        tallies: Counts for reports, `NEWLY_MATCHED` among them.
+        tallies: Counts for reports, `NEWLY_MATCHED` and `COMPARED` among them.
         suppressions: Those in force, as `Suppression.described`.
         exceptions: By which expired lists were used, as `Exemption.described`.
     """
@@ -82,6 +84,11 @@ class RescanRecord:
     def newly_matched(self) -> int:
         """How many of those matched no earlier rescan had matched."""
         return self.tallies.get(NEWLY_MATCHED, self.matched)
+
+    @property
+    def compared(self) -> int:
+        """How many assets were held against lists; of an older record, all that it looked at."""
+        return self.tallies.get(COMPARED, self.rows)
 
     def covers(self, shard: str, ledger_digest: str, context: str) -> bool:
         """Whether nothing was found in a shard, its ledger being this one, by these rules.
