@@ -287,7 +287,7 @@ def _spread(values: Sequence[float]) -> dict[str, Any]:
 def _decisions(year: int, quarantines: Sequence[str]) -> dict[str, Any]:
     """Counts what people decided in a year: of each asset the last decision.
 
-    An asset is released if nobody has decided about it again since.
+    An asset is released if nobody has decided about it again since, in a later year neither.
     """
     last: dict[tuple[str, str], str] = {}
     released: set[tuple[str, str]] = set()
@@ -298,13 +298,13 @@ def _decisions(year: int, quarantines: Sequence[str]) -> dict[str, Any]:
         decisions_of(lines)  # refuses what somebody did who might not
         for line in lines:
             requests[line.number] = line.fields.get("assets", ())
-            if _year(line.time) != year:
-                continue
+            of_year = _year(line.time) == year
             if line.event == DECIDED:
                 for asset in line.fields["assets"]:
-                    last[root, asset] = str(line.fields["decision"])
                     released.discard((root, asset))
-            elif line.event == APPROVED:
+                    if of_year:
+                        last[root, asset] = str(line.fields["decision"])
+            elif line.event == APPROVED and of_year:
                 asked = requests.get(int(line.fields["request"]), ())
                 released |= {(root, asset) for asset in asked}
         suppressions |= signed_suppressions(one for one in lines if _year(one.time) == year)

@@ -253,7 +253,9 @@ def test_decisions_of_people_and_the_share_of_false_positives(gate: Job) -> None
     assert (named.count, named.head) == (end.count, end.head)
 
 
-def test_what_was_decided_again_since_it_was_released_is_not_released(gate: Job) -> None:
+def test_what_was_decided_again_since_it_was_released_is_not_released(
+    gate: Job, monkeypatch: pytest.MonkeyPatch
+) -> None:
     keys = {name: Ed25519PrivateKey.generate() for name in ("alice", "bob", "carol")}
     root = str(gate.quarantine)
     roles = (("alice", Role.ADMINISTRATOR), ("bob", Role.REVIEWER), ("carol", Role.APPROVER))
@@ -267,3 +269,10 @@ def test_what_was_decided_again_since_it_was_released_is_not_released(gate: Job)
     decide(root, looked_at(root, both[:1]), Decision.CONFIRMED, "no beach", keys["bob"])
     found = figures(gate)["decisions"]
     assert (found["released"], found["confirmed"], found["false_positive"]) == (1, 1, 1)
+    # In a later year, too; what was decided in this one stays.
+    later = "2999-01-01T00:00:00+00:00"
+    monkeypatch.setattr("ingestgate.quarantine.audit_writing._now", lambda: later)
+    decide(root, looked_at(root, both[1:]), Decision.CONFIRMED, "no beach", keys["bob"])
+    found = figures(gate)["decisions"]
+    assert (found["released"], found["confirmed"], found["false_positive"]) == (0, 1, 1)
+    assert figures(gate, year="2999")["decisions"]["confirmed"] == 1
