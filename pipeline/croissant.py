@@ -130,8 +130,15 @@ def _means(screening: Screening) -> str:
 
 
 def _let_pass(screening: Screening) -> str:
-    count = sum(one.assets for one in screening.suppressions)
-    return f" {count} were admitted though they matched, by signed suppressions." if count else ""
+    rescan = screening.rescanned_with
+    admitted = sum(one.assets for one in screening.suppressions)
+    left_in = sum(one.assets for one in rescan.suppressions) if rescan else 0
+    why = "though they matched, by signed suppressions"
+    said = (
+        f" {admitted} were admitted {why}." if admitted else "",
+        f" When checked again, {left_in} were left in {why}." if left_in else "",
+    )
+    return "".join(said)
 
 
 def _removed(certificate: Certificate) -> str:
