@@ -16,7 +16,7 @@ from ingestgate.assets.errors import EvidenceError, StorageError
 from ingestgate.blocklists.listset import ListSet
 from ingestgate.blocklists.suppressions import Suppressions, suppressions_digest
 from ingestgate.transforms.canaries import not_looked_for
-from ingestgate.transforms.policy import ListTrust
+from ingestgate.transforms.policy import ListTrust, Policy
 from ingestgate.transforms.settings import JUDGING_VERSION, RunSettings, digest_of_rules
 
 CONTEXT_VERSION = 2
@@ -49,6 +49,11 @@ class ContextRecord:
         """Hex digest of the policy."""
         text = json.dumps(self.policy, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()
+
+    @property
+    def not_searched(self) -> frozenset[str]:
+        """Signal types that the policy had nothing looked for by."""
+        return not_looked_for(Policy(url_columns=self.policy.get("url_columns", ())))
 
     @property
     def lists_digest(self) -> str:

@@ -9,13 +9,12 @@ into the provenance (`prov:wasGeneratedBy`) and the preprocessing protocol, in w
 from typing import Any, Final
 
 from ingestgate.assets.printable import counted
-from ingestgate.assets.verdict import Action, SignalKind
+from ingestgate.assets.verdict import SignalKind
 from ingestgate.blocklists.signals import signal_types
 from ingestgate.pipeline.certificate.statements import (
     FOLDER,
     PREDICATE_TYPE,
     Certificate,
-    ListUse,
     Screening,
     Subject,
 )
@@ -101,23 +100,8 @@ def media_type(name: str) -> str:
     return next(found, "application/octet-stream")
 
 
-def _uses(screening: Screening) -> list[ListUse]:
-    """Returns the lists that kept out what matched; those that only observe are none of them."""
-    rescanned = screening.rescanned_with.lists if screening.rescanned_with else ()
-    every = (*screening.judged_with, *rescanned)
-    return [use for use in every if use.action is Action.QUARANTINE]
-
-
-def _lists(screening: Screening) -> list[tuple[str, int]]:
-    """Returns id and newest version of each of these."""
-    found: dict[str, int] = {}
-    for use in _uses(screening):
-        found[use.id] = max(use.version, found.get(use.id, 0))
-    return sorted(found.items())
-
-
 def _protocol(screening: Screening) -> str:
-    lists = ", ".join(f"{name} version {version}" for name, version in _lists(screening))
+    lists = ", ".join(f"{name} version {version}" for name, version in screening.versions().items())
     lists = lists or "none that keeps anything out"
     return (
         f"{counted(screening.shards, 'shard')}: every asset was checked against lists that "
@@ -130,8 +114,8 @@ def _protocol(screening: Screening) -> str:
 
 def _means(screening: Screening) -> str:
     """Returns, in words, by what assets were held against the lists: what these hold, no more."""
-    uses = _uses(screening)
-    names = {name for use in uses for name in use.signal_types}
+    uses = screening.kept_out_by()
+    names = {name for use in uses for name in use.signal_types} - set(screening.not_searched)
     # An older certificate tells only whose canaries were caught.
     names = names or {name for use in uses for name in screening.canaries.get(use.id, ())}
     of_kind: dict[str, list[str]] = {}
@@ -146,8 +130,15 @@ def _means(screening: Screening) -> str:
 
 
 def _let_pass(screening: Screening) -> str:
-    count = sum(one.assets for one in screening.suppressions)
-    return f" {count} were admitted though they matched, by signed suppressions." if count else ""
+    rescan = screening.rescanned_with
+    admitted = sum(one.assets for one in screening.suppressions)
+    left_in = sum(one.assets for one in rescan.suppressions) if rescan else 0
+    why = "though they matched, by signed suppressions"
+    said = (
+        f" {admitted} were admitted {why}." if admitted else "",
+        f" When checked again, {left_in} were left in {why}." if left_in else "",
+    )
+    return "".join(said)
 
 
 def _removed(certificate: Certificate) -> str:
@@ -171,7 +162,7 @@ def _activity(screening: Screening, digest: str) -> dict[str, Any]:
         ],
         "prov:used": [
             {"@type": "prov:Entity", "prov:label": f"list {name}, version {version}"}
-            for name, version in _lists(screening)
+            for name, version in screening.versions().items()
         ],
         "prov:generated": {
             "@type": "prov:Entity",
@@ -188,6 +179,6 @@ def data_statement(certificate: Certificate, digest: str, name: str) -> str:
         name=name.replace("`", "'"),
         digest=digest,
         predicate=certificate.predicate,
-        screenings=[(one, _lists(one), _means(one)) for one in certificate.predicate.screenings],
+        screenings=[(one, one.versions(), _means(one)) for one in certificate.predicate.screenings],
         subjects=len(certificate.subject),
     )

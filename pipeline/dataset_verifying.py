@@ -43,7 +43,7 @@ class Demands:
         keys: Trusted public keys by name.
         threshold: How many of them have to have signed.
         max_age: How long ago a file may have been checked last, by the run or by a rescan.
-        lists: By list id, the lowest version that every file has to have been held against.
+        lists: By list id, the lowest version that has to have kept out what matched, of every file.
         recalls: Further files or folders of recall notices and newer certificates.
     """
 
@@ -181,7 +181,7 @@ def _believed(found: Verification, demands: Demands, now: datetime) -> Certifica
     for name, version in sorted(demands.lists.items()):
         shards = Counter[int]()
         for screening in certificate.predicate.screenings:
-            shards[screening.version_of(name)] += screening.shards
+            shards[screening.versions().get(name, 0)] += screening.shards
         for had, count in sorted(shards.items()):
             if had < version:
                 found.object(

@@ -16,11 +16,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
+from pydantic import BaseModel, ConfigDict
+
 from ingestgate.assets import storage
 from ingestgate.assets.containers.discovery import shown
 from ingestgate.assets.errors import EvidenceError, UsageError
 from ingestgate.assets.verdict import REASONS, Action, Reason, Verdict
-from ingestgate.pipeline.rescan.records import RescanRecord, read_rescans
+from ingestgate.pipeline.rescan.records import RescanRecord, Time, read_rescans
 from ingestgate.pipeline.templating import template
 from ingestgate.quarantine.audit import read_log
 from ingestgate.quarantine.decisions import APPROVED, DECIDED, Decision, decisions_of
@@ -28,6 +30,43 @@ from ingestgate.quarantine.presence import require_log
 from ingestgate.quarantine.suppressing import signed_suppressions
 
 TRANSPARENCY_VERSION = 1
+
+
+class _Read(BaseModel):
+    model_config = ConfigDict(strict=True)
+
+
+class _Exception(_Read):
+    until: Time
+
+
+class _ListUsed(_Read):
+    id: str
+    version: int
+    issued: Time
+    partner: str | None = None
+    action: str | None = None
+    exception: _Exception | None = None
+
+
+class _Tallies(_Read):
+    counts: Mapping[str, int]
+    reasons: Mapping[str, int]
+    tiers: Mapping[str, int]
+    lists: Mapping[str, int]
+    categories: Mapping[str, int]
+    suppressed: Mapping[str, int] = {}
+
+
+class _Run(_Read):
+    """What is read of a run's report."""
+
+    started_at: Time
+    ended_at: Time
+    dry_run: bool
+    status: str
+    lists: list[_ListUsed]
+    since_last_report: _Tallies
 
 
 class _Gate(NamedTuple):
@@ -90,7 +129,7 @@ def transparency(year: int, evidence: Sequence[str], quarantines: Sequence[str])
         "matched_before": _sum(t["reasons"] for t in tallies)[Reason.MATCHED_BEFORE],
         "rescans": {
             "count": len(rescans),
-            "assets_held_against_newer_lists": sum(record.rows for record in rescans),
+            "assets_held_against_newer_lists": sum(record.compared for record in rescans),
             "matched": sum(record.newly_matched for record in rescans),
             "let_pass_by_suppressions": sum(r.tallies.get("suppressed", 0) for r in rescans),
         },
@@ -119,10 +158,8 @@ def _reports(evidence: str) -> list[dict[str, Any]]:
     for entry in entries:
         try:
             report = json.loads(storage.read_bytes(entry.path))
-            wanted = ("ended_at", "dry_run", "status", "lists", "since_last_report")
-            found.append({name: report[name] for name in (*wanted, "started_at")})
-            _year(report["ended_at"])
-        except (ValueError, KeyError, TypeError):
+            found.append(_Run.model_validate(report).model_dump())
+        except ValueError:
             raise EvidenceError(
                 f"{entry.path}: not a run's report; put back what was there"
             ) from None
@@ -250,7 +287,7 @@ def _spread(values: Sequence[float]) -> dict[str, Any]:
 def _decisions(year: int, quarantines: Sequence[str]) -> dict[str, Any]:
     """Counts what people decided in a year: of each asset the last decision.
 
-    An asset is released if nobody has decided about it again since.
+    An asset is released if nobody has decided about it again since, in a later year neither.
     """
     last: dict[tuple[str, str], str] = {}
     released: set[tuple[str, str]] = set()
@@ -261,13 +298,13 @@ def _decisions(year: int, quarantines: Sequence[str]) -> dict[str, Any]:
         decisions_of(lines)  # refuses what somebody did who might not
         for line in lines:
             requests[line.number] = line.fields.get("assets", ())
-            if _year(line.time) != year:
-                continue
+            of_year = _year(line.time) == year
             if line.event == DECIDED:
                 for asset in line.fields["assets"]:
-                    last[root, asset] = str(line.fields["decision"])
                     released.discard((root, asset))
-            elif line.event == APPROVED:
+                    if of_year:
+                        last[root, asset] = str(line.fields["decision"])
+            elif line.event == APPROVED and of_year:
                 asked = requests.get(int(line.fields["request"]), ())
                 released |= {(root, asset) for asset in asked}
         suppressions |= signed_suppressions(one for one in lines if _year(one.time) == year)

@@ -34,7 +34,7 @@ class RescanSettings:
         work: Folder for what was found in each part.
         since: By list id, the folders (newer, older) of versions between which to look; None: of a
             list that has not changed, which is not looked for.
-        newly_needed: See `RescanLists`.
+        newly_needed: See `RescanLists`; in order, as what was begun is found by these settings.
         withdrawals: Also note what only withdrawn entries had matched.
         suppressions: Those that the driver verified.
     """
@@ -44,7 +44,7 @@ class RescanSettings:
     lists_digest: str
     work: str
     since: Mapping[str, tuple[str, str] | None] = field(default_factory=dict)
-    newly_needed: frozenset[str] = frozenset()
+    newly_needed: tuple[str, ...] = ()
     withdrawals: bool = False
     suppressions: SuppressionSource = NOWHERE
 
@@ -72,7 +72,7 @@ def open_rescan(settings: RescanSettings) -> RescanLists:
     return RescanLists(
         Matcher(chosen),
         settings.policy,
-        settings.newly_needed,
+        frozenset(settings.newly_needed),
         lists.lists if settings.withdrawals else (),
         RescanSuppressions(
             open_suppressions(settings.policy, settings.suppressions),

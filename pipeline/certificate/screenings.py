@@ -85,6 +85,7 @@ def screening_of(
             ),
         ),
         canaries={str(used["id"]): tuple(used["canaries"]) for used in record.lists},
+        not_searched=tuple(sorted(record.not_searched)),
         isolation=tuple(one["measures"] for one in isolation(total)),
         exceptions=tuple(ListException.model_validate(one) for one in exceptions),
         suppressions=_suppressions(

@@ -118,6 +118,7 @@ class Screening(_Part):
         canaries: By list id, the signal types whose canary each judging process had to catch,
             and did: a run that misses one admits nothing. What the policy has nothing looked for
             by is not among them.
+        not_searched: Signal types that the policy had nothing looked for by.
         isolation: What confined the decoder, by each process's word, one entry for each kind.
         exceptions, suppressions: What was let by although a rule stood against it; `exceptions` in
             the rescan as well.
@@ -133,6 +134,7 @@ class Screening(_Part):
     judged_with: Annotated[tuple[ListUse, ...], Field(min_length=1)]
     rescanned_with: Rescan | None = None
     canaries: Mapping[str, tuple[str, ...]]
+    not_searched: tuple[str, ...] = ()
     isolation: tuple[Mapping[str, str], ...]
     exceptions: tuple[ListException, ...] = ()
     suppressions: tuple[SuppressionUse, ...] = ()
@@ -141,10 +143,26 @@ class Screening(_Part):
     screened_from: AwareDatetime
     screened_until: AwareDatetime
 
-    def version_of(self, list_id: str) -> int:
-        """Returns the newest version of a list that this group was held against, 0 without."""
+    def kept_out_by(self) -> list[ListUse]:
+        """Returns the lists that kept out what matched, by the run and by the rescan since.
+
+        Those that only observe are none of them, nor those of which nothing was looked for.
+        """
         later = self.rescanned_with.lists if self.rescanned_with else ()
-        return max((u.version for u in (*self.judged_with, *later) if u.id == list_id), default=0)
+        closed = set(self.not_searched)
+        return [
+            use
+            for use in (*self.judged_with, *later)
+            if use.action is Action.QUARANTINE
+            and not (use.signal_types and closed.issuperset(use.signal_types))
+        ]
+
+    def versions(self) -> dict[str, int]:
+        """Returns the newest version of each of these lists, by id in order."""
+        found: dict[str, int] = {}
+        for use in self.kept_out_by():
+            found[use.id] = max(use.version, found.get(use.id, 0))
+        return dict(sorted(found.items()))
 
 
 class StatedHead(_Part):
@@ -287,16 +305,10 @@ class Certificate(_Part):
         return text.encode() + b"\n"
 
     def lists(self) -> dict[str, int]:
-        """Returns the lists that every subject was held against, and the lowest version of each."""
-        uses = {
-            use.id
-            for one in self.predicate.screenings
-            for use in (*one.judged_with, *(one.rescanned_with.lists if one.rescanned_with else ()))
-        }
-        lowest = {
-            name: min(one.version_of(name) for one in self.predicate.screenings) for name in uses
-        }
-        return {name: version for name, version in sorted(lowest.items()) if version}
+        """Returns the lists that kept out what matched of every subject, by lowest version."""
+        groups = [one.versions() for one in self.predicate.screenings]
+        common = set(groups[0]).intersection(*groups[1:])
+        return {name: min(group[name] for group in groups) for name in sorted(common)}
 
 
 def digest_of(payload: bytes) -> str:

@@ -168,7 +168,7 @@ def rescan(ctx: click.Context, /, **options: Any) -> None:
 def _show(report: dict[str, Any]) -> None:
     console = Console(highlight=False)
     console.print(
-        f"{report['evidence']}: {counted(report['rows'], 'asset')} of "
+        f"{report['evidence']}: {counted(report['compared'], 'asset')} of "
         f"{counted(report['shards'], 'shard')} held against "
         f"{counted(len(report['lists']), 'list')}: {report['matched']:,} admitted ones match, "
         f"{report['to_judge_again']:,} have to be judged again, "

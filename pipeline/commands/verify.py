@@ -36,7 +36,8 @@ if TYPE_CHECKING:
     "--require-list",
     "lists",
     metavar="ID>=VERSION",
-    help="Version of a list that every file has to have been held against.",
+    help="Version of a list that every file has to have been held against, and that kept out what "
+    "matched: one that only observes does not count, nor one of which nothing was looked for.",
 )
 @policy(
     "These demands in YAML: keys, which it has to name, in place of --key; and threshold, "

@@ -114,6 +114,7 @@ def conclude(
     counts = {
         "policy_digest": policy_digest(request.policy),
         "rows": findings.rows,
+        "compared": findings.compared,
         "matched": matched,
         "to_judge_again": again,
     }

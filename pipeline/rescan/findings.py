@@ -10,6 +10,7 @@ from ingestgate.assets.ledger_digest import shard_ledger_digest
 from ingestgate.assets.verdict import Verdict
 from ingestgate.blocklists.listset import ListSet
 from ingestgate.pipeline.contexts import ContextRecord
+from ingestgate.pipeline.rescan.records import COMPARED
 from ingestgate.pipeline.rescan.rules import same_override
 from ingestgate.transforms.policy import Policy
 from ingestgate.transforms.rescanning import Hit
@@ -25,6 +26,7 @@ class Findings:
 
     Attributes:
         rows: How many rows were looked at.
+        compared: How many of these were held against lists.
         lines: Each match: its shard, and the fields of `Hit`.
         sure: By shard, admitted assets that match.
         near: By shard, the other admitted assets of which only judging again can tell.
@@ -36,6 +38,7 @@ class Findings:
     """
 
     rows: int = 0
+    compared: int = 0
     lines: list[dict[str, Any]] = field(default_factory=list)
     sure: defaultdict[str, set[str]] = field(default_factory=_sets)
     near: defaultdict[str, set[str]] = field(default_factory=_sets)
@@ -67,6 +70,7 @@ class Findings:
     def tallies(self) -> Counter[str]:
         """Returns the counts that a rescan's record has, but for those that need earlier ones."""
         tallies = Counter(f"list:{line['list_id']}" for line in self.lines)
+        tallies[COMPARED] = self.compared
         tallies["unscannable_matched"] = _count(self.held)
         tallies["suppressed"] = self.suppressed
         tallies["released"] = _count(self.released)
@@ -146,6 +150,7 @@ def gathered(
         all_found.suppressed += len(set().union(*found["suppressed"].values()))
         all_found.withdrawn += [(shard, asset) for asset in found["withdrawn"]]
         all_found.rows += found["rows"]
+        all_found.compared += found["compared"]
     for shard, assets in all_found.near.items():
         assets -= all_found.sure[shard]
     return all_found

@@ -67,7 +67,7 @@ def _rescan(request: RescanRequest, evidence: str, lists: ListSet, tell: Tell) -
         lists_digest=lists.digest,
         work="",
         since={name: one.folders for name, one in older.items()},
-        newly_needed=newly_needed(request.policy, lists, contexts.values()),
+        newly_needed=tuple(sorted(newly_needed(request.policy, lists, contexts.values()))),
         withdrawals=request.withdrawals,
         suppressions=request.suppressions.source._replace(at=""),
     )

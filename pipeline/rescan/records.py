@@ -8,15 +8,41 @@ a shard checked against the newer lists only while its ledger is that one, and n
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from datetime import datetime
+from typing import Annotated, Any, ClassVar, Final
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, TypeAdapter
 
 from ingestgate.assets import storage
 from ingestgate.assets.errors import EvidenceError, StorageError
 from ingestgate.assets.verdict import Verdict
+from ingestgate.pipeline.certificate.statements import ListException, ListUse, SuppressionUse
 
 RESCAN_VERSION = 1
 #: In a record's tallies: assets that matched and that no earlier rescan had matched.
 NEWLY_MATCHED = "newly_matched"
+#: In a record's tallies: assets held against lists, which those in the quarantine were not.
+COMPARED = "compared"
+
+
+def _with_zone(time: str) -> str:
+    if datetime.fromisoformat(time).tzinfo is None:
+        raise ValueError("a time without a zone")
+    return time
+
+
+#: RFC 3339, as text.
+Time = Annotated[str, AfterValidator(_with_zone)]
+
+
+class _Shard(BaseModel):
+    model_config = ConfigDict(strict=True)
+
+    ledger: str
+    matched: int
+    held: int = 0
+    context: str
+    suppressions: Mapping[str, int] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,10 +61,12 @@ class RescanRecord:
             now, the digest of the rules that it was held against, and by suppression how many
             assets it let pass.
         started_at, ended_at: RFC 3339 UTC times.
-        tallies: Counts for reports, `NEWLY_MATCHED` among them.
+        tallies: Counts for reports, `NEWLY_MATCHED` and `COMPARED` among them.
         suppressions: Those in force, as `Suppression.described`.
         exceptions: By which expired lists were used, as `Exemption.described`.
     """
+
+    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
 
     id: str
     lists: Sequence[Mapping[str, Any]]
@@ -46,8 +74,8 @@ class RescanRecord:
     rows: int
     matched: int
     shards: Mapping[str, Mapping[str, Any]]
-    started_at: str
-    ended_at: str
+    started_at: Time
+    ended_at: Time
     tallies: Mapping[str, int]
     suppressions: Sequence[Mapping[str, Any]] = ()
     exceptions: Sequence[Mapping[str, Any]] = ()
@@ -56,6 +84,11 @@ class RescanRecord:
     def newly_matched(self) -> int:
         """How many of those matched no earlier rescan had matched."""
         return self.tallies.get(NEWLY_MATCHED, self.matched)
+
+    @property
+    def compared(self) -> int:
+        """How many assets were held against lists; of an older record, all that it looked at."""
+        return self.tallies.get(COMPARED, self.rows)
 
     def covers(self, shard: str, ledger_digest: str, context: str) -> bool:
         """Whether nothing was found in a shard, its ledger being this one, by these rules.
@@ -135,9 +168,27 @@ def read_rescans(evidence: str) -> list[RescanRecord]:
             content = json.loads(storage.read_bytes(entry.path))
             if content.pop("version") != RESCAN_VERSION:
                 raise EvidenceError(f"{entry.path}: of a version this program does not know")
-            found.append(RescanRecord(**content))
+            found.append(_checked(content))
         except (StorageError, ValueError, TypeError, KeyError, AttributeError):
             raise EvidenceError(
                 f"{entry.path}: not the record of a rescan; rescan again and remove it"
             ) from None
     return sorted(found, key=lambda record: (record.ended_at, record.id), reverse=True)
+
+
+_RECORD: Final = TypeAdapter(RescanRecord)
+
+
+def _checked(content: object) -> RescanRecord:
+    """Returns a record, once what others read in it is as they need it."""
+    record = _RECORD.validate_python(content)
+    for shard in record.shards.values():
+        _Shard.model_validate(shard)
+    for one in record.lists:
+        ListUse.model_validate(one)
+        _with_zone(one.get("issued", record.ended_at))
+    for one in record.exceptions:
+        _with_zone(ListException.model_validate(one).until)
+    for one in record.suppressions:
+        SuppressionUse.model_validate({**one, "assets": 0})
+    return record

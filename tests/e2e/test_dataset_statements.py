@@ -152,13 +152,13 @@ def test_rescans(gate: Job) -> None:
         shards={},
         started_at=ended,
         ended_at=ended,
-        tallies={},
+        tallies={"compared": 9},
     )
     write_rescan(str(gate.evidence), record)
     found = figures(gate)
     assert found["rescans"] == {
         "count": 1,
-        "assets_held_against_newer_lists": 12,
+        "assets_held_against_newer_lists": 9,
         "matched": 2,
         "let_pass_by_suppressions": 0,
     }
@@ -177,15 +177,40 @@ def test_nothing_that_identifies_an_asset_is_published(gate: Job) -> None:
     assert "<script" not in text
 
 
-def test_a_damaged_report_is_named(gate: Job, tmp_path: Path) -> None:
+def _without_counts(report: dict[str, Any]) -> None:
+    del report["since_last_report"]["counts"]
+
+
+def _a_count_in_words(report: dict[str, Any]) -> None:
+    report["since_last_report"]["tiers"] = {"exact": "one"}
+
+
+def _without_issued(report: dict[str, Any]) -> None:
+    del report["lists"][0]["issued"]
+
+
+def _without_a_zone(report: dict[str, Any]) -> None:
+    report["ended_at"] = "2026-01-01T00:00:00"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [dict.clear, _without_counts, _a_count_in_words, _without_issued, _without_a_zone],
+    ids=lambda change: change.__name__,
+)
+def test_a_damaged_report_is_named(
+    gate: Job, tmp_path: Path, change: Callable[[dict[str, Any]], None]
+) -> None:
     (kept,) = (gate.evidence / "reports").iterdir()
-    kept.write_text("{}")
+    report = json.loads(kept.read_text())
+    change(report)
+    kept.write_text(json.dumps(report))
     result = gate.invoke(
         *("report", "transparency", "--year", "2026", "--to", str(tmp_path / "x")),
         *("--evidence", str(gate.evidence)),
     )
     assert result.exit_code == 5
-    assert kept.name in result.stderr
+    assert f"{kept.name}: not a run's report" in result.stderr
 
 
 def test_decisions_of_people_and_the_share_of_false_positives(gate: Job) -> None:
@@ -228,7 +253,9 @@ def test_decisions_of_people_and_the_share_of_false_positives(gate: Job) -> None
     assert (named.count, named.head) == (end.count, end.head)
 
 
-def test_what_was_decided_again_since_it_was_released_is_not_released(gate: Job) -> None:
+def test_what_was_decided_again_since_it_was_released_is_not_released(
+    gate: Job, monkeypatch: pytest.MonkeyPatch
+) -> None:
     keys = {name: Ed25519PrivateKey.generate() for name in ("alice", "bob", "carol")}
     root = str(gate.quarantine)
     roles = (("alice", Role.ADMINISTRATOR), ("bob", Role.REVIEWER), ("carol", Role.APPROVER))
@@ -242,3 +269,10 @@ def test_what_was_decided_again_since_it_was_released_is_not_released(gate: Job)
     decide(root, looked_at(root, both[:1]), Decision.CONFIRMED, "no beach", keys["bob"])
     found = figures(gate)["decisions"]
     assert (found["released"], found["confirmed"], found["false_positive"]) == (1, 1, 1)
+    # In a later year, too; what was decided in this one stays.
+    later = "2999-01-01T00:00:00+00:00"
+    monkeypatch.setattr("ingestgate.quarantine.audit_writing._now", lambda: later)
+    decide(root, looked_at(root, both[1:]), Decision.CONFIRMED, "no beach", keys["bob"])
+    found = figures(gate)["decisions"]
+    assert (found["released"], found["confirmed"], found["false_positive"]) == (0, 1, 1)
+    assert figures(gate, year="2999")["decisions"]["confirmed"] == 1

@@ -9,8 +9,10 @@ from ingestgate.pipeline.certificate.statements import (
     Evidence,
     ListUse,
     Predicate,
+    Rescan,
     Screening,
     Subject,
+    SuppressionUse,
 )
 from ingestgate.pipeline.croissant import croissant, data_statement
 
@@ -22,6 +24,7 @@ def certificate(
     canaries: tuple[str, ...] = (),
     action: Action = Action.QUARANTINE,
     further: tuple[ListUse, ...] = (),
+    not_searched: tuple[str, ...] = (),
 ) -> Certificate:
     used = ListUse(id="p", version=1, digest=ZEROS, action=action, signal_types=signal_types)
     screening = Screening(
@@ -31,6 +34,7 @@ def certificate(
         judging_version=1,
         judged_with=(used, *further),
         canaries={"p": canaries},
+        not_searched=not_searched,
         isolation=(),
         software=(),
         shards=1,
@@ -87,3 +91,38 @@ def test_a_list_that_only_observes_screens_nothing() -> None:
     assert [used["prov:label"] for used in activity["prov:used"]] == ["list q, version 3"]
     nothing = certificate(("pdq",), ("phash",), Action.OBSERVE)
     assert "with:\n- no list that keeps anything out\n" in data_statement(nothing, "d", "photos")
+
+
+def test_what_nothing_was_looked_for_by_is_not_claimed() -> None:
+    closed = ("domain", "url")
+    sources = ListUse(id="q", version=3, digest=ZEROS, signal_types=("domain",))
+    made = certificate(("md5", "url"), further=(sources,), not_searched=closed)
+    text = data_statement(made, "digest", "photos")
+    assert ", by cryptographic digests (md5), with:\n- list `p`, version 1\n" in text
+    assert "`q`" not in text
+
+
+@pytest.mark.parametrize(
+    ("judged", "rescanned", "said"),
+    [
+        (0, 0, "held. From"),
+        (2, 0, "held. 2 were admitted though they matched, by signed suppressions. From"),
+        (0, 3, "held. When checked again, 3 were left in though they matched, by signed"),
+        (2, 3, "by signed suppressions. When checked again, 3 were left in though they matched"),
+    ],
+)
+def test_what_suppressions_let_pass_is_told(judged: int, rescanned: int, said: str) -> None:
+    def used(assets: int) -> tuple[SuppressionUse, ...]:
+        one = SuppressionUse(id="x", digest=ZEROS, made=NOW, signed_by=("k", "l"), assets=assets)
+        return (one,) if assets else ()
+
+    made = certificate(("md5",))
+    (screening,) = made.predicate.screenings
+    rescan = Rescan(id="r", lists=screening.judged_with, ended_at=NOW, suppressions=used(rescanned))
+    changed = {"suppressions": used(judged), "rescanned_with": rescan}
+    predicate = made.predicate.model_copy(
+        update={"screenings": (screening.model_copy(update=changed),)}
+    )
+    again = made.model_copy(update={"predicate": predicate})
+    (protocol,) = croissant(again, "digest", "photos")["rai:dataPreprocessingProtocol"]
+    assert said in protocol

@@ -62,6 +62,7 @@ def _rescan_batch(batch: pa.RecordBatch, wanted: RescanLists, result: PartResult
             held = batch.filter(pc.invert(open_rows))
             result.withdrawn += withdrawn(held, wanted.withdrawals)
         batch = batch.filter(open_rows)
+    result.compared += batch.num_rows
     if not batch.num_rows:
         return
     noter = Noter(batch, result, wanted.suppressing.suppressions)

@@ -38,6 +38,7 @@ class PartResult:
     Attributes:
         sha256: Digest of the part that was looked at.
         rows: How many rows it has.
+        compared: How many of these were held against lists: those that are not in the quarantine.
         verdicts: How many of each verdict.
         hits: What was found.
         unclear: Admitted assets that have to be judged again without any match: a list now needs a
@@ -52,6 +53,7 @@ class PartResult:
     header: PartHeader
     sha256: str
     rows: int = 0
+    compared: int = 0
     verdicts: Counter[str] = field(default_factory=Counter)
     hits: list[Hit] = field(default_factory=list)
     unclear: list[str] = field(default_factory=list)
@@ -70,6 +72,7 @@ def as_json(result: PartResult) -> Mapping[str, Any]:
         "context": result.header.context,
         "sha256": result.sha256,
         "rows": result.rows,
+        "compared": result.compared,
         "verdicts": dict(result.verdicts),
         "hits": [[getattr(hit, name) for name in Hit.__slots__] for hit in result.hits],
         "unclear": result.unclear,

@@ -41,6 +41,7 @@ def test_a_canary_that_nothing_was_shown_by_is_not_said_to_be_caught(
     assert screening["canaries"] == {"partner": ["md5", "pdq"]}
     assert screening["judgedWith"][0]["signalTypes"] == ["domain", "md5", "pdq"]
     assert screening["judgedWith"][0]["action"] == "observe"
+    assert screening["notSearched"] == ["domain", "expression", "url"]
     # A run that has nothing to judge takes none of it back.
     gate.report("--policy", str(policy))
     (record,) = (gate.evidence / "contexts").glob("*.json")

@@ -144,6 +144,16 @@ def test_lists_that_are_asked_for(gate: Job) -> None:
     assert verify(gate, "--require-list", "partner=3").exit_code == 2
 
 
+def test_a_list_that_only_observes_does_not_count(job: MakeJob, tmp_path: Path, key: str) -> None:
+    gate = job(WRITERS["webdataset"](tmp_path / "landing"))
+    policy = tmp_path / "policy.yaml"
+    policy.write_text("lists: {partner: {action: observe}}\n")
+    report = gate.report("--certificate-key", key, "--policy", str(policy))
+    assert report["counts"]["admitted"] == 12
+    assert "every file held against no list in common" in verify(gate).stdout
+    refused(gate, "no version of list partner", extra=("--require-list", "partner>=1"))
+
+
 def test_demands_of_a_policy(gate: Job, tmp_path: Path) -> None:
     line = (tmp_path / "key.pub").read_text().split()[-1]
     demands = {"keys": {"gate": line}, "max_age_days": 30, "lists": {"partner": 3}}

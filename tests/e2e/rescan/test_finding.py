@@ -11,6 +11,7 @@ import pytest
 from click.testing import Result
 
 from ingestgate.assets.signing_keys import generate_signing_key
+from ingestgate.pipeline.rescan.records import read_rescans
 from ingestgate.transforms.rescanning import (
     PartResult,
     RescanLists,
@@ -100,10 +101,17 @@ def test_nothing_found_is_on_record(old_job: Callable[[str], Job], tmp_path: Pat
 def test_withdrawn_entries_put_their_matches_up_for_review(job: MakeJob, tmp_path: Path) -> None:
     made = job(write_webdataset(tmp_path / "landing"))
     made.lists = compiled(tmp_path, 1, new(host="listed.example"))
-    made.report()
+    quarantined = made.report()["counts"]["quarantined"]
     compiled(tmp_path, 2, new(md5=None, pdq=8, host="listed.example"))
     found = rescan(made, "--withdrawn")
     assert found["withdrawn"] == 1
+    assert quarantined
+    assert (found["rows"], found["compared"]) == (12, 12 - quarantined)
+    (record,) = read_rescans(str(made.evidence))
+    assert record.compared == 12 - quarantined
+    folders = ("--evidence", str(made.evidence), "--lists", made.lists)
+    shown = " ".join(made.invoke("rescan", *folders, "--workers", "1").stdout.split())
+    assert f": {12 - quarantined} assets of 2 shards held against 1 list" in shown
     (line,) = (made.evidence / "withdrawn" / f"{found['id']}.jsonl").read_text().splitlines()
     rows = {row["asset_id"]: row for row in made.ledger()}
     assert rows[json.loads(line)["asset_id"]]["member"] == "k01.jpg"
@@ -184,6 +192,9 @@ def test_what_a_killed_rescan_did_is_taken_over(
             raise RuntimeError("killed")
         return rescan_part(path, wanted)
 
+    # A set has another order in each process.
+    orders = iter([("dhash", "phash"), ("phash", "dhash")])
+    monkeypatch.setattr("ingestgate.pipeline.rescan.job.newly_needed", lambda *_: next(orders))
     monkeypatch.setattr("ingestgate.transforms.rescan.rescan_part", killed_at_the_second)
     rescan(job, code=1)
     assert not (job.evidence / "rescans").exists()

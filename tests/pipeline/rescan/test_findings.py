@@ -19,8 +19,15 @@ def hit(asset: str, *, sure: bool, list_id: str = "p", **more: Any) -> list[Any]
 
 
 def part(hits: Sequence[list[Any]], context: str = THEN, **more: Any) -> dict[str, Any]:
-    found = {"shard": "s", "path": "ledger/s.parts/0", "sha256": "0", "context": context, "rows": 5}
-    nothing: dict[str, Any] = {"unclear": [], "released": [], "suppressed": {}, "withdrawn": []}
+    found = {"shard": "s", "path": "ledger/s.parts/0", "sha256": "0", "context": context}
+    nothing: dict[str, Any] = {
+        "rows": 5,
+        "compared": 4,
+        "unclear": [],
+        "released": [],
+        "suppressed": {},
+        "withdrawn": [],
+    }
     return {**found, "hits": hits, **nothing, **more}
 
 
@@ -45,7 +52,7 @@ def test_what_is_near_counts_unless_the_same_list_has_decided_it() -> None:
 
 def test_an_asset_that_surely_matches_is_not_counted_among_the_others() -> None:
     found = findings(part([hit("a", sure=True), hit("a", sure=False)]), part([], unclear=["a"]))
-    assert (found.matched, found.to_judge_again, found.rows) == (1, 0, 10)
+    assert (found.matched, found.to_judge_again, found.rows, found.compared) == (1, 0, 10, 8)
     assert found.recalled() == {("s", "a")}
 
 
@@ -55,6 +62,7 @@ def test_what_is_not_admitted_or_only_observed_recalls_nothing() -> None:
     assert not found.recalled()
     assert found.tallies() == {
         "list:p": 2,
+        "compared": 4,
         "unscannable_matched": 1,
         "suppressed": 1,
         "released": 0,
