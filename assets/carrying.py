@@ -8,8 +8,11 @@ other ways.
 
 import binascii
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from itertools import accumulate, pairwise
+from typing import NamedTuple
 from urllib.parse import unquote_to_bytes
 
 from ingestgate.assets.media import sniff
@@ -22,11 +25,17 @@ LEAST = 1024
 # asking there is done in a microsecond, and of captions hardly one is asked more.
 _BLOCK_LENGTH = LEAST // 4
 _BLOCK = re.compile(rf"[^\s\"'<>]{{{_BLOCK_LENGTH}}}")
-# Base64 of both alphabets, which hex is too. What follows one of its characters begins no run, so
-# that each is tried once.
-_RUN = re.compile(rf"(?<![A-Za-z0-9+/_-])[A-Za-z0-9+/_-]{{{LEAST - 2},}}")  # without its padding
-_HEX = re.compile(r"(?:0?x)?((?:[0-9a-fA-F]{2})+)")
-_DATA = re.compile(rf"data:[^,\s\"'<>]{{0,64}},([^\s\"'<>]{{{_BLOCK_LENGTH},}})", re.IGNORECASE)
+_DATA = re.compile(rf"data:[^,\s\"'<>]{{0,64}},([^\s\"'<>]{{{3 * _BLOCK_LENGTH},}})", re.IGNORECASE)
+# Base64 of both alphabets, which hex is too, without its padding: often broken into lines, which
+# may be indented.
+_BREAK = re.compile(r"[\r\n][ \t\r\n]*")
+_LINES = re.compile(rf"[A-Za-z0-9+/_-]+(?:{_BREAK.pattern}[A-Za-z0-9+/_-]+)*")
+_SHORTEST = LEAST - 2
+_HEX = re.compile(rf"[0-9a-fA-F]{{{_SHORTEST},}}")
+# Bytes that tell a picture: a drawing's first element may come as late.
+_HEAD = 4096
+# The one signature of two bytes, which chance has at the beginning of one line in 65,536.
+_SHORT_SIGNATURE = b"\xff\x0a"
 _STANDARD = str.maketrans("-_", "+/")
 
 
@@ -74,19 +83,84 @@ def _decoded(text: str) -> Iterator[bytes]:
     if not text.isascii():
         with suppress(UnicodeEncodeError):
             yield text.encode("latin-1")
-    for form in (text, text.replace("\r", "").replace("\n", "")) if "\n" in text else (text,):
-        # Base64 is often broken into lines; so is text, where they do not belong together.
-        if not any(_BLOCK.match(form, at) for at in range(0, len(form), _BLOCK_LENGTH)):
-            continue
+    flat = _BREAK.sub("", text) if "\n" in text or "\r" in text else text
+    if not any(_BLOCK.match(flat, at) for at in range(0, len(flat), _BLOCK_LENGTH)):
+        return
+    for form in dict.fromkeys((text, flat)):
         for found in _DATA.finditer(form):
             if "%" in found[1]:
                 content = unquote_to_bytes(found[1])
                 yield content
                 yield _base64(content.decode("latin-1"))
-        for run in _RUN.finditer(form):
-            yield _base64(run[0])
-            if digits := _HEX.fullmatch(run[0]):
-                yield bytes.fromhex(digits[1])
+    for run in _LINES.finditer(text):
+        if len(run[0]) < _SHORTEST:
+            continue
+        lines = run[0].split()
+        digits = "".join(lines)
+        starts = [0, *accumulate(map(len, lines[:-1]))]
+        yield from _from_lines(digits, starts, _BASE64)
+        for found in _HEX.finditer(digits):
+            within = starts[bisect_right(starts, found.start()) : bisect_left(starts, found.end())]
+            inner = [0, *(start - found.start() for start in within)]
+            yield from _from_lines(found[0], inner, _HEXADECIMAL)
+
+
+class _Encoding(NamedTuple):
+    """So many digits stand for so many bytes."""
+
+    digits: int
+    size: int
+    decode: Callable[[str], bytes]
+
+
+def _from_lines(digits: str, starts: list[int], encoding: _Encoding) -> Iterator[bytes]:
+    """Yields what joined lines stand for, from the first and from each that begins a picture.
+
+    What stands before a picture may be digits too: a word, a header, a rule, another picture. So
+    may what follows it: the first is taken to the end as well, and each as far as its lines are as
+    long as each other, and one shorter. Takes time in proportion to the digits.
+
+    Args:
+        digits: The lines, without what parts them.
+        starts: Where in them a line begins, ascending, from 0.
+        encoding: How they are read.
+    """
+    shifted: dict[int, bytes] = {}
+
+    def content(start: int, end: int) -> bytes:
+        shift = start % encoding.digits
+        if shift not in shifted:
+            shifted[shift] = encoding.decode(digits[shift:])
+        first = start // encoding.digits * encoding.size
+        length = (end - start) * encoding.size // encoding.digits
+        return shifted[shift][first : first + length]
+
+    end = len(digits)
+    yield content(0, end)
+    widths = [after - start for start, after in pairwise([*starts, end])]
+    any_found = False
+    for number, start in enumerate(starts):
+        if end - start < _SHORTEST:
+            break
+        # A line as long as the one before it mostly goes on with that, whatever it looks like.
+        goes_on = number > 0 and widths[number] == widths[number - 1]
+        if goes_on and any_found:
+            continue
+        head = content(start, min(end, start + 2 * _HEAD))
+        if not _is_picture(head) or (goes_on and head.startswith(_SHORT_SIGNATURE)):
+            continue
+        after = number + 1
+        width = max(widths[number : number + 2])  # the first may stand behind a name
+        if widths[number] < _SHORTEST:
+            while after < len(widths) and widths[after] == width:
+                after += 1
+            after += after < len(widths) and widths[after] < width
+        stop = starts[after] if after < len(starts) else end
+        if stop - start >= _SHORTEST:
+            yield content(start, stop)
+        if not any_found:
+            yield content(start, end)
+        any_found = True
 
 
 def _base64(text: str) -> bytes:
@@ -95,6 +169,14 @@ def _base64(text: str) -> bytes:
     with suppress(binascii.Error, ValueError):
         return binascii.a2b_base64(digits[: len(digits) - (len(digits) % 4 == 1)] + "==")
     return b""
+
+
+def _hexadecimal(text: str) -> bytes:
+    return bytes.fromhex(text[: len(text) - len(text) % 2])
+
+
+_BASE64 = _Encoding(4, 3, _base64)
+_HEXADECIMAL = _Encoding(2, 1, _hexadecimal)
 
 
 def _is_picture(content: bytes) -> bool:

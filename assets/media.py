@@ -25,6 +25,8 @@ _PREFIXES: tuple[tuple[bytes, str], ...] = (
     (b"GIF89a", "image/gif"),
     (b"II*\x00", "image/tiff"),
     (b"MM\x00*", "image/tiff"),
+    (b"II\x00*", "image/tiff"),  # wrong, and read nevertheless
+    (b"MM*\x00", "image/tiff"),
     (b"II+\x00", "image/tiff"),
     (b"MM\x00+", "image/tiff"),
     (b"IIRO", "image/x-olympus-orf"),
@@ -54,8 +56,6 @@ _PREFIXES: tuple[tuple[bytes, str], ...] = (
     (b"%!PS", "application/postscript"),
     (b"%PDF-", "application/pdf"),
     (b"\x1aE\xdf\xa3", "video/x-matroska"),
-    (b"\x00\x00\x01\xba", "video/mpeg"),
-    (b"\x00\x00\x01\xb3", "video/mpeg"),
     (b"FLV\x01", "video/x-flv"),
     (b"0&\xb2u\x8ef\xcf\x11", "video/x-ms-asf"),
     (b"OggS\x00", "application/ogg"),
@@ -71,13 +71,21 @@ _PREFIXES: tuple[tuple[bytes, str], ...] = (
 
 _RIFF = {b"WEBP": "image/webp", b"AVI ": "video/x-msvideo", b"WAVE": "audio/wav"}
 _BITMAP_HEADERS = frozenset({12, 16, 40, 52, 56, 64, 108, 124})
+# A large number follows, of bytes or pixels, which text would say with its first letter.
+_COUNTED = {b"icns": "image/icns", b"qoif": "image/x-qoi"}
 _HEIF_BRANDS = frozenset(
     {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs", b"mif1", b"msf1"}
     | {b"mif2", b"miaf"}
 )
 _AVIF_BRANDS = frozenset({b"avif", b"avis"})
 
-_PORTABLE = re.compile(rb"P([1-6Ff])\s(?:\s|#[^\n]*\n)*-?\d|P7(\n(?:#|WIDTH|HEIGHT|DEPTH)| 332)")
+# Comments end with a line, of which readers differ what ends it; one may stand within a number.
+_PORTABLE = re.compile(
+    rb"P(?:([1-6Ff])\s|yP\s|(?:0CMYK|yRGBA|yCMYK))"
+    rb"(?:(?:\s|#[^\r\n]*[\r\n])*|(?:\s|#[^\n]*\n)*)"
+    rb"(?:[+-](?:#[^\r\n]*[\r\n])*)?\d"
+    rb"|P7(\n(?:#|WIDTH|HEIGHT|DEPTH)| 332)"
+)
 _PORTABLE_NAMES = {
     **dict.fromkeys((b"1", b"4"), "image/x-portable-bitmap"),
     **dict.fromkeys((b"2", b"5"), "image/x-portable-graymap"),
@@ -156,10 +164,10 @@ def _text_drawing(content: bytes) -> str:
 
 def _framed(content: bytes) -> str:
     """Formats whose signature lies further in, or needs a second look."""
-    if content[:4] == b"icns" and int.from_bytes(content[4:8], "big") == len(content):
-        return "image/icns"
-    if content[:4] == b"qoif" and content[12:13] in (b"\x03", b"\x04"):
-        return "image/x-qoi"
+    if content[:4] in _COUNTED and b"" < content[4:5] < b" ":
+        return _COUNTED[content[:4]]
+    if content[:4] in (b"\x00\x00\x01\xba", b"\x00\x00\x01\xb3"):  # or a box of that length
+        return "video/mpeg"
     if content[:4] == b"\x01\x00\x00\x00" and content[40:44] == b" EMF":
         return "image/emf"
     if content[:3] == b"ID3" and len(content) > 3 and content[3] < 0x10:

@@ -10,13 +10,23 @@ import pyarrow.compute as pc
 
 from ingestgate.assets.carrying import LEAST, carried
 
-# A run of text without a blank is as long as a picture's shortest: blocks of a quarter of that, at
-# multiples of their length, lie in it. Line breaks count as no blanks: base64 may have them.
+# A run of text without a blank is long enough that one of these blocks, at multiples of their
+# distance, lies in it. Blanks about line breaks count as none: base64 may be broken into lines,
+# which may be indented.
 _BLOCK = LEAST // 4
-_BLANK = np.zeros(256, np.bool_)
-_BLANK[list(b" \t\"'<>")] = True
-# Bytes that were decoded as Latin-1 begin with what no text has in it, or few texts.
-_LATIN = r"(?s)\A.{0,15}[\x00-\x08\x0e-\x1f\x{80}-\x{ff}]"
+_DISTANCE = 2 * _BLOCK
+_LETTER, _BLANK, _BREAK, _MARK = range(4)
+_CLASS = np.zeros(256, np.uint8)
+_CLASS[list(b" \t")] = _BLANK
+_CLASS[list(b"\r\n")] = _BREAK
+_CLASS[list(b"\"'<>")] = _MARK
+# Bytes that were decoded as Latin-1 begin with what no text has in it, or few texts, or with a
+# signature of letters.
+_LATIN = (
+    r"(?s)\A(?:.{0,3}[\x00-\x08\x0e-\x1f\x{80}-\x{ff}]|.{4}ftyp|[\s\x0b]*(?:<|#define)|P[0-7Ffy]"
+    r"|8BPS|BM|DDS |FUJIFILMCCD|GIF8|IIRO|R(?:IFF|F64)|SIMPLE  =|icns|qoif|gimp xcf |#\?RADIANCE"
+    r"|/\* XPM)"
+)
 
 
 def rows_that_carry(texts: pa.Array) -> list[int]:
@@ -40,9 +50,13 @@ def _without_blanks(texts: pa.Array) -> npt.NDArray[np.int64]:
     _, offsets_buffer, data = texts.buffers()
     offsets = np.frombuffer(offsets_buffer, np.int64, len(texts) + 1, 8 * texts.offset)
     raw = np.frombuffer(data, np.uint8)
-    starts = np.arange(0, len(raw) - _BLOCK + 1, _BLOCK)
+    starts = np.arange(0, len(raw) - _BLOCK + 1, _DISTANCE)
+    before = here = np.full(len(starts), _BREAK, np.uint8)
     for place in range(_BLOCK):  # few are left after the first ten
-        starts = starts[~_BLANK[raw[starts + place]]]
+        after = _CLASS[raw[starts + place]]
+        parted = (here == _BLANK) & (before == _LETTER) & (after == _LETTER)
+        left = ~parted & (after != _MARK)
+        starts, before, here = starts[left], here[left], after[left]
         if not starts.size:
             break
     return np.unique(np.searchsorted(offsets, starts, side="right") - 1)

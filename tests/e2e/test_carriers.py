@@ -11,6 +11,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import yaml
 
 from tests.archives import make_tar
 from tests.e2e.conftest import EXACT, LISTED_HOST, Job
@@ -84,6 +85,8 @@ COLUMNS: dict[str, pa.Array] = {
     "pieces": pa.array([[bytes([byte]) for byte in LISTED]], pa.list_(pa.binary(1))),
     "string": pa.Array.from_buffers(pa.string(), 1, pa.array([LISTED]).buffers()),
     "base64": pa.array([TEXT]),
+    "lines": pa.array(["A caption\n" + base64.encodebytes(LISTED).decode()]),
+    "yaml": pa.array([yaml.safe_dump({"image": LISTED})]),
     "nested": pa.array([{"turns": [{"image": f"data:image/jpeg;base64,{TEXT}"}]}]),
 }  # fmt: skip
 
@@ -98,7 +101,7 @@ def test_bytes_in_any_column_are_judged(job: MakeJob, tmp_path: Path, name: str)
     assert second[1:] == MATCHED
 
 
-@pytest.mark.parametrize("name", ["string", "base64", "nested", "int64"])
+@pytest.mark.parametrize("name", ["string", "base64", "lines", "yaml", "nested", "int64"])
 def test_rows_of_a_manifest_that_carry_bytes_are_held(
     job: MakeJob, tmp_path: Path, name: str
 ) -> None:
