@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 from ingestgate.assets import storage
 from ingestgate.assets.containers import row_groups
 from ingestgate.assets.containers.arrow_text import decoded_table, readable_table
-from ingestgate.assets.containers.byte_columns import refuse_bytes, refuse_carried
+from ingestgate.assets.containers.byte_columns import refuse_bytes
 from ingestgate.assets.containers.delimited import Csv, Dialect, JsonLines, chosen
 from ingestgate.assets.containers.nesting import open_parquet
 from ingestgate.assets.containers.row_groups import MOST_HELD
@@ -66,7 +66,6 @@ class FolderMetadata:
             )
         else:
             with self._parquet() as parquet:
-                refuse_carried(self._shard, parquet.schema_arrow)
                 remedy = "make it an input of its own, outside the folder"
                 refuse_bytes(self._shard, parquet.schema_arrow, "", remedy)
                 table = readable_table(row_groups.held_rows(parquet, range(parquet.num_row_groups)))
@@ -76,7 +75,9 @@ class FolderMetadata:
     @contextmanager
     def _parquet(self) -> Iterator[pq.ParquetFile]:
         with row_groups.explained(self._shard):
-            yield open_parquet(io.BytesIO(self._content))
+            parquet = open_parquet(io.BytesIO(self._content))
+            row_groups.check_footer(self._shard, parquet)
+            yield parquet
 
     @property
     def names_files(self) -> bool:

@@ -20,7 +20,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ingestgate.assets import storage
-from ingestgate.assets.containers.byte_columns import has_images, refuse_carried
+from ingestgate.assets.containers.byte_columns import has_images, refuse_carried, stored
 from ingestgate.assets.containers.container import OutputFile
 from ingestgate.assets.containers.nesting import open_parquet
 from ingestgate.assets.containers.output import PendingOutput
@@ -55,26 +55,46 @@ def opened(shard: Shard) -> Iterator[pq.ParquetFile]:
     """Opens a shard's Parquet file; column chunks are read piece by piece, not ahead.
 
     Raises:
-        ShardError: It is no Parquet file, two of its columns have one name, its schema carries a
-            picture, or its row groups are not all there; also whatever Arrow raises inside the
-            block.
+        ShardError: It is no Parquet file, or `check_footer` refuses it; also whatever Arrow raises
+            inside the block.
     """
     with explained(shard.name), storage.open_read(shard.path) as source:
         parquet = open_parquet(source, pre_buffer=False, buffer_size=_BUFFER)
-        names = parquet.schema_arrow.names
-        if len(set(names)) < len(names):
-            raise ShardError(shard.name, "two of its columns have the same name")
-        refuse_carried(shard.name, parquet.schema_arrow)
-        metadata = parquet.metadata
-        held = sum(metadata.row_group(i).num_rows for i in range(metadata.num_row_groups))
-        if held != metadata.num_rows:
-            # A footer that lost a row group would have its rows pass unseen, in a file that is
-            # copied whole.
-            raise ShardError(
-                shard.name,
-                f"damaged: its footer speaks of {metadata.num_rows} rows, its row groups of {held}",
-            )
+        check_footer(shard.name, parquet)
         yield parquet
+
+
+def check_footer(shard: str, parquet: pq.ParquetFile) -> None:
+    """Refuses a file of which a reader could see something else than is judged.
+
+    Args:
+        shard: The shard's name, for errors.
+        parquet: The file.
+
+    Raises:
+        ShardError: Two of its columns, or fields of a column, have one name, its schema carries a
+            picture, or its row groups are not all there.
+    """
+    if _names_twice(parquet.schema_arrow):
+        raise ShardError(shard, "two of its columns, or fields of one, have the same name")
+    refuse_carried(shard, parquet.schema_arrow)
+    metadata = parquet.metadata
+    held = sum(metadata.row_group(i).num_rows for i in range(metadata.num_row_groups))
+    if held != metadata.num_rows:
+        # A footer that lost a row group would have its rows pass unseen, in a file that is
+        # copied whole.
+        raise ShardError(
+            shard,
+            f"damaged: its footer speaks of {metadata.num_rows} rows, its row groups of {held}",
+        )
+
+
+def _names_twice(fields: Iterable[pa.Field]) -> bool:
+    fields = list(fields)
+    kinds = [stored(field.type) for field in fields]
+    return len({field.name for field in fields}) < len(fields) or any(
+        _names_twice(map(kind.field, range(kind.num_fields))) for kind in kinds
+    )
 
 
 def cut_row_groups(shard: Shard, range_bytes: int) -> list[WorkRange]:

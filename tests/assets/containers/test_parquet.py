@@ -354,3 +354,11 @@ def test_a_writer_takes_every_row_in_order(tmp_path: Path) -> None:
         with pytest.raises(ShardError, match="row group 1 was not decided on"):
             writer.publish()
     assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_a_field_that_hides_another(tmp_path: Path) -> None:
+    texts = pa.array(["a"])
+    twice = pa.StructArray.from_arrays([texts, texts], fields=[pa.field("url", pa.string())] * 2)
+    shard = write(tmp_path, pa.table({"image": PICTURES[:1], "said": twice, "t": texts}))
+    with pytest.raises(ShardError, match="fields of one, have the same name"):
+        PARQUET.cut(shard, OPTIONS)
