@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 
 from ingestgate.assets import storage
 from ingestgate.assets.containers import row_groups
-from ingestgate.assets.containers.arrow_text import decoded_table, readable_table
+from ingestgate.assets.containers.arrow_text import decoded_table, readable_table, records
 from ingestgate.assets.containers.byte_columns import refuse_bytes
 from ingestgate.assets.containers.delimited import Csv, Dialect, JsonLines, chosen
 from ingestgate.assets.containers.nesting import open_parquet
@@ -103,11 +103,10 @@ class FolderMetadata:
 
     def records(self, rows: Sequence[int]) -> list[dict[str, str]]:
         """Returns what rows say, flattened; those with bytes for text have a `SIDECAR_ERROR`."""
-        values = self.table.take(pa.array(rows, pa.int64())).to_pylist()
-        records = map(of_record, values)
+        values = records(self.table.take(pa.array(rows, pa.int64())))
         return [
             record | {SIDECAR_ERROR: "text that is not UTF-8"} if row in self._undecoded else record
-            for row, record in zip(rows, records, strict=True)
+            for row, record in zip(rows, map(of_record, values), strict=True)
         ]
 
     def chosen(self, keep: npt.NDArray[np.bool_], *, blanks: bool = True) -> bytes:

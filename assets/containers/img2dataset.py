@@ -16,6 +16,7 @@ from dataclasses import replace
 from typing import ClassVar, NamedTuple
 
 from ingestgate.assets import storage
+from ingestgate.assets.containers.arrow_text import readable_table, records
 from ingestgate.assets.containers.container import ReadOptions
 from ingestgate.assets.containers.row_groups import MOST_HELD, held_rows
 from ingestgate.assets.containers.trio_files import keys_of, open_rows, read_stats
@@ -104,7 +105,8 @@ def _rows(shard: Shard) -> dict[str, Row]:
             if size > MOST_HELD:
                 problem = f"its rows decode to more than {MOST_HELD >> 20} MiB"
                 raise ShardError(shard.name, problem)
-            for key, record in zip(keys_of(shard, table), table.to_pylist(), strict=True):
+            said = records(readable_table(table))
+            for key, record in zip(keys_of(shard, table), said, strict=True):
                 if key in rows:
                     # By number: pictures may be called by their digests, and some are listed.
                     twice = f"rows {rows[key].number + 1} and {len(rows) + 1} of the Parquet file"

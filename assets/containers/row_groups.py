@@ -20,7 +20,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ingestgate.assets import storage
-from ingestgate.assets.containers.byte_columns import has_images, refuse_carried, stored
+from ingestgate.assets.containers.arrow_text import stored
+from ingestgate.assets.containers.byte_columns import has_images, refuse_carried
 from ingestgate.assets.containers.container import OutputFile
 from ingestgate.assets.containers.nesting import open_parquet
 from ingestgate.assets.containers.output import PendingOutput

@@ -362,3 +362,10 @@ def test_a_field_that_hides_another(tmp_path: Path) -> None:
     shard = write(tmp_path, pa.table({"image": PICTURES[:1], "said": twice, "t": texts}))
     with pytest.raises(ShardError, match="fields of one, have the same name"):
         PARQUET.cut(shard, OPTIONS)
+
+
+def test_a_list_of_digests_too_short_for_a_picture_is_provenance(tmp_path: Path) -> None:
+    digests = pa.array([[b"a" * 16, None, b"b" * 16], [b"c" * 16] * 64], pa.list_(pa.binary(16)))
+    few, many = read(write(tmp_path, pa.table({"image": PICTURES[:2], "md5": digests})))
+    assert few.provenance == {"md5[0]": "61" * 16, "md5[2]": "62" * 16}
+    assert (many.provenance, [member.field for member in many.members]) == ({}, ["image", "md5"])
