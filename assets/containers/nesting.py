@@ -18,7 +18,8 @@ MOST_NESTED = 100
 #: some ten kilobytes, whatever it holds.
 MOST_OF_A_FOOTER = 10_000
 
-_STRINGS = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
+# One that does not end goes on to the end: else it would be searched again from every quote in it.
+_STRINGS = re.compile(rb'"(?:[^"\\]|\\.)*+"?', re.DOTALL)
 # The bracket and the brace differ by this one bit.
 _BIT, _OPENS, _CLOSES = 0x20, ord("{"), ord("}")
 
