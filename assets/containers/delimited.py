@@ -221,7 +221,7 @@ class JsonLines:
                 most = int(keys[stop] - keys[first])
                 return max((stop - first) * most / _FEW_CELLS, most / MOST_OF_A_FOOTER)
 
-            stop = first + max(1, bisect_right(rest, 1, key=share))
+            stop = first + max(1, bisect_right(rest, 1.0, key=share))
             few = data[ends[first] : ends[stop]]
             if share(stop) > 1 and _has_too_many_keys(few):
                 _refuse(shard, at + int(ends[first]), f"a record that has {_TOO_MANY}")

@@ -15,7 +15,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from ingestgate.assets import storage
 from ingestgate.assets.containers import row_groups
@@ -23,6 +22,7 @@ from ingestgate.assets.containers.arrow_text import decoded_table, readable_tabl
 from ingestgate.assets.containers.byte_columns import refuse_bytes
 from ingestgate.assets.containers.delimited import Csv, Dialect, JsonLines, chosen
 from ingestgate.assets.containers.nesting import open_parquet
+from ingestgate.assets.containers.old_times import ParquetFile
 from ingestgate.assets.containers.row_groups import MOST_HELD
 from ingestgate.assets.errors import ShardError
 from ingestgate.assets.provenance import SIDECAR_ERROR, of_record
@@ -73,7 +73,7 @@ class FolderMetadata:
             self.table, self._undecoded = decoded_table(table)
 
     @contextmanager
-    def _parquet(self) -> Iterator[pq.ParquetFile]:
+    def _parquet(self) -> Iterator[ParquetFile]:
         with row_groups.explained(self._shard):
             parquet = open_parquet(io.BytesIO(self._content))
             row_groups.check_footer(self._shard, parquet)

@@ -24,6 +24,7 @@ from ingestgate.assets.containers.arrow_text import stored
 from ingestgate.assets.containers.byte_columns import has_images, refuse_carried
 from ingestgate.assets.containers.container import OutputFile
 from ingestgate.assets.containers.nesting import open_parquet
+from ingestgate.assets.containers.old_times import ParquetFile
 from ingestgate.assets.containers.output import PendingOutput
 from ingestgate.assets.errors import GateError, ShardError, StorageError
 from ingestgate.assets.pending import Pending
@@ -52,7 +53,7 @@ def explained(shard: str) -> Iterator[None]:
 
 
 @contextmanager
-def opened(shard: Shard) -> Iterator[pq.ParquetFile]:
+def opened(shard: Shard) -> Iterator[ParquetFile]:
     """Opens a shard's Parquet file; column chunks are read piece by piece, not ahead.
 
     Raises:
@@ -152,7 +153,7 @@ def _pieces(source: BinaryIO, shard: str, start: int, stop: int) -> Iterator[byt
         yield piece
 
 
-def batches(parquet: pq.ParquetFile, group: int, at_once: int = 1) -> Iterator[pa.RecordBatch]:
+def batches(parquet: ParquetFile, group: int, at_once: int = 1) -> Iterator[pa.RecordBatch]:
     """Yields a row group in batches of about 16 MiB.
 
     Args:
@@ -161,8 +162,10 @@ def batches(parquet: pq.ParquetFile, group: int, at_once: int = 1) -> Iterator[p
         at_once: How many rows are decoded before it is asked how much they came to.
 
     Raises:
-        ValueError: It holds another number of rows than its metadata says.
+        ValueError: It holds another number of rows than its metadata says, or a time that Arrow
+            takes for another.
     """
+    parquet.check_times([group])
     metadata = parquet.metadata.row_group(group)
     missing = metadata.num_rows
     # What rows decode to is known of none before it is decoded: a value that a thousand of them
@@ -192,17 +195,17 @@ def _gathered(pieces: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         yield pa.concat_batches(gathered)
 
 
-def held_rows(parquet: pq.ParquetFile, groups: Iterable[int]) -> pa.Table:
+def held_rows(parquet: ParquetFile, groups: Sequence[int]) -> pa.Table:
     """Returns the rows of some row groups, all at once.
 
     Raises:
-        ValueError: They decode to more than is held in memory.
+        ValueError: They decode to more than is held in memory, or hold a time that Arrow takes for
+            another.
     """
+    parquet.check_times(groups)
     held: list[pa.RecordBatch] = []
     size = 0
-    for batch in parquet.iter_batches(
-        batch_size=_HELD_ROWS, row_groups=[*groups], use_threads=False
-    ):
+    for batch in parquet.iter_batches(batch_size=_HELD_ROWS, row_groups=groups, use_threads=False):
         size += batch.nbytes
         if size > MOST_HELD:
             raise ValueError(f"rows that decode to more than {MOST_HELD >> 20} MiB")
@@ -221,7 +224,7 @@ def _lengths(parquet: pq.ParquetFile, group: int) -> set[int]:
 
 
 def write_chosen(
-    parquet: pq.ParquetFile, group: int, keep: npt.NDArray[np.bool_], writer: pq.ParquetWriter
+    parquet: ParquetFile, group: int, keep: npt.NDArray[np.bool_], writer: pq.ParquetWriter
 ) -> None:
     """Writes the rows of a row group for which ``keep`` is true as one row group, if any is.
 
@@ -349,7 +352,7 @@ def as_parquet(parquet: pq.ParquetFile, rows: Iterable[pa.RecordBatch]) -> bytes
     return sink.getvalue()
 
 
-def chosen_rows(parquet: pq.ParquetFile, groups: range, rows: npt.NDArray[np.bool_]) -> bytes:
+def chosen_rows(parquet: ParquetFile, groups: range, rows: npt.NDArray[np.bool_]) -> bytes:
     """Returns a Parquet file of the chosen rows of some row groups."""
     sink = io.BytesIO()
     at = 0
