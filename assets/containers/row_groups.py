@@ -258,12 +258,33 @@ def open_writer(parquet: pq.ParquetFile, sink: Any) -> pq.ParquetWriter:
     It takes `plain` rows.
     """
     schema = pa.schema([_plain(field) for field in parquet.schema_arrow])
-    writer = pq.ParquetWriter(sink, schema, **_written_as(parquet.metadata))
+    options = _written_as(parquet.metadata)
+    if _needs_latest(schema, options.get("use_deprecated_int96_timestamps", False)):
+        options["version"] = "2.6"
+    writer = pq.ParquetWriter(sink, schema, **options)
     # All of the source's metadata goes along as it is: its Arrow schema too, so that the same
     # types are read again.
     if parquet.metadata.metadata:
         writer.add_key_value_metadata(parquet.metadata.metadata)
     return writer
+
+
+def _needs_latest(fields: Iterable[pa.Field], old_times: bool) -> bool:
+    """Whether older versions of the format would have other types for some, or other values.
+
+    Writers of such columns say all the same that a file is of one.
+
+    Args:
+        fields: The columns.
+        old_times: Whether times are written in INT96, which all versions have.
+    """
+    kinds = [field.type for field in fields]
+    return any(
+        pa.types.is_uint32(kind)
+        or (pa.types.is_timestamp(kind) and kind.unit == "ns" and not old_times)
+        or _needs_latest(map(kind.field, range(kind.num_fields)), old_times)
+        for kind in kinds
+    )
 
 
 def plain(batch: pa.RecordBatch) -> pa.RecordBatch:
