@@ -349,11 +349,18 @@ def _written_as(metadata: pq.FileMetaData) -> dict[str, Any]:
         "write_statistics": [path for path, column in columns.items() if column.is_stats_set],
         "write_page_index": any(column.has_offset_index for column in columns.values()),
         "sorting_columns": group.sorting_columns or None,
+        # It goes for all columns of times: INT64 holds those of INT96, and not the other way round.
         "use_deprecated_int96_timestamps": any(
             column.physical_type == "INT96" for column in columns.values()
-        ),
+        )
+        and not _has_new_times(metadata),
         "use_compliant_nested_type": not any(map(_OLD_LIST.search, columns)),
     }
+
+
+def _has_new_times(metadata: pq.FileMetaData) -> bool:
+    columns = map(metadata.schema.column, range(metadata.num_columns))
+    return any(column.logical_type.type == "TIMESTAMP" for column in columns)
 
 
 def _chunking(text: bytes) -> dict[str, int] | bool:

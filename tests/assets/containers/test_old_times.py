@@ -84,3 +84,25 @@ def test_a_time_that_would_be_changed_fails_its_shard(tmp_path: Path) -> None:
         pytest.raises(ShardError, match=WRONG),
     ):
         writer.write(work, np.array([False, True]))
+
+
+def test_other_times_beside_them_stay_as_they_are(tmp_path: Path) -> None:
+    old = pa.array([datetime(2020, 1, 1, tzinfo=UTC)] * 2, TIME)
+    new = pa.array([1, 2**40], pa.time64("us"))
+    sink = io.BytesIO()
+    table = pa.table({"url": ["a", "b"], "old": old, "new": new})
+    pq.write_table(table, sink, use_deprecated_int96_timestamps=True, store_schema=False)
+    time, timestamp = b"\x18\x03newl\x7c", b"\x18\x03newl\x8c"  # as Thrift calls the column's type
+    assert sink.getvalue().count(time) == 1
+    path = tmp_path / "a.parquet"
+    path.write_bytes(sink.getvalue().replace(time, timestamp))
+    assert pq.read_schema(path).field("new").type == TIME
+    shard = Shard("a.parquet", str(path), "url-manifest", 1, "id")
+    (work,) = UrlManifest().cut(shard, ReadOptions())
+    with UrlManifest().rewrite_rows(shard, str(tmp_path / "out")) as writer:
+        writer.write(work, np.array([False, True]))
+        writer.publish()
+    got = pq.read_table(tmp_path / "out/a.parquet")
+    assert got.schema == pq.read_schema(path)
+    assert got["new"].cast(pa.int64()).to_pylist() == [2**40]
+    assert got["old"].to_pylist() == pq.read_table(path)["old"].to_pylist()[1:]
