@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ingestgate.assets.carrying import LEAST, carried_in_list, carries
-from ingestgate.assets.containers.arrow_text import decoded_table
+from ingestgate.assets.containers.arrow_text import decoded_table, hexed
 from ingestgate.assets.errors import ShardError
 from ingestgate.assets.ledger import FINDING_TYPE
 from ingestgate.assets.provenance import SIDECAR_ERROR, flatten, free_name
@@ -230,7 +230,7 @@ def _unnested(name: str, column: pa.Array, unreadable: dict[int, Reason]) -> dic
         except (ValueError, OverflowError, pa.ArrowException):
             unreadable[row] = Reason.BAD_SOURCE
             continue
-        flat = flatten({name: _without_bytes(value)})
+        flat = flatten({name: hexed(value, column.type)})
         if SIDECAR_ERROR in flat:
             unreadable[row] = Reason.BAD_SIDECAR
             continue
@@ -244,17 +244,6 @@ def _unnested(name: str, column: pa.Array, unreadable: dict[int, Reason]) -> dic
         path: _Column(pa.array(texts, pa.string()), np.asarray(rows, np.int64), False)
         for path, (rows, texts) in found.items()
     }
-
-
-def _without_bytes(value: object) -> object:
-    """Returns a value with hex in the place of bytes, as flat columns have it."""
-    if isinstance(value, bytes):
-        return value.hex()
-    if isinstance(value, dict):
-        return {key: _without_bytes(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return type(value)(map(_without_bytes, value))
-    return value
 
 
 def _note_hits(checks: _Checks, hits: dict[int, list[Finding]], column: _Column) -> None:

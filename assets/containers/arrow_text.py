@@ -70,6 +70,37 @@ def is_identifier(kind: pa.DataType) -> bool:
     return bool(pa.types.is_fixed_size_binary(kind) and kind.byte_width <= LONGEST_IDENTIFIER)
 
 
+def records(table: pa.Table) -> list[dict[str, Any]]:
+    """Returns the rows of a table as Python values, fit to be flattened (see `hexed`)."""
+    nested = [field for field in table.schema if _has_identifiers(field.type)]
+    rows: list[dict[str, Any]] = table.to_pylist()
+    for row in rows if nested else ():
+        row.update((field.name, hexed(row[field.name], field.type)) for field in nested)
+    return rows
+
+
+def hexed(value: Any, kind: pa.DataType) -> Any:
+    """Returns a value with hex in the place of identifiers, at any depth: they may be digests."""
+
+    def in_hex(identifier: Any) -> Any:
+        return identifier.hex() if isinstance(identifier, bytes) else identifier
+
+    return _with_leaves(value, kind, is_identifier, in_hex)
+
+
+def stored(kind: pa.DataType) -> pa.DataType:
+    """Returns the type of the values that an extension or dictionary type stands for."""
+    while isinstance(kind, pa.BaseExtensionType | pa.DictionaryType):
+        kind = kind.value_type if pa.types.is_dictionary(kind) else kind.storage_type
+    return kind
+
+
+def _has_identifiers(kind: pa.DataType) -> bool:
+    kind = stored(kind)
+    children = map(kind.field, range(kind.num_fields))
+    return is_identifier(kind) or any(_has_identifiers(child.type) for child in children)
+
+
 def _readable(column: pa.ChunkedArray) -> pa.ChunkedArray:
     kind = column.type
     if isinstance(kind, pa.BaseExtensionType):
@@ -151,18 +182,33 @@ def _holds_bytes(value: Any, kind: pa.DataType) -> bool:
 
 
 def _with_texts(value: Any, kind: pa.DataType, change: Callable[[Any], Any]) -> Any:
-    if value is None:
-        return None
-    if pa.types.is_string(kind) or pa.types.is_large_string(kind):
-        return change(value)
-    if is_list(kind):
-        return [_with_texts(item, kind.value_type, change) for item in value]
-    if pa.types.is_map(kind):
-        kinds = kind.key_type, kind.item_type
-        return [
-            tuple(_with_texts(item, of, change) for item, of in zip(pair, kinds, strict=True))
-            for pair in value
-        ]
-    if pa.types.is_struct(kind):
-        return {child.name: _with_texts(value[child.name], child.type, change) for child in kind}
-    return value
+    return _with_leaves(value, kind, _is_text, change)
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
+
+
+def _with_leaves(
+    value: Any,
+    kind: pa.DataType,
+    is_leaf: Callable[[pa.DataType], bool],
+    change: Callable[[Any], Any],
+) -> Any:
+    """Returns a value in which every value of some type, at any depth, is changed."""
+
+    def inner(value: Any, kind: pa.DataType) -> Any:
+        kind = stored(kind)
+        if value is None:
+            return None
+        if is_leaf(kind):
+            return change(value)
+        if is_list(kind):
+            return [inner(item, kind.value_type) for item in value]
+        if pa.types.is_map(kind):
+            return [(inner(key, kind.key_type), inner(item, kind.item_type)) for key, item in value]
+        if pa.types.is_struct(kind):
+            return {child.name: inner(value[child.name], child.type) for child in kind}
+        return value
+
+    return inner(value, kind)

@@ -11,7 +11,7 @@ from typing import Any
 import pyarrow as pa
 
 from ingestgate.assets.carrying import carries
-from ingestgate.assets.containers.arrow_text import is_identifier, is_list
+from ingestgate.assets.containers.arrow_text import is_identifier, is_list, stored
 from ingestgate.assets.errors import ShardError
 
 
@@ -101,13 +101,6 @@ def _is_feature(feature: Any) -> bool:
     if not isinstance(feature, dict):
         return False
     return feature.get("_type") == "Image" or _is_feature(feature.get("feature"))
-
-
-def stored(kind: pa.DataType) -> pa.DataType:
-    """Returns the type of the values that an extension or dictionary type stands for."""
-    while isinstance(kind, pa.BaseExtensionType | pa.DictionaryType):
-        kind = kind.value_type if pa.types.is_dictionary(kind) else kind.storage_type
-    return kind
 
 
 def is_bytes(kind: pa.DataType) -> bool:

@@ -20,7 +20,7 @@ from pyarrow import csv as arrow_csv
 from pyarrow import json as arrow_json
 
 from ingestgate.assets.containers.arrow_text import readable_table
-from ingestgate.assets.containers.nesting import MOST_NESTED, first_too_deep
+from ingestgate.assets.containers.nesting import MOST_NESTED, MOST_OF_A_FOOTER, first_too_deep
 from ingestgate.assets.errors import ShardError
 
 _LF, _CR, _QUOTE, _COMMA = b'\n\r",'
@@ -30,6 +30,10 @@ _BOM = b"\xef\xbb\xbf"
 _MOST_CELLS = 1 << 26
 _FEW_CELLS = 1 << 22
 _OTHER_BOMS = (b"\xff\xfe", b"\xfe\xff")
+_TOO_MANY = f"more than {MOST_OF_A_FOOTER} columns"
+# Strings, with the colon behind those that are keys, and braces. A string that does not end goes on
+# to the end: from every quote within it, it would be searched again.
+_TOKENS = re.compile(rb'"([^"\\]*+(?:\\.[^"\\]*+)*+)(?:"(\s*:)?)?|([{}])')
 _WIDTH = re.compile(r"Expected \d+ columns, got \d+")
 
 Offsets = npt.NDArray[np.int64]
@@ -126,6 +130,8 @@ class Csv:
         return readable_table(table)
 
     def _names(self, header: bytes, shard: str) -> list[str]:
+        if header.count(b",") >= MOST_OF_A_FOOTER:
+            raise ShardError(shard, f"its header has {_TOO_MANY}")
         try:
             names = list(self._parse(header, None, shard, 0).column_names)
         except UnicodeDecodeError:
@@ -197,9 +203,12 @@ class JsonLines:
         return readable_table(table)
 
     def _check_cells(self, data: bytes, lines: Lines, shard: str, at: int) -> None:
-        """Refuses records that each have keys of their own: all would have a value for all."""
+        """Refuses records of too many keys, and those that each have keys of their own.
+
+        All records would have a value for all.
+        """
         colons = np.flatnonzero(np.frombuffer(data, np.uint8) == ord(":"))
-        if colons.size * lines.number <= _MOST_CELLS:
+        if colons.size <= MOST_OF_A_FOOTER and colons.size * lines.number <= _MOST_CELLS:
             return
         ends = np.append(0, lines.ends)
         keys = np.searchsorted(colons, ends)  # before each line's start, and more than that
@@ -208,15 +217,20 @@ class JsonLines:
         while first < lines.ends.size:
             rest = range(first + 1, len(ends))
 
-            def cells(stop: int, first: int = first) -> int:
-                return (stop - first) * int(keys[stop] - keys[first])
+            def share(stop: int, first: int = first) -> float:
+                most = int(keys[stop] - keys[first])
+                return max((stop - first) * most / _FEW_CELLS, most / MOST_OF_A_FOOTER)
 
-            stop = first + max(1, bisect_right(rest, _FEW_CELLS, key=cells))
+            stop = first + max(1, bisect_right(rest, 1.0, key=share))
             few = data[ends[first] : ends[stop]]
+            if share(stop) > 1 and _has_too_many_keys(few):
+                _refuse(shard, at + int(ends[first]), f"a record that has {_TOO_MANY}")
             if not few.isspace():
                 schema = self._parse(few, None, shard, at).schema
                 _check_encoding(schema, shard)
                 columns.update(_leaves(schema))
+            if len(columns) > MOST_OF_A_FOOTER:
+                _refuse(shard, at, f"records that have {_TOO_MANY}", after=True)
             if len(columns) * lines.number > _MOST_CELLS:
                 problem = f"more than {_MOST_CELLS >> 20} Mi values, with all keys in all records"
                 _refuse(shard, at, problem, after=True)
@@ -325,6 +339,24 @@ def _leaves(fields: Iterable[pa.Field], above: tuple[str, ...] = ()) -> Iterator
         yield path
         if pa.types.is_struct(kind):
             yield from _leaves(kind, path)
+
+
+def _has_too_many_keys(record: bytes) -> bool:
+    """Whether an object would have too many columns: keys, each told by those it lies below."""
+    known: dict[tuple[int, bytes], int] = {}
+    above = [0]
+    at = 0
+    for found in _TOKENS.finditer(record):
+        key, colon, brace = found.groups()
+        if colon:
+            at = known.setdefault((above[-1], key), len(known) + 1)
+            if len(known) > MOST_OF_A_FOOTER:
+                return True
+        elif brace == b"{":
+            above.append(at)
+        elif brace and len(above) > 1:
+            at = above.pop()
+    return False
 
 
 def _check_count(table: pa.Table, lines: Lines, shard: str, at: int) -> None:

@@ -15,14 +15,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from ingestgate.assets import storage
 from ingestgate.assets.containers import row_groups
-from ingestgate.assets.containers.arrow_text import decoded_table, readable_table
-from ingestgate.assets.containers.byte_columns import refuse_bytes, refuse_carried
+from ingestgate.assets.containers.arrow_text import decoded_table, readable_table, records
+from ingestgate.assets.containers.byte_columns import refuse_bytes
 from ingestgate.assets.containers.delimited import Csv, Dialect, JsonLines, chosen
 from ingestgate.assets.containers.nesting import open_parquet
+from ingestgate.assets.containers.old_times import ParquetFile
 from ingestgate.assets.containers.row_groups import MOST_HELD
 from ingestgate.assets.errors import ShardError
 from ingestgate.assets.provenance import SIDECAR_ERROR, of_record
@@ -66,7 +66,6 @@ class FolderMetadata:
             )
         else:
             with self._parquet() as parquet:
-                refuse_carried(self._shard, parquet.schema_arrow)
                 remedy = "make it an input of its own, outside the folder"
                 refuse_bytes(self._shard, parquet.schema_arrow, "", remedy)
                 table = readable_table(row_groups.held_rows(parquet, range(parquet.num_row_groups)))
@@ -74,9 +73,11 @@ class FolderMetadata:
             self.table, self._undecoded = decoded_table(table)
 
     @contextmanager
-    def _parquet(self) -> Iterator[pq.ParquetFile]:
+    def _parquet(self) -> Iterator[ParquetFile]:
         with row_groups.explained(self._shard):
-            yield open_parquet(io.BytesIO(self._content))
+            parquet = open_parquet(io.BytesIO(self._content))
+            row_groups.check_footer(self._shard, parquet)
+            yield parquet
 
     @property
     def names_files(self) -> bool:
@@ -102,11 +103,10 @@ class FolderMetadata:
 
     def records(self, rows: Sequence[int]) -> list[dict[str, str]]:
         """Returns what rows say, flattened; those with bytes for text have a `SIDECAR_ERROR`."""
-        values = self.table.take(pa.array(rows, pa.int64())).to_pylist()
-        records = map(of_record, values)
+        values = records(self.table.take(pa.array(rows, pa.int64())))
         return [
             record | {SIDECAR_ERROR: "text that is not UTF-8"} if row in self._undecoded else record
-            for row, record in zip(rows, records, strict=True)
+            for row, record in zip(rows, map(of_record, values), strict=True)
         ]
 
     def chosen(self, keep: npt.NDArray[np.bool_], *, blanks: bool = True) -> bytes:

@@ -15,13 +15,14 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import ClassVar, NamedTuple
 
-from ingestgate.assets import storage
+from ingestgate.assets.containers.arrow_text import readable_table, records
 from ingestgate.assets.containers.container import ReadOptions
 from ingestgate.assets.containers.row_groups import MOST_HELD, held_rows
 from ingestgate.assets.containers.trio_files import keys_of, open_rows, read_stats
 from ingestgate.assets.containers.trio_writer import TrioWriter, has_row, is_reference
 from ingestgate.assets.containers.webdataset import WebDataset, walk_keys
 from ingestgate.assets.errors import ShardError
+from ingestgate.assets.file_digest import file_sha256
 from ingestgate.assets.provenance import Named, of_record
 from ingestgate.assets.shard import Kind, Member, Sample, Shard, WorkRange
 
@@ -58,7 +59,7 @@ class Img2Dataset:
         """Returns a digest of the rows and the stats; members of the tar are verified by theirs."""
         digest = hashlib.sha256()
         for part in shard.parts:
-            digest.update(hashlib.sha256(storage.read_bytes(part)).digest())
+            digest.update(bytes.fromhex(file_sha256(part)))
         return digest.hexdigest()
 
     def read(self, shard: Shard, work: WorkRange, options: ReadOptions) -> Iterator[Sample]:
@@ -104,7 +105,8 @@ def _rows(shard: Shard) -> dict[str, Row]:
             if size > MOST_HELD:
                 problem = f"its rows decode to more than {MOST_HELD >> 20} MiB"
                 raise ShardError(shard.name, problem)
-            for key, record in zip(keys_of(shard, table), table.to_pylist(), strict=True):
+            said = records(readable_table(table))
+            for key, record in zip(keys_of(shard, table), said, strict=True):
                 if key in rows:
                     # By number: pictures may be called by their digests, and some are listed.
                     twice = f"rows {rows[key].number + 1} and {len(rows) + 1} of the Parquet file"

@@ -9,27 +9,30 @@ from typing import Any, BinaryIO
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow.parquet as pq
+
+from ingestgate.assets.containers.old_times import ParquetFile
 
 #: Levels of lists, structs and objects. No data set's records have a tenth of it.
 MOST_NESTED = 100
 #: Columns, groups of columns, or row groups of a Parquet file. Arrow survives this many groups
-#: one inside another, and not twice as many.
+#: one inside another, and not twice as many. Columns of CSV and JSON Lines too: each takes Arrow
+#: some ten kilobytes, whatever it holds.
 MOST_OF_A_FOOTER = 10_000
 
-_STRINGS = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
+# One that does not end goes on to the end: else it would be searched again from every quote in it.
+_STRINGS = re.compile(rb'"(?:[^"\\]|\\.)*+"?', re.DOTALL)
 # The bracket and the brace differ by this one bit.
 _BIT, _OPENS, _CLOSES = 0x20, ord("{"), ord("}")
 
 
-def open_parquet(source: BinaryIO, **options: Any) -> pq.ParquetFile:
+def open_parquet(source: BinaryIO, **options: Any) -> ParquetFile:
     """Opens a Parquet file of whatever origin.
 
     Raises:
         ValueError: Its columns nest too deep.
-        OSError: It has more of something than `MOST_OF_A_FOOTER`, or as of `pq.ParquetFile`.
+        OSError: It has more of something than `MOST_OF_A_FOOTER`, or as of `ParquetFile`.
     """
-    parquet = pq.ParquetFile(source, thrift_container_size_limit=MOST_OF_A_FOOTER, **options)
+    parquet = ParquetFile(source, thrift_container_size_limit=MOST_OF_A_FOOTER, **options)
     level = [field.type for field in parquet.schema_arrow]
     for _ in range(MOST_NESTED):
         level = [kind.field(i).type for kind in level for i in range(kind.num_fields)]

@@ -15,11 +15,13 @@ from ingestgate.assets.carrying import LEAST, carried, carried_in_list
 from ingestgate.assets.containers import row_groups
 from ingestgate.assets.containers.arrow_text import (
     bytes_and_text,
+    hexed,
     is_decodable,
     is_identifier,
     is_list,
     readable_table,
     shown,
+    stored,
 )
 from ingestgate.assets.containers.byte_columns import (
     declared_images,
@@ -27,7 +29,6 @@ from ingestgate.assets.containers.byte_columns import (
     is_image,
     is_in_pieces,
     joined,
-    stored,
 )
 from ingestgate.assets.containers.container import OutputFile, ReadOptions
 from ingestgate.assets.containers.row_groups import RowGroupWriter
@@ -169,9 +170,9 @@ def _sample(number: int, columns: _Columns, declared: frozenset[str], row: _Row)
     members = tuple(Member(name, number, each.content, each.kind, each.field) for each in found)
     members = members or (Member(name, number, None, Kind.REFERENCE),)
     said = {
-        column.name: shown(values[column.name], column.type)
+        column.name: hexed(shown(values[column.name], column.type), column.type)
         for column in columns.schema
-        if not is_in_pieces(column.type)
+        if not is_in_pieces(column.type) or len(joined(values[column.name])) < LEAST
     }
     provenance = Named(flatten(said))
     for each in found:

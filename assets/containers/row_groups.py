@@ -20,9 +20,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ingestgate.assets import storage
+from ingestgate.assets.containers.arrow_text import stored
 from ingestgate.assets.containers.byte_columns import has_images, refuse_carried
 from ingestgate.assets.containers.container import OutputFile
 from ingestgate.assets.containers.nesting import open_parquet
+from ingestgate.assets.containers.old_times import ParquetFile
 from ingestgate.assets.containers.output import PendingOutput
 from ingestgate.assets.errors import GateError, ShardError, StorageError
 from ingestgate.assets.pending import Pending
@@ -51,30 +53,50 @@ def explained(shard: str) -> Iterator[None]:
 
 
 @contextmanager
-def opened(shard: Shard) -> Iterator[pq.ParquetFile]:
+def opened(shard: Shard) -> Iterator[ParquetFile]:
     """Opens a shard's Parquet file; column chunks are read piece by piece, not ahead.
 
     Raises:
-        ShardError: It is no Parquet file, two of its columns have one name, its schema carries a
-            picture, or its row groups are not all there; also whatever Arrow raises inside the
-            block.
+        ShardError: It is no Parquet file, or `check_footer` refuses it; also whatever Arrow raises
+            inside the block.
     """
     with explained(shard.name), storage.open_read(shard.path) as source:
         parquet = open_parquet(source, pre_buffer=False, buffer_size=_BUFFER)
-        names = parquet.schema_arrow.names
-        if len(set(names)) < len(names):
-            raise ShardError(shard.name, "two of its columns have the same name")
-        refuse_carried(shard.name, parquet.schema_arrow)
-        metadata = parquet.metadata
-        held = sum(metadata.row_group(i).num_rows for i in range(metadata.num_row_groups))
-        if held != metadata.num_rows:
-            # A footer that lost a row group would have its rows pass unseen, in a file that is
-            # copied whole.
-            raise ShardError(
-                shard.name,
-                f"damaged: its footer speaks of {metadata.num_rows} rows, its row groups of {held}",
-            )
+        check_footer(shard.name, parquet)
         yield parquet
+
+
+def check_footer(shard: str, parquet: pq.ParquetFile) -> None:
+    """Refuses a file of which a reader could see something else than is judged.
+
+    Args:
+        shard: The shard's name, for errors.
+        parquet: The file.
+
+    Raises:
+        ShardError: Two of its columns, or fields of a column, have one name, its schema carries a
+            picture, or its row groups are not all there.
+    """
+    if _names_twice(parquet.schema_arrow):
+        raise ShardError(shard, "two of its columns, or fields of one, have the same name")
+    refuse_carried(shard, parquet.schema_arrow)
+    metadata = parquet.metadata
+    held = sum(metadata.row_group(i).num_rows for i in range(metadata.num_row_groups))
+    if held != metadata.num_rows:
+        # A footer that lost a row group would have its rows pass unseen, in a file that is
+        # copied whole.
+        raise ShardError(
+            shard,
+            f"damaged: its footer speaks of {metadata.num_rows} rows, its row groups of {held}",
+        )
+
+
+def _names_twice(fields: Iterable[pa.Field]) -> bool:
+    fields = list(fields)
+    kinds = [stored(field.type) for field in fields]
+    return len({field.name for field in fields}) < len(fields) or any(
+        _names_twice(map(kind.field, range(kind.num_fields))) for kind in kinds
+    )
 
 
 def cut_row_groups(shard: Shard, range_bytes: int) -> list[WorkRange]:
@@ -131,7 +153,7 @@ def _pieces(source: BinaryIO, shard: str, start: int, stop: int) -> Iterator[byt
         yield piece
 
 
-def batches(parquet: pq.ParquetFile, group: int, at_once: int = 1) -> Iterator[pa.RecordBatch]:
+def batches(parquet: ParquetFile, group: int, at_once: int = 1) -> Iterator[pa.RecordBatch]:
     """Yields a row group in batches of about 16 MiB.
 
     Args:
@@ -140,8 +162,10 @@ def batches(parquet: pq.ParquetFile, group: int, at_once: int = 1) -> Iterator[p
         at_once: How many rows are decoded before it is asked how much they came to.
 
     Raises:
-        ValueError: It holds another number of rows than its metadata says.
+        ValueError: It holds another number of rows than its metadata says, or a time that Arrow
+            takes for another.
     """
+    parquet.check_times([group])
     metadata = parquet.metadata.row_group(group)
     missing = metadata.num_rows
     # What rows decode to is known of none before it is decoded: a value that a thousand of them
@@ -171,17 +195,17 @@ def _gathered(pieces: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         yield pa.concat_batches(gathered)
 
 
-def held_rows(parquet: pq.ParquetFile, groups: Iterable[int]) -> pa.Table:
+def held_rows(parquet: ParquetFile, groups: Sequence[int]) -> pa.Table:
     """Returns the rows of some row groups, all at once.
 
     Raises:
-        ValueError: They decode to more than is held in memory.
+        ValueError: They decode to more than is held in memory, or hold a time that Arrow takes for
+            another.
     """
+    parquet.check_times(groups)
     held: list[pa.RecordBatch] = []
     size = 0
-    for batch in parquet.iter_batches(
-        batch_size=_HELD_ROWS, row_groups=[*groups], use_threads=False
-    ):
+    for batch in parquet.iter_batches(batch_size=_HELD_ROWS, row_groups=groups, use_threads=False):
         size += batch.nbytes
         if size > MOST_HELD:
             raise ValueError(f"rows that decode to more than {MOST_HELD >> 20} MiB")
@@ -200,7 +224,7 @@ def _lengths(parquet: pq.ParquetFile, group: int) -> set[int]:
 
 
 def write_chosen(
-    parquet: pq.ParquetFile, group: int, keep: npt.NDArray[np.bool_], writer: pq.ParquetWriter
+    parquet: ParquetFile, group: int, keep: npt.NDArray[np.bool_], writer: pq.ParquetWriter
 ) -> None:
     """Writes the rows of a row group for which ``keep`` is true as one row group, if any is.
 
@@ -234,12 +258,33 @@ def open_writer(parquet: pq.ParquetFile, sink: Any) -> pq.ParquetWriter:
     It takes `plain` rows.
     """
     schema = pa.schema([_plain(field) for field in parquet.schema_arrow])
-    writer = pq.ParquetWriter(sink, schema, **_written_as(parquet.metadata))
+    options = _written_as(parquet.metadata)
+    if _needs_latest(schema, options.get("use_deprecated_int96_timestamps", False)):
+        options["version"] = "2.6"
+    writer = pq.ParquetWriter(sink, schema, **options)
     # All of the source's metadata goes along as it is: its Arrow schema too, so that the same
     # types are read again.
     if parquet.metadata.metadata:
         writer.add_key_value_metadata(parquet.metadata.metadata)
     return writer
+
+
+def _needs_latest(fields: Iterable[pa.Field], old_times: bool) -> bool:
+    """Whether older versions of the format would have other types for some, or other values.
+
+    Writers of such columns say all the same that a file is of one.
+
+    Args:
+        fields: The columns.
+        old_times: Whether times are written in INT96, which all versions have.
+    """
+    kinds = [field.type for field in fields]
+    return any(
+        pa.types.is_uint32(kind)
+        or (pa.types.is_timestamp(kind) and kind.unit == "ns" and not old_times)
+        or _needs_latest(map(kind.field, range(kind.num_fields)), old_times)
+        for kind in kinds
+    )
 
 
 def plain(batch: pa.RecordBatch) -> pa.RecordBatch:
@@ -304,11 +349,18 @@ def _written_as(metadata: pq.FileMetaData) -> dict[str, Any]:
         "write_statistics": [path for path, column in columns.items() if column.is_stats_set],
         "write_page_index": any(column.has_offset_index for column in columns.values()),
         "sorting_columns": group.sorting_columns or None,
+        # It goes for all columns of times: INT64 holds those of INT96, and not the other way round.
         "use_deprecated_int96_timestamps": any(
             column.physical_type == "INT96" for column in columns.values()
-        ),
+        )
+        and not _has_new_times(metadata),
         "use_compliant_nested_type": not any(map(_OLD_LIST.search, columns)),
     }
+
+
+def _has_new_times(metadata: pq.FileMetaData) -> bool:
+    columns = map(metadata.schema.column, range(metadata.num_columns))
+    return any(column.logical_type.type == "TIMESTAMP" for column in columns)
 
 
 def _chunking(text: bytes) -> dict[str, int] | bool:
@@ -328,7 +380,7 @@ def as_parquet(parquet: pq.ParquetFile, rows: Iterable[pa.RecordBatch]) -> bytes
     return sink.getvalue()
 
 
-def chosen_rows(parquet: pq.ParquetFile, groups: range, rows: npt.NDArray[np.bool_]) -> bytes:
+def chosen_rows(parquet: ParquetFile, groups: range, rows: npt.NDArray[np.bool_]) -> bytes:
     """Returns a Parquet file of the chosen rows of some row groups."""
     sink = io.BytesIO()
     at = 0

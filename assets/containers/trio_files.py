@@ -8,11 +8,11 @@ from contextlib import contextmanager
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from ingestgate.assets import storage
 from ingestgate.assets.carrying import carries
 from ingestgate.assets.containers.byte_columns import refuse_bytes
+from ingestgate.assets.containers.old_times import ParquetFile
 from ingestgate.assets.containers.row_groups import opened
 from ingestgate.assets.errors import ShardError
 from ingestgate.assets.provenance import once
@@ -36,7 +36,7 @@ def part_names(tar: str) -> tuple[str, str]:
 
 
 @contextmanager
-def open_rows(shard: Shard) -> Iterator[pq.ParquetFile]:
+def open_rows(shard: Shard) -> Iterator[ParquetFile]:
     """Opens a trio's Parquet file; what goes wrong inside the block is the shard's error."""
     with opened(shard._replace(path=shard.parts[0])) as rows:
         if not set(rows.schema_arrow.names) >= COLUMNS:

@@ -4,10 +4,10 @@ import json
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from ingestgate.assets.containers.container import OutputFile
 from ingestgate.assets.containers.copying import copy_bytes
+from ingestgate.assets.containers.old_times import ParquetFile
 from ingestgate.assets.containers.output import PendingOutput
 from ingestgate.assets.containers.row_groups import open_writer, write_chosen
 from ingestgate.assets.containers.tar_writer import TarWriter
@@ -87,7 +87,7 @@ class TrioWriter(Pending):
             output.write(json.dumps(stats, indent=4).encode())
             output.complete()
 
-    def _write_rows(self, source: pq.ParquetFile, output: PendingOutput, count: StatsCount) -> None:
+    def _write_rows(self, source: ParquetFile, output: PendingOutput, count: StatsCount) -> None:
         """Writes the rows that stay, row group by row group, as the file was written."""
         columns = [name for name in COUNTED if name in source.schema_arrow.names]
         with open_writer(source, output) as writer:

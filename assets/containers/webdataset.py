@@ -36,6 +36,9 @@ _GZIP = b"\x1f\x8b"
 #: Bytes of a sample, with what stands inside it: it is in memory whole. A little more than the
 #: largest member has; a small gzipped shard may hold any number of those under one key.
 MOST_SAMPLE_BYTES = tar.MAX_MEMBER_BYTES + (64 << 20)
+# What Python's `tarfile`, as loaders call it, takes for LZMA: also a tar in which a name begins so,
+# in a header whose name nobody uses. They would then see something else than is judged.
+_LZMA = (b"]\x00\x00\x80", b"\xfd7zXZ")
 _COMPRESSIONS = {"application/zstd", "application/x-xz", "application/x-bzip2", "application/zip"}
 _WALK_CHUNK = 16 << 10  # local: little is read in vain between headers
 _REMOTE_CHUNK = 4 << 20  # remote: a request per header costs more than the bytes between
@@ -80,6 +83,9 @@ class WebDataset:
         last = work.number == work.total - 1
         with _archive(shard, work.start) as source:
             window = Window(source, shard.name, work.start)
+            if not work.start and window.peek(max(map(len, _LZMA))).startswith(_LZMA):
+                problem = "begins as LZMA does, which loaders would unpack"
+                raise ShardError(shard.name, f"{problem}; tar shards are read plain or gzipped")
             entries = tar.walk(window, shard.name, work.stop, last=last, data=True)
             yield from _grouped(shard.name, entries, options.sidecars)
 
@@ -152,12 +158,12 @@ class _Group:
     def __init__(self, shard: str, key: str, before: list[Span]) -> None:
         self.key = key
         self.spans = before
+        self._size = sum(len(span.content) for span in before)
         self.members: list[Member] = []
         self.suffixes = set(_RESERVED)
         self.provenance = Named()
         self.inside: list[Sample] = []
         self._shard = shard
-        self._size = 0
 
     def hold(self, entry: tar.Entry) -> None:
         """Counts an entry that stands inside the sample.
@@ -198,16 +204,22 @@ def _grouped(
 ) -> Iterator[Sample]:
     group: _Group | None = None
     structural: list[Span] = []  # global headers that stand before any sample
+    waiting = 0  # their bytes
     for entry in entries:
         if entry.type == tar.GLOBAL and not entry.laden:
             if group:
                 group.hold(entry)
+            else:
+                waiting += len(entry.raw)
+                if waiting > MOST_SAMPLE_BYTES:
+                    problem = f"the global headers before byte {entry.stop} have more than "
+                    raise ShardError(shard, problem + f"{MOST_SAMPLE_BYTES >> 20} MiB")
             (group.spans if group else structural).append(Span(entry.offset, entry.raw, True))
             continue
         found = _key(entry)
         if found is None:
             skipped = _skipped(entry, structural)
-            structural = []
+            structural, waiting = [], 0
             if group:
                 group.hold(entry)
                 group.inside.append(skipped)
@@ -219,7 +231,7 @@ def _grouped(
             if group:
                 yield from group.samples()
             group = _Group(shard, key, structural)
-            structural = []
+            structural, waiting = [], 0
         group.add(entry, suffix, sidecars)
     if group:
         yield from group.samples()

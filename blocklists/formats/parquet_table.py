@@ -37,6 +37,8 @@ class ParquetTable:
             for name in wanted:
                 if name not in table.schema_arrow.names:
                     raise ListError(f"{path}, column {name}: no such column")
+                if table.schema_arrow.names.count(name) > 1:
+                    raise ListError(f"{path}, column {name}: there is more than one")
             for batch in table.iter_batches(_BATCH, columns=wanted, use_threads=False):
                 if sum(map(_size, batch.columns)) > _MAX_BATCH:
                     raise ListError(f"{path}, after row {number}: rows longer than any there are")

@@ -2,13 +2,20 @@
 
 import hashlib
 import tracemalloc
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from ingestgate.assets.containers.container import ReadOptions, SampleContainer
+from ingestgate.assets.containers.image_folder import ImageFolder
+from ingestgate.assets.containers.img2dataset import Img2Dataset
+from ingestgate.assets.containers.parquet import ParquetImages
+from ingestgate.assets.containers.url_manifest import UrlManifest
 from ingestgate.assets.errors import ShardError
 from ingestgate.assets.ledger import ledger_schema
 from ingestgate.assets.provenance import flatten
@@ -17,6 +24,7 @@ from ingestgate.transforms import row_judging
 from ingestgate.transforms.policy import Policy
 from ingestgate.transforms.row_judging import judge_rows
 from ingestgate.transforms.settings import open_judge
+from tests.archives import make_tar, write_shard
 from tests.pictures import jpeg
 from tests.transforms.conftest import LISTED_EXACT
 
@@ -141,6 +149,44 @@ def test_nested_raw_digests_are_checked_and_what_has_no_text_is_held(lists: str)
             Policy(), judge.lists, SHARD, WorkRange(0, 1, 0, 1), table, ledger_schema([])
         )
         assert judged["reason"].to_pylist() == reasons
+
+
+def test_readers_agree_on_raw_digests_at_any_depth(lists: str, tmp_path: Path) -> None:
+    raw = bytes.fromhex(MD5)
+    kind = pa.binary(16)
+    image = pa.struct([("md5", kind)])
+    row = {
+        "md5": pa.array([raw], kind),
+        "meta": pa.array([{"md5": raw}], image),
+        "images": pa.array([[{"md5": raw}]], pa.list_(image)),
+        "more": pa.array([[("md5", raw)]], pa.map_(pa.string(), kind)),
+    }
+    said = {"md5", "meta.md5", "images[0].md5", "more.md5"}
+
+    def shard(path: str, also: dict[str, Any], *parts: str) -> Shard:
+        where = tmp_path / path
+        where.parent.mkdir(exist_ok=True)
+        pq.write_table(pa.table(row | also), where)
+        return Shard(path, str(where), "", where.stat().st_size, "id", parts)
+
+    shard("folder/metadata.parquet", {"file_name": ["a.jpg"]})
+    (tmp_path / "folder/a.jpg").write_bytes(jpeg(0))
+    folder = Shard("folder", str(tmp_path / "folder"), "folder", 0, "id")
+    rows = shard("rows.parquet", {"key": ["a"], "status": ["success"]})
+    tar = write_shard(tmp_path, make_tar([("a.jpg", jpeg(0))]), "rows.tar")
+    readers: list[tuple[SampleContainer, Shard]] = [
+        (ImageFolder(), folder),
+        (Img2Dataset(), tar._replace(parts=(rows.path,))),
+        (ParquetImages(), shard("pictures.parquet", {"image": [jpeg(0)]})),
+    ]
+    for reader, source in readers:
+        (work,) = reader.cut(source, ReadOptions())
+        (sample,) = reader.read(source, work, ReadOptions())
+        found = {name for name, text in sample.provenance.items() if text == MD5}
+        assert found == said, reader.name
+    (work,) = UrlManifest().cut(rows, ReadOptions())
+    manifest = judged(lists, UrlManifest().read_rows(rows, work))
+    assert set(manifest["provenance"].to_pylist()[0]) >= {(name, MD5) for name in said}
 
 
 def test_a_row_with_more_values_than_it_may_have_is_held(lists: str) -> None:

@@ -1,6 +1,8 @@
 """Records of CSV and JSON Lines, against a reader that goes character by character."""
 
 import json
+from collections.abc import Iterable
+from contextlib import AbstractContextManager, nullcontext
 
 import numpy as np
 import pytest
@@ -217,3 +219,47 @@ def test_a_key_of_its_own_in_each_record(monkeypatch: pytest.MonkeyPatch) -> Non
     assert JsonLines().table(same, b"", "x", 0).num_rows == 400
     with pytest.raises(ShardError, match=r"more than .* values, with all keys in all records"):
         JsonLines().table(apart, b"", "x", 0)
+
+
+def test_so_many_columns_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(delimited, "MOST_OF_A_FOOTER", 100)
+    for names, columns in ((100, 100), (101, 0)):
+        header = ",".join(map(str, range(names))).encode() + b"\n"
+        with _refused(not columns, "^s: its header has more than"):
+            assert Csv().table(b"", header, "s", 0).num_columns == columns
+
+
+def object_of(names: Iterable[object]) -> str:
+    return json.dumps(dict.fromkeys(map(str, names), 1))
+
+
+@pytest.mark.parametrize(
+    ("records", "problem"),
+    [
+        ([object_of(range(100))] * 3, None),
+        ([object_of(range(101))], "^s: at byte 7: a record that has more than"),
+        ([object_of(range(60)), object_of(range(50, 101))], "^s: after byte 7: records that have"),
+        # One key at several places is a column at each; in the items of a list it is one.
+        ([f'{{"a": {object_of(range(60))}, "b": {object_of(range(60))}}}'], "a record that has"),
+        ([f'{{"a": [{object_of(range(60))}, {object_of(range(60))}, {{"0": 2}}]}}'], None),
+        (['{"a": "' + r"\": {" * 200 + '"}'], None),
+    ],
+)
+def test_keys_of_all_records_are_columns(
+    monkeypatch: pytest.MonkeyPatch, records: list[str], problem: str | None
+) -> None:
+    monkeypatch.setattr(delimited, "MOST_OF_A_FOOTER", 100)
+    data = "".join(f"{record}\n" for record in records).encode()
+    with _refused(problem is not None, problem or ""):
+        assert JsonLines().table(data, b"", "s", 7).num_rows == len(records)
+
+
+def test_a_string_that_does_not_end_is_searched_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(delimited, "MOST_OF_A_FOOTER", 100)
+    data = b'{"a": "' + rb"\":" * 200_000 + b"}\n"
+    with pytest.raises(ShardError, match="not JSON"):
+        JsonLines().table(data, b"", "s", 0)
+
+
+def _refused(refused: bool, problem: str) -> AbstractContextManager[object]:
+    return pytest.raises(ShardError, match=problem) if refused else nullcontext()

@@ -364,6 +364,15 @@ def test_metadata_may_not_hold_pictures(tmp_path: Path) -> None:
         FOLDER.cut(source, OPTIONS)
 
 
+def test_metadata_in_which_a_column_hides_another(tmp_path: Path) -> None:
+    names, urls = pa.array(["a.png"]), pa.array(["https://a.example/1"])
+    sink = io.BytesIO()
+    pq.write_table(pa.table([names, urls, urls], ["file_name", "url", "url"]), sink)
+    source = make(tmp_path, {"a.png": A, "metadata.parquet": sink.getvalue()})
+    with pytest.raises(ShardError, match=r"^cats/metadata.parquet: two of.*same name"):
+        FOLDER.cut(source, OPTIONS)
+
+
 @settings(deadline=None, max_examples=40, suppress_health_check=list(HealthCheck))
 @given(st.data())
 def test_any_ties_make_a_partition_that_survives_any_choice(

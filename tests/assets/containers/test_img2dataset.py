@@ -1,6 +1,9 @@
 """img2dataset's trio: three files that agree, before and after."""
 
+import hashlib
 import json
+import os
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -208,6 +211,18 @@ def test_damaged_parts_are_errors_that_name_the_shard(tmp_path: Path) -> None:
     Path(shard.parts[0]).write_bytes(content[:-20])
     with pytest.raises(ShardError, match=r"^d/00000\.tar: cannot be read as Parquet"):
         read_all(Img2Dataset(), shard)
+
+
+def test_the_digest_of_the_parts_takes_little_memory(tmp_path: Path) -> None:
+    shard = write_trio(tmp_path)
+    (work,) = Img2Dataset().cut(shard, ReadOptions())
+    os.truncate(shard.parts[1], 32 << 20)
+    parts = [hashlib.sha256(Path(part).read_bytes()).digest() for part in shard.parts]
+    tracemalloc.start()
+    assert Img2Dataset().range_sha256(shard, work) == hashlib.sha256(b"".join(parts)).hexdigest()
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 4 << 20
 
 
 def test_a_package_holds_the_row_too(tmp_path: Path) -> None:

@@ -81,3 +81,8 @@ def test_a_record_that_nests_too_deep_is_named_by_its_place() -> None:
     assert JsonLines().table(first, b"", "x", 7).num_rows == 1
     with pytest.raises(ShardError, match=rf"at byte {7 + len(first)}: .* deeper than 100 levels"):
         JsonLines().table(first + deep, b"", "x", 7)
+
+
+def test_a_string_that_does_not_end_is_searched_once() -> None:
+    line = b'{"a": "' + b"{" * 200 + rb"\"" * 200_000 + b"}\n"
+    assert first_too_deep(line, np.array([len(line)])) is None, "all of it is in the string"

@@ -354,3 +354,47 @@ def test_a_writer_takes_every_row_in_order(tmp_path: Path) -> None:
         with pytest.raises(ShardError, match="row group 1 was not decided on"):
             writer.publish()
     assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_a_field_that_hides_another(tmp_path: Path) -> None:
+    texts = pa.array(["a"])
+    twice = pa.StructArray.from_arrays([texts, texts], fields=[pa.field("url", pa.string())] * 2)
+    shard = write(tmp_path, pa.table({"image": PICTURES[:1], "said": twice, "t": texts}))
+    with pytest.raises(ShardError, match="fields of one, have the same name"):
+        PARQUET.cut(shard, OPTIONS)
+
+
+def test_a_list_of_digests_too_short_for_a_picture_is_provenance(tmp_path: Path) -> None:
+    digests = pa.array([[b"a" * 16, None, b"b" * 16], [b"c" * 16] * 64], pa.list_(pa.binary(16)))
+    few, many = read(write(tmp_path, pa.table({"image": PICTURES[:2], "md5": digests})))
+    assert few.provenance == {"md5[0]": "61" * 16, "md5[2]": "62" * 16}
+    assert (many.provenance, [member.field for member in many.members]) == ({}, ["image", "md5"])
+
+
+@pytest.mark.parametrize(
+    ("values", "kind"),
+    [
+        ([1, 2**32 - 1], pa.uint32()),
+        ([1001, 2002], pa.timestamp("ns")),
+        ([[1001], [2002]], pa.list_(pa.timestamp("ns", "UTC"))),
+        ([{"n": 1}, {"n": 2}], pa.struct([("n", pa.uint32())])),
+        ([1, 2], pa.int64()),
+    ],
+)
+def test_types_stay_whatever_version_a_footer_says(
+    tmp_path: Path, values: list[Any], kind: pa.DataType
+) -> None:
+    table = pa.table({"image": PICTURES[:2], "n": pa.array(values, kind)})
+    shard = write(tmp_path, table, store_schema=False)
+    content = bytearray(Path(shard.path).read_bytes())
+    footer = len(content) - 8 - int.from_bytes(content[-8:-4], "little")
+    assert content[footer : footer + 2] == b"\x15\x04"
+    content[footer + 1] = 2  # version 1 and not 2
+    Path(shard.path).write_bytes(content)
+    assert pq.ParquetFile(shard.path).metadata.format_version == "1.0"
+    written = rewrite(shard, tmp_path / "out", lambda sample: sample.key == "1")
+    got = pq.read_table(written)
+    assert got["n"].type == pq.read_table(shard.path)["n"].type
+    assert got["n"].to_pylist() == table["n"].to_pylist()[1:]
+    same = kind == pa.int64()
+    assert pq.ParquetFile(written).metadata.format_version == ("1.0" if same else "2.6")

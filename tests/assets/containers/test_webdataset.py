@@ -5,7 +5,7 @@ import io
 import json
 import random
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from webdataset import tariterators
 
-from ingestgate.assets.containers import webdataset
+from ingestgate.assets.containers import tar, webdataset
 from ingestgate.assets.containers.container import ReadOptions, SampleContainer
 from ingestgate.assets.containers.webdataset import WebDataset
 from ingestgate.assets.errors import ShardError
@@ -299,6 +299,25 @@ def test_other_compressions_are_named(tmp_path: Path) -> None:
         read_all(WebDataset(), shard)
 
 
+@pytest.mark.parametrize("packed", [bytes, gzip.compress])
+@pytest.mark.parametrize("begin", [b"]\x00\x00\x80", b"\xfd7zXZ"], ids=["lzma", "xz"])
+def test_a_tar_that_loaders_would_take_for_lzma(
+    tmp_path: Path, begin: bytes, packed: Callable[[bytes], bytes]
+) -> None:
+    info = tarfile.TarInfo("x")
+    info.pax_headers = {"path": "a.jpg"}
+    content = bytearray(info.tobuf(tarfile.PAX_FORMAT) + bytes(tar.RECORD))
+    content[:100] = begin.ljust(100, b"x")  # of the extended header: no reader uses its name
+    content[148:156] = b" " * 8
+    content[148:156] = b"%06o\0 " % sum(content[:512])
+    with tarfile.open(fileobj=io.BytesIO(content), mode="r:") as archive:
+        assert archive.getnames() == ["a.jpg"]
+    with pytest.raises(tarfile.ReadError), tarfile.open(fileobj=io.BytesIO(content), mode="r|*"):
+        pass
+    with pytest.raises(ShardError, match="begins as LZMA does, which loaders would unpack"):
+        read_all(WebDataset(), write_shard(tmp_path, packed(bytes(content))))
+
+
 def test_a_shard_that_changed_since_it_was_cut_is_an_error(tmp_path: Path) -> None:
     shard = write_shard(tmp_path, shard_bytes())
     works = WebDataset().cut(shard, MANY)
@@ -353,4 +372,19 @@ def test_a_sample_without_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
         with pytest.raises(
             ShardError, match=r"the sample with the member at byte .* has more than"
         ):
+            read_all(WebDataset(), source)
+
+
+def test_global_headers_without_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(webdataset, "MOST_SAMPLE_BYTES", 10_000)
+    header = tarfile.TarInfo.create_pax_global_header({"comment": "made for a test"})
+    rest = make_tar([("a.jpg", JPEG), ("b.jpg", JPEG)])
+    few = write_shard(tmp_path, gzip.compress(header * 8 + rest))
+    assert [sample.key for sample in read_all(WebDataset(), few)] == ["a", "b"]
+    for headers, problem in (
+        (10, "the global headers before byte 10240 have more than"),
+        (9, "the sample with the member at byte 9216 has more than"),
+    ):
+        source = write_shard(tmp_path, gzip.compress(header * headers + rest))
+        with pytest.raises(ShardError, match=problem):
             read_all(WebDataset(), source)

@@ -82,6 +82,11 @@ def test_malformed_parquet(read: Reader) -> None:
     damaged[4:40] = b"\xff" * 36
     assert "after row 0: not a Parquet file" in read.refused("parquet", bytes(damaged), COLUMNS)
     assert read.refused("parquet", parquet(Id=["1"]), COLUMNS) == "column Hash: no such column"
+    names, hashes = ["Id", "Type", "Hash", "Hash"], [[MD5], [MD5[::-1]]]
+    sink = io.BytesIO()
+    pq.write_table(pa.table([["1"], ["md5"], *hashes], names), sink)
+    twice = read.refused("parquet", sink.getvalue(), COLUMNS, secret=MD5)
+    assert twice == "column Hash: there is more than one"
     assert "Hash: not text" in read.refused(
         "parquet", parquet(Id=["1"], Type=["md5"], Hash=[[MD5]]), COLUMNS, secret=MD5
     )
