@@ -1,4 +1,4 @@
-"""Copying a shard that nothing was taken from: byte for byte, verified before it appears."""
+"""Copies of a shard, byte for byte: one to publish once it was verified, one to read from."""
 
 import os
 from collections.abc import Iterator
