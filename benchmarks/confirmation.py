@@ -1,25 +1,30 @@
 """Whether what a judge does not look at twice could have matched the exact way.
 
-    python -m benchmarks.confirmation --images DIR... [--json]
+    python -m benchmarks.confirmation --images DIR... [--flat] [--json]
 
 Every file below the folders is fingerprinted the quick way and the exact way, as a judge does with
-lists of all kinds of hashes. Of those that it would not look at again for their quality,
-each hash that the exact way finds, in every view and orientation, is compared with all that the
-quick way finds: the nearest of these must be within the hash's margin, or an entry could match the
-first and stay unnoticed by the second. `benchmarks.margins` compares view by view.
+lists of all kinds of hashes. Of those that it would neither look at again for their quality nor
+hold for it, each hash that the exact way finds, in every view and orientation, is compared with all
+that the quick way finds: the nearest of these must be within the hash's margin, or an entry could
+match the first and stay unnoticed by the second. `benchmarks.margins` compares view by view.
 """
 
+import io
 import json
+import random
 import sys
 import tempfile
 from collections import Counter
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import click
 import numpy as np
+from PIL import Image, ImageFilter
 
+from benchmarks.pictures import SEED
 from ingestgate.assets.verdict import SignalKind
 from ingestgate.blocklists.compiling import compile_list
 from ingestgate.blocklists.listset import ListSet
@@ -57,15 +62,43 @@ def farthest(quick: Fingerprint, exact: Fingerprint, name: str, width: int) -> i
     return max(int(np.bitwise_count(near ^ one).sum(1, dtype=int).min()) for one in wanted)
 
 
-def measure(folders: tuple[Path, ...]) -> dict[str, Any]:
+def flattened(content: bytes, rng: random.Random) -> bytes | None:
+    """Returns a picture with little to see in it, as a JPEG; None if it cannot be opened."""
+    try:
+        with Image.open(io.BytesIO(content)) as image:
+            whole = image.convert("RGB")
+    except Exception:  # noqa: BLE001 - odd files are among the pictures
+        return None
+    way = rng.randrange(3)
+    if way == 0:
+        whole = whole.filter(ImageFilter.GaussianBlur(max(whole.size) / rng.randint(20, 120)))
+    elif way == 1:
+        whole = Image.blend(whole, Image.new("RGB", whole.size, "gray"), rng.uniform(0.7, 0.98))
+    else:
+        side = rng.randint(4, 32)
+        whole = whole.resize((side, side)).resize(whole.size, Image.Resampling.BICUBIC)
+    sink = io.BytesIO()
+    whole.save(sink, "JPEG", quality=rng.randint(70, 95))
+    return sink.getvalue()
+
+
+def contents(folders: tuple[Path, ...], *, flat: bool) -> Iterator[bytes]:
+    """Yields what is fingerprinted."""
+    rng = random.Random(SEED)
+    for path in (p for each in folders for p in sorted(each.rglob("*")) if p.is_file()):
+        content = path.read_bytes()
+        made = flattened(content, rng) if flat else content
+        if made is not None:
+            yield made
+
+
+def measure(folders: tuple[Path, ...], *, flat: bool = False) -> dict[str, Any]:
     """Returns counts; the key ``beyond`` counts hashes beyond their margin, ``verdicts`` others."""
     counts: Counter[str] = Counter()
     moved: dict[str, Counter[int]] = {}
     with tempfile.TemporaryDirectory() as folder:
         one = looker(folder)
-    files = (p for each in folders for p in sorted(each.rglob("*")) if p.is_file())
-    for path in files:
-        content = path.read_bytes()
+    for content in contents(folders, flat=flat):
         (quick,) = one.fingerprinter.fingerprint_many([content])
         (exact,) = one.fingerprinter.fingerprint_many([content], exact=True)
         if isinstance(quick, Unscannable) or isinstance(exact, Unscannable):
@@ -74,8 +107,11 @@ def measure(folders: tuple[Path, ...]) -> dict[str, Any]:
         elif one.is_in_doubt(Look(quick)):
             counts["looked at twice"] += 1
         else:
-            counts["looked at once"] += 1
             counts["verdicts"] += quick.low_quality != exact.low_quality
+            if quick.low_quality:
+                counts["held as flat"] += 1
+                continue
+            counts["looked at once"] += 1
             for name in one.needed:
                 bits = farthest(quick, exact, name, one.hash_bytes[name])
                 moved.setdefault(name, Counter())[bits] += 1
@@ -88,10 +124,11 @@ def measure(folders: tuple[Path, ...]) -> dict[str, Any]:
 @click.option(
     "--images", multiple=True, required=True, type=click.Path(exists=True, path_type=Path)
 )
+@click.option("--flat", is_flag=True)
 @click.option("--json", "as_json", is_flag=True)
-def main(images: tuple[Path, ...], as_json: bool) -> None:
+def main(images: tuple[Path, ...], flat: bool, as_json: bool) -> None:
     """Measures."""
-    found = measure(images)
+    found = measure(images, flat=flat)
     if as_json:
         click.echo(json.dumps(found))
     else:

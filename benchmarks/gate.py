@@ -60,7 +60,7 @@ from ingestgate.quarantine.keys import generate_identity
 ISSUED = datetime(2026, 1, 1, tzinfo=UTC)
 _PER_SHARD = 200
 _LISTED_SOURCE_EVERY = 500
-_PLAIN = 40  # pictures a round of the slower candidates gets
+_PLAIN = 80  # pictures a round of the slower candidates gets
 _IN_BEAM = 400
 _WIDTHS = (("md5", 16), ("pdq", 32))  # bytes
 
@@ -320,7 +320,7 @@ def main(
     as_json: bool,
 ) -> None:
     if quick:
-        sides, entries, assets, rounds, workers = (1024,), entries[:1], 1200, 1, (1,)
+        sides, entries, assets, rounds, workers = (1024,), entries[:1], 2400, 1, (1,)
     available = sorted(os.sched_getaffinity(0))
     results = []
     with tempfile.TemporaryDirectory(dir=to) as folder:

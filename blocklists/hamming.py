@@ -21,6 +21,7 @@ _SHORT = 8  # bytes of a hash; searched whole within any margin
 _START_CAPACITY = 256  # pairs, or so many per query; for more, all is searched again
 _PAIRS_PER_QUERY = 8
 _PASS = 262144  # buckets looked at in one pass; one in ten is occupied, and noted
+_FLIPS_AHEAD = 64  # flips, for whose buckets it is on its way whether they are occupied
 _AHEAD = 24  # buckets, whose ranks are on their way before they are needed
 _LINE = 8  # words that come from memory at a time
 
@@ -128,7 +129,7 @@ def _search(
     Args:
         hashes: uint64, shape (n, words).
         chunks: int64, shape (m, 6): bits, radius, range in ``flips``, heads, shared.
-        flips: uint32: per chunk, what to flip in a query's value.
+        flips: uint32: per chunk, what to flip in a query's value; `_FLIPS_AHEAD` more at the end.
         occupied: Of the index, as are the next three.
         ranks: Likewise.
         heads: Likewise.
@@ -175,6 +176,8 @@ def _search(
                 if number + 1 < size and values[order[number + 1]] == value:
                     continue
                 for place in range(chunks[chunk, 2], chunks[chunk, 3]):
+                    later = value ^ np.uint64(flips[place + _FLIPS_AHEAD])
+                    prefetch(occupied, first_word + (later >> np.uint64(6)))
                     bucket = value ^ np.uint64(flips[place])
                     word = occupied[first_word + (bucket >> np.uint64(6))]
                     buckets[hit] = bucket
@@ -367,11 +370,15 @@ def find_pairs(
 
 @functools.lru_cache(maxsize=64)
 def _plan(bits: tuple[int, ...], radii: tuple[int, ...]) -> tuple[Integers, Unsigned]:
-    """Returns bits, radius and range of flips of each chunk, and all flips in one array."""
+    """Returns bits, radius and range of flips of each chunk, and all flips in one array.
+
+    Behind them are some more, to be looked at ahead.
+    """
     per_chunk = [chunking.flips(*one) for one in zip(bits, radii, strict=True)]
     ends = np.cumsum([len(one) for one in per_chunk])
     starts = np.concatenate([[0], ends[:-1]])
-    return np.column_stack([bits, radii, starts, ends]), np.concatenate(per_chunk)
+    more = np.zeros(_FLIPS_AHEAD, np.uint32)
+    return np.column_stack([bits, radii, starts, ends]), np.concatenate([*per_chunk, more])
 
 
 def _nearest(found: Integers) -> Neighbours:

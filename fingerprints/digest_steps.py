@@ -14,6 +14,8 @@ from typing import Any, Final, NamedTuple
 from llvmlite import ir
 from numba.core import codegen, config
 
+from ingestgate.fingerprints.transposing import columns
+
 _Steps = Generator[None, None, list[Any]]
 
 _WORD: Final = ir.IntType(32)
@@ -71,7 +73,7 @@ def _as_they_are(builder: Any, words: list[Any]) -> list[Any]:
 
 def _add_md5(builder: Any, before: list[Any], blocks: list[Any]) -> list[Any]:
     rows = [_read(builder, block, _LANE) for block in blocks]
-    words = _transposed(builder, rows)
+    words = columns(builder, rows)
     a, b, c, d = before
     for step, sine in enumerate(_SINES):
         number, place = divmod(step, 16)
@@ -95,19 +97,6 @@ def _add_md5(builder: Any, before: list[Any], blocks: list[Any]) -> list[Any]:
 
 def _all(value: int) -> Any:
     return ir.Constant(_LANE, [value] * _MD5_LANES)
-
-
-def _transposed(builder: Any, rows: list[Any]) -> list[Any]:
-    """Returns the columns of sixteen vectors of sixteen, by four perfect shuffles."""
-    half = len(rows) // 2
-    for _ in range(len(rows).bit_length() - 1):
-        shuffled = []
-        for upper, lower in zip(rows[:half], rows[half:], strict=True):
-            for begin in (0, half):
-                order = [begin + n // 2 + n % 2 * len(rows) for n in range(len(rows))]
-                shuffled.append(_shuffled(builder, upper, lower, order))
-        rows = shuffled
-    return rows
 
 
 def _sha1_block(builder: Any, before: list[Any], block: Any) -> _Steps:

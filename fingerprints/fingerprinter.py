@@ -14,6 +14,7 @@ from ingestgate.assets.verdict import Reason
 from ingestgate.fingerprints.decoding import decode, quiet
 from ingestgate.fingerprints.limits import DecodeLimits
 from ingestgate.fingerprints.perceptual import (
+    QUALITY_MARGIN,
     BadViews,
     PerceptualHash,
     check_views,
@@ -52,6 +53,10 @@ class Fingerprint:
             value: what is faint in it is spread out, and must be seen so. EXIF thumbnails, gain
             maps and what shows on gray count for nothing here, nor does a deep picture clipped if
             seven eighths of it are white.
+        doubtful: The hashes of which only the exact way can tell whether they can be relied on, as
+            their quality came the quick way and is about what is needed.
+        is_quick: Whether any of it came the quick way (see `decoding`); if not, the exact way
+            finds the same.
         has_icc_profile: Whether the first frame has an ICC profile; it is not applied.
     """
 
@@ -61,6 +66,8 @@ class Fingerprint:
     frames: int
     perceptual: Mapping[str, tuple[PerceptualView, ...]]
     low_quality: frozenset[str]
+    doubtful: frozenset[str] = frozenset()
+    is_quick: bool = False
     has_icc_profile: bool = False
 
 
@@ -153,6 +160,10 @@ class Fingerprinter:
             decoded.frames,
             {name: tuple(views.distinct.values()) for name, views in found.items()},
             frozenset(name for name, views in found.items() if not views.reliable()),
+            frozenset(name for name, views in found.items() if views.doubtful())
+            if decoded.is_quick
+            else frozenset(),
+            decoded.is_quick,
             decoded.has_icc_profile,
         )
 
@@ -162,8 +173,8 @@ class _Views:
 
     def __init__(self, scheme: PerceptualHash) -> None:
         self._scheme = scheme
-        # Whether it is seen, by frame and variant that is not blank.
-        self._seen: dict[tuple[int, str], bool] = {}
+        # The best quality of a view, by frame and variant that is not blank.
+        self._best: dict[tuple[int, str], int] = {}
         self.distinct: dict[tuple[int, bytes], PerceptualView] = {}
 
     def add(self, shown: Sequence[Picture], *, counts: bool) -> None:
@@ -173,19 +184,26 @@ class _Views:
             shown: The picture, then the picture without its borders.
             counts: Whether it must be seen, in one of these.
         """
-        seen = False
+        best = -1
         for picture in shown:
             views = self._scheme.compute(picture)
             check_views(self._scheme, picture, views)
             for view in views:
                 self.distinct.setdefault((view.quality, view.hashes), view)
-                least = self._scheme.min_quality
-                seen = seen or least is None or view.quality >= least
+                best = max(best, view.quality)
         if counts:
-            self._seen[shown[0].frame, shown[0].variant] = seen
+            self._best[shown[0].frame, shown[0].variant] = best
 
     def reliable(self) -> bool:
-        return bool(self._seen) and all(self._seen.values())
+        least = self._scheme.min_quality
+        return bool(self._best) and (least is None or min(self._best.values()) >= least)
+
+    def doubtful(self) -> bool:
+        """Whether `reliable` could be otherwise, were the views those of the exact way."""
+        least = self._scheme.min_quality
+        if least is None or not self._best:
+            return False
+        return -QUALITY_MARGIN <= min(self._best.values()) - least < QUALITY_MARGIN
 
 
 @njit(cache=True, nogil=True)

@@ -15,6 +15,8 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from ingestgate.fingerprints.transposing import transposed
+
 P = ParamSpec("P")
 R = TypeVar("R")
 
@@ -242,40 +244,11 @@ def _ends(banded: Banded, row: int, length: int) -> tuple[tuple[int, int], tuple
     return (first, first + banded.taps[row] - 1), (mirror, mirror + banded.taps[other] - 1)
 
 
-class Scattered(NamedTuple):
-    """A pair of operators by the points that they read, and not by their rows.
-
-    Attributes:
-        starts: int64[length + 1]; the entries of a point are those from ``starts[point]`` to
-            ``starts[point + 1]``.
-        rows: uint8[entries], of the operator and then of its mirror image.
-        weights: float32[entries].
-        outputs: Rows, mirrored ones among them.
-    """
-
-    starts: NDArray[np.int64]
-    rows: NDArray[np.uint8]
-    weights: NDArray[np.float32]
-    outputs: int
-
-
-def scattered(pair: Paired, length: int) -> Scattered:
-    """Returns a pair of operators on ``length`` points, of at most 128 rows each, by point."""
-    rows = len(pair.taps)
-    which, row, tap = pair.weights.nonzero()
-    at = pair.points[row, tap]
-    to = np.where(which, 2 * rows - 1 - row, row)
-    order = np.lexsort((to, at))
-    starts = np.searchsorted(at[order], np.arange(length + 1))
-    weights = pair.weights[which, row, tap]
-    return Scattered(starts, to[order].astype(np.uint8), weights[order], 2 * rows)
-
-
 _STRIP: Final = 256  # columns; what is made of them stays in the second-level cache
 
 
 @njit(cache=True, nogil=True)
-def apply(luma: Any, rows: Paired, columns: Scattered) -> Any:
+def apply(luma: Any, rows: Paired, columns: Paired) -> Any:
     """Returns ``rows @ luma @ columns.T``, each as it is and then mirrored.
 
     Args:
@@ -287,74 +260,67 @@ def apply(luma: Any, rows: Paired, columns: Scattered) -> Any:
         float32[2 * rows, 2 * columns].
     """
     width = luma.shape[1]
-    result = np.zeros((columns.outputs, 2 * len(rows.taps)), np.float32)
-    strip = np.empty((2 * len(rows.taps), _STRIP), np.float32)
+    height = 2 * len(rows.taps)
+    result = np.zeros((2 * len(columns.taps), height), np.float32)
+    begin = np.zeros(len(columns.taps), np.int64)
+    strip = np.empty((height, _STRIP), np.float32)
     for left in range(0, width, _STRIP):
-        taken = min(_STRIP, width - left)
-        _apply_rows(luma, left, taken, rows, strip)
+        right = min(left + _STRIP, width)
+        strip[:] = np.float32(0.0)
+        for row in range(len(rows.taps)):
+            _add(luma, 0, left, right, rows, row, 0, rows.taps[row], strip)
         lines = transposed(strip)
-        for x in range(taken):
-            for entry in range(columns.starts[left + x], columns.starts[left + x + 1]):
-                _add(result[columns.rows[entry]], columns.weights[entry], lines[x])
+        for column in range(len(columns.taps)):
+            first = last = begin[column]
+            while last < columns.taps[column] and columns.points[column, last] < right:
+                last += 1
+            _add(lines, left, 0, height, columns, column, first, last, result)
+            begin[column] = last
     return transposed(result)
 
 
 @njit(cache=True, nogil=True, fastmath={"contract"})
-def _add(sums: Any, weight: Any, line: Any) -> None:
-    for k in range(len(sums)):
-        sums[k] += weight * line[k]
+def _add(
+    lines: Any,
+    point: Any,
+    left: Any,
+    right: Any,
+    pair: Paired,
+    row: Any,
+    first: Any,
+    last: Any,
+    result: Any,
+) -> None:
+    """Adds some taps of a row of an operator, and of its mirror image, to those of a result.
 
-
-@njit(cache=True, nogil=True, fastmath={"contract"})
-def _apply_rows(luma: Any, left: int, width: int, rows: Paired, result: Any) -> None:
-    """Sets both of ``rows @ luma[:, left : left + width]``: as it is, then mirrored."""
-    count = len(rows.taps)
-    for row in range(count):
-        points, taps = rows.points[row], rows.taps[row]
-        weights, mirror = rows.weights[0, row], rows.weights[1, row]
-        sums, others = result[row], result[2 * count - 1 - row]
-        sums[:width] = np.float32(0.0)
-        others[:width] = np.float32(0.0)
-        unrolled = taps - taps % 4
-        for tap in range(0, unrolled, 4):  # by fours: a quarter of the loads and stores
-            w0, w1, w2, w3 = weights[tap], weights[tap + 1], weights[tap + 2], weights[tap + 3]
-            m0, m1, m2, m3 = mirror[tap], mirror[tap + 1], mirror[tap + 2], mirror[tap + 3]
-            line0, line1 = luma[points[tap], left:], luma[points[tap + 1], left:]
-            line2, line3 = luma[points[tap + 2], left:], luma[points[tap + 3], left:]
-            for x in range(width):
-                p0, p1 = np.float32(line0[x]), np.float32(line1[x])
-                p2, p3 = np.float32(line2[x]), np.float32(line3[x])
-                sums[x] = sums[x] + w0 * p0 + w1 * p1 + w2 * p2 + w3 * p3
-                others[x] = others[x] + m0 * p0 + m1 * p1 + m2 * p2 + m3 * p3
-        for tap in range(unrolled, taps):
-            weight, other, line = weights[tap], mirror[tap], luma[points[tap], left:]
-            for x in range(width):
-                sums[x] += weight * np.float32(line[x])
-                others[x] += other * np.float32(line[x])
-
-
-@njit(cache=True, nogil=True)
-def transposed(narrow: Any) -> Any:
-    """Returns ``narrow.T``, float32, C-contiguous; by blocks of 4 x 4, which fit in registers."""
-    height, width = narrow.shape
-    result = np.empty((width, height), np.float32)
-    rows, columns = height - height % 4, width - width % 4
-    for x in range(0, columns, 4):
-        to0, to1, to2, to3 = result[x], result[x + 1], result[x + 2], result[x + 3]
-        for y in range(0, rows, 4):
-            line = narrow[y]
-            a0, a1, a2, a3 = line[x], line[x + 1], line[x + 2], line[x + 3]
-            line = narrow[y + 1]
-            b0, b1, b2, b3 = line[x], line[x + 1], line[x + 2], line[x + 3]
-            line = narrow[y + 2]
-            c0, c1, c2, c3 = line[x], line[x + 1], line[x + 2], line[x + 3]
-            line = narrow[y + 3]
-            d0, d1, d2, d3 = line[x], line[x + 1], line[x + 2], line[x + 3]
-            to0[y], to0[y + 1], to0[y + 2], to0[y + 3] = a0, b0, c0, d0
-            to1[y], to1[y + 1], to1[y + 2], to1[y + 3] = a1, b1, c1, d1
-            to2[y], to2[y + 1], to2[y + 2], to2[y + 3] = a2, b2, c2, d2
-            to3[y], to3[y + 1], to3[y + 2], to3[y + 3] = a3, b3, c3, d3
-    for x in range(width):
-        for y in range(rows if x < columns else 0, height):
-            result[x, y] = narrow[y, x]
-    return result
+    Args:
+        lines: What the operator is applied to, from a point on: uint8 or float32, [points, width].
+        point: The first of these.
+        left: First column that is taken.
+        right: First that is not.
+        pair: The operator.
+        row: Which of its rows.
+        first: First tap.
+        last: First that is not added.
+        result: float32[2 * rows, right - left or more].
+    """
+    width = right - left
+    points = pair.points[row]
+    weights, mirror = pair.weights[0, row], pair.weights[1, row]
+    sums, others = result[row], result[len(result) - 1 - row]
+    unrolled = last - (last - first) % 4
+    for tap in range(first, unrolled, 4):  # by fours: a quarter of the loads and stores
+        w0, w1, w2, w3 = weights[tap], weights[tap + 1], weights[tap + 2], weights[tap + 3]
+        m0, m1, m2, m3 = mirror[tap], mirror[tap + 1], mirror[tap + 2], mirror[tap + 3]
+        line0, line1 = lines[points[tap] - point, left:], lines[points[tap + 1] - point, left:]
+        line2, line3 = lines[points[tap + 2] - point, left:], lines[points[tap + 3] - point, left:]
+        for x in range(width):
+            p0, p1 = np.float32(line0[x]), np.float32(line1[x])
+            p2, p3 = np.float32(line2[x]), np.float32(line3[x])
+            sums[x] = sums[x] + w0 * p0 + w1 * p1 + w2 * p2 + w3 * p3
+            others[x] = others[x] + m0 * p0 + m1 * p1 + m2 * p2 + m3 * p3
+    for tap in range(unrolled, last):
+        weight, other, line = weights[tap], mirror[tap], lines[points[tap] - point, left:]
+        for x in range(width):
+            sums[x] += weight * np.float32(line[x])
+            others[x] += other * np.float32(line[x])

@@ -31,14 +31,12 @@ from ingestgate.fingerprints.operators import (
     BICUBIC,
     Banded,
     Paired,
-    Scattered,
     apply,
     compose,
     kept,
     nearest,
     paired,
     resampling,
-    scattered,
     tent,
 )
 from ingestgate.fingerprints.views import (
@@ -95,18 +93,21 @@ _TURNS = np.array(
 
 
 @njit(cache=True, nogil=True)
+def _gradients(levels: Any, others: Any) -> Any:
+    total = np.int32(0)
+    for place in range(len(levels)):
+        gradient = (levels[place] - others[place]) * np.float32(100.0) / np.float32(255.0)
+        total += abs(np.int32(gradient))
+    return total
+
+
+@njit(cache=True, nogil=True)
 def _quality(buffer: Any) -> int:
     """Returns the reference's image-domain quality, 0 to 100: the sum of large gradients."""
-    hundred = np.float32(100.0)
-    white = np.float32(255.0)
-    total = 0
-    for i in range(_SIDE):
-        for j in range(_SIDE):
-            if i + 1 < _SIDE:
-                total += abs(int((buffer[i, j] - buffer[i + 1, j]) * hundred / white))
-            if j + 1 < _SIDE:
-                total += abs(int((buffer[i, j] - buffer[i, j + 1]) * hundred / white))
-    return min(total // 90, 100)
+    levels = buffer.copy().ravel()
+    total = _gradients(levels[:-_SIDE], levels[_SIDE:]) + _gradients(levels[:-1], levels[1:])
+    total -= _gradients(buffer[:-1, -1], buffer[1:, 0])  # from the end of a row to the next one
+    return min(int(total) // 90, 100)
 
 
 @njit(cache=True, nogil=True)
@@ -143,7 +144,7 @@ def _write_hash(coefficients: Any, median: Any, hash_bytes: Any) -> None:
 
 @njit(cache=True, nogil=True)
 def _pdq(
-    luma: Any, rows: Paired, columns: Scattered, dct: Any, dct_t: Any, turns: Any
+    luma: Any, rows: Paired, columns: Paired, dct: Any, dct_t: Any, turns: Any
 ) -> tuple[Any, int]:
     hashes = np.zeros((len(turns), HASH_BYTES), np.uint8)
     # Rows 0 to 63 are upright, 64 to 127 mirrored top to bottom; columns, left to right.
@@ -164,8 +165,8 @@ def _pdq(
 
 
 @kept
-def _rows(length: int, points: int, scaling: str, halvings: int) -> Paired:
-    """Returns the way from ``length`` points by a view's ``points`` to the buffer's 64.
+def _along(length: int, points: int, scaling: str, halvings: int) -> Paired:
+    """Returns the way along one axis from ``length`` points by a view's ``points`` to 64.
 
     It begins where they have been halved.
     """
@@ -176,13 +177,6 @@ def _rows(length: int, points: int, scaling: str, halvings: int) -> Paired:
         operator = compose(operator, resampling(length, points, BICUBIC))
     pair: Paired = paired(operator, length, halvings)
     return pair
-
-
-@kept
-def _columns(length: int, points: int, scaling: str, halvings: int) -> Scattered:
-    """Returns the same for the other axis."""
-    halved = -(-length >> halvings)
-    return scattered(_rows(length, points, scaling, halvings), halved)
 
 
 def pdq(
@@ -222,8 +216,8 @@ def _hashes(
         return np.zeros((len(ORIENTATIONS), HASH_BYTES), np.uint8), 0
     hashes, quality = _pdq(
         luma,
-        _rows(shape[0], height, scaling, halvings),
-        _columns(shape[1], width, scaling, halvings),
+        _along(shape[0], height, scaling, halvings),
+        _along(shape[1], width, scaling, halvings),
         _DCT,
         _DCT_T,
         _TURNS,

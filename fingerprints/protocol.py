@@ -31,8 +31,8 @@ QUICK, EXACT = b"quick", b"exact"  #: how assets are to be fingerprinted
 
 _FRAME = struct.Struct("<8sQ")  # nonce, bytes of the payload
 _SIZE = struct.Struct("<Q")  # bytes of the item that follows
-_PICTURE = struct.Struct("<IIIBB")  # width, height, frames, has a profile, bytes of media type
-_HASH = struct.Struct("<BI")  # is of low quality, views
+_PICTURE = struct.Struct("<IIIBBB")  # width, height, frames, has a profile, is quick, bytes of type
+_HASH = struct.Struct("<BBI")  # is of low quality, is doubtful, views
 _VIEW = struct.Struct("<IbB")  # frame, quality, bytes of the view's name
 _REASON = struct.Struct("<BH")  # bytes of the reason, of the detail
 
@@ -213,13 +213,15 @@ class AnswerForm:
                 outcome.height,
                 outcome.frames,
                 outcome.has_icc_profile,
+                outcome.is_quick,
                 len(media_type),
             ),
             media_type,
         ]
         for name, size in self.hashes:
             views = outcome.perceptual[name]
-            parts.append(_HASH.pack(name in outcome.low_quality, len(views)))
+            flags = name in outcome.low_quality, name in outcome.doubtful
+            parts.append(_HASH.pack(*flags, len(views)))
             for view in views:
                 label = view.view.encode()
                 if len(view.hashes) != size:
@@ -249,25 +251,35 @@ class AnswerForm:
         return outcome
 
     def _fingerprint(self, fields: "_Fields") -> Fingerprint:
-        width, height, frames, has_profile, length = fields.unpack(_PICTURE)
+        width, height, frames, has_profile, is_quick, length = fields.unpack(_PICTURE)
         media_type = fields.text(length, _MEDIA_TYPE)
         if not 0 < width * height <= self.limits.max_pixels:
             _refuse("its size in pixels is out of range")
         if not 0 < frames <= self.limits.max_frames:
             _refuse("its number of frames is out of range")
-        if has_profile not in (0, 1):
+        if not {has_profile, is_quick} <= {0, 1}:
             _refuse("a flag in it is none")
         perceptual: dict[str, tuple[PerceptualView, ...]] = {}
-        low_quality = set()
+        low_quality, doubtful = set(), set()
         for name, size in self.hashes:
-            low, count = fields.unpack(_HASH)
-            if low not in (0, 1) or not count:
+            is_low, is_doubtful, count = fields.unpack(_HASH)
+            if not {is_low, is_doubtful} <= {0, 1} or not count:
                 _refuse("a hash has no views, or a flag that is none")
-            if low:
+            if is_low:
                 low_quality.add(name)
+            if is_doubtful:
+                doubtful.add(name)
             perceptual[name] = tuple(_view(fields, frames, size) for _ in range(count))
         return Fingerprint(
-            media_type, width, height, frames, perceptual, frozenset(low_quality), has_profile == 1
+            media_type,
+            width,
+            height,
+            frames,
+            perceptual,
+            frozenset(low_quality),
+            frozenset(doubtful),
+            is_quick == 1,
+            has_profile == 1,
         )
 
 

@@ -7,16 +7,15 @@ from functools import lru_cache
 import numpy as np
 
 from ingestgate.assets.errors import UsageError
-from ingestgate.assets.perceptual_view import PerceptualView
 from ingestgate.assets.verdict import Finding, SignalKind
 from ingestgate.blocklists.listset import ListSet
 from ingestgate.blocklists.signals import signal_types
 from ingestgate.fingerprints.fingerprinter import Fingerprint, Fingerprinter
 from ingestgate.fingerprints.isolated import IsolatedFingerprinter
 from ingestgate.fingerprints.limits import DecodeLimits
-from ingestgate.fingerprints.perceptual import QUALITY_MARGIN, perceptual_hashes
+from ingestgate.fingerprints.perceptual import perceptual_hashes
 from ingestgate.fingerprints.unscannable import Unscannable
-from ingestgate.fingerprints.views import NEED_NOT_BE_SEEN, ORIENTATIONS, variant_of
+from ingestgate.fingerprints.views import ORIENTATIONS
 from ingestgate.transforms.policy import Policy
 
 AnyFingerprinter = Fingerprinter | IsolatedFingerprinter
@@ -56,6 +55,7 @@ class Looker:
         )
         names = sorted(self.needed | set(policy.perceptual))
         _check_widths(names)
+        self._held = frozenset(name for name in names if policy.holds_low_quality(name))
         self._lists = lists
         self.fingerprinter = fingerprinter or _fingerprinter(
             policy.decoder, tuple(names), policy.decode_limits(), policy.limits.max_seconds
@@ -67,16 +67,23 @@ class Looker:
         """Returns what each of some assets looks like.
 
         First the quick way. What comes near an entry, or near the quality that is needed, is
-        looked at again the exact way, and that decides.
+        looked at again the exact way, and that decides. What is far too flat is not, if it is
+        held for that whatever it looks like.
         """
         quick = self.fingerprinter.fingerprint_many(contents)
         if self.fingerprinter.is_exact:
             return self._match(quick)
         looks = self._match(quick, with_margin=True)
         doubted = [number for number, look in enumerate(looks) if self.is_in_doubt(look)]
-        again = [contents[number] for number in doubted]
-        exact = self.fingerprinter.fingerprint_many(again, exact=True) if again else []
-        for number, look in zip(doubted, self._match(exact), strict=True):
+        exact = list(quick)
+        moved = [number for number in doubted if _is_quick(quick[number])]
+        if moved:
+            again = [contents[number] for number in moved]
+            found = self.fingerprinter.fingerprint_many(again, exact=True)
+            for number, outcome in zip(moved, found, strict=True):
+                exact[number] = outcome
+        matched = self._match([exact[number] for number in doubted])
+        for number, look in zip(doubted, matched, strict=True):
             looks[number] = look
         return looks
 
@@ -84,11 +91,8 @@ class Looker:
         """Whether the exact way could decide otherwise than this look the quick way."""
         if isinstance(look.outcome, Unscannable):
             return False
-        if look.findings:
-            return True
-        if look.outcome.low_quality & self.needed:
-            return True
-        return any(_is_borderline(name, look.outcome.perceptual[name]) for name in self.needed)
+        unclear = look.outcome.doubtful | (look.outcome.low_quality - self._held)
+        return bool(look.findings or unclear & self.needed)
 
     def _match(
         self, outcomes: Sequence[Fingerprint | Unscannable], *, with_margin: bool = False
@@ -121,6 +125,10 @@ class Looker:
         return looks
 
 
+def _is_quick(outcome: Fingerprint | Unscannable) -> bool:
+    return isinstance(outcome, Fingerprint) and outcome.is_quick
+
+
 def _check_widths(names: Iterable[str]) -> None:
     """Refuses a hash and a signal type of one name that are not of one kind and width."""
     signals, known = signal_types(), perceptual_hashes()
@@ -149,20 +157,6 @@ def _fingerprinter(
 def release_fingerprinter() -> None:
     """Lets go of the shared fingerprinter; its process ends with the last judge that has it."""
     _fingerprinter.cache_clear()
-
-
-def _is_borderline(name: str, views: Iterable[PerceptualView]) -> bool:
-    """Whether a picture is of sufficient quality by so little that the exact way may not be."""
-    least = perceptual_hashes()[name].min_quality
-    if least is None:
-        return False
-    best: dict[tuple[int, str], int] = {}
-    for view in views:
-        variant = variant_of(view.view)
-        if variant not in NEED_NOT_BE_SEEN:
-            shown = view.frame, variant
-            best[shown] = max(view.quality, best.get(shown, -1))
-    return any(least <= quality < least + QUALITY_MARGIN for quality in best.values())
 
 
 @lru_cache(maxsize=4096)

@@ -226,6 +226,49 @@ def test_repeated_frames_are_kept_once(
     assert [view.frame for view in found.perceptual["pdq"]] == [0, 1]
 
 
+def test_what_is_doubtful_is_near_the_quality_that_is_needed(
+    make: Make, encode: Encode, fingerprint: ToFingerprint
+) -> None:
+    """Of a JPEG: of what has no quick way, nothing is."""
+    doubtful = {}
+    for spread in range(40, 256, 4):  # of less, nothing can be seen
+        levels = make(34).convert("L").point(lambda v, s=spread: 128 + (v - 128) * s // 256)
+        found = fingerprint(encode(levels, "JPEG", quality=95))
+        best = max(view.quality for view in found.perceptual["pdq"])
+        doubtful[best] = found.doubtful
+        assert found.is_quick
+        assert ("pdq" in found.low_quality) == (best < 50)
+        still = fingerprint(encode(levels, "PNG"))
+        assert (still.is_quick, still.doubtful) == (False, frozenset())
+    assert {best for best, names in doubtful.items() if names} == {
+        best for best in doubtful if 45 <= best < 55
+    }
+    assert len({best < 50 for best, names in doubtful.items() if names}) == 2
+
+
+def test_a_frame_of_far_too_little_quality_leaves_no_doubt(
+    make: Make, encode: Encode, fingerprint: ToFingerprint
+) -> None:
+    """Whatever another frame is near."""
+    near = next(
+        levels
+        for spread in range(40, 256, 2)
+        if fingerprint(
+            encode(
+                levels := make(34)
+                .convert("L")
+                .point(lambda v, s=spread: 128 + (v - 128) * s // 256),
+                "JPEG",
+                quality=95,
+            )
+        ).doubtful
+    )
+    flat = faint(make(35)).point(lambda level: 100 + (level - 100) // 2)
+    both = encode(near.convert("RGB"), "MPO", save_all=True, append_images=[flat.convert("RGB")])
+    found = fingerprint(both)
+    assert (found.low_quality, found.doubtful) == ({"pdq"}, frozenset())
+
+
 @pytest.mark.parametrize("level", [0, 128, 255])
 def test_a_flat_picture_is_unreliable_under_every_hash(
     encode: Encode, fingerprint: ToFingerprint, level: int

@@ -37,6 +37,8 @@ def found(**changes: Any) -> Fingerprint:
             "phash": (PerceptualView(0, "full", -1, b"y" * 64),),
         },
         "low_quality": frozenset({"pdq"}),
+        "doubtful": frozenset({"phash"}),
+        "is_quick": True,
     }
     return Fingerprint(**{**fields, **changes})
 

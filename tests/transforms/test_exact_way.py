@@ -14,6 +14,7 @@ from ingestgate.assets.shard import Kind, Member
 from ingestgate.assets.verdict import Reason, Verdict
 from ingestgate.blocklists.compiling import compile_list
 from ingestgate.fingerprints.fingerprinter import Fingerprinter
+from ingestgate.fingerprints.isolated import IsolatedFingerprinter
 from ingestgate.fingerprints.limits import DecodeLimits
 from ingestgate.transforms.judging import Judge
 from ingestgate.transforms.policy import Policy
@@ -156,33 +157,69 @@ def test_the_isolated_child_knows_both_ways(fingerprinter: Fingerprinter, judge:
         assert found.hashes[:32] == np.packbits(bits).tobytes()
 
 
-def test_quality_near_what_is_needed_is_looked_at_the_exact_way(
-    judge: MakeJudge, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Blurred until its quality lies just where it still suffices."""
-    one = judge(bytes(range(32)))
-    asked: list[bool] = []
-    real = type(one.fingerprinter).fingerprint_many
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[bytes, bool]]:
+    """What fingerprinters are asked for: each content, and whether the exact way."""
+    noted: list[tuple[bytes, bool]] = []
+    real = IsolatedFingerprinter.fingerprint_many
 
     def noting(self: Any, contents: list[bytes], *, exact: bool = False) -> object:
-        asked.append(exact)
+        noted.extend((content, exact) for content in contents)
         return real(self, contents, exact=exact)
 
-    monkeypatch.setattr(type(one.fingerprinter), "fingerprint_many", noting)
+    monkeypatch.setattr(IsolatedFingerprinter, "fingerprint_many", noting)
+    return noted
+
+
+def faded(spread: int, format: str = "JPEG") -> bytes:
+    """A picture of whose levels so many parts in 256 are left."""
+    levels = picture(9, (256, 256)).convert("L")
+    gray = levels.point(lambda level: 128 + (level - 128) * spread // 256)
+    sink = io.BytesIO()
+    gray.convert("RGB").save(sink, format, quality=95)
+    return sink.getvalue()
+
+
+@pytest.mark.parametrize("policy", [Policy(), Policy(low_quality="exact_checks_suffice")])
+def test_quality_about_what_is_needed_is_looked_at_the_exact_way(
+    fingerprinter: Fingerprinter,
+    judge: MakeJudge,
+    asked: list[tuple[bytes, bool]],
+    policy: Policy,
+) -> None:
+    """And what is of less, unless it is held for that."""
+    one = Judge(policy, judge(bytes(range(32))).lists)
+    held = policy.holds_low_quality("pdq")
     qualities = set()
-    for spread in range(2, 128, 2):
-        gray = (
-            picture(9, (256, 256))
-            .convert("L")
-            .point(lambda v, s=spread: 128 + (v - 128) * s // 256)
-        )
-        sink = io.BytesIO()
-        gray.convert("RGB").save(sink, "JPEG", quality=95)
-        asked.clear()
-        checked = one.check(Member("a.jpg", 0, sink.getvalue(), Kind.PICTURE), {})
-        assert checked.fingerprint is not None
-        best = max(view.quality for view in checked.fingerprint.perceptual["pdq"])
-        qualities.add(best)
-        assert (True in asked) == (best < 55), best
+    for spread in range(24, 128, 2):  # of less, nothing can be seen
+        content = faded(spread)
+        views = fingerprinter.fingerprint(content).perceptual["pdq"]
+        quick = max(view.quality for view in views)
+        qualities.add(quick)
+        checked = one.check(Member("a.jpg", 0, content, Kind.PICTURE), {})
+        assert ((content, True) in asked) == ((45 if held else 0) <= quick < 55), quick
+        if quick < 45:
+            assert (checked.reason is Reason.LOW_QUALITY) == held
+    assert min(qualities) < 40
+    assert max(qualities) > 60
+    assert any(45 <= quality < 50 for quality in qualities)
     assert any(50 <= quality < 55 for quality in qualities)
-    assert any(quality >= 55 for quality in qualities)
+
+
+@pytest.mark.parametrize(("distance", "found"), [(THRESHOLD, [THRESHOLD]), (THRESHOLD + 1, [])])
+def test_what_has_no_quick_way_is_not_looked_at_twice(
+    fingerprinter: Fingerprinter,
+    judge: MakeJudge,
+    asked: list[tuple[bytes, bool]],
+    distance: int,
+    found: list[int],
+) -> None:
+    """Neither near an entry nor for its quality, and the threshold is its own all the same."""
+    near, flat = faded(256, "PNG"), faded(20, "PNG")
+    bits = upright(fingerprinter, near, exact=True)
+    one = judge(at(bits, distance, np.ones(256, bool)))
+    asked.clear()  # of the canary
+    checked = one.check(Member("a.png", 0, near, Kind.PICTURE), {})
+    assert [finding.distance for finding in checked.evidence.findings] == found
+    assert one.check(Member("b.png", 0, flat, Kind.PICTURE), {}).reason is Reason.LOW_QUALITY
+    assert asked == [(near, False), (flat, False)]
