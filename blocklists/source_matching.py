@@ -13,8 +13,8 @@ from ingestgate.assets.verdict import Finding
 from ingestgate.blocklists.columns import as_texts, source_hosts
 from ingestgate.blocklists.open_list import MAX_FINDINGS, OpenList, find_equal
 from ingestgate.blocklists.signals import signal_type
+from ingestgate.blocklists.source_texts import NEXT_SOURCE, possible_sources
 from ingestgate.blocklists.sources import (
-    NEXT_SOURCE,
     BadSource,
     Source,
     canonical_host,
@@ -23,7 +23,6 @@ from ingestgate.blocklists.sources import (
     hashed_expressions,
     is_absent,
     parse_source,
-    possible_sources,
     readable_part,
     url_digests,
 )

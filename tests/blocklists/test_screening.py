@@ -139,6 +139,7 @@ pieces = st.sampled_from(
         ),
         *("page.example", "PAGE.example/a", "root.example", "10.1.2.3", "1.2", "0x7f", "-", "_"),
         *(" http://", ",https://", "|s3://", "; ftp:\\\\", "\n//", "/http://", "=https://"),
+        *("\u3000http://", "\u3001https://", ' ("s3://'),
         *("[::1]", "xn--bcher-kva.example", "bücher.example", "z.io", "x--y", "a.b.c.d.e.f.g.h"),
         *("\u3002", "\u00ad", "\ud7ff", "'\"", "{}|^`<>", ";(1)", "~d", ".well-known"),
     ]
@@ -155,6 +156,7 @@ urls = st.builds(
 @example(["http://" + "a." * 200 + "com", "http://" + "a" * 64 + ".com", "http://a.com:65536/"])
 @example(["http://page.example/" + "a/" * 40, "http://page.example/" + "%25" * 20])
 @example(["http://good.com/a, https://bad.com/b", "http://good.com|http://b.sub.org|x://y"])
+@example(["http://good.com/a\u3000https://bad.com/b", "http://good.com (http://b.sub.org)"])
 @example(["http://xn--a.invalid-punycode.example/", "http://look\u180eout.example/"])
 @example(["http://\u04c0.example/", "xn--a.invalid-punycode.example", "http://ho%2Fst.example/"])
 @example(["http://a.1/", "http://a.0x1/", "http://1a.com/", "http://a.1a/", "http://a.xn--/"])

@@ -225,6 +225,39 @@ def test_a_listed_url_with_others_in_it_is_found(compiled: Any, opened: Open, li
         assert matches.hits[row] == [finding]
 
 
+@pytest.mark.parametrize(
+    "between",
+    [
+        " ",
+        "\u00a0",
+        "\u3000",
+        "\u2028",
+        "\x85",
+        "\u200b",
+        "\x7f",
+        "\uff0c",
+        "\u3001",
+        " (",
+        " <",
+        ', "',
+    ],
+)
+def test_a_listed_source_behind_another_is_found(compiled: Any, opened: Open, between: str) -> None:
+    compiled("hosts", domain="bad.example")
+    compiled("pages", url="https://page.example/2.jpg")
+    lists = opened()
+    texts = [
+        f"https://a.test/1.jpg{between}{second}{end}"
+        for second in ("https://bad.example/2.jpg", "https://page.example/2.jpg")
+        for end in ("", {" (": ")", " <": ">", ', "': '"'}.get(between, "\u3000"))
+    ]
+    matches = lists.match_sources(pa.array([*texts, f"{texts[0]}x".replace("bad", "good")]), "url")
+    assert (list(matches.hits), matches.bad.tolist()) == ([0, 1, 2, 3], [])
+    for row, text in enumerate(texts):
+        assert lists.match_source(text, "url") == matches.hits[row]
+        assert [one.list_id for one in matches.hits[row]] == ["hosts" if row < 2 else "pages"]
+
+
 def test_several_of_which_the_whole_cannot_be_decoded_are_bad(compiled: Any, opened: Open) -> None:
     compiled(url="\n".join(LISTED_WITH_OTHERS))
     lists = opened()

@@ -1,0 +1,68 @@
+"""Which sources a text may hold: several, and some that not everybody reads alike.
+
+**Several.** A source begins where a scheme and ``//`` follow white space, a control character, a
+comma, a semicolon or a bar, with opening quotes and brackets between or not. A URL in the path or
+query of another follows none of them, and is a part of it. Each counts, without what of these
+stands around it. So does each with it, and the whole text, where that is a source too: URLs may
+hold what could as well divide two.
+"""
+
+import re
+from contextlib import suppress
+
+from ingestgate.blocklists.sources import AUTHORITY, BadSource, parse_source
+
+MAX_SOURCES = 1000  # in one text
+# White space, controls, and what has no width, by Unicode; commas, semicolons and bars.
+_DIVIDING = (
+    "".join(
+        chr(one)
+        for first, last in (
+            *((0x00, 0x20), (0x7F, 0xA0), (0xAD, 0xAD), (0x1680, 0x1680), (0x180E, 0x180E)),
+            *((0x2000, 0x200F), (0x2028, 0x202F), (0x205F, 0x206F), (0x3000, 0x3000)),
+            (0xFEFF, 0xFEFF),
+        )
+        for one in range(first, last + 1)
+    )
+    + ",;|\u060c\u061b\u3001\uff0c\uff1b\uff5c\uff64"
+)
+_OPENING = "\"'`(<[{\u2018\u201a\u201c\u201e\u2039\u00ab\u3008\u300a\u300c\u300e\u3010\uff08\uff3b"
+_CLOSING = "\"'`)>]}\u2019\u201d\u203a\u00bb\u3009\u300b\u300d\u300f\u3011\uff09\uff3d"
+_AROUND = _DIVIDING + _OPENING + _CLOSING
+_BETWEEN = f"[{_DIVIDING}]"
+_OPENINGS = "[" + _OPENING.replace("[", r"\[") + "]*"
+#: Whether there are several sources in a text (`split_sources`), for RE2 too.
+NEXT_SOURCE = _BETWEEN + _OPENINGS + AUTHORITY
+# A run of what is between sources is looked at once, from its first character on.
+_NEXT_SOURCE = re.compile(f"(?<!{_BETWEEN}){_BETWEEN}++{_OPENINGS}+(?={AUTHORITY})")
+
+
+def split_sources(text: str) -> list[str]:
+    """Returns the parts of a text that are a source each; one, if nothing divides it.
+
+    Raises:
+        BadSource: There are more than `MAX_SOURCES`.
+    """
+    if len(parts := _NEXT_SOURCE.split(text, MAX_SOURCES)) > MAX_SOURCES:
+        raise BadSource(f"more than {MAX_SOURCES} sources in one")
+    return parts
+
+
+def possible_sources(text: str) -> list[str]:
+    """Returns all that may be a source in a text: it itself, or its parts if there are several.
+
+    Raises:
+        BadSource: There are more than `MAX_SOURCES`.
+    """
+    parts = split_sources(text)
+    if len(parts) == 1:
+        return parts
+    bare = [part.strip(_AROUND) for part in parts]
+    return list(dict.fromkeys([*bare, *filter(_is_source, (text, *parts))]))
+
+
+def _is_source(text: str) -> bool:
+    with suppress(BadSource):
+        parse_source(text)
+        return True
+    return False
