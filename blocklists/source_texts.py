@@ -5,10 +5,16 @@ comma, a semicolon or a bar, with opening quotes and brackets between or not. A 
 query of another follows none of them, and is a part of it. Each counts, without what of these
 stands around it. So does each with it, and the whole text, where that is a source too: URLs may
 hold what could as well divide two.
+
+**Not read alike.** A backslash before an ``@`` ends the host to browsers (and to `parse_source`);
+to RFC 3986, and so to curl and wget, it is a part of the credentials, and the host comes after.
+Both hosts count.
 """
 
 import re
+from collections.abc import Iterator
 from contextlib import suppress
+from typing import cast
 
 from ingestgate.blocklists.sources import AUTHORITY, BadSource, parse_source
 
@@ -35,6 +41,11 @@ _OPENINGS = "[" + _OPENING.replace("[", r"\[") + "]*"
 NEXT_SOURCE = _BETWEEN + _OPENINGS + AUTHORITY
 # A run of what is between sources is looked at once, from its first character on.
 _NEXT_SOURCE = re.compile(f"(?<!{_BETWEEN}){_BETWEEN}++{_OPENINGS}+(?={AUTHORITY})")
+_CREDENTIALS = r"\\[^/?#]*@"  # what to browsers would be a path
+#: Whether `possible_sources` may return more than the text itself, for RE2 too.
+SEVERAL = f"{NEXT_SOURCE}|{_CREDENTIALS}"
+# What comes before an authority as RFC 3986 has it, with or without a scheme; it; the rest.
+_AUTHORITY = re.compile(r"((?:[^:/\\?#]*:)?[/\\\t\r\n]*)([^/?#]*)(.*)", re.DOTALL)
 
 
 def split_sources(text: str) -> list[str]:
@@ -51,14 +62,26 @@ def split_sources(text: str) -> list[str]:
 def possible_sources(text: str) -> list[str]:
     """Returns all that may be a source in a text: it itself, or its parts if there are several.
 
+    Sources that others than browsers read in another way come once for each reading.
+
     Raises:
         BadSource: There are more than `MAX_SOURCES`.
     """
     parts = split_sources(text)
-    if len(parts) == 1:
-        return parts
-    bare = [part.strip(_AROUND) for part in parts]
-    return list(dict.fromkeys([*bare, *filter(_is_source, (text, *parts))]))
+    read, perhaps = [text], []
+    if len(parts) > 1:
+        read, perhaps = [part.strip(_AROUND) for part in parts], [text, *parts]
+    others = [other for one in (*read, *perhaps) for other in _other_readings(one)]
+    return list(dict.fromkeys([*read, *filter(_is_source, (*perhaps, *others))]))
+
+
+def _other_readings(text: str) -> Iterator[str]:
+    """Yields a source so that `parse_source` reads it as others read the text."""
+    before, authority, after = cast(re.Match[str], _AUTHORITY.fullmatch(text)).groups()
+    credentials, at, host = authority.rpartition("@")
+    if "\\" in credentials:
+        escaped = credentials.replace("\\", "%5C")
+        yield f"{before}{escaped}{at}{host}{after}"
 
 
 def _is_source(text: str) -> bool:

@@ -30,7 +30,8 @@ times path prefixes: what such an entry covers is decided by who hashed it.
 ``http://``, and so are those of schemes that are known to name a host. What does not parse, or
 names no host (``file:///``) or one longer than any can be, is a `BadSource`: nobody could say
 whether it is listed. So is what has another scheme: behind ``data:`` there is content, with slashes
-or without. Text of nothing but white space is absent, not bad. Several in one text: `source_texts`.
+or without. Text of nothing but white space is absent, not bad. Several in one text, and what others
+than browsers read in another way: `source_texts`.
 """
 
 import functools

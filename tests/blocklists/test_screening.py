@@ -121,6 +121,7 @@ pieces = st.sampled_from(
             ":80",
             ":99999",
             "@",
+            "\\@",
         ),
         *(".", ".", "..", "/.", "/..", "?", "&", "#", "%41", "%2e", "%", " ", "\t", "\n", "é", "ß"),
         *(
@@ -157,6 +158,7 @@ urls = st.builds(
 @example(["http://page.example/" + "a/" * 40, "http://page.example/" + "%25" * 20])
 @example(["http://good.com/a, https://bad.com/b", "http://good.com|http://b.sub.org|x://y"])
 @example(["http://good.com/a\u3000https://bad.com/b", "http://good.com (http://b.sub.org)"])
+@example(["http://good.com\\@bad.com/b", "http://good.com:80\\x@b.sub.org", "good.com\\@bad.com"])
 @example(["http://xn--a.invalid-punycode.example/", "http://look\u180eout.example/"])
 @example(["http://\u04c0.example/", "xn--a.invalid-punycode.example", "http://ho%2Fst.example/"])
 @example(["http://a.1/", "http://a.0x1/", "http://1a.com/", "http://a.1a/", "http://a.xn--/"])

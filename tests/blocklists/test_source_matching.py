@@ -22,6 +22,8 @@ EVASIONS = [
     "http://xn--bcher-kva.example/",
     "http://B\u00dcCHER.example/",
     "http:\\\\bad.com\\x",
+    "http://good.com\\@bad.com/",
+    "http://bad.com\\@good.com/",
     "http://page.example/listed?x=1",
     "https://page.example/listed",
     "http://bad.com./",
@@ -38,6 +40,7 @@ INNOCENT = [
     "http://page.example/listed/below",
     "http://good.com/?u=http://bad.com/",
     "http://bad.com@good.com/",
+    "http://good.com/\\@bad.com",
     "http://com/",
 ]
 

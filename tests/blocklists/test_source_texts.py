@@ -1,4 +1,5 @@
 import re
+from contextlib import suppress
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -6,8 +7,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingestgate.blocklists.source_texts import NEXT_SOURCE, possible_sources, split_sources
-from ingestgate.blocklists.sources import BadSource
+from ingestgate.blocklists.source_texts import (
+    NEXT_SOURCE,
+    SEVERAL,
+    possible_sources,
+    split_sources,
+)
+from ingestgate.blocklists.sources import BadSource, parse_source
 
 BETWEEN = [
     *(" ", "\n", "\t", ",", ", ", "|", " | ", ";", "\0", ",,", "\x1f", "\x7f", "\x85", "\xa0"),
@@ -110,3 +116,34 @@ def test_what_stands_around_a_source_may_be_a_part_of_it() -> None:
         "http://a.com/,http://b.com/(2)",
         "http://b.com/(2)",
     ]
+
+
+@pytest.mark.parametrize(
+    ("text", "hosts"),
+    [
+        ("http://good.example\\@bad.example/1.jpg", ["good.example", "bad.example"]),
+        ("HTTPS:/\\u:p@good.example:80\\x\\y@bad.example:81", ["good.example", "bad.example"]),
+        ("good.example\\@bad.example/1.jpg", ["good.example", "bad.example"]),
+        ("good.example:80\\@bad.example", ["good.example", "bad.example"]),
+        ("s3://good.example\\@bad.example?x", ["good.example", "bad.example"]),
+        ("http://good.example\\@u@bad.example", ["good.example", "bad.example"]),
+        ("http://good.example\\@", ["good.example"]),
+        ("http://good.example/\\@bad.example", ["good.example"]),
+        ("http://good.example?\\@bad.example", ["good.example"]),
+        ("http://u@good.example\\bad.example", ["good.example"]),
+        ("http:\\\\u@good.example", ["good.example"]),
+    ],
+)
+def test_a_backslash_before_an_at_sign_is_read_in_both_ways(text: str, hosts: list[str]) -> None:
+    found = []
+    for one in possible_sources(text):
+        with suppress(BadSource):
+            found.append(parse_source(one).host)
+    assert found == hosts
+    assert len(hosts) == 1 or pc.match_substring_regex(pa.scalar(text), SEVERAL).as_py()
+
+
+def test_each_of_several_is_read_in_both_ways() -> None:
+    text = "http://a.com, http://good.example\\@bad.example/"
+    hosts = [parse_source(one).host for one in possible_sources(text)]
+    assert hosts == ["a.com", "good.example", "bad.example"]
