@@ -15,6 +15,7 @@ from ingestgate.blocklists.entry_ids import holds, shown_id
 from ingestgate.blocklists.lines import BLANK, is_comment, plain_lines, table_rows
 from ingestgate.blocklists.public_suffixes import PublicSuffixes
 from ingestgate.blocklists.signals import SignalType, signal_type, signal_types
+from ingestgate.blocklists.source_texts import split_sources
 from ingestgate.blocklists.sources import (
     BadSource,
     canonical_host,
@@ -95,8 +96,8 @@ def read_entries(
     ``value`` and perhaps ``entry_id`` and ``category``. Blank lines and lines that start with
     ``#`` are skipped in both; one that could be a row of CSV is refused. Hashes are hex in either
     case; domains are host names, IP addresses or ``*.name``; URLs are http(s) or lack a scheme.
-    What could never match (a name with a comma in it, say, or a URL with a remark behind it) is
-    refused, and so is a category that holds the value.
+    What could never match (a name with a comma in it, say, or two URLs in one field) is refused,
+    and so is a category that holds the value.
 
     Args:
         signal_type_name: Name of the signal type the values are of.
@@ -121,8 +122,6 @@ def read_entries(
             field = "value"
             try:
                 value = parse(row["value"].strip(BLANK))
-                if len(row) == 1 and signal.name == "url":
-                    check_unbroken(row["value"].strip(BLANK))
                 if signal.name == "domain" and (domain_scope != "exact" or value[:1] == b"*"):
                     check_suffix(value, known)
                 texts = {}
@@ -266,11 +265,8 @@ def _domain(text: str) -> bytes:
 
 def _url(text: str) -> bytes:
     text = text.strip(BLANK)
-    if _CONTROL.search(text):  # which a browser would leave out, and join what it divides
-        raise FieldError("holds a control character, a tab say; wants one URL and nothing else")
-    if re.search(r"\s#", text):
-        raise FieldError("holds a remark; wants one URL and nothing else")
     try:
+        _check_is_one(text)
         source = parse_source(text)
         expression = url_expression(source)
     except BadSource as bad:
@@ -285,12 +281,17 @@ def _url(text: str) -> bytes:
     return expression
 
 
-def check_unbroken(text: str) -> None:
-    """Refuses a URL with a blank in it, where that could be what ends the URL.
-
-    Raises:
-        FieldError: It has one.
-    """
+def _check_is_one(text: str) -> None:
+    """Refuses what is more than one URL: what is behind it would be taken for a part of it."""
+    if _CONTROL.search(text):  # which a browser would leave out, and join what it divides
+        raise FieldError("holds a control character, a tab say; wants one URL and nothing else")
+    if re.search(r"\s#", text):
+        raise FieldError("holds a remark; wants one URL and nothing else")
+    if len(split_sources(text)) > 1:
+        raise FieldError(
+            "holds several URLs; wants one and nothing else (where another is a part of it, a "
+            "comma before that as %2C, a semicolon as %3B, a bar as %7C)"
+        )
     if re.search(r"\s", text):
         raise FieldError("holds a blank; wants one URL and nothing else (its own blanks as %20)")
 

@@ -18,7 +18,6 @@ from ingestgate.blocklists.entries import (
     NeverMatchError,
     check_discloses_nothing,
     check_suffix,
-    check_unbroken,
     clean_text,
     value_parser,
 )
@@ -220,8 +219,6 @@ def _known_types() -> dict[str, str]:
 
 def _parse(name: str, value: Value, suffixes: PublicSuffixes) -> bytes:
     parsed = _value_parsers()[name](value.text)
-    if name == "url" and value.of_line:
-        check_unbroken(value.text)
     if name != "domain":
         return parsed
     if not parsed.startswith(b"*."):

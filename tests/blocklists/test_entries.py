@@ -154,7 +154,7 @@ def test_repr_of_an_entry_hides_the_value(tmp_path: Path) -> None:
         ("url", "https://host.example/x  # remark", "holds a remark"),
         ("url", "https://host.example/x category", "holds a blank"),
         ("url", "https://host.example,x/y", "holds a character that no host name has"),
-        ("url", "https://a.example,https://b.example/", "holds a character that no host name has"),
+        ("url", "https://a.example,https://b.example/", "holds several URLs"),
         ("url", "host.example,x", "holds a character that no host name has"),
         ("url", "https://host.example/#!/photo/7", "only its fragment (#...) says which page"),
         ("url", "https://host.example#photo", "only its fragment (#...) says which page is meant"),
@@ -257,9 +257,22 @@ def test_whatever_is_taken_is_a_name_or_an_address(text: str) -> None:
         assert is_address(host) or re.fullmatch(r"[a-z0-9_-]+(\.[a-z0-9_-]+)*", host)
 
 
-def test_a_url_in_a_field_of_its_own_may_hold_blanks(tmp_path: Path) -> None:
-    (entry,) = read(tmp_path, "url", "value,category\nhttps://a.example/p q,A\n")
-    assert entry.value == b"a.example/p q"
+def test_a_url_may_hold_encoded_what_would_divide_it(tmp_path: Path) -> None:
+    urls = "https://a.example/p%20q\nhttps://a.example/?u=http://b.example/%2chttp://c.example/"
+    assert [entry.value for entry in read(tmp_path, "url", urls)] == [
+        b"a.example/p q",
+        b"a.example/?u=http://b.example/,http://c.example/",
+    ]
+
+
+@pytest.mark.parametrize(
+    "between", [" ", ",", "; ", "|", " | ", "\u3000", "\u200b", " (", "\uff0c"]
+)
+def test_several_urls_in_one_field_are_refused(tmp_path: Path, between: str) -> None:
+    urls = f"https://a.example/1.jpg{between}https://b.example/2.jpg"
+    message = refused(tmp_path, "url", f'value,entry_id\n"{urls}",r1\n')
+    assert "line 2, value: holds several URLs; wants one and nothing else" in message
+    assert "example" not in message.removeprefix(str(tmp_path))
 
 
 def test_line_ends_of_another_kind_are_refused(tmp_path: Path) -> None:

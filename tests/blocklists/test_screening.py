@@ -40,8 +40,8 @@ URLS = (
     "[::1]/v6",
     "1.2.3.4/v4",
     "page.example/?a&b",
-    "page.example/img;https://c.example/3.jpg",
-    "page.example/get?urls=http://a.example/1,http://b.example/2",
+    "page.example/img%3Bhttps://c.example/3.jpg",
+    "page.example/get?urls=http://a.example/1%2Chttp://b.example/2",
 )
 INNOCENT = (
     "http://good.com",

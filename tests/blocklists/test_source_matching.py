@@ -204,6 +204,11 @@ LISTED_WITH_OTHERS = (
 )
 
 
+def as_listed(url: str) -> str:
+    """A URL with others in it as lists take it: two of them are refused."""
+    return url.replace(",", "%2C").replace(";", "%3B")
+
+
 @pytest.mark.parametrize("listed", ["url", "expression"])
 def test_a_listed_url_with_others_in_it_is_found(compiled: Any, opened: Open, listed: str) -> None:
     expressions = [  # a path's slashes are one
@@ -212,7 +217,9 @@ def test_a_listed_url_with_others_in_it_is_found(compiled: Any, opened: Open, li
         "page.example/below;s3:/d.example/",
     ]
     hashed = [hashlib.sha256(expression.encode()).hexdigest() for expression in expressions]
-    compiled(**{listed: "\n".join(LISTED_WITH_OTHERS if listed == "url" else hashed)})
+    compiled(
+        **{listed: "\n".join(map(as_listed, LISTED_WITH_OTHERS) if listed == "url" else hashed)}
+    )
     lists = opened()
     texts = [
         *LISTED_WITH_OTHERS,
@@ -262,7 +269,7 @@ def test_a_listed_source_behind_another_is_found(compiled: Any, opened: Open, be
 
 
 def test_several_of_which_the_whole_cannot_be_decoded_are_bad(compiled: Any, opened: Open) -> None:
-    compiled(url="\n".join(LISTED_WITH_OTHERS))
+    compiled(url="\n".join(map(as_listed, LISTED_WITH_OTHERS)))
     lists = opened()
     text = f"{LISTED_WITH_OTHERS[1]}?{OVER_ENCODED}"
     with pytest.raises(BadSource, match="percent-encoded") as caught:

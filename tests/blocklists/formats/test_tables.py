@@ -160,6 +160,23 @@ def test_malformed_threatexchange(read: Reader, content: str, problem: str) -> N
     assert read.refused("threatexchange", content, secret=MD5[1:]).startswith(problem)
 
 
+TWO = "https://a.example/1.jpg{}https://b.example/2.jpg"
+
+
+@pytest.mark.parametrize("between", [" ", "; ", "|"])
+def test_several_urls_in_one_field_are_refused(read: Reader, between: str) -> None:
+    urls = TWO.format(between)
+    indicator = json.dumps([{"type": "URI", "indicator": urls}])
+    pattern = {"type": "indicator", "id": "indicator--1", "pattern": f"[url:value = '{urls}']"}
+    bundle = json.dumps({"type": "bundle", "objects": [pattern]})
+    for refused in (
+        read.refused("threatexchange", indicator, secret="example"),
+        read.refused("stix", bundle, secret="example"),
+        read.refused("csv", f'u,id\n"{urls}",r1\n', "url=u,id=id", secret="example"),
+    ):
+        assert ": holds several URLs; wants one and nothing else" in refused
+
+
 @pytest.mark.parametrize("shared", [False, True])
 def test_parquet_rows_that_share_a_long_value_are_refused_before_each_has_it(
     read: Reader, shared: bool
