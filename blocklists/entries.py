@@ -3,6 +3,7 @@
 Errors name file, line and field and say what is wrong, and never show the value.
 """
 
+import itertools
 import re
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator
@@ -12,7 +13,7 @@ from ingestgate.assets import storage
 from ingestgate.assets.errors import ListError
 from ingestgate.assets.verdict import SignalKind
 from ingestgate.blocklists.entry_ids import holds, shown_id
-from ingestgate.blocklists.lines import BLANK, is_comment, plain_lines, table_rows
+from ingestgate.blocklists.lines import BLANK, is_comment, plain_lines, table_rows, unseparated
 from ingestgate.blocklists.public_suffixes import PublicSuffixes
 from ingestgate.blocklists.signals import SignalType, signal_type, signal_types
 from ingestgate.blocklists.source_texts import split_sources
@@ -28,6 +29,7 @@ COLUMNS = ("value", "entry_id", "category")
 MAX_TEXT = 256  # characters of an entry id or a category
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _SURROGATE = re.compile(r"[\ud800-\udfff]")
+_ENDING = re.compile(r"[,;|\"']\Z")
 _NAME = re.compile(r"[a-z0-9_\-]+(?:\.[a-z0-9_\-]+)*")
 _URL_OR_DIGEST = re.compile(r"://|[0-9A-Fa-f]{32}")
 # Punctuation that labels may hold, in some script (RFC 5892, 2.6 and appendix A).
@@ -122,6 +124,8 @@ def read_entries(
             field = "value"
             try:
                 value = parse(row["value"].strip(BLANK))
+                if len(row) == 1 and signal.name == "url":
+                    check_ending(row["value"].strip(BLANK))
                 if signal.name == "domain" and (domain_scope != "exact" or value[:1] == b"*"):
                     check_suffix(value, known)
                 texts = {}
@@ -156,8 +160,7 @@ def _rows(path: str, source: BinaryIO) -> Iterator[tuple[int, dict[str, str]]]:
         return
     number, text = first
     if text.split(",")[0].strip(BLANK + '"').lower() not in COLUMNS:
-        yield number, {"value": text}
-        for number, text in lines:
+        for number, text in unseparated(path, itertools.chain([first], lines)):
             if not is_comment(text):
                 yield number, {"value": text}
         return
@@ -294,6 +297,21 @@ def _check_is_one(text: str) -> None:
         )
     if re.search(r"\s", text):
         raise FieldError("holds a blank; wants one URL and nothing else (its own blanks as %20)")
+    if text and unicodedata.category(text[-1]) == "Cf":
+        raise FieldError("ends in a character that shows nothing; wants one URL and nothing else")
+
+
+def check_ending(text: str) -> None:
+    """Refuses a URL with a comma, a quote or the like behind it, where nothing else ends it.
+
+    Raises:
+        FieldError: It has one.
+    """
+    if mark := _ENDING.search(text):
+        raise FieldError(
+            f"ends in {mark[0]!r}, as one of several fields may; wants one URL and nothing else "
+            f"(where that is a part of it, %{ord(mark[0]):02X})"
+        )
 
 
 def _check_host(host: str, text: str) -> None:

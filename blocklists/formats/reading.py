@@ -17,6 +17,7 @@ from ingestgate.blocklists.entries import (
     FieldError,
     NeverMatchError,
     check_discloses_nothing,
+    check_ending,
     check_suffix,
     clean_text,
     value_parser,
@@ -219,6 +220,8 @@ def _known_types() -> dict[str, str]:
 
 def _parse(name: str, value: Value, suffixes: PublicSuffixes) -> bytes:
     parsed = _value_parsers()[name](value.text)
+    if name == "url" and value.of_line:
+        check_ending(value.text)
     if name != "domain":
         return parsed
     if not parsed.startswith(b"*."):

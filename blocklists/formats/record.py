@@ -27,8 +27,8 @@ class Value(NamedTuple):
         text: The value.
         field: Where in the record it stood, for messages.
         scope: What a domain covers, where the format says; "" leaves it to the list.
-        of_line: Whether it is what a line holds, and not a field with an end of its own: of a
-            URL, a blank may then be the end.
+        of_line: Whether it is what a line holds, and not a field with an end of its own: a URL
+            may then have a separator or a quote behind it.
     """
 
     signal_type: str

@@ -153,6 +153,13 @@ def test_repr_of_an_entry_hides_the_value(tmp_path: Path) -> None:
         ("url", "https://host.example/x #remark", "holds a remark"),
         ("url", "https://host.example/x  # remark", "holds a remark"),
         ("url", "https://host.example/x category", "holds a blank"),
+        ("url", "https://host.example/x,", "ends in ',', as one of several fields may"),
+        ("url", "https://host.example/x;", "(where that is a part of it, %3B)"),
+        ("url", "https://host.example/x|", "ends in '|', as one of several fields may"),
+        ("url", 'https://host.example/x"', "ends in '\"', as one of several fields may"),
+        ("url", "https://host.example/x'", 'ends in "\'", as one of several fields may'),
+        ("url", "https://host.example/x\u200b", "ends in a character that shows nothing"),
+        ("url", "https://host.example/x\ufeff", "ends in a character that shows nothing"),
         ("url", "https://host.example,x/y", "holds a character that no host name has"),
         ("url", "https://a.example,https://b.example/", "holds several URLs"),
         ("url", "host.example,x", "holds a character that no host name has"),
@@ -263,6 +270,22 @@ def test_a_url_may_hold_encoded_what_would_divide_it(tmp_path: Path) -> None:
         b"a.example/p q",
         b"a.example/?u=http://b.example/,http://c.example/",
     ]
+
+
+def test_a_table_of_urls_without_a_header_is_refused(tmp_path: Path) -> None:
+    message = refused(tmp_path, "url", "https://a.example/1.jpg,A1\nhttps://a.example/2.jpg,A1\n")
+    assert "line 2, row: has as many ',' as every line before it" in message
+    assert "a.example" not in message
+    urls = "https://a.example/1.jpg,A1\nhttps://a.example/2.jpg\n"
+    assert [entry.value for entry in read(tmp_path, "url", urls)] == [
+        b"a.example/1.jpg,A1",
+        b"a.example/2.jpg",
+    ]
+
+
+def test_a_url_in_a_field_of_its_own_may_end_as_it_likes(tmp_path: Path) -> None:
+    (entry,) = read(tmp_path, "url", 'value,category\n"https://a.example/x,",A\n')
+    assert entry.value == b"a.example/x,"
 
 
 @pytest.mark.parametrize(

@@ -65,6 +65,21 @@ LINES += ("local-file", "rpz", "urls")
         ("urls", "https://secret-place.example/x\tA\n", "line 1, value: holds a control character"),
         ("urls", "https://secret-place.example/x # A\n", "line 1, value: holds a remark"),
         ("urls", "https://secret-place.example/x A\n", "line 1, value: holds a blank"),
+        (
+            "urls",
+            "https://secret-place.example/x,\n",
+            "line 1, value: ends in ',', as one of",
+        ),
+        (
+            "urls",
+            "https://secret-place.example/1,A\n# x\nhttps://secret-place.example/2,A\n",
+            "line 3, row: has as many ',' as every line before it",
+        ),
+        (
+            "local-file",
+            'url https://secret-place.example/x"',
+            "line 1, value: ends in '\"', as",
+        ),
         ("local-file", "url https://secret-place.example/x\tA", "line 1, value: holds a control"),
         ("local-file", "url https://secret-place.example/x A", "line 1, value: holds a blank"),
         ("hashed-expressions", f"{MD5[:8]}\n", "line 1, value: not a SHA-256 of 32 bytes"),
