@@ -275,6 +275,10 @@ def _url(text: str) -> bytes:
     except BadSource as bad:
         raise FieldError(f"not a URL that could be matched: {bad}") from None
     _check_host(source.host, text)
+    if expression.partition(b"?")[0].endswith(b"/*"):
+        raise FieldError(
+            "its path ends in /*, and * stands for itself; to list all that is below, end it in /"
+        )
     if text.partition("#")[2] and expression.rstrip(b"?") == source.host.encode() + b"/":
         # Browsers send no fragment: what is left would be the host, with all its pages.
         raise NeverMatchError(

@@ -160,6 +160,8 @@ def test_repr_of_an_entry_hides_the_value(tmp_path: Path) -> None:
         ("url", "https://host.example/x'", 'ends in "\'", as one of several fields may'),
         ("url", "https://host.example/x\u200b", "ends in a character that shows nothing"),
         ("url", "https://host.example/x\ufeff", "ends in a character that shows nothing"),
+        ("url", "https://host.example/x/*", "its path ends in /*, and * stands for itself"),
+        ("url", "host.example/%2A?a=b", "to list all that is below, end it in /"),
         ("url", "https://host.example,x/y", "holds a character that no host name has"),
         ("url", "https://a.example,https://b.example/", "holds several URLs"),
         ("url", "host.example,x", "holds a character that no host name has"),
