@@ -8,13 +8,15 @@ hold what could as well divide two.
 
 **Not read alike.** A backslash before an ``@`` ends the host to browsers (and to `parse_source`);
 to RFC 3986, and so to curl and wget, it is a part of the credentials, and the host comes after.
-Both hosts count.
+Sharp s, final sigma and the two joiners are letters of a name to browsers; to IDNA 2003, and so to
+Python's own library, they are ``ss``, a sigma and nothing. Both hosts count.
 """
 
 import re
 from collections.abc import Iterator
 from contextlib import suppress
 from typing import cast
+from urllib.parse import unquote
 
 from ingestgate.blocklists.sources import AUTHORITY, BadSource, parse_source
 
@@ -42,8 +44,13 @@ NEXT_SOURCE = _BETWEEN + _OPENINGS + AUTHORITY
 # A run of what is between sources is looked at once, from its first character on.
 _NEXT_SOURCE = re.compile(f"(?<!{_BETWEEN}){_BETWEEN}++{_OPENINGS}+(?={AUTHORITY})")
 _CREDENTIALS = r"\\[^/?#]*@"  # what to browsers would be a path
+# Small and capital sharp s, final sigma, the joiners, and all of them percent-encoded.
+_DEVIATIONS = (
+    "[\u00df\u1e9e\u03c2\u200c\u200d]|(?i:%c3%9f|%e1%ba%9e|%cf%82|%e2%80%8[cd])"  # UTS 46, 7
+)
 #: Whether `possible_sources` may return more than the text itself, for RE2 too.
-SEVERAL = f"{NEXT_SOURCE}|{_CREDENTIALS}"
+SEVERAL = f"{NEXT_SOURCE}|{_CREDENTIALS}|{_DEVIATIONS}"
+_DEVIATING = re.compile(_DEVIATIONS)
 # What comes before an authority as RFC 3986 has it, with or without a scheme; it; the rest.
 _AUTHORITY = re.compile(r"((?:[^:/\\?#]*:)?[/\\\t\r\n]*)([^/?#]*)(.*)", re.DOTALL)
 
@@ -79,9 +86,17 @@ def _other_readings(text: str) -> Iterator[str]:
     """Yields a source so that `parse_source` reads it as others read the text."""
     before, authority, after = cast(re.Match[str], _AUTHORITY.fullmatch(text)).groups()
     credentials, at, host = authority.rpartition("@")
-    if "\\" in credentials:
-        escaped = credentials.replace("\\", "%5C")
-        yield f"{before}{escaped}{at}{host}{after}"
+    escaped = credentials.replace("\\", "%5C") + at + host
+    for one in dict.fromkeys((authority, escaped)):
+        name, backslash, path = one.partition("\\")
+        for start in (before + name, _DEVIATING.sub(_transitional, before + name)):
+            if (other := start + backslash + path + after) != text:
+                yield other
+
+
+def _transitional(character: re.Match[str]) -> str:
+    """Returns what IDNA 2003 makes of a character that may be percent-encoded."""
+    return {"\u03c2": "\u03c3", "\u200c": "", "\u200d": ""}.get(unquote(character[0]), "ss")
 
 
 def _is_source(text: str) -> bool:

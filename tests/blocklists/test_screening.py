@@ -28,6 +28,7 @@ DOMAINS = (
     "xn--a.invalid-punycode.example",
     "lookout.example",
     "\u04c0.example",
+    "masse.example",
 )
 URLS = (
     "page.example/a",
@@ -159,6 +160,7 @@ urls = st.builds(
 @example(["http://good.com/a, https://bad.com/b", "http://good.com|http://b.sub.org|x://y"])
 @example(["http://good.com/a\u3000https://bad.com/b", "http://good.com (http://b.sub.org)"])
 @example(["http://good.com\\@bad.com/b", "http://good.com:80\\x@b.sub.org", "good.com\\@bad.com"])
+@example(["http://ma\u00dfe.example", "MA%c3%9FE.example/x", "https://b\u00fccher\u200d.example/x"])
 @example(["http://xn--a.invalid-punycode.example/", "http://look\u180eout.example/"])
 @example(["http://\u04c0.example/", "xn--a.invalid-punycode.example", "http://ho%2Fst.example/"])
 @example(["http://a.1/", "http://a.0x1/", "http://1a.com/", "http://a.1a/", "http://a.xn--/"])

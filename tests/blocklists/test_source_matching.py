@@ -24,6 +24,7 @@ EVASIONS = [
     "http:\\\\bad.com\\x",
     "http://good.com\\@bad.com/",
     "http://bad.com\\@good.com/",
+    "http://ma\u00dfe.example/",
     "http://page.example/listed?x=1",
     "https://page.example/listed",
     "http://bad.com./",
@@ -41,13 +42,14 @@ INNOCENT = [
     "http://good.com/?u=http://bad.com/",
     "http://bad.com@good.com/",
     "http://good.com/\\@bad.com",
+    "http://good.com\\ma\u00dfe.example",
     "http://com/",
 ]
 
 
 @pytest.fixture
 def sources(compiled: Any, opened: Open) -> ListSet:
-    compiled("hosts", domain="bad.com\nb.sub.org\n10.1.2.3\nb\u00fccher.example\n")
+    compiled("hosts", domain="bad.com\nb.sub.org\n10.1.2.3\nb\u00fccher.example\nmasse.example\n")
     compiled("pages", url="http://page.example/listed\n")
     return opened()
 
@@ -90,6 +92,13 @@ def test_blank_and_bad_sources(sources: ListSet) -> None:
     assert sources.match_source("  ", "url") == []
     with pytest.raises(BadSource):
         sources.match_source("nonsense", "url")
+
+
+def test_a_name_with_a_joiner_is_bad_and_found_without_it(sources: ListSet) -> None:
+    with pytest.raises(BadSource) as caught:
+        sources.match_source("http://b\u200da\u200dd.com/", "url")
+    (finding,) = caught.value.findings
+    assert finding.list_id == "hosts"
 
 
 @pytest.mark.parametrize("chunks", [1, 3])
