@@ -33,17 +33,23 @@ _ALIASES = {
     "imagepdq": "pdq",
     "imagephash": "phash",
     "uri": "url",
+    "rawuri": "url",
     "domainname": "domain",
     "host": "domain",
     "hostname": "domain",
+    "ipaddress": "domain",
+    "ipv4": "domain",
+    "ipv6": "domain",
+    "ipv4addr": "domain",
+    "ipv6addr": "domain",
     "sha2256": "sha256",
     "sha2512": "sha512",
 } | {
     f"{prefix}{name}": name
-    for prefix in ("hash", "video", "image", "file")
+    for prefix in ("hash", "video", "image", "file", "hashvideo")
     for name in ("md5", "sha1", "sha256", "sha512", "pdq")
 }
-del _ALIASES["videopdq"]  # many hashes, not one
+del _ALIASES["videopdq"], _ALIASES["hashvideopdq"]  # many hashes, not one
 
 
 class Listed(NamedTuple):

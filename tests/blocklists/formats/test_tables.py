@@ -143,6 +143,33 @@ def test_threatexchange_withdrawal_by_identifier_needs_no_indicator(read: Reader
 
 
 @pytest.mark.parametrize(
+    ("partners", "value", "known"),
+    [
+        ("HASH_VIDEO_MD5", MD5, "md5"),
+        ("HASH_VIDEO_SHA1", f"{MD5}{MD5[:8]}", "sha1"),
+        ("HASH_VIDEO_SHA256", MD5 * 2, "sha256"),
+        ("RAW_URI", "https://a.example/x", "url"),
+        ("IP_ADDRESS", "192.0.2.7", "domain"),
+        ("ipv4-addr", "192.0.2.7", "domain"),
+        ("ipv6-addr", "2001:db8::7", "domain"),
+        ("IPv4", "192.0.2.7", "domain"),
+        ("IPv6", "2001:db8::7", "domain"),
+    ],
+)
+def test_what_threatexchange_and_others_call_the_types(
+    read: Reader, partners: str, value: str, known: str
+) -> None:
+    (one,) = read("threatexchange", f"id,indicator,type\n1,{value},{partners}\n")
+    assert [name for name, _ in one.values] == [known]
+    assert not read.skipped
+
+
+def test_a_hash_of_all_of_a_video_is_no_hash_of_a_picture(read: Reader) -> None:
+    read("threatexchange", f"id,indicator,type\n1,{MD5 * 2},HASH_VIDEO_PDQ\n")
+    assert read.skipped == {"hash_video_pdq (no such hash here)": 1}
+
+
+@pytest.mark.parametrize(
     ("content", "problem"),
     [
         (f"type,indicator\nHASH_MD5,{MD5[1:]}\n", "line 2, indicator: no md5"),
