@@ -96,7 +96,7 @@ def read_list(
         list_format: Its format.
         skipped: What is kept out is counted here, by what it is.
         signal_type_name: Signal type of the hashes, instead of the one that a format without
-            types takes them for (``imagehash`` and ``hash-file``).
+            types takes them for (``imagehash`` and ``hash-file``); what says another is refused.
         leave_out_never_match: Keep values out, and count them, that would match what nobody
             meant to list (all zeros, the digest of the empty file, a public suffix...) rather
             than refuse the file: what an earlier file said of them stands.
@@ -126,7 +126,12 @@ def read_list(
             unread_types = []
             unknown_types = []
             for value in record.values:
-                name = forced or _resolve(path, record, value)
+                name = forced if forced and value.assumed else _resolve(path, record, value)
+                if forced and name != forced:
+                    raise ListError(
+                        f"{path}, {record.place}, signal type: the file says {name}, --type "
+                        f"{forced}; leave --type out"
+                    )
                 if name not in signal_types():
                     skipped[f"{name} (no such hash here)"] += 1
                     unknown_types.append(name)

@@ -29,6 +29,8 @@ class Value(NamedTuple):
         scope: What a domain covers, where the format says; "" leaves it to the list.
         of_line: Whether it is what a line holds, and not a field with an end of its own: a URL
             may then have a separator or a quote behind it.
+        assumed: Whether the signal type is not what the file says, but what the format takes the
+            value for: whoever imports it may know better.
     """
 
     signal_type: str
@@ -36,6 +38,7 @@ class Value(NamedTuple):
     field: str = "value"
     scope: Scope = ""
     of_line: bool = False
+    assumed: bool = False
 
     def __repr__(self) -> str:
         return f"Value(signal_type={self.signal_type!r}, field={self.field!r})"

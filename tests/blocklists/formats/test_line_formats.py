@@ -291,6 +291,24 @@ def test_another_hash_than_the_format_takes_them_for(read: Reader) -> None:
 
 
 @pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("local-file", f"sha256 {MD5 * 2}\n"),
+        ("hash-file", f"{MD5 * 2}\nSHA256 (a.jpg) = {MD5 * 2}\n"),
+    ],
+)
+def test_no_other_hash_than_the_file_says(read: Reader, name: str, content: str) -> None:
+    lines = content.count("\n")
+    with pytest.raises(ListError) as caught:
+        read(name, content, signal_type_name="pdq")
+    assert str(caught.value).endswith(
+        f"line {lines}, signal type: the file says sha256, --type pdq; leave --type out"
+    )
+    values = [one.values for one in read(name, content, signal_type_name="sha256")]
+    assert values == [(("sha256", bytes.fromhex(MD5 * 2)),)] * lines
+
+
+@pytest.mark.parametrize(
     "name",
     ["192.0.2.7:8080", "orchard.example:8443", "adserver", "ads.", ".ads", "orchard.example:"],
 )
