@@ -97,9 +97,9 @@ def read_entries(
     The file is UTF-8 text: a value per line, or CSV whose first line names the columns
     ``value`` and perhaps ``entry_id`` and ``category``. Blank lines and lines that start with
     ``#`` are skipped in both; one that could be a row of CSV is refused. Hashes are hex in either
-    case; domains are host names, IP addresses or ``*.name``; URLs are http(s) or lack a scheme.
-    What could never match (a name with a comma in it, say, or two URLs in one field) is refused,
-    and so is a category that holds the value.
+    case; domains are host names, IP addresses, ``*.name`` (what is below it) or ``.name`` (that
+    host, too); URLs are http(s) or lack a scheme. What could never match (a name with a comma in
+    it, say, or two URLs in one field) is refused, and so is a category that holds the value.
 
     Args:
         signal_type_name: Name of the signal type the values are of.
@@ -107,7 +107,7 @@ def read_entries(
         name: First part of the ids of entries that have none (``NAME:md5:17`` is the entry
             on line 17); without it, the file's name without its extension.
         suffixes: Public suffixes, which no domain may be; None for the built-in ones.
-        domain_scope: What domains without a wildcard cover.
+        domain_scope: What domains without a wildcard or a dot in front cover.
 
     Raises:
         ListError: The file holds something else, or no entry at all.
@@ -126,7 +126,8 @@ def read_entries(
                 value = parse(row["value"].strip(BLANK))
                 if len(row) == 1 and signal.name == "url":
                     check_ending(row["value"].strip(BLANK))
-                if signal.name == "domain" and (domain_scope != "exact" or value[:1] == b"*"):
+                below = domain_scope != "exact" or value[:1] in (b"*", b".")
+                if signal.name == "domain" and below:
                     check_suffix(value, known)
                 texts = {}
                 for field in COLUMNS[1:]:
@@ -243,10 +244,10 @@ def _hex_parser(signal: SignalType) -> Callable[[str], bytes]:
 
 
 def _domain(text: str) -> bytes:
-    wildcard = text.startswith("*.")
-    name = text[2:] if wildcard else text
+    scope = "*." if text.startswith("*.") else "." if text.startswith(".") else ""
+    name = text.removeprefix(scope)
     if not name.strip("."):
-        raise FieldError("empty; wants a host name, an IP address or *.name")
+        raise FieldError("empty; wants a host name, an IP address, .name or *.name")
     if re.search(r"\s", name):
         raise FieldError("holds white space; wants one host name per line")
     if name.count(":") > 1 and not name.startswith("["):
@@ -258,12 +259,12 @@ def _domain(text: str) -> bytes:
     except BadSource:
         raise FieldError("not a host name or IP address") from None
     if is_address(host):
-        if wildcard:
-            raise FieldError("an IP address has nothing below it; list it without *.")
+        if scope:
+            raise FieldError(f"an IP address has nothing below it; list it without {scope}")
     elif "." not in host:
         raise FieldError("a single label without a dot would list a whole top-level domain")
     _check_host(host, name)
-    return b"*." * wildcard + host.encode()
+    return scope.encode() + host.encode()
 
 
 def _url(text: str) -> bytes:

@@ -12,14 +12,17 @@ from ingestgate.blocklists.formats.record import Record, Value
 from ingestgate.blocklists.formats.text_records import data_lines, first_lines
 
 _DOMAIN = re.compile(
-    r"(?:(?:\*\.)?[\w\-]+(?:\.[\w\-]+)*\.[^\W\d][\w\-]+\.?|[0-9]+(?:\.[0-9]+){3})(?: +#.*)?"
+    r"(?:(?:\*?\.)?[\w\-]+(?:\.[\w\-]+)*\.[^\W\d][\w\-]+\.?|[0-9]+(?:\.[0-9]+){3})(?: +#.*)?"
 )
 _URL = re.compile(r"https?://\S+", re.IGNORECASE)
 _SEPARATOR = re.compile("[,;|]")
 
 
 class Domains:
-    """The format ``domains``: host names, addresses, ``*.name`` for what is below a name."""
+    """The format ``domains``: host names, addresses, ``*.name`` for what is below a name.
+
+    As dnsmasq and squid have it, ``.name`` is the name and what is below it.
+    """
 
     name = "domains"
     may_be_empty = False

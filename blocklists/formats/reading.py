@@ -238,7 +238,7 @@ def _parse(name: str, value: Value, suffixes: PublicSuffixes) -> bytes:
         check_ending(value.text)
     if name != "domain":
         return parsed
-    if not parsed.startswith(b"*."):
+    if not parsed.startswith((b"*.", b".")):
         parsed = {"": b"", "exact": b"=", "subdomains": b"."}[value.scope] + parsed
     check_suffix(parsed, suffixes)
     return parsed

@@ -127,6 +127,8 @@ def test_repr_of_an_entry_hides_the_value(tmp_path: Path) -> None:
         ("domain", "*..", "empty"),
         ("domain", "...", "empty"),
         ("domain", "*.10.1.2.3", "an IP address has nothing below it"),
+        ("domain", ".10.1.2.3", "an IP address has nothing below it; list it without ."),
+        ("domain", ".co.uk", "a public suffix, under which anybody can register"),
         ("domain", "xn--a.ß", "not a host name or IP address"),
         ("url", "http://a.example:99999/secret", "not a URL that could be matched"),
         ("url", "data:secret", "not a URL that could be matched"),
@@ -217,6 +219,7 @@ def test_wrong_file_is_refused(tmp_path: Path, content: str | bytes, reason: str
         ("BAD.example", b"bad.example"),
         ("bad.example.", b"bad.example"),
         ("*.Bad.example", b"*.bad.example"),
+        (".Bad.example", b".bad.example"),
         ("bücher.example", b"xn--bcher-kva.example"),
         ("10.1.2.3", b"10.1.2.3"),
         ("2001:db8::1", b"[2001:db8::1]"),
@@ -260,7 +263,7 @@ def test_whatever_is_taken_is_a_name_or_an_address(text: str) -> None:
     parsers = {name: value_parser(signal_type(name)) for name in ("domain", "url")}
     for name, value in (("domain", text), ("url", f"http://{text}/x"), ("url", text)):
         try:
-            host = parsers[name](value).partition(b"/")[0].removeprefix(b"*.").decode()
+            host = parsers[name](value).partition(b"/")[0].lstrip(b"*.").decode()
         except FieldError:
             continue
         assert is_address(host) or re.fullmatch(r"[a-z0-9_-]+(\.[a-z0-9_-]+)*", host)

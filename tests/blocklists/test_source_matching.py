@@ -66,14 +66,16 @@ def test_innocent_sources(sources: ListSet, url: str) -> None:
 
 
 def test_scopes_and_wildcards(compiled: Any, opened: Open) -> None:
-    compiled("below", domain="a.example\n*.b.example")
-    compiled("exact", domain="a.example\n*.b.example", domain_scope="exact")
+    compiled("below", domain="a.example\n*.b.example\n.c.example")
+    compiled("exact", domain="a.example\n*.b.example\n.c.example", domain_scope="exact")
     lists = opened()
     for host, found in (
         ("a.example", ["below", "exact"]),
         ("x.y.a.example", ["below"]),
         ("b.example", []),
         ("x.y.b.example", ["below", "exact"]),
+        ("c.example", ["below", "exact"]),
+        ("x.y.c.example", ["below", "exact"]),
     ):
         findings = lists.match_source(f"http://{host}/", "url")
         assert [finding.list_id for finding in findings] == found

@@ -124,7 +124,11 @@ def test_what_a_domain_covers(read: Reader) -> None:
     def covers(name: str, content: str) -> list[bytes]:
         return [value for one in read(name, content) for _, value in one.values]
 
-    assert covers("domains", "d.example\n*.d.example") == [b"d.example", b"*.d.example"]
+    assert covers("domains", "d.example\n*.d.example\n.d.example") == [
+        b"d.example",
+        b"*.d.example",
+        b".d.example",
+    ]
     assert covers("hosts", "0.0.0.0 d.example") == [b"d.example"]
     assert covers("adblock", "||d.example^") == [b".d.example"]
     assert covers("rpz", "d.example CNAME .\n*.d.example CNAME .") == [

@@ -75,3 +75,8 @@ def test_what_is_in_doubt_is_not_guessed(tmp_path: Path, content: str) -> None:
 def test_urls_may_hold_separators(tmp_path: Path) -> None:
     (tmp_path / "f").write_text(f"{URL}\n{URL}?a=1,2\n{URL}?a=3,4\n")
     assert registry.detect(str(tmp_path / "f")).name == "urls"
+
+
+def test_domains_may_have_a_dot_in_front(tmp_path: Path) -> None:
+    (tmp_path / "f").write_text(".a.example\n.b.example\n")
+    assert registry.detect(str(tmp_path / "f")).name == "domains"
