@@ -16,7 +16,11 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 _TYPE_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_ \-]{0,39}")
 _ENCODED = re.compile(r"[0-9A-Fa-f]{12}|[A-Za-z0-9]{20}")
-_SECONDS = re.compile(r"[0-9]{1,11}")
+_SECONDS = re.compile(r"0|[0-9]{9,11}")
+# A date with or without hyphens, and perhaps a time: Python takes any character between.
+_ISO = re.compile(
+    r"[0-9]{4}(?:-[0-9]{2}-[0-9]{2}|[0-9]{4}|-W[0-9]{2}(?:-[0-9])?|W[0-9]{2,3})(?:[Tt ].+)?"
+)
 
 
 class Value(NamedTuple):
@@ -109,7 +113,8 @@ def microseconds(text: str) -> int:
     """Returns a time in microseconds since 1970 (UTC).
 
     Args:
-        text: ISO 8601, read as UTC if it names no zone, or whole seconds since 1970.
+        text: ISO 8601, read as UTC if it names no zone, or whole seconds since 1970, from 1973
+            on: of other numbers nobody knows whether they are milliseconds, say.
 
     Raises:
         FieldError: It is neither.
@@ -117,7 +122,7 @@ def microseconds(text: str) -> int:
     if _SECONDS.fullmatch(text):
         return int(text) * 1_000_000
     try:
-        time = datetime.fromisoformat(text)
+        time = datetime.fromisoformat(text if _ISO.fullmatch(text) else "")
         if time.tzinfo is None:
             time = time.replace(tzinfo=UTC)
         return (time - _EPOCH) // _MICROSECOND
