@@ -325,6 +325,9 @@ def _check_host(host: str, text: str) -> None:
     As sources, browsers take such hosts, and so does `sources`.
     """
     if is_address(host):
+        # A bare number, an entry's id say, is an address to browsers.
+        if not re.search(r"//|\[", text) and host not in text:
+            raise FieldError("a number; wants a name, or an IPv4 address as in 192.0.2.1")
         return
     if _NAME.fullmatch(host) is None:
         raise FieldError("holds a character that no host name has; wants the name and nothing else")

@@ -127,6 +127,11 @@ def test_repr_of_an_entry_hides_the_value(tmp_path: Path) -> None:
         ("domain", "*..", "empty"),
         ("domain", "...", "empty"),
         ("domain", "*.10.1.2.3", "an IP address has nothing below it"),
+        *(("domain", number, "a number; wants a name") for number in ("12345", "0x1f", "1.2")),
+        ("domain", "010.1.2.3", "a number; wants a name, or an IPv4 address as in 192.0.2.1"),
+        ("domain", "0xa.1.2.3", "a number; wants a name, or an IPv4 address as in 192.0.2.1"),
+        ("url", "0x7f.1", "a number; wants a name"),
+        ("url", "1.2/x", "a number; wants a name"),
         ("domain", ".10.1.2.3", "an IP address has nothing below it; list it without ."),
         ("domain", ".co.uk", "a public suffix, under which anybody can register"),
         ("domain", "xn--a.ß", "not a host name or IP address"),
@@ -224,6 +229,7 @@ def test_wrong_file_is_refused(tmp_path: Path, content: str | bytes, reason: str
         ("10.1.2.3", b"10.1.2.3"),
         ("2001:db8::1", b"[2001:db8::1]"),
         ("[2001:DB8::1]", b"[2001:db8::1]"),
+        ("::ffff:102:304", b"1.2.3.4"),
         ("_dmarc.a--b.example", b"_dmarc.a--b.example"),
         ("b%61d.example", b"bad.example"),
         ("\uff42ad\u3002example", b"bad.example"),
@@ -238,13 +244,14 @@ def test_domains_become_expressions(tmp_path: Path, listed: str, expression: byt
 
 
 def test_urls_become_expressions(tmp_path: Path) -> None:
-    urls = ["https://A.example/x?y#z", "b.example/p,q", "c.example/#", "d.example/?q#!/7"]
+    urls = ["https://A.example/x?y#z", "b.example/p,q", "c.example/#", "d.example/?q#!/7", "http://0x7f.1/"]
     entries = read(tmp_path, "url", "\n".join(urls))
     assert [entry.value for entry in entries] == [
         b"a.example/x?y",
         b"b.example/p,q",
         b"c.example/",
         b"d.example/?q",
+        b"127.0.0.1/",
     ]
 
 
