@@ -244,7 +244,13 @@ def test_domains_become_expressions(tmp_path: Path, listed: str, expression: byt
 
 
 def test_urls_become_expressions(tmp_path: Path) -> None:
-    urls = ["https://A.example/x?y#z", "b.example/p,q", "c.example/#", "d.example/?q#!/7", "http://0x7f.1/"]
+    urls = [
+        "https://A.example/x?y#z",
+        "b.example/p,q",
+        "c.example/#",
+        "d.example/?q#!/7",
+        "http://0x7f.1/",
+    ]
     entries = read(tmp_path, "url", "\n".join(urls))
     assert [entry.value for entry in entries] == [
         b"a.example/x?y",
