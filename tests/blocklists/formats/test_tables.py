@@ -223,6 +223,24 @@ def test_parquet_rows_share_short_values_of_a_long_dictionary(read: Reader) -> N
     assert [one.entry_id for one in found] == names.to_pylist()
 
 
+@pytest.mark.parametrize("number", [float("nan"), 1.5, 2.0**53, -(2.0**60), float("inf")])
+def test_identifiers_that_tell_no_entries_apart_are_refused(read: Reader, number: float) -> None:
+    content = parquet(Hash=[MD5, MD5[::-1]], Id=[7.0, number])
+    refused = read.refused("parquet", content, "md5=Hash,id=Id", secret=MD5)
+    assert refused.startswith("row 2, Id: not a whole number, or one too large to be told from its")
+    if number == 1.5:
+        row = {"type": "HASH_MD5", "indicator": MD5, "id": number}
+        refused = read.refused("threatexchange", json.dumps([row]), secret=MD5)
+        assert refused.startswith("element 1, id: not a whole number")
+
+
+def test_identifiers_may_be_whole_numbers(read: Reader) -> None:
+    content = parquet(Hash=[MD5, MD5[::-1]], Id=pa.array([2.0**53 - 1, None]))
+    rows = read("parquet", content, "md5=Hash,id=Id")
+    assert rows[0].entry_id == "9007199254740991.0"
+    assert rows[1].entry_id.startswith("md5-")
+
+
 @pytest.mark.parametrize(
     "times",
     [
