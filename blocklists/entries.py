@@ -295,7 +295,7 @@ def _check_is_one(text: str) -> None:
         raise FieldError("holds a control character, a tab say; wants one URL and nothing else")
     if re.search(r"\s#", text):
         raise FieldError("holds a remark; wants one URL and nothing else")
-    if len(split_sources(text)) > 1:
+    if sum(map(bool, split_sources(text))) > 1:
         raise FieldError(
             "holds several URLs; wants one and nothing else (where another is a part of it, a "
             "comma before that as %2C, a semicolon as %3B, a bar as %7C)"

@@ -169,6 +169,7 @@ def test_repr_of_an_entry_hides_the_value(tmp_path: Path) -> None:
         ("url", "https://host.example/x\ufeff", "ends in a character that shows nothing"),
         ("url", "https://host.example/x/*", "its path ends in /*, and * stands for itself"),
         ("url", "host.example/%2A?a=b", "to list all that is below, end it in /"),
+        ("url", "\u200bhttps://host.example/x", "not a URL that could be matched"),
         ("url", "https://host.example,x/y", "holds a character that no host name has"),
         ("url", "https://a.example,https://b.example/", "holds several URLs"),
         ("url", "host.example,x", "holds a character that no host name has"),
