@@ -3,6 +3,7 @@
 Errors name file, line and field and say what is wrong, and never show the value.
 """
 
+import itertools
 import re
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator
@@ -12,9 +13,10 @@ from ingestgate.assets import storage
 from ingestgate.assets.errors import ListError
 from ingestgate.assets.verdict import SignalKind
 from ingestgate.blocklists.entry_ids import holds, shown_id
-from ingestgate.blocklists.lines import BLANK, is_comment, plain_lines, table_rows
+from ingestgate.blocklists.lines import BLANK, is_comment, plain_lines, table_rows, unseparated
 from ingestgate.blocklists.public_suffixes import PublicSuffixes
 from ingestgate.blocklists.signals import SignalType, signal_type, signal_types
+from ingestgate.blocklists.source_texts import split_sources
 from ingestgate.blocklists.sources import (
     BadSource,
     canonical_host,
@@ -27,6 +29,7 @@ COLUMNS = ("value", "entry_id", "category")
 MAX_TEXT = 256  # characters of an entry id or a category
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _SURROGATE = re.compile(r"[\ud800-\udfff]")
+_ENDING = re.compile(r"[,;|\"']\Z")
 _NAME = re.compile(r"[a-z0-9_\-]+(?:\.[a-z0-9_\-]+)*")
 _URL_OR_DIGEST = re.compile(r"://|[0-9A-Fa-f]{32}")
 # Punctuation that labels may hold, in some script (RFC 5892, 2.6 and appendix A).
@@ -94,9 +97,9 @@ def read_entries(
     The file is UTF-8 text: a value per line, or CSV whose first line names the columns
     ``value`` and perhaps ``entry_id`` and ``category``. Blank lines and lines that start with
     ``#`` are skipped in both; one that could be a row of CSV is refused. Hashes are hex in either
-    case; domains are host names, IP addresses or ``*.name``; URLs are http(s) or lack a scheme.
-    What could never match (a name with a comma in it, say, or a URL with a remark behind it) is
-    refused, and so is a category that holds the value.
+    case; domains are host names, IP addresses, ``*.name`` (what is below it) or ``.name`` (that
+    host, too); URLs are http(s) or lack a scheme. What could never match (a name with a comma in
+    it, say, or two URLs in one field) is refused, and so is a category that holds the value.
 
     Args:
         signal_type_name: Name of the signal type the values are of.
@@ -104,7 +107,7 @@ def read_entries(
         name: First part of the ids of entries that have none (``NAME:md5:17`` is the entry
             on line 17); without it, the file's name without its extension.
         suffixes: Public suffixes, which no domain may be; None for the built-in ones.
-        domain_scope: What domains without a wildcard cover.
+        domain_scope: What domains without a wildcard or a dot in front cover.
 
     Raises:
         ListError: The file holds something else, or no entry at all.
@@ -122,8 +125,9 @@ def read_entries(
             try:
                 value = parse(row["value"].strip(BLANK))
                 if len(row) == 1 and signal.name == "url":
-                    check_unbroken(row["value"].strip(BLANK))
-                if signal.name == "domain" and (domain_scope != "exact" or value[:1] == b"*"):
+                    check_ending(row["value"].strip(BLANK))
+                below = domain_scope != "exact" or value[:1] in (b"*", b".")
+                if signal.name == "domain" and below:
                     check_suffix(value, known)
                 texts = {}
                 for field in COLUMNS[1:]:
@@ -157,8 +161,7 @@ def _rows(path: str, source: BinaryIO) -> Iterator[tuple[int, dict[str, str]]]:
         return
     number, text = first
     if text.split(",")[0].strip(BLANK + '"').lower() not in COLUMNS:
-        yield number, {"value": text}
-        for number, text in lines:
+        for number, text in unseparated(path, itertools.chain([first], lines)):
             if not is_comment(text):
                 yield number, {"value": text}
         return
@@ -241,10 +244,10 @@ def _hex_parser(signal: SignalType) -> Callable[[str], bytes]:
 
 
 def _domain(text: str) -> bytes:
-    wildcard = text.startswith("*.")
-    name = text[2:] if wildcard else text
+    scope = "*." if text.startswith("*.") else "." if text.startswith(".") else ""
+    name = text.removeprefix(scope)
     if not name.strip("."):
-        raise FieldError("empty; wants a host name, an IP address or *.name")
+        raise FieldError("empty; wants a host name, an IP address, .name or *.name")
     if re.search(r"\s", name):
         raise FieldError("holds white space; wants one host name per line")
     if name.count(":") > 1 and not name.startswith("["):
@@ -256,26 +259,27 @@ def _domain(text: str) -> bytes:
     except BadSource:
         raise FieldError("not a host name or IP address") from None
     if is_address(host):
-        if wildcard:
-            raise FieldError("an IP address has nothing below it; list it without *.")
+        if scope:
+            raise FieldError(f"an IP address has nothing below it; list it without {scope}")
     elif "." not in host:
         raise FieldError("a single label without a dot would list a whole top-level domain")
     _check_host(host, name)
-    return b"*." * wildcard + host.encode()
+    return scope.encode() + host.encode()
 
 
 def _url(text: str) -> bytes:
     text = text.strip(BLANK)
-    if _CONTROL.search(text):  # which a browser would leave out, and join what it divides
-        raise FieldError("holds a control character, a tab say; wants one URL and nothing else")
-    if re.search(r"\s#", text):
-        raise FieldError("holds a remark; wants one URL and nothing else")
     try:
+        _check_is_one(text)
         source = parse_source(text)
         expression = url_expression(source)
     except BadSource as bad:
         raise FieldError(f"not a URL that could be matched: {bad}") from None
     _check_host(source.host, text)
+    if expression.partition(b"?")[0].endswith(b"/*"):
+        raise FieldError(
+            "its path ends in /*, and * stands for itself; to list all that is below, end it in /"
+        )
     if text.partition("#")[2] and expression.rstrip(b"?") == source.host.encode() + b"/":
         # Browsers send no fragment: what is left would be the host, with all its pages.
         raise NeverMatchError(
@@ -285,14 +289,34 @@ def _url(text: str) -> bytes:
     return expression
 
 
-def check_unbroken(text: str) -> None:
-    """Refuses a URL with a blank in it, where that could be what ends the URL.
+def _check_is_one(text: str) -> None:
+    """Refuses what is more than one URL: what is behind it would be taken for a part of it."""
+    if _CONTROL.search(text):  # which a browser would leave out, and join what it divides
+        raise FieldError("holds a control character, a tab say; wants one URL and nothing else")
+    if re.search(r"\s#", text):
+        raise FieldError("holds a remark; wants one URL and nothing else")
+    if sum(map(bool, split_sources(text))) > 1:
+        raise FieldError(
+            "holds several URLs; wants one and nothing else (where another is a part of it, a "
+            "comma before that as %2C, a semicolon as %3B, a bar as %7C)"
+        )
+    if re.search(r"\s", text):
+        raise FieldError("holds a blank; wants one URL and nothing else (its own blanks as %20)")
+    if text and unicodedata.category(text[-1]) == "Cf":
+        raise FieldError("ends in a character that shows nothing; wants one URL and nothing else")
+
+
+def check_ending(text: str) -> None:
+    """Refuses a URL with a comma, a quote or the like behind it, where nothing else ends it.
 
     Raises:
         FieldError: It has one.
     """
-    if re.search(r"\s", text):
-        raise FieldError("holds a blank; wants one URL and nothing else (its own blanks as %20)")
+    if mark := _ENDING.search(text):
+        raise FieldError(
+            f"ends in {mark[0]!r}, as one of several fields may; wants one URL and nothing else "
+            f"(where that is a part of it, %{ord(mark[0]):02X})"
+        )
 
 
 def _check_host(host: str, text: str) -> None:
@@ -301,6 +325,9 @@ def _check_host(host: str, text: str) -> None:
     As sources, browsers take such hosts, and so does `sources`.
     """
     if is_address(host):
+        # A bare number, an entry's id say, is an address to browsers.
+        if not re.search(r"//|\[", text) and host not in text:
+            raise FieldError("a number; wants a name, or an IPv4 address as in 192.0.2.1")
         return
     if _NAME.fullmatch(host) is None:
         raise FieldError("holds a character that no host name has; wants the name and nothing else")

@@ -29,6 +29,7 @@ _LONGEST_WAIT = 300.0  # seconds
 _AGAIN = frozenset({429, 500, 502, 503, 504})
 _FORGOTTEN = frozenset({400, 404, 410})
 _OVERLAP = timedelta(minutes=10)  # for what a server files late; what comes twice does no harm
+_HOST = re.compile(rb"[A-Za-z0-9_.:\-]+")
 _TIMEOUT = httpx2.Timeout(60.0)
 # Of StopNCII's cursor, the earliest that the service takes.
 _FIRST = 10
@@ -52,7 +53,12 @@ class _Server:
         headers: Mapping[str, str] | None = None,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        parsed = httpx2.URL(url)
+        try:
+            parsed = httpx2.URL(url)
+        except httpx2.InvalidURL:  # whose message shows what is wrong with it
+            raise UsageError("an exchange's URL is not one, a control character say") from None
+        if not _HOST.fullmatch(parsed.raw_host):
+            raise UsageError("an exchange's URL names no host, or one that there cannot be")
         local = parsed.host in ("localhost", "127.0.0.1", "::1")
         if parsed.userinfo or not (parsed.scheme == "https" or (parsed.scheme == "http" and local)):
             raise UsageError("an exchange's URL begins with https:// and holds no credentials")
@@ -65,12 +71,21 @@ class _Server:
     def close(self) -> None:
         self._client.close()
 
+    def can_ask(self, path: str, parameters: Mapping[str, str] | None = None) -> bool:
+        """Whether what lies at a path can be asked for: a URL has no control characters, say."""
+        try:
+            httpx2.URL(self.url + path, params=parameters)
+        except (httpx2.InvalidURL, UnicodeError):
+            return False
+        return True
+
     def get(self, path: str, parameters: Mapping[str, str] | None, *, first: bool) -> bytes:
         """Returns what lies at a path below the URL.
 
         Raises:
             ExchangeError: The server refuses, or is still busy after `ATTEMPTS`.
-            StaleWindowError: It does not know a place it named before.
+            StaleWindowError: It does not know a place it named before, or nobody could ask for it.
+            UsageError: The URL is none.
         """
         problem = ""
         for attempt in range(ATTEMPTS):
@@ -87,6 +102,10 @@ class _Server:
                     if response.status_code not in _AGAIN:
                         raise ExchangeError(f"{self.url} {problem}; ask the partner")
                     wait = _retry_after(response.headers.get("Retry-After", ""), wait)
+            except httpx2.InvalidURL:
+                if first:
+                    raise UsageError("an exchange's URL is not one, or too long") from None
+                raise StaleWindowError from None
             except httpx2.HTTPError as error:  # whose message can hold the place within the API
                 problem = f"cannot be read ({type(error).__name__})"
             if attempt < ATTEMPTS - 1:
@@ -168,7 +187,11 @@ class NcmecExchange(_HttpExchange):
         content = self._server.get(path, parameters, first=window.next is None)
         self._check(content, ncmec.Ncmec())
         following = ncmec.next_page(self.name, io.BytesIO(content))
-        if following is not None and (not following.startswith("/v2/") or following == window.next):
+        if following is not None and (
+            not following.startswith("/v2/")
+            or following == window.next
+            or not self._server.can_ask(following)
+        ):
             raise ListError(f"{self.name}, paging, next: not another page of this server")
         return Page((content,), ".xml", following, utc(window.until))
 
@@ -213,7 +236,12 @@ class StopNciiExchange(_HttpExchange):
         until = whole.get("nextSetTimestamp")
         if not isinstance(more, bool) or not isinstance(until, int) or isinstance(until, bool):
             raise ListError(f"{self.name}: a page without hasMoreRecords or nextSetTimestamp")
-        if more and (not isinstance(token, str) or not token or token == window.next):
+        if more and (
+            not isinstance(token, str)
+            or not token
+            or token == window.next
+            or not self._server.can_ask("/FetchHashes", {**parameters, "nextPageToken": token})
+        ):
             raise ListError(f"{self.name}, nextPageToken: not another page")
         if until < start:
             raise ListError(f"{self.name}, nextSetTimestamp: lies before what was asked for")

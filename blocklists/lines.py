@@ -4,13 +4,14 @@ Errors name file and line, and never show what it holds.
 """
 
 import csv
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import BinaryIO
 
 from ingestgate.assets.errors import ListError
 
 MAX_LINE = 1 << 16
 BLANK = " \t\r\n"
+_SEPARATORS = ",;|"
 
 
 def text_lines(path: str, source: BinaryIO) -> Iterator[tuple[int, str]]:
@@ -42,6 +43,29 @@ def plain_lines(path: str, source: BinaryIO) -> Iterator[tuple[int, str]]:
                 "feeds at the ends of its lines"
             )
         yield number, text
+
+
+def unseparated(path: str, lines: Iterable[tuple[int, str]]) -> Iterator[tuple[int, str]]:
+    """Passes on lines that may hold commas and the like, but are no rows of a table.
+
+    Raises:
+        ListError: Each of several lines has as many of one separator as the others.
+    """
+    counts: dict[str, int] = {}
+    last = seen = 0
+    for number, text in lines:
+        if not is_comment(text):
+            known = counts if seen else {mark: text.count(mark) for mark in _SEPARATORS}
+            counts = {mark: n for mark, n in known.items() if n and n == text.count(mark)}
+            last, seen = number, seen + 1
+        yield number, text
+    if seen > 1 and counts:
+        mark = next(iter(counts))
+        raise ListError(
+            f"{path}, line {last}, row: has as many {mark!r} as every line before it, as the rows "
+            "of a table have; give the table with its header, or, where it is a part of the "
+            f"values, write %{ord(mark):02X}"
+        )
 
 
 def is_comment(text: str) -> bool:

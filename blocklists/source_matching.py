@@ -13,8 +13,8 @@ from ingestgate.assets.verdict import Finding
 from ingestgate.blocklists.columns import as_texts, source_hosts
 from ingestgate.blocklists.open_list import MAX_FINDINGS, OpenList, find_equal
 from ingestgate.blocklists.signals import signal_type
+from ingestgate.blocklists.source_texts import SEVERAL, possible_sources
 from ingestgate.blocklists.sources import (
-    NEXT_SOURCE,
     BadSource,
     Source,
     canonical_host,
@@ -23,7 +23,6 @@ from ingestgate.blocklists.sources import (
     hashed_expressions,
     is_absent,
     parse_source,
-    possible_sources,
     readable_part,
     url_digests,
 )
@@ -111,7 +110,7 @@ class SourceMatcher:
         """
         texts = as_texts(column)
         rows = self._unscreened(texts)
-        several = pc.match_substring_regex(texts.take(pa.array(rows)), NEXT_SOURCE)
+        several = pc.match_substring_regex(texts.take(pa.array(rows)), SEVERAL)
         of_several = several.fill_null(False).to_numpy(zero_copy_only=False)
         single = rows[~of_several]
         found = self._match_texts(texts.take(pa.array(single)), view)

@@ -30,8 +30,8 @@ times path prefixes: what such an entry covers is decided by who hashed it.
 ``http://``, and so are those of schemes that are known to name a host. What does not parse, or
 names no host (``file:///``) or one longer than any can be, is a `BadSource`: nobody could say
 whether it is listed. So is what has another scheme: behind ``data:`` there is content, with slashes
-or without. Text of nothing but white space is absent, not bad. Of several in one text each counts,
-and so does the whole text where it is one too: URLs may hold what could as well divide two.
+or without. Text of nothing but white space is absent, not bad. Several in one text, and what others
+than browsers read in another way: `source_texts`.
 """
 
 import functools
@@ -51,15 +51,10 @@ from ingestgate.assets.verdict import Finding
 
 MAX_HOST = 253  # characters of a name, as name servers can be asked for it (RFC 1035, 2.3.4)
 MAX_DECODINGS = 16  # layers of percent-encoding; each costs a pass over the URL
-MAX_SOURCES = 1000  # in one text
 _MAX_SPELLED_HOST = 4096  # characters of a host before it is parsed, which takes their square
 _LEFT_OUT = "".join(map(chr, range(0x21)))  # at both ends of a URL
-_BETWEEN = r"[\x00-\x20|,;]"
-_AUTHORITY = r"[A-Za-z][A-Za-z0-9+.\-]*:[/\\]{2}"
-#: Whether there are several sources in a text (`split_sources`), for RE2 too.
-NEXT_SOURCE = _BETWEEN + _AUTHORITY
-# A run of what is between sources is looked at once, from its first character on.
-_NEXT_SOURCE = re.compile(f"(?<!{_BETWEEN}){_BETWEEN}++(?={_AUTHORITY})")
+#: A scheme, and what begins an authority; for RE2 too.
+AUTHORITY = r"[A-Za-z][A-Za-z0-9+.\-]*:[/\\]{2}"
 _SUFFIX_LABELS = 5  # of the longest host suffix that is not the host itself
 _FOLDERS = 4  # path prefixes, the root included
 _TO_ESCAPE = re.compile(rb"[\x00-\x20#%\x7f-\xff]")
@@ -83,7 +78,7 @@ _WITH_HOSTS = frozenset(
         for scheme in ("git", "ssh", "rtsp", "rtmp", "rtmps", "gopher", "dav", "davs", "smb")
     }
 )
-_HAS_AUTHORITY = re.compile(_AUTHORITY)
+_HAS_AUTHORITY = re.compile(AUTHORITY)
 _HOST_AND_PORT = re.compile(r"([^:/?#\\]*):[0-9]")
 _SHARP_S = re.compile("\u1e9e|%e1%ba%9e", re.IGNORECASE)
 # The scheme, if there is one, and what follows up to the end of a host, credentials among it.
@@ -140,33 +135,6 @@ class Source(NamedTuple):
 def is_absent(text: str | None) -> bool:
     """Whether a source column holds nothing: null, or white space and control characters."""
     return text is None or not text.strip(" \t\r\n\f\v\0\u00a0")
-
-
-def split_sources(text: str) -> list[str]:
-    """Returns the sources in a text: several, where a scheme and // follow a blank or ``|,;``.
-
-    A URL in the path or query of another follows neither, and is a part of it.
-
-    Raises:
-        BadSource: There are more than `MAX_SOURCES`.
-    """
-    if len(parts := _NEXT_SOURCE.split(text, MAX_SOURCES)) > MAX_SOURCES:
-        raise BadSource(f"more than {MAX_SOURCES} sources in one")
-    return parts
-
-
-def possible_sources(text: str) -> list[str]:
-    """Returns all that may be a source in a text: it itself, and its parts if there are several.
-
-    Raises:
-        BadSource: There are more than `MAX_SOURCES`.
-    """
-    parts = split_sources(text)
-    if len(parts) > 1:
-        with suppress(BadSource):
-            parse_source(text)
-            return [text, *parts]
-    return parts
 
 
 def parse_source(text: str) -> Source:

@@ -10,6 +10,7 @@ from ingestgate.blocklists.formats.record import microseconds
 
 _TRUE = frozenset({"1", "true", "yes", "y", "deleted", "withdrawn", "removed"})
 _FALSE = frozenset({"", "0", "false", "no", "n", "active"})
+_EXACT = 1 << 53  # from here on, floats stand for several integers
 
 
 class Fields:
@@ -50,6 +51,22 @@ class Fields:
         if required and not text:
             raise self.refuse(name, "empty or not there")
         return text
+
+    def identifier(self, name: str, *, required: bool = False) -> str:
+        """Returns a field that tells entries apart, as text; "" if absent or null.
+
+        Raises:
+            ListError: As for `text`; or it is a number that is not whole (NaN, say), or so large
+                that others are written alike.
+        """
+        value = self._values.get(name)
+        if isinstance(value, float) and not (value.is_integer() and abs(value) < _EXACT):
+            raise self.refuse(
+                name,
+                "not a whole number, or one too large to be told from its neighbours; wants text "
+                "or integers",
+            )
+        return self.text(name, required=required)
 
     def modified(self, name: str) -> int | None:
         """Returns a time in microseconds since 1970; None if absent.

@@ -33,7 +33,7 @@ class HashFile:
             if bsd:
                 value = Value(bsd["type"], bsd["value"])
             elif gnu and len(gnu["value"]) in _BY_DIGITS:
-                value = Value(_BY_DIGITS[len(gnu["value"])], gnu["value"])
+                value = Value(_BY_DIGITS[len(gnu["value"])], gnu["value"], assumed=True)
             else:
                 raise ListError(
                     f"{path}, {place}, value: not a hash of 32, 40, 64 or 128 hex digits, "

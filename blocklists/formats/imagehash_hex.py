@@ -21,4 +21,4 @@ class ImagehashHex:
 
     def read(self, path: str, source: BinaryIO) -> Iterator[Record]:
         for place, text in data_lines(path, source):
-            yield Record(place, (Value("phash", text),))
+            yield Record(place, (Value("phash", text, assumed=True),))

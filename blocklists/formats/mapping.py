@@ -58,7 +58,7 @@ class ColumnMapping:
             if column not in fields:
                 raise fields.refuse(column, "no such column")
         tombstone = self._has("deleted") and fields.truth(self.columns["deleted"])
-        entry_id = self._text(fields, "id")
+        entry_id = fields.identifier(self.columns["id"]) if self._has("id") else ""
         values = [
             Value(role, text, column)
             for role, column in self.columns.items()

@@ -12,13 +12,17 @@ from ingestgate.blocklists.formats.record import Record, Value
 from ingestgate.blocklists.formats.text_records import data_lines, first_lines
 
 _DOMAIN = re.compile(
-    r"(?:(?:\*\.)?[\w\-]+(?:\.[\w\-]+)*\.[^\W\d][\w\-]+\.?|[0-9]+(?:\.[0-9]+){3})(?: +#.*)?"
+    r"(?:(?:\*?\.)?[\w\-]+(?:\.[\w\-]+)*\.[^\W\d][\w\-]+\.?|[0-9]+(?:\.[0-9]+){3})(?: +#.*)?"
 )
 _URL = re.compile(r"https?://\S+", re.IGNORECASE)
+_SEPARATOR = re.compile("[,;|]")
 
 
 class Domains:
-    """The format ``domains``: host names, addresses, ``*.name`` for what is below a name."""
+    """The format ``domains``: host names, addresses, ``*.name`` for what is below a name.
+
+    As dnsmasq and squid have it, ``.name`` is the name and what is below it.
+    """
 
     name = "domains"
     may_be_empty = False
@@ -38,8 +42,10 @@ class Urls:
     may_be_empty = False
 
     def detect(self, head: bytes) -> bool:
-        return all(_URL.fullmatch(line) for line in first_lines(head)[:8] or [""])
+        lines = first_lines(head)[:8] or [""]
+        # Where each has a separator, what is behind it may be another column.
+        return all(map(_URL.fullmatch, lines)) and not all(map(_SEPARATOR.search, lines))
 
     def read(self, path: str, source: BinaryIO) -> Iterator[Record]:
-        for place, text in data_lines(path, source):
+        for place, text in data_lines(path, source, separators=False):
             yield Record(place, (Value("url", text, of_line=True),))

@@ -17,8 +17,8 @@ from ingestgate.blocklists.entries import (
     FieldError,
     NeverMatchError,
     check_discloses_nothing,
+    check_ending,
     check_suffix,
-    check_unbroken,
     clean_text,
     value_parser,
 )
@@ -33,17 +33,23 @@ _ALIASES = {
     "imagepdq": "pdq",
     "imagephash": "phash",
     "uri": "url",
+    "rawuri": "url",
     "domainname": "domain",
     "host": "domain",
     "hostname": "domain",
+    "ipaddress": "domain",
+    "ipv4": "domain",
+    "ipv6": "domain",
+    "ipv4addr": "domain",
+    "ipv6addr": "domain",
     "sha2256": "sha256",
     "sha2512": "sha512",
 } | {
     f"{prefix}{name}": name
-    for prefix in ("hash", "video", "image", "file")
+    for prefix in ("hash", "video", "image", "file", "hashvideo")
     for name in ("md5", "sha1", "sha256", "sha512", "pdq")
 }
-del _ALIASES["videopdq"]  # many hashes, not one
+del _ALIASES["videopdq"], _ALIASES["hashvideopdq"]  # many hashes, not one
 
 
 class Listed(NamedTuple):
@@ -55,8 +61,9 @@ class Listed(NamedTuple):
         values: Pairs of signal type and value as `entries.Entry` has it; none if nothing of
             the entry can be matched here.
         category, feedback, modified, tombstone: As in `record.Record`.
-        unreadable: Signal types of the values that are there, but malformed; where there are no
-            others, those that are not known here, too. What was said of these before stands.
+        unreadable: Signal types of the values that are there, but malformed, or would match what
+            nobody meant; where there are no others, those that are not known here, too. What was
+            said of these before stands.
     """
 
     entry_id: str
@@ -89,10 +96,10 @@ def read_list(
         list_format: Its format.
         skipped: What is kept out is counted here, by what it is.
         signal_type_name: Signal type of the hashes, instead of the one that a format without
-            types takes them for (``imagehash`` and ``hash-file``).
+            types takes them for (``imagehash`` and ``hash-file``); what says another is refused.
         leave_out_never_match: Keep values out, and count them, that would match what nobody
             meant to list (all zeros, the digest of the empty file, a public suffix...) rather
-            than refuse the file.
+            than refuse the file: what an earlier file said of them stands.
         max_malformed: The largest share of a file's values that may be left out, and counted,
             because they are not of their signal type: what an earlier file said of them stands.
             Categories and feedback that would show what is listed count among them; their
@@ -116,10 +123,15 @@ def read_list(
                 skipped[record.not_read] += 1
                 continue
             values = []
-            malformed_types = []
+            unread_types = []
             unknown_types = []
             for value in record.values:
-                name = forced or _resolve(path, record, value)
+                name = forced if forced and value.assumed else _resolve(path, record, value)
+                if forced and name != forced:
+                    raise ListError(
+                        f"{path}, {record.place}, signal type: the file says {name}, --type "
+                        f"{forced}; leave --type out"
+                    )
                 if name not in signal_types():
                     skipped[f"{name} (no such hash here)"] += 1
                     unknown_types.append(name)
@@ -131,12 +143,14 @@ def read_list(
                     if not leave_out_never_match:
                         raise _refuse(path, record, value.field, error) from None
                     skipped[f"{name} that would match what nobody meant"] += 1
+                    if record.entry_id.strip():  # without one, it never was an entry
+                        unread_types.append(name)
                 except FieldError as error:
                     if not max_malformed:
                         raise _refuse(path, record, value.field, error) from None
                     skipped[f"malformed {name}"] += 1
                     malformed += 1
-                    malformed_types.append(name)
+                    unread_types.append(name)
             texts = _texts(path, record)
             for field in ("category", "feedback"):
                 try:
@@ -147,7 +161,7 @@ def read_list(
                     skipped[f"{field} that would show what is listed"] += 1
                     malformed += 1
                     texts[field] = ""
-            yield from _listed(record, texts, values, malformed_types, unknown_types)
+            yield from _listed(record, texts, values, unread_types, unknown_types)
     if malformed > max_malformed * seen:
         raise ListError(
             f"{path}: {malformed:,} of {seen:,} values are malformed, more than may be left out "
@@ -177,17 +191,17 @@ def _listed(
     record: Record,
     texts: dict[str, str],
     values: list[tuple[str, bytes]],
-    malformed: list[str],
+    unread: list[str],
     unknown: list[str],
 ) -> Iterator[Listed]:
     entry_id = texts["entry_id"]
     # A type's name could be misspelt, or its plug-in be missing: that withdraws nothing.
-    unreadable = (*malformed, *(() if values else unknown))
+    unreadable = (*unread, *(() if values else unknown))
     if record.tombstone:
         unreadable = ()
     elif not entry_id:
-        if malformed:  # nobody knows which entry these would be of
-            yield Listed("", (), unreadable=tuple(malformed))
+        if unread:  # nobody knows which entry these would be of
+            yield Listed("", (), unreadable=tuple(unread))
         unreadable = ()
     if entry_id or values:  # else it is nothing that could be stored, and has been counted
         yield Listed(
@@ -221,10 +235,10 @@ def _known_types() -> dict[str, str]:
 def _parse(name: str, value: Value, suffixes: PublicSuffixes) -> bytes:
     parsed = _value_parsers()[name](value.text)
     if name == "url" and value.of_line:
-        check_unbroken(value.text)
+        check_ending(value.text)
     if name != "domain":
         return parsed
-    if not parsed.startswith(b"*."):
+    if not parsed.startswith((b"*.", b".")):
         parsed = {"": b"", "exact": b"=", "subdomains": b"."}[value.scope] + parsed
     check_suffix(parsed, suffixes)
     return parsed

@@ -16,7 +16,11 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 _TYPE_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_ \-]{0,39}")
 _ENCODED = re.compile(r"[0-9A-Fa-f]{12}|[A-Za-z0-9]{20}")
-_SECONDS = re.compile(r"[0-9]{1,11}")
+_SECONDS = re.compile(r"0|[0-9]{9,11}")
+# A date with or without hyphens, and perhaps a time: Python takes any character between.
+_ISO = re.compile(
+    r"[0-9]{4}(?:-[0-9]{2}-[0-9]{2}|[0-9]{4}|-W[0-9]{2}(?:-[0-9])?|W[0-9]{2,3})(?:[Tt ].+)?"
+)
 
 
 class Value(NamedTuple):
@@ -27,8 +31,10 @@ class Value(NamedTuple):
         text: The value.
         field: Where in the record it stood, for messages.
         scope: What a domain covers, where the format says; "" leaves it to the list.
-        of_line: Whether it is what a line holds, and not a field with an end of its own: of a
-            URL, a blank may then be the end.
+        of_line: Whether it is what a line holds, and not a field with an end of its own: a URL
+            may then have a separator or a quote behind it.
+        assumed: Whether the signal type is not what the file says, but what the format takes the
+            value for: whoever imports it may know better.
     """
 
     signal_type: str
@@ -36,6 +42,7 @@ class Value(NamedTuple):
     field: str = "value"
     scope: Scope = ""
     of_line: bool = False
+    assumed: bool = False
 
     def __repr__(self) -> str:
         return f"Value(signal_type={self.signal_type!r}, field={self.field!r})"
@@ -106,7 +113,8 @@ def microseconds(text: str) -> int:
     """Returns a time in microseconds since 1970 (UTC).
 
     Args:
-        text: ISO 8601, read as UTC if it names no zone, or whole seconds since 1970.
+        text: ISO 8601, read as UTC if it names no zone, or whole seconds since 1970, from 1973
+            on: of other numbers nobody knows whether they are milliseconds, say.
 
     Raises:
         FieldError: It is neither.
@@ -114,7 +122,7 @@ def microseconds(text: str) -> int:
     if _SECONDS.fullmatch(text):
         return int(text) * 1_000_000
     try:
-        time = datetime.fromisoformat(text)
+        time = datetime.fromisoformat(text if _ISO.fullmatch(text) else "")
         if time.tzinfo is None:
             time = time.replace(tzinfo=UTC)
         return (time - _EPOCH) // _MICROSECOND

@@ -1,7 +1,8 @@
 """STIX 2.1 bundles: indicators whose patterns compare domains, URLs and file hashes.
 
-Only a pattern that any single one of its comparisons fulfils (one, or several joined by OR) can
-be listed; AND, FOLLOWEDBY, other operators and other objects are counted, not read.
+Only a pattern that any single one of its comparisons fulfils (one, or several joined by OR, in
+parentheses or not, or as a set after IN) can be listed; AND, FOLLOWEDBY, other operators and other
+objects are counted, not read.
 https://docs.oasis-open.org/cti/stix/v2.1/os/stix-v2.1-os.html#_me3pzm77qfnf
 """
 
@@ -15,15 +16,16 @@ from ingestgate.blocklists.formats.json_records import ITEM, objects
 from ingestgate.blocklists.formats.record import Record, Value, is_type_name
 
 _OBJECTS = ("objects", ITEM)
-_COMPARISON = re.compile(
-    r"\s*(?P<object>[a-z0-9\-]+):(?P<property>[A-Za-z0-9_\-.'\[\]*]+)\s*=\s*"
-    r"'(?P<value>(?:[^'\\]|\\['\\])*)'\s*"
+_STRING = r"'(?:[^'\\]|\\['\\])*'"
+_TOKEN = re.compile(
+    r"\s*(?:(?P<object>[a-z0-9\-]+):(?P<property>[A-Za-z0-9_\-.'\[\]*]+)\s*"
+    rf"(?P<values>=\s*{_STRING}|(?i:IN)\s*\(\s*{_STRING}(?:\s*,\s*{_STRING})*\s*\))"
+    r"|(?i:OR)\b|(?P<bracket>[\[\]()]))\s*"
 )
-_OR = re.compile(r"\s*OR\s*")
+_STRINGS = re.compile(_STRING)
 _HASH = re.compile(r"hashes\.(?:'(?P<quoted>[^']+)'|(?P<plain>[A-Za-z0-9_\-]+))")
 _ADDRESSES = {"ipv4-addr": "/32", "ipv6-addr": "/128"}  # and what a single one may end in
 _SOURCES = {"domain-name": "domain", "ipv4-addr": "domain", "ipv6-addr": "domain", "url": "url"}
-_OPENING = re.compile(r"\s*\[")
 _FIRST = re.compile(r"[.\[]")
 _ESCAPE = re.compile(r"\\(.)", re.DOTALL)
 
@@ -55,7 +57,7 @@ def _record(fields: Fields) -> Record:
     revoked = fields.truth("revoked")
     values: tuple[Value, ...] | None = ()
     if not revoked:
-        if fields.text("pattern_type") not in ("", "stix"):
+        if fields.text("pattern_type").lower() not in ("", "stix"):
             return Record(fields.place, not_read="pattern in another language")
         values = _values(fields.text("pattern", required=True))
         if values is None:
@@ -73,42 +75,43 @@ def _record(fields: Fields) -> Record:
 def _values(pattern: str) -> tuple[Value, ...] | None:
     """Returns the values any of which fulfils a pattern, or None if it is not of that kind."""
     values: list[Value] = []
-    at = 0
-    text = pattern.strip()
-    while True:
-        opening = _OPENING.match(text, at)
-        if opening is None:
+    opened: list[str] = []
+    inside, wanted, at = False, True, 0  # inside of []; whether a comparison has to come
+    while at < len(pattern):
+        token = _TOKEN.match(pattern, at)
+        if token is None:
             return None
-        at = opening.end()
-        while True:
-            comparison = _COMPARISON.match(text, at)
-            if comparison is None:
+        at, bracket = token.end(), token["bracket"]
+        if wanted != (token["object"] is not None or bracket in ("(", "[")):
+            return None
+        if bracket in ("(", "["):
+            if inside and bracket == "[":
                 return None
-            at = comparison.end()
-            values.append(_value(comparison))
-            joined = _OR.match(text, at)
-            if joined is None:
-                break
-            at = joined.end()
-        if text[at : at + 1] != "]":
+            inside = inside or bracket == "["
+            opened.append(bracket)
+        elif bracket is not None:
+            if not opened or opened.pop() + bracket not in ("()", "[]"):
+                return None
+            inside = inside and bracket != "]"
+        elif token["object"] is None:
+            wanted = True
+        elif inside:
+            values += _compared(token)
+            wanted = False
+        else:
             return None
-        at += 1
-        if at == len(text):
-            return tuple(values)
-        joined = _OR.match(text, at)
-        if joined is None:
-            return None
-        at = joined.end()
+    return None if wanted or opened else tuple(values)
 
 
-def _value(comparison: re.Match[str]) -> Value:
-    """Returns what a comparison asks for; of a signal type that says what it is, if not listed."""
+def _compared(comparison: re.Match[str]) -> Iterator[Value]:
+    """Yields what a comparison asks for; of a type that says what it is, if it is not listed."""
     kind, name = comparison["object"], comparison["property"]
-    text = _ESCAPE.sub(r"\1", comparison["value"])
-    signal = f"{kind} {_FIRST.split(name)[0]}"
-    if kind in _SOURCES and name == "value":
-        text = text.removesuffix(_ADDRESSES.get(kind, ""))
-        signal = f"{kind} range" if kind in _ADDRESSES and "/" in text else _SOURCES[kind]
-    elif kind in ("file", "artifact") and (hashed := _HASH.fullmatch(name)):
-        signal = hashed["quoted"] or hashed["plain"]
-    return Value(signal if is_type_name(signal) else "object of another kind", text, "pattern")
+    for string in _STRINGS.findall(comparison["values"]):
+        text = _ESCAPE.sub(r"\1", string[1:-1])
+        signal = f"{kind} {_FIRST.split(name)[0]}"
+        if kind in _SOURCES and name == "value":
+            text = text.removesuffix(_ADDRESSES.get(kind, ""))
+            signal = f"{kind} range" if kind in _ADDRESSES and "/" in text else _SOURCES[kind]
+        elif kind in ("file", "artifact") and (hashed := _HASH.fullmatch(name)):
+            signal = hashed["quoted"] or hashed["plain"]
+        yield Value(signal if is_type_name(signal) else "object of another kind", text, "pattern")

@@ -3,21 +3,25 @@
 from collections.abc import Iterator
 from typing import BinaryIO
 
-from ingestgate.blocklists.lines import is_comment, plain_lines
+from ingestgate.blocklists.lines import is_comment, plain_lines, unseparated
 
 
-def data_lines(path: str, source: BinaryIO, remarks: str = "#") -> Iterator[tuple[str, str]]:
+def data_lines(
+    path: str, source: BinaryIO, remarks: str = "#", *, separators: bool = True
+) -> Iterator[tuple[str, str]]:
     """Yields place (``line 7``) and text of each line that is neither blank nor a remark.
 
     Args:
         path: Where the file lies, for messages.
         source: The file.
         remarks: What remarks begin with, each character one way.
+        separators: Whether each line may have the same number of commas or the like.
 
     Raises:
-        ListError: A line is not text, or several.
+        ListError: A line is not text, or several, or has separators as a table's row has.
     """
-    for number, line in plain_lines(path, source):
+    lines = plain_lines(path, source)
+    for number, line in lines if separators else unseparated(path, lines):
         text = line.strip()
         if text and text[0] not in remarks:
             yield f"line {number}", text

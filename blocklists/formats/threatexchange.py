@@ -61,7 +61,7 @@ def _record(path: str, place: str, values: dict[str, object]) -> Record:
         return next((name for name in names if name in fields), names[0])
 
     tombstone = fields.truth(_DELETED)
-    entry_id = fields.text(first(_ID))
+    entry_id = fields.identifier(first(_ID))
     value = first(_VALUE)
     listed: tuple[Value, ...] = ()
     if not (tombstone and entry_id):

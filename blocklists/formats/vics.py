@@ -71,7 +71,7 @@ def _record(fields: Fields) -> Record:
     return Record(
         fields.place,
         values=tuple(values),
-        entry_id=fields.text("MediaID", required=True),
+        entry_id=fields.identifier("MediaID", required=True),
         category=fields.text("Category"),
         modified=fields.modified("DateUpdated"),
     )

@@ -212,7 +212,8 @@ def _bits(text: str) -> int:
 @click.option(
     "--leave-out-never-match",
     is_flag=True,
-    help="Leave values out that would match what nobody meant, rather than refuse the file.",
+    help="Leave values out that would match what nobody meant, rather than refuse the file; "
+    "what is stored of them stays.",
 )
 @click.option(
     "--leave-out-malformed",

@@ -127,6 +127,13 @@ def test_repr_of_an_entry_hides_the_value(tmp_path: Path) -> None:
         ("domain", "*..", "empty"),
         ("domain", "...", "empty"),
         ("domain", "*.10.1.2.3", "an IP address has nothing below it"),
+        *(("domain", number, "a number; wants a name") for number in ("12345", "0x1f", "1.2")),
+        ("domain", "010.1.2.3", "a number; wants a name, or an IPv4 address as in 192.0.2.1"),
+        ("domain", "0xa.1.2.3", "a number; wants a name, or an IPv4 address as in 192.0.2.1"),
+        ("url", "0x7f.1", "a number; wants a name"),
+        ("url", "1.2/x", "a number; wants a name"),
+        ("domain", ".10.1.2.3", "an IP address has nothing below it; list it without ."),
+        ("domain", ".co.uk", "a public suffix, under which anybody can register"),
         ("domain", "xn--a.ß", "not a host name or IP address"),
         ("url", "http://a.example:99999/secret", "not a URL that could be matched"),
         ("url", "data:secret", "not a URL that could be matched"),
@@ -153,8 +160,18 @@ def test_repr_of_an_entry_hides_the_value(tmp_path: Path) -> None:
         ("url", "https://host.example/x #remark", "holds a remark"),
         ("url", "https://host.example/x  # remark", "holds a remark"),
         ("url", "https://host.example/x category", "holds a blank"),
+        ("url", "https://host.example/x,", "ends in ',', as one of several fields may"),
+        ("url", "https://host.example/x;", "(where that is a part of it, %3B)"),
+        ("url", "https://host.example/x|", "ends in '|', as one of several fields may"),
+        ("url", 'https://host.example/x"', "ends in '\"', as one of several fields may"),
+        ("url", "https://host.example/x'", 'ends in "\'", as one of several fields may'),
+        ("url", "https://host.example/x\u200b", "ends in a character that shows nothing"),
+        ("url", "https://host.example/x\ufeff", "ends in a character that shows nothing"),
+        ("url", "https://host.example/x/*", "its path ends in /*, and * stands for itself"),
+        ("url", "host.example/%2A?a=b", "to list all that is below, end it in /"),
+        ("url", "\u200bhttps://host.example/x", "not a URL that could be matched"),
         ("url", "https://host.example,x/y", "holds a character that no host name has"),
-        ("url", "https://a.example,https://b.example/", "holds a character that no host name has"),
+        ("url", "https://a.example,https://b.example/", "holds several URLs"),
         ("url", "host.example,x", "holds a character that no host name has"),
         ("url", "https://host.example/#!/photo/7", "only its fragment (#...) says which page"),
         ("url", "https://host.example#photo", "only its fragment (#...) says which page is meant"),
@@ -208,10 +225,12 @@ def test_wrong_file_is_refused(tmp_path: Path, content: str | bytes, reason: str
         ("BAD.example", b"bad.example"),
         ("bad.example.", b"bad.example"),
         ("*.Bad.example", b"*.bad.example"),
+        (".Bad.example", b".bad.example"),
         ("bücher.example", b"xn--bcher-kva.example"),
         ("10.1.2.3", b"10.1.2.3"),
         ("2001:db8::1", b"[2001:db8::1]"),
         ("[2001:DB8::1]", b"[2001:db8::1]"),
+        ("::ffff:102:304", b"1.2.3.4"),
         ("_dmarc.a--b.example", b"_dmarc.a--b.example"),
         ("b%61d.example", b"bad.example"),
         ("\uff42ad\u3002example", b"bad.example"),
@@ -226,13 +245,20 @@ def test_domains_become_expressions(tmp_path: Path, listed: str, expression: byt
 
 
 def test_urls_become_expressions(tmp_path: Path) -> None:
-    urls = ["https://A.example/x?y#z", "b.example/p,q", "c.example/#", "d.example/?q#!/7"]
+    urls = [
+        "https://A.example/x?y#z",
+        "b.example/p,q",
+        "c.example/#",
+        "d.example/?q#!/7",
+        "http://0x7f.1/",
+    ]
     entries = read(tmp_path, "url", "\n".join(urls))
     assert [entry.value for entry in entries] == [
         b"a.example/x?y",
         b"b.example/p,q",
         b"c.example/",
         b"d.example/?q",
+        b"127.0.0.1/",
     ]
 
 
@@ -251,15 +277,44 @@ def test_whatever_is_taken_is_a_name_or_an_address(text: str) -> None:
     parsers = {name: value_parser(signal_type(name)) for name in ("domain", "url")}
     for name, value in (("domain", text), ("url", f"http://{text}/x"), ("url", text)):
         try:
-            host = parsers[name](value).partition(b"/")[0].removeprefix(b"*.").decode()
+            host = parsers[name](value).partition(b"/")[0].lstrip(b"*.").decode()
         except FieldError:
             continue
         assert is_address(host) or re.fullmatch(r"[a-z0-9_-]+(\.[a-z0-9_-]+)*", host)
 
 
-def test_a_url_in_a_field_of_its_own_may_hold_blanks(tmp_path: Path) -> None:
-    (entry,) = read(tmp_path, "url", "value,category\nhttps://a.example/p q,A\n")
-    assert entry.value == b"a.example/p q"
+def test_a_url_may_hold_encoded_what_would_divide_it(tmp_path: Path) -> None:
+    urls = "https://a.example/p%20q\nhttps://a.example/?u=http://b.example/%2chttp://c.example/"
+    assert [entry.value for entry in read(tmp_path, "url", urls)] == [
+        b"a.example/p q",
+        b"a.example/?u=http://b.example/,http://c.example/",
+    ]
+
+
+def test_a_table_of_urls_without_a_header_is_refused(tmp_path: Path) -> None:
+    message = refused(tmp_path, "url", "https://a.example/1.jpg,A1\nhttps://a.example/2.jpg,A1\n")
+    assert "line 2, row: has as many ',' as every line before it" in message
+    assert "a.example" not in message
+    urls = "https://a.example/1.jpg,A1\nhttps://a.example/2.jpg\n"
+    assert [entry.value for entry in read(tmp_path, "url", urls)] == [
+        b"a.example/1.jpg,A1",
+        b"a.example/2.jpg",
+    ]
+
+
+def test_a_url_in_a_field_of_its_own_may_end_as_it_likes(tmp_path: Path) -> None:
+    (entry,) = read(tmp_path, "url", 'value,category\n"https://a.example/x,",A\n')
+    assert entry.value == b"a.example/x,"
+
+
+@pytest.mark.parametrize(
+    "between", [" ", ",", "; ", "|", " | ", "\u3000", "\u200b", " (", "\uff0c"]
+)
+def test_several_urls_in_one_field_are_refused(tmp_path: Path, between: str) -> None:
+    urls = f"https://a.example/1.jpg{between}https://b.example/2.jpg"
+    message = refused(tmp_path, "url", f'value,entry_id\n"{urls}",r1\n')
+    assert "line 2, value: holds several URLs; wants one and nothing else" in message
+    assert "example" not in message.removeprefix(str(tmp_path))
 
 
 def test_line_ends_of_another_kind_are_refused(tmp_path: Path) -> None:

@@ -314,6 +314,43 @@ def test_credentials_do_not_travel_in_the_open(url: str) -> None:
         NcmecExchange(url, "u", "p")
 
 
+@pytest.mark.parametrize(
+    ("url", "problem"),
+    [
+        ("https://hashes\x01.example/", "is not one"),
+        ("https://hashes.example:port/", "is not one"),
+        ("https://[bad", "names no host, or one that there cannot be"),
+        ("https://", "names no host"),
+        ("https://ha shes.example/", "one that there cannot be"),
+    ],
+)
+def test_what_is_no_url_is_not_asked(url: str, problem: str) -> None:
+    with pytest.raises(UsageError, match=problem) as caught:
+        NcmecExchange(url, "u", "p")
+    assert "hashes" not in str(caught.value)
+
+
+@pytest.mark.parametrize("following", ["/v2/a&#10;b", "/v2/" + "a" * (1 << 16)])
+def test_a_page_that_nobody_could_ask_for_is_not_gone_on_with(
+    server: Server, exchange: NcmecExchange, tmp_path: Path, following: str
+) -> None:
+    server.answers = [(200, {}, ncmec_page(image("a", 3), following=following))]
+    with pytest.raises(ListError, match="paging, next: not another page of this server"):
+        fetch(exchange, str(tmp_path), now=NOW)
+    assert not (tmp_path / "checkpoint.json").exists()
+    assert fetch(exchange, str(tmp_path), now=NOW).pages == 3
+
+
+def test_a_stored_page_that_nobody_could_ask_for_begins_the_window_anew(
+    exchange: NcmecExchange, tmp_path: Path
+) -> None:
+    window = {"until": NOW.isoformat(), "pages": 1, "next": "/v2/a\nb"}
+    stored = json.dumps({"exchange": exchange.name, "window": window})
+    (tmp_path / "checkpoint.json").write_text(stored)
+    assert fetch(exchange, str(tmp_path), now=LATER).pages == 3
+    assert checkpoint(tmp_path)["window"] is None
+
+
 # --- StopNCII -----------------------------------------------------------------------------
 
 RECORDS = [("a", "Active"), ("b", "Active"), ("a", "Withdrawn"), ("c", "Active")]
@@ -368,6 +405,8 @@ def test_stopncii_window_to_its_end(
         ({"nextSetTimestamp": 1}, "nextSetTimestamp: lies before what was asked for"),
         ({"hasMoreRecords": True, "nextPageToken": None}, "nextPageToken: not another page"),
         ({"hasMoreRecords": True, "nextPageToken": "t1"}, "nextPageToken: not another page"),
+        ({"hasMoreRecords": True, "nextPageToken": "t" * (1 << 16)}, "nextPageToken: not another"),
+        ({"hasMoreRecords": True, "nextPageToken": "\ud800"}, "nextPageToken: not another page"),
         ({"hashRecords": None}, "not a page of StopNCII's hashes"),
         ({"hashRecords": []}, "count: is not 0, the number of hashRecords there are"),
         ({"count": 2}, "count: is not 1, the number of hashRecords there are"),

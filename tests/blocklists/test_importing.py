@@ -146,6 +146,32 @@ def test_an_entry_that_nothing_is_left_of_says_nothing(tmp_path: Path) -> None:
     assert (changes.added, changes.removed, changes.changed, changes.total) == (29, 0, 0, 30)
 
 
+EMPTY = hashlib.md5().hexdigest()
+
+
+@pytest.mark.parametrize("snapshot", [False, True])
+def test_a_value_that_nobody_meant_withdraws_nothing(tmp_path: Path, snapshot: bool) -> None:
+    store, mapping = str(tmp_path / "store"), parse_mapping("id=id,md5=md5,sha1=sha1")
+    a, b = (f"{'1' * 30}{n:02}" for n in range(2))
+    before = table(tmp_path, f"A,{a},,", f"B,{b},{'1' * 40},")
+    import_files(store, "p", [before], mapping=mapping)
+    path = table(tmp_path, f"A,{EMPTY},,", f"B,{EMPTY},{'1' * 39}2,", f"C,{EMPTY},,")
+    result = import_files(
+        store, "p", [path], mapping=mapping, leave_out_never_match=True, snapshot=snapshot
+    )
+    assert result.skipped == {"md5 that would match what nobody meant": 3}
+    assert (result.changes.added, result.changes.removed, result.changes.changed) == (0, 0, 1)
+    assert stored(store) == {"A": {"md5:00"}, "B": {"md5:01", "sha1:12"}}
+
+
+def test_a_value_that_nobody_meant_is_of_no_entry_without_an_identifier(tmp_path: Path) -> None:
+    store = str(tmp_path / "store")
+    import_files(store, "p", [written(tmp_path, f"{'1' * 32}\n{'2' * 32}\n")])
+    path = written(tmp_path, f"{'1' * 32}\n{EMPTY}\n")
+    result = import_files(store, "p", [path], snapshot=True, leave_out_never_match=True)
+    assert (result.changes.removed, result.changes.total) == (1, 1)
+
+
 @pytest.mark.parametrize("role", ["category", "feedback"])
 def test_a_column_that_shows_what_is_listed(tmp_path: Path, role: str) -> None:
     store, mapping = str(tmp_path / "store"), parse_mapping(f"id=id,url=url,{role}=note")

@@ -6,7 +6,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from ingestgate.assets.errors import ListError
-from ingestgate.blocklists.lines import plain_lines, table_rows, text_lines
+from ingestgate.blocklists.lines import plain_lines, table_rows, text_lines, unseparated
 
 HEADER = ["id", "hash"]
 
@@ -87,3 +87,20 @@ def test_lines_of_one_thing_each() -> None:
     assert read(b"\xef\xbb\xbfa\r\nb\n\nc") == [(1, "a\r\n"), (2, "b\n"), (3, "\n"), (4, "c")]
     with pytest.raises(ListError, match="f, line 2, row: holds a carriage return; save the file"):
         read(b"a\nb\rc\n")
+
+
+@pytest.mark.parametrize("mark", [",", ";", "|"])
+def test_lines_with_as_many_separators_each_are_rows(mark: str) -> None:
+    def passed(text: str) -> list[str]:
+        lines = unseparated("f", plain_lines("f", io.BytesIO(text.encode())))
+        return [line.strip() for _, line in lines]
+
+    with pytest.raises(ListError) as caught:
+        passed(f"# one{mark}two{mark}\n\nsecret{mark}1\nsecret{mark}2\n# end\n")
+    assert str(caught.value) == (
+        f"f, line 4, row: has as many {mark!r} as every line before it, as the rows of a table "
+        "have; give the table with its header, or, where it is a part of the values, write "
+        f"%{ord(mark):02X}"
+    )
+    for text in (f"a{mark}1\nb\n", f"a{mark}1\nb{mark}{mark}2", f"a{mark}1\n# by us\n", "a\nb\n"):
+        assert passed(text) == text.split("\n")[: text.count("\n") + (text[-1] != "\n")]

@@ -28,6 +28,7 @@ DOMAINS = (
     "xn--a.invalid-punycode.example",
     "lookout.example",
     "\u04c0.example",
+    "masse.example",
 )
 URLS = (
     "page.example/a",
@@ -40,8 +41,8 @@ URLS = (
     "[::1]/v6",
     "1.2.3.4/v4",
     "page.example/?a&b",
-    "page.example/img;https://c.example/3.jpg",
-    "page.example/get?urls=http://a.example/1,http://b.example/2",
+    "page.example/img%3Bhttps://c.example/3.jpg",
+    "page.example/get?urls=http://a.example/1%2Chttp://b.example/2",
 )
 INNOCENT = (
     "http://good.com",
@@ -121,6 +122,7 @@ pieces = st.sampled_from(
             ":80",
             ":99999",
             "@",
+            "\\@",
         ),
         *(".", ".", "..", "/.", "/..", "?", "&", "#", "%41", "%2e", "%", " ", "\t", "\n", "é", "ß"),
         *(
@@ -139,6 +141,7 @@ pieces = st.sampled_from(
         ),
         *("page.example", "PAGE.example/a", "root.example", "10.1.2.3", "1.2", "0x7f", "-", "_"),
         *(" http://", ",https://", "|s3://", "; ftp:\\\\", "\n//", "/http://", "=https://"),
+        *("\u3000http://", "\u3001https://", ' ("s3://'),
         *("[::1]", "xn--bcher-kva.example", "bücher.example", "z.io", "x--y", "a.b.c.d.e.f.g.h"),
         *("\u3002", "\u00ad", "\ud7ff", "'\"", "{}|^`<>", ";(1)", "~d", ".well-known"),
     ]
@@ -155,6 +158,9 @@ urls = st.builds(
 @example(["http://" + "a." * 200 + "com", "http://" + "a" * 64 + ".com", "http://a.com:65536/"])
 @example(["http://page.example/" + "a/" * 40, "http://page.example/" + "%25" * 20])
 @example(["http://good.com/a, https://bad.com/b", "http://good.com|http://b.sub.org|x://y"])
+@example(["http://good.com/a\u3000https://bad.com/b", "http://good.com (http://b.sub.org)"])
+@example(["http://good.com\\@bad.com/b", "http://good.com:80\\x@b.sub.org", "good.com\\@bad.com"])
+@example(["http://ma\u00dfe.example", "MA%c3%9FE.example/x", "https://b\u00fccher\u200d.example/x"])
 @example(["http://xn--a.invalid-punycode.example/", "http://look\u180eout.example/"])
 @example(["http://\u04c0.example/", "xn--a.invalid-punycode.example", "http://ho%2Fst.example/"])
 @example(["http://a.1/", "http://a.0x1/", "http://1a.com/", "http://a.1a/", "http://a.xn--/"])

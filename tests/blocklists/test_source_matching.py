@@ -22,6 +22,9 @@ EVASIONS = [
     "http://xn--bcher-kva.example/",
     "http://B\u00dcCHER.example/",
     "http:\\\\bad.com\\x",
+    "http://good.com\\@bad.com/",
+    "http://bad.com\\@good.com/",
+    "http://ma\u00dfe.example/",
     "http://page.example/listed?x=1",
     "https://page.example/listed",
     "http://bad.com./",
@@ -38,13 +41,15 @@ INNOCENT = [
     "http://page.example/listed/below",
     "http://good.com/?u=http://bad.com/",
     "http://bad.com@good.com/",
+    "http://good.com/\\@bad.com",
+    "http://good.com\\ma\u00dfe.example",
     "http://com/",
 ]
 
 
 @pytest.fixture
 def sources(compiled: Any, opened: Open) -> ListSet:
-    compiled("hosts", domain="bad.com\nb.sub.org\n10.1.2.3\nb\u00fccher.example\n")
+    compiled("hosts", domain="bad.com\nb.sub.org\n10.1.2.3\nb\u00fccher.example\nmasse.example\n")
     compiled("pages", url="http://page.example/listed\n")
     return opened()
 
@@ -61,14 +66,16 @@ def test_innocent_sources(sources: ListSet, url: str) -> None:
 
 
 def test_scopes_and_wildcards(compiled: Any, opened: Open) -> None:
-    compiled("below", domain="a.example\n*.b.example")
-    compiled("exact", domain="a.example\n*.b.example", domain_scope="exact")
+    compiled("below", domain="a.example\n*.b.example\n.c.example")
+    compiled("exact", domain="a.example\n*.b.example\n.c.example", domain_scope="exact")
     lists = opened()
     for host, found in (
         ("a.example", ["below", "exact"]),
         ("x.y.a.example", ["below"]),
         ("b.example", []),
         ("x.y.b.example", ["below", "exact"]),
+        ("c.example", ["below", "exact"]),
+        ("x.y.c.example", ["below", "exact"]),
     ):
         findings = lists.match_source(f"http://{host}/", "url")
         assert [finding.list_id for finding in findings] == found
@@ -87,6 +94,13 @@ def test_blank_and_bad_sources(sources: ListSet) -> None:
     assert sources.match_source("  ", "url") == []
     with pytest.raises(BadSource):
         sources.match_source("nonsense", "url")
+
+
+def test_a_name_with_a_joiner_is_bad_and_found_without_it(sources: ListSet) -> None:
+    with pytest.raises(BadSource) as caught:
+        sources.match_source("http://b\u200da\u200dd.com/", "url")
+    (finding,) = caught.value.findings
+    assert finding.list_id == "hosts"
 
 
 @pytest.mark.parametrize("chunks", [1, 3])
@@ -201,6 +215,11 @@ LISTED_WITH_OTHERS = (
 )
 
 
+def as_listed(url: str) -> str:
+    """A URL with others in it as lists take it: two of them are refused."""
+    return url.replace(",", "%2C").replace(";", "%3B")
+
+
 @pytest.mark.parametrize("listed", ["url", "expression"])
 def test_a_listed_url_with_others_in_it_is_found(compiled: Any, opened: Open, listed: str) -> None:
     expressions = [  # a path's slashes are one
@@ -209,7 +228,9 @@ def test_a_listed_url_with_others_in_it_is_found(compiled: Any, opened: Open, li
         "page.example/below;s3:/d.example/",
     ]
     hashed = [hashlib.sha256(expression.encode()).hexdigest() for expression in expressions]
-    compiled(**{listed: "\n".join(LISTED_WITH_OTHERS if listed == "url" else hashed)})
+    compiled(
+        **{listed: "\n".join(map(as_listed, LISTED_WITH_OTHERS) if listed == "url" else hashed)}
+    )
     lists = opened()
     texts = [
         *LISTED_WITH_OTHERS,
@@ -225,8 +246,41 @@ def test_a_listed_url_with_others_in_it_is_found(compiled: Any, opened: Open, li
         assert matches.hits[row] == [finding]
 
 
+@pytest.mark.parametrize(
+    "between",
+    [
+        " ",
+        "\u00a0",
+        "\u3000",
+        "\u2028",
+        "\x85",
+        "\u200b",
+        "\x7f",
+        "\uff0c",
+        "\u3001",
+        " (",
+        " <",
+        ', "',
+    ],
+)
+def test_a_listed_source_behind_another_is_found(compiled: Any, opened: Open, between: str) -> None:
+    compiled("hosts", domain="bad.example")
+    compiled("pages", url="https://page.example/2.jpg")
+    lists = opened()
+    texts = [
+        f"https://a.test/1.jpg{between}{second}{end}"
+        for second in ("https://bad.example/2.jpg", "https://page.example/2.jpg")
+        for end in ("", {" (": ")", " <": ">", ', "': '"'}.get(between, "\u3000"))
+    ]
+    matches = lists.match_sources(pa.array([*texts, f"{texts[0]}x".replace("bad", "good")]), "url")
+    assert (list(matches.hits), matches.bad.tolist()) == ([0, 1, 2, 3], [])
+    for row, text in enumerate(texts):
+        assert lists.match_source(text, "url") == matches.hits[row]
+        assert [one.list_id for one in matches.hits[row]] == ["hosts" if row < 2 else "pages"]
+
+
 def test_several_of_which_the_whole_cannot_be_decoded_are_bad(compiled: Any, opened: Open) -> None:
-    compiled(url="\n".join(LISTED_WITH_OTHERS))
+    compiled(url="\n".join(map(as_listed, LISTED_WITH_OTHERS)))
     lists = opened()
     text = f"{LISTED_WITH_OTHERS[1]}?{OVER_ENCODED}"
     with pytest.raises(BadSource, match="percent-encoded") as caught:

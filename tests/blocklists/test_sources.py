@@ -1,15 +1,11 @@
 import hashlib
-import re
 
-import pyarrow as pa
-import pyarrow.compute as pc
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from ingestgate.blocklists.sources import (
     MAX_HOST,
-    NEXT_SOURCE,
     BadSource,
     canonical_host,
     domain_expressions,
@@ -17,8 +13,6 @@ from ingestgate.blocklists.sources import (
     is_absent,
     is_address,
     parse_source,
-    possible_sources,
-    split_sources,
     url_digests,
     url_expression,
 )
@@ -244,76 +238,6 @@ def test_canonical_form_is_stable(text: str) -> None:
         return
     assert expression.startswith(b"h.com/")
     assert b"//" not in expression.partition(b"?")[0]
-
-
-@pytest.mark.parametrize("between", [" ", "\n", "\t", ",", ", ", "|", " | ", ";", "\0", ",,"])
-def test_several_sources_in_one_text_are_told_apart(between: str) -> None:
-    parts = ["http://a.com/x", "HTTPS://b.com", "s3:\\\\c"]
-    assert split_sources(between.join(parts)) == parts
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "http://a.com/my picture, the second; or third|fourth.jpg",
-        "http://a.com/http://b.com/x",
-        "http://a.com/?u=https://b.com/x",
-        "http://a.com/w_100/https://b.com/x",
-        "a.com",
-        "",
-    ],
-)
-def test_one_source_is_one(text: str) -> None:
-    assert split_sources(text) == [text]
-
-
-def test_more_sources_than_there_may_be_are_bad() -> None:
-    assert len(split_sources("http://a.com " * 999 + "x")) == 999
-    with pytest.raises(BadSource, match="more than 1000"):
-        split_sources("http://a.com " * 1001)
-
-
-@given(
-    st.lists(
-        st.sampled_from(
-            [
-                "a",
-                "b:",
-                "://",
-                "//",
-                "http://",
-                "s3:\\\\",
-                " ",
-                "\t",
-                "\0",
-                ",",
-                ";",
-                "|",
-                "1",
-                ".",
-                "é",
-            ]
-        ),
-        max_size=12,
-    ).map("".join)
-)
-def test_runs_between_sources_are_found_however_they_are_looked_for(text: str) -> None:
-    simply = re.split(r"[\x00-\x20|,;]+(?=[A-Za-z][A-Za-z0-9+.\-]*:[/\\]{2})", text)
-    assert split_sources(text) == simply
-    assert pc.match_substring_regex(pa.scalar(text), NEXT_SOURCE).as_py() == (len(simply) > 1)
-
-
-@pytest.mark.parametrize("between", [" ", ",;|"])
-def test_runs_of_what_is_between_sources_are_looked_at_once(between: str) -> None:
-    text = "http://a.com/" + between * 400_000 + "x"
-    assert split_sources(text) == [text]
-
-
-def test_a_text_of_several_sources_may_be_one_itself() -> None:
-    text = "https://a.com/?urls=http://b.com/1,http://c.com/2"
-    assert possible_sources(text) == [text, "https://a.com/?urls=http://b.com/1", "http://c.com/2"]
-    assert possible_sources("http://a.com http://b.com/") == ["http://a.com", "http://b.com/"]
-    assert possible_sources("http://a.com") == ["http://a.com"]
 
 
 @pytest.mark.parametrize(

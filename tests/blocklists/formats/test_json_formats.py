@@ -147,6 +147,17 @@ def bundle(pattern: str, **fields: Any) -> str:
             ["domain", "url"],
         ),
         ("[ipv4-addr:value = '192.0.2.1'] OR [ipv6-addr:value = '2001:db8::1']", ["domain"] * 2),
+        ("[domain-name:value='a.example'or(url:value='http://b.example/')]", ["domain", "url"]),
+        ("([domain-name:value = 'a.example'])", ["domain"]),
+        (
+            (
+                "( [(domain-name:value = 'a.example' OR (domain-name:value = 'b.example'))] or "
+                f"([file:hashes.MD5 IN ('{MD5}')]))"
+            ),
+            ["domain", "domain", "md5"],
+        ),
+        ("[domain-name:value IN ('a.example' , 'b.example')]", ["domain"] * 2),
+        ("[url:value in('http://a.example/it\\'s,','http://b.example/')]", ["url"] * 2),
     ],
 )
 def test_stix_patterns(read: Reader, pattern: str, names: list[str]) -> None:
@@ -162,9 +173,23 @@ def test_stix_patterns(read: Reader, pattern: str, names: list[str]) -> None:
         "[domain-name:value = 'a.example'] AND [url:value = 'http://a.example/']",
         "[domain-name:value LIKE '%.example']",
         "[domain-name:value != 'a.example']",
-        "[domain-name:value IN ('a.example')]",
+        "[domain-name:value IN ('a.example' AND 'b.example')]",
+        "[domain-name:value IN ()]",
+        "[domain-name:value NOT IN ('a.example')]",
         "[domain-name:value = 'a.example'] WITHIN 5 SECONDS",
-        "([domain-name:value = 'a.example'])",
+        "([domain-name:value = 'a.example']",
+        "[domain-name:value = 'a.example'])",
+        "[(domain-name:value = 'a.example'])",
+        "[[domain-name:value = 'a.example']]",
+        "(domain-name:value = 'a.example')",
+        "[domain-name:value = 'a.example' domain-name:value = 'b.example']",
+        "[domain-name:value = 'a.example' OR ]",
+        "[domain-name:value = 'a.example'] OR OR [domain-name:value = 'b.example']",
+        "[domain-name:value = 'a.example'] OR",
+        "OR [domain-name:value = 'a.example']",
+        "[domain-name:value = 'a.example'] [domain-name:value = 'b.example']",
+        "[domain-name:value = 'a.example' OR url:value LIKE 'http://b.example/%']",
+        "()",
         "[NOT domain-name:value = 'a.example']",
         "domain-name:value = 'a.example'",
         "[domain-name:value = 'a.example'",
@@ -178,9 +203,18 @@ def test_stix_patterns_that_are_counted(read: Reader, pattern: str) -> None:
     assert read.skipped == {"pattern of more than values joined by OR": 1}
 
 
+def test_stix_patterns_without_end_take_linear_time(read: Reader) -> None:
+    for pattern in ("(" * 400_000, "[x:" + "[" * 400_000, "[x:y=" + " " * 400_000):
+        assert read("stix", bundle(pattern)) == []
+    depth = 100_000
+    (one,) = read("stix", bundle("(" * depth + "[domain-name:value='a.example']" + ")" * depth))
+    assert one.values == (("domain", b"a.example"),)
+
+
 def test_stix_objects_that_no_list_can_hold(read: Reader) -> None:
     assert read("stix", bundle("[x]", pattern_type="yara")) == []
     assert read.skipped == {"pattern in another language": 1}
+    assert len(read("stix", bundle("[domain-name:value = 'a.example']", pattern_type="STIX"))) == 1
     (one,) = read("stix", bundle("[email-addr:value = 'a@b.example']"))
     assert one.values == ()
     assert read.skipped == {"email-addr value (no such hash here)": 1}

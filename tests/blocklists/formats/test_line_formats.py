@@ -65,6 +65,21 @@ LINES += ("local-file", "rpz", "urls")
         ("urls", "https://secret-place.example/x\tA\n", "line 1, value: holds a control character"),
         ("urls", "https://secret-place.example/x # A\n", "line 1, value: holds a remark"),
         ("urls", "https://secret-place.example/x A\n", "line 1, value: holds a blank"),
+        (
+            "urls",
+            "https://secret-place.example/x,\n",
+            "line 1, value: ends in ',', as one of",
+        ),
+        (
+            "urls",
+            "https://secret-place.example/1,A\n# x\nhttps://secret-place.example/2,A\n",
+            "line 3, row: has as many ',' as every line before it",
+        ),
+        (
+            "local-file",
+            'url https://secret-place.example/x"',
+            "line 1, value: ends in '\"', as",
+        ),
         ("local-file", "url https://secret-place.example/x\tA", "line 1, value: holds a control"),
         ("local-file", "url https://secret-place.example/x A", "line 1, value: holds a blank"),
         ("hashed-expressions", f"{MD5[:8]}\n", "line 1, value: not a SHA-256 of 32 bytes"),
@@ -109,7 +124,11 @@ def test_what_a_domain_covers(read: Reader) -> None:
     def covers(name: str, content: str) -> list[bytes]:
         return [value for one in read(name, content) for _, value in one.values]
 
-    assert covers("domains", "d.example\n*.d.example") == [b"d.example", b"*.d.example"]
+    assert covers("domains", "d.example\n*.d.example\n.d.example") == [
+        b"d.example",
+        b"*.d.example",
+        b".d.example",
+    ]
     assert covers("hosts", "0.0.0.0 d.example") == [b"d.example"]
     assert covers("adblock", "||d.example^") == [b".d.example"]
     assert covers("rpz", "d.example CNAME .\n*.d.example CNAME .") == [
@@ -273,6 +292,24 @@ def test_another_hash_than_the_format_takes_them_for(read: Reader) -> None:
     assert one.values == (("phash16", bytes.fromhex(MD5 * 2)),)
     (one,) = read("hash-file", MD5 * 2, signal_type_name="pdq")
     assert one.values == (("pdq", bytes.fromhex(MD5 * 2)),)
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("local-file", f"sha256 {MD5 * 2}\n"),
+        ("hash-file", f"{MD5 * 2}\nSHA256 (a.jpg) = {MD5 * 2}\n"),
+    ],
+)
+def test_no_other_hash_than_the_file_says(read: Reader, name: str, content: str) -> None:
+    lines = content.count("\n")
+    with pytest.raises(ListError) as caught:
+        read(name, content, signal_type_name="pdq")
+    assert str(caught.value).endswith(
+        f"line {lines}, signal type: the file says sha256, --type pdq; leave --type out"
+    )
+    values = [one.values for one in read(name, content, signal_type_name="sha256")]
+    assert values == [(("sha256", bytes.fromhex(MD5 * 2)),)] * lines
 
 
 @pytest.mark.parametrize(

@@ -51,7 +51,16 @@ def test_formats_there_are_not(name: str, mapping: str | None, reason: str) -> N
         registry.list_format(name, None if mapping is None else parse_mapping(mapping))
 
 
-@pytest.mark.parametrize("content", ["", SHA256, f"{SHA256}\n{SHA256}\n", "hello\n", "\x00\xff"])
+URL = "https://secret-place.example/1.jpg"
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        *("", SHA256, f"{SHA256}\n{SHA256}\n", "hello\n", "\x00\xff"),
+        *(f"{URL},A1\n", f"{URL};A1\n{URL};A,2\n", f"{URL}|A1\n{URL}|A2\n"),
+    ],
+)
 def test_what_is_in_doubt_is_not_guessed(tmp_path: Path, content: str) -> None:
     (tmp_path / "f").write_text(content)
     with pytest.raises(UsageError, match="no format known; say which with --format") as caught:
@@ -60,3 +69,14 @@ def test_what_is_in_doubt_is_not_guessed(tmp_path: Path, content: str) -> None:
         "JSON Lines or Parquet file with columns of its own takes --map instead"
     )
     assert SHA256 not in str(caught.value)
+    assert "secret-place" not in str(caught.value)
+
+
+def test_urls_may_hold_separators(tmp_path: Path) -> None:
+    (tmp_path / "f").write_text(f"{URL}\n{URL}?a=1,2\n{URL}?a=3,4\n")
+    assert registry.detect(str(tmp_path / "f")).name == "urls"
+
+
+def test_domains_may_have_a_dot_in_front(tmp_path: Path) -> None:
+    (tmp_path / "f").write_text(".a.example\n.b.example\n")
+    assert registry.detect(str(tmp_path / "f")).name == "domains"

@@ -143,6 +143,33 @@ def test_threatexchange_withdrawal_by_identifier_needs_no_indicator(read: Reader
 
 
 @pytest.mark.parametrize(
+    ("partners", "value", "known"),
+    [
+        ("HASH_VIDEO_MD5", MD5, "md5"),
+        ("HASH_VIDEO_SHA1", f"{MD5}{MD5[:8]}", "sha1"),
+        ("HASH_VIDEO_SHA256", MD5 * 2, "sha256"),
+        ("RAW_URI", "https://a.example/x", "url"),
+        ("IP_ADDRESS", "192.0.2.7", "domain"),
+        ("ipv4-addr", "192.0.2.7", "domain"),
+        ("ipv6-addr", "2001:db8::7", "domain"),
+        ("IPv4", "192.0.2.7", "domain"),
+        ("IPv6", "2001:db8::7", "domain"),
+    ],
+)
+def test_what_threatexchange_and_others_call_the_types(
+    read: Reader, partners: str, value: str, known: str
+) -> None:
+    (one,) = read("threatexchange", f"id,indicator,type\n1,{value},{partners}\n")
+    assert [name for name, _ in one.values] == [known]
+    assert not read.skipped
+
+
+def test_a_hash_of_all_of_a_video_is_no_hash_of_a_picture(read: Reader) -> None:
+    read("threatexchange", f"id,indicator,type\n1,{MD5 * 2},HASH_VIDEO_PDQ\n")
+    assert read.skipped == {"hash_video_pdq (no such hash here)": 1}
+
+
+@pytest.mark.parametrize(
     ("content", "problem"),
     [
         (f"type,indicator\nHASH_MD5,{MD5[1:]}\n", "line 2, indicator: no md5"),
@@ -158,6 +185,23 @@ def test_threatexchange_withdrawal_by_identifier_needs_no_indicator(read: Reader
 )
 def test_malformed_threatexchange(read: Reader, content: str, problem: str) -> None:
     assert read.refused("threatexchange", content, secret=MD5[1:]).startswith(problem)
+
+
+TWO = "https://a.example/1.jpg{}https://b.example/2.jpg"
+
+
+@pytest.mark.parametrize("between", [" ", "; ", "|"])
+def test_several_urls_in_one_field_are_refused(read: Reader, between: str) -> None:
+    urls = TWO.format(between)
+    indicator = json.dumps([{"type": "URI", "indicator": urls}])
+    pattern = {"type": "indicator", "id": "indicator--1", "pattern": f"[url:value = '{urls}']"}
+    bundle = json.dumps({"type": "bundle", "objects": [pattern]})
+    for refused in (
+        read.refused("threatexchange", indicator, secret="example"),
+        read.refused("stix", bundle, secret="example"),
+        read.refused("csv", f'u,id\n"{urls}",r1\n', "url=u,id=id", secret="example"),
+    ):
+        assert ": holds several URLs; wants one and nothing else" in refused
 
 
 @pytest.mark.parametrize("shared", [False, True])
@@ -177,6 +221,24 @@ def test_parquet_rows_share_short_values_of_a_long_dictionary(read: Reader) -> N
     content = parquet(Hash=[f"{n:032x}" for n in range(1, 8_001)], Id=names.dictionary_encode())
     found = read("parquet", content, "md5=Hash,id=Id")
     assert [one.entry_id for one in found] == names.to_pylist()
+
+
+@pytest.mark.parametrize("number", [float("nan"), 1.5, 2.0**53, -(2.0**60), float("inf")])
+def test_identifiers_that_tell_no_entries_apart_are_refused(read: Reader, number: float) -> None:
+    content = parquet(Hash=[MD5, MD5[::-1]], Id=[7.0, number])
+    refused = read.refused("parquet", content, "md5=Hash,id=Id", secret=MD5)
+    assert refused.startswith("row 2, Id: not a whole number, or one too large to be told from its")
+    if number == 1.5:
+        row = {"type": "HASH_MD5", "indicator": MD5, "id": number}
+        refused = read.refused("threatexchange", json.dumps([row]), secret=MD5)
+        assert refused.startswith("element 1, id: not a whole number")
+
+
+def test_identifiers_may_be_whole_numbers(read: Reader) -> None:
+    content = parquet(Hash=[MD5, MD5[::-1]], Id=pa.array([2.0**53 - 1, None]))
+    rows = read("parquet", content, "md5=Hash,id=Id")
+    assert rows[0].entry_id == "9007199254740991.0"
+    assert rows[1].entry_id.startswith("md5-")
 
 
 @pytest.mark.parametrize(
