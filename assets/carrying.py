@@ -27,9 +27,12 @@ _BLOCK_LENGTH = LEAST // 4
 _BLOCK = re.compile(rf"[^\s\"'<>]{{{_BLOCK_LENGTH}}}")
 _DATA = re.compile(rf"data:[^,\s\"'<>]{{0,64}},([^\s\"'<>]{{{3 * _BLOCK_LENGTH},}})", re.IGNORECASE)
 # Base64 of both alphabets, which hex is too, without its padding: often broken into lines, which
-# may be indented.
-_BREAK = re.compile(r"[\r\n][ \t\r\n]*")
-_LINES = re.compile(rf"[A-Za-z0-9+/_-]+(?:{_BREAK.pattern}[A-Za-z0-9+/_-]+)*")
+# may be indented, and end in blanks.
+_BREAK = re.compile(r"[ \t]*[\r\n][ \t\r\n]*")
+_LINE_END = re.compile(r"\r\n|[\r\n]")
+_LINES = re.compile(
+    rf"(?:(?<![^\r\n])([ \t]*))?([A-Za-z0-9+/_-]+(?:{_BREAK.pattern}[A-Za-z0-9+/_-]+)*)"
+)
 _SHORTEST = LEAST - 2
 _HEX = re.compile(rf"[0-9a-fA-F]{{{_SHORTEST},}}")
 # Bytes that tell a picture: a drawing's first element may come as late.
@@ -93,16 +96,39 @@ def _decoded(text: str) -> Iterator[bytes]:
                 yield content
                 yield _base64(content.decode("latin-1"))
     for run in _LINES.finditer(text):
-        if len(run[0]) < _SHORTEST:
+        indent, joined = run.groups()
+        if len(joined) < _SHORTEST:
             continue
-        lines = run[0].split()
+        lines = joined.split()
+        anew = _begin_anew(lines, indent, _BREAK.findall(joined))
         digits = "".join(lines)
         starts = [0, *accumulate(map(len, lines[:-1]))]
-        yield from _from_lines(digits, starts, _BASE64)
+        yield from _from_lines(digits, starts, anew, _BASE64)
         for found in _HEX.finditer(digits):
-            within = starts[bisect_right(starts, found.start()) : bisect_left(starts, found.end())]
-            inner = [0, *(start - found.start() for start in within)]
-            yield from _from_lines(found[0], inner, _HEXADECIMAL)
+            within = slice(bisect_right(starts, found.start()), bisect_left(starts, found.end()))
+            inner = [0, *(start - found.start() for start in starts[within])]
+            yield from _from_lines(found[0], inner, [True, *anew[within]], _HEXADECIMAL)
+
+
+def _begin_anew(lines: Sequence[str], indent: str | None, breaks: Sequence[str]) -> list[bool]:
+    """Returns of each line whether something else may begin with it, however long it is.
+
+    It may behind a blank line, and where lines are indented otherwise; and what mails and armour
+    have for boundaries is made of digits, too.
+
+    Args:
+        lines: The lines.
+        indent: Blanks before the first; None if something else is.
+        breaks: What parts them: one less.
+    """
+    kinds = {parted: _LINE_END.split(parted)[1:] for parted in {*breaks}}  # blank lines, indent
+    anew = [True]
+    for parted, (before, line) in zip(breaks, pairwise(lines), strict=True):
+        *blank, last = kinds[parted]
+        boundary = line.startswith("--") and (len(line) != len(before) or not line.strip("-"))
+        anew.append(bool(blank) or boundary or indent not in (None, last))
+        indent = last
+    return anew
 
 
 class _Encoding(NamedTuple):
@@ -113,16 +139,26 @@ class _Encoding(NamedTuple):
     decode: Callable[[str], bytes]
 
 
-def _from_lines(digits: str, starts: list[int], encoding: _Encoding) -> Iterator[bytes]:
+def _from_lines(
+    digits: str, starts: Sequence[int], anew: Sequence[bool], encoding: _Encoding
+) -> Iterator[bytes]:
     """Yields what joined lines stand for, from the first and from each that begins a picture.
 
     What stands before a picture may be digits too: a word, a header, a rule, another picture. So
-    may what follows it: the first is taken to the end as well, and each as far as its lines are as
-    long as each other, and one shorter. Takes time in proportion to the digits.
+    may what follows it, and where a picture ends is told by its lines alone. Each is taken
+
+    - as far as lines are as long as each other, and one shorter: up to where something may begin
+      anew, and past that;
+    - up to there however long they are, if it may have begun anew itself;
+    - as one line, if that is long enough;
+    - to the end, if it is the first.
+
+    Takes time in proportion to the digits.
 
     Args:
         digits: The lines, without what parts them.
         starts: Where in them a line begins, ascending, from 0.
+        anew: Of each line, whether something else may begin with it.
         encoding: How they are read.
     """
     shifted: dict[int, bytes] = {}
@@ -137,27 +173,45 @@ def _from_lines(digits: str, starts: list[int], encoding: _Encoding) -> Iterator
 
     end = len(digits)
     yield content(0, end)
-    widths = [after - start for start, after in pairwise([*starts, end])]
+    ends = [*starts[1:], end]
+    widths = [after - start for start, after in zip(starts, ends, strict=True)]
+    parts = [*(number for number, one in enumerate(anew) if one), len(widths)]
+
+    def reach(number: int, limit: int) -> int:
+        """Returns how far lines are as long as each other, and one shorter."""
+        after = number + 1
+        width = max(widths[number : after + 1])  # the first may stand behind a name
+        while after < limit and widths[after] == width:
+            after += 1
+        return after + (after < limit and widths[after] < width)
+
     any_found = False
+    known = 0  # up to where lines belong to a picture that was found
     for number, start in enumerate(starts):
         if end - start < _SHORTEST:
             break
+        alone = widths[number] >= _SHORTEST
         # A line as long as the one before it mostly goes on with that, whatever it looks like.
-        goes_on = number > 0 and widths[number] == widths[number - 1]
-        if goes_on and any_found:
+        goes_on = number > 0 and widths[number] == widths[number - 1] and not alone
+        if goes_on and number < known:
             continue
         head = content(start, min(end, start + 2 * _HEAD))
-        if not _is_picture(head) or (goes_on and head.startswith(_SHORT_SIGNATURE)):
+        # Where there are blank lines between all lines, they do not tell what begins.
+        by_chance = goes_on and (not anew[number] or anew[number - 1])
+        if not _is_picture(head) or (by_chance and head.startswith(_SHORT_SIGNATURE)):
             continue
-        after = number + 1
-        width = max(widths[number : number + 2])  # the first may stand behind a name
-        if widths[number] < _SHORTEST:
-            while after < len(widths) and widths[after] == width:
-                after += 1
-            after += after < len(widths) and widths[after] < width
-        stop = starts[after] if after < len(starts) else end
-        if stop - start >= _SHORTEST:
-            yield content(start, stop)
+        limit = parts[bisect_right(parts, number)]
+        stops = {limit} if anew[number] or (number == 1 and not any_found) else set()
+        if alone:
+            stops.add(number + 1)
+        else:
+            known = reach(number, limit)
+            stops.add(known)
+            if not (goes_on and any_found):
+                stops.add(reach(number, len(widths)))
+        for stop in sorted(stops):
+            if ends[stop - 1] - start >= _SHORTEST:
+                yield content(start, ends[stop - 1])
         if not any_found:
             yield content(start, end)
         any_found = True

@@ -6,13 +6,13 @@ Errors name file, line and field and say what is wrong, and never show the value
 import itertools
 import re
 import unicodedata
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from typing import BinaryIO, Literal, NamedTuple
 
 from ingestgate.assets import storage
 from ingestgate.assets.errors import ListError
 from ingestgate.assets.verdict import SignalKind
-from ingestgate.blocklists.entry_ids import holds, shown_id
+from ingestgate.blocklists.entry_ids import Spellings, shown_id
 from ingestgate.blocklists.lines import BLANK, is_comment, plain_lines, table_rows, unseparated
 from ingestgate.blocklists.public_suffixes import PublicSuffixes
 from ingestgate.blocklists.signals import SignalType, signal_type, signal_types
@@ -132,7 +132,7 @@ def read_entries(
                 texts = {}
                 for field in COLUMNS[1:]:
                     texts[field] = clean_text(row.get(field, ""))
-                check_discloses_nothing(texts["category"], [(signal.name, value)])
+                check_discloses_nothing(texts["category"], Spellings([(signal.name, value)]))
             except FieldError as error:
                 header = not count and len(row) == 1 and "," in row["value"]
                 raise ListError(
@@ -190,18 +190,18 @@ def clean_text(text: str) -> str:
     return text
 
 
-def check_discloses_nothing(text: str, values: Iterable[tuple[str, bytes]]) -> None:
+def check_discloses_nothing(text: str, values: Spellings) -> None:
     """Refuses a category or feedback that would show in findings and reports what is listed.
 
     Args:
         text: It.
-        values: Pairs of signal type and value: all of the entry's.
+        values: All of the entry's.
 
     Raises:
         FieldError: It holds one of the values, or a URL or digest of whatever it is: a column
             taken for another holds such.
     """
-    if text and (_URL_OR_DIGEST.search(text) or any(holds(text, *one) for one in values)):
+    if text and (_URL_OR_DIGEST.search(text) or values.are_in(text)):
         raise FieldError(
             "holds the listed value, or a URL or a digest, and would show it in findings and "
             "reports; take another column, or leave it out, and tell the partner"

@@ -5,10 +5,11 @@ the hash, or the URL, as one; it is then known by the same made id as an entry w
 stored keeps the partner's id, so that updates and removals find it.
 """
 
-import binascii
 import hashlib
 import re
 import unicodedata
+from base64 import b64encode
+from collections import defaultdict
 from collections.abc import Iterable
 from contextlib import suppress
 from functools import lru_cache
@@ -32,6 +33,7 @@ _LIKE_SOURCE = re.compile(r"[.:%]|[^\x00-\x7f]|\A(?:0[xX])?[0-9A-Fa-f]+\Z")
 _SLASHES = re.compile(r"/{2,}")
 _PUNYCODE = re.compile(r"xn--([0-9a-z-]+)")
 _TEXTS = 1024  # that are remembered: entries share their categories
+_ByLength = dict[int, set[str]]
 
 
 def made_id(name: str, value: bytes) -> str:
@@ -47,51 +49,85 @@ def shown_id(entry_id: str, values: Iterable[tuple[str, bytes]]) -> str:
         values: Pairs of signal type and value: all of the entry's, as `entries.Entry` has them.
     """
     for name, value in values:
-        if holds(entry_id, name, value):
+        if Spellings([(name, value)]).are_in(entry_id):
             return made_id(name, value)
     return entry_id
 
 
-def holds(text: str, name: str, value: bytes) -> bool:
-    """Whether a text is or holds a listed value, in whichever of its usual spellings.
+class Spellings:
+    """The usual spellings of listed values, to be looked for in texts.
+
+    However many values there are: a text is looked through once for each length they have.
 
     Args:
-        text: An id, a category or the like.
-        name: The value's signal type.
-        value: As `entries.Entry` has it.
+        values: Pairs of signal type and value, as `entries.Entry` has them.
     """
-    return _holds_source(text, value) if name in _SOURCES else _holds_hash(text, value)
+
+    def __init__(self, values: Iterable[tuple[str, bytes]]) -> None:
+        self._hashes: _ByLength = defaultdict(set)
+        self._sources: set[bytes] = set()
+        self._hosts: _ByLength = defaultdict(set)
+        self._paths: _ByLength = defaultdict(set)
+        self._urls: set[tuple[str, str]] = set()
+        for name, value in values:
+            if name in _SOURCES:
+                self._add_source(value.lstrip(_SCOPES))
+            else:
+                _add(self._hashes, value.hex())
+                _add(self._hashes, b64encode(value).decode().rstrip("="))
+
+    def _add_source(self, value: bytes) -> None:
+        self._sources.add(value)
+        host, _, path = value.decode(errors="replace").partition("/")
+        host, path = host.strip("[]"), path.rstrip("/").lower()
+        _add(self._paths, path)
+        for spelled in {host, _unicode(host)}:
+            _add(self._hosts, spelled)
+            self._urls.add((spelled, path))
+
+    def are_in(self, text: str) -> bool:
+        """Whether a text, an id, a category or the like, is or holds one of the values."""
+        return self._hash_is_in(text) or self._source_is_in(text)
+
+    def _hash_is_in(self, text: str) -> bool:
+        """Whether a hash is in a text, in hex however it is written, or in base64."""
+        written = text.encode("ascii", "ignore")
+        digits = written.translate(None, _BETWEEN).lower()
+        forms = {digits, written, written.translate(_URL_SAFE)}
+        return any(_among(form.decode(), self._hashes) for form in forms)
+
+    def _source_is_in(self, text: str) -> bool:
+        """Whether a domain or URL is in a text: as it is listed, or as only browsers read it.
+
+        Of a URL, host and path may stand apart: there could be a port between them.
+        """
+        if not self._sources:
+            return False
+        plain = _plain(text)
+        return any(
+            (host, path) in self._urls
+            for form in {plain, _unicode(plain)}
+            for host in _among(form, self._hosts)
+            if _stands_in(form, host)
+            for path in _among(plain, self._paths)
+        ) or not self._sources.isdisjoint(_sources(text))
 
 
-def _holds_hash(text: str, value: bytes) -> bool:
-    """Whether a hash is in a text, in hex however it is written, or in base64."""
-    if 6 * len(text) < 8 * len(value):  # not even in base64
-        return False
-    written = text.encode("ascii", "ignore")
-    encoded = binascii.b2a_base64(value, newline=False).rstrip(b"=")
-    return (
-        value.hex().encode() in written.translate(None, _BETWEEN).lower()
-        or encoded in written
-        or encoded in written.translate(_URL_SAFE)
-    )
+def _add(spellings: _ByLength, one: str) -> None:
+    spellings[len(one)].add(one)
 
 
-def _holds_source(text: str, value: bytes) -> bool:
-    """Whether a domain or URL is in a text: as it is listed, or spelled as only browsers read it.
-
-    Of a URL, host and path may stand apart: there could be a port between them.
-    """
-    listed = value.lstrip(_SCOPES)
-    host, _, rest = listed.decode(errors="replace").partition("/")
-    plain = _plain(text)
-    if rest.rstrip("/").lower() in plain and _names(plain, host.strip("[]")):
-        return True
-    return listed in _sources(text)
+def _among(text: str, spellings: _ByLength) -> set[str]:
+    """Returns the spellings that are in a text."""
+    found: set[str] = set()
+    for length, ones in spellings.items():
+        found |= ones & {text[at : at + length] for at in range(len(text) - length + 1)}
+    return found
 
 
-def _names(plain: str, host: str) -> bool:
-    """Whether a host is in a plain text, in ASCII or in Unicode."""
-    return host in plain or ("xn--" in host and _unicode(host) in _unicode(plain))
+def _stands_in(plain: str, host: str) -> bool:
+    """Whether a host is in a plain text by itself, not by chance in the middle of words."""
+    return re.search(rf"(?<![0-9a-z]){re.escape(host)}(?![0-9a-z])", plain) is not None
 
 
 @lru_cache(_TEXTS)
@@ -110,6 +146,8 @@ def _plain(text: str) -> str:
 
 def _unicode(text: str) -> str:
     """Returns a text with its labels in Punycode as the letters they stand for."""
+    if "xn--" not in text:
+        return text
 
     def decoded(label: re.Match[str]) -> str:
         try:

@@ -80,9 +80,11 @@ _WITH_HOSTS = frozenset(
 )
 _HAS_AUTHORITY = re.compile(AUTHORITY)
 _HOST_AND_PORT = re.compile(r"([^:/?#\\]*):[0-9]")
+# A URL up to the end of its host, credentials among it: without a scheme none is parsed.
+_SPELLED_HOST = re.compile(r"[\x00-\x20]*[A-Za-z][A-Za-z0-9+.\-\t\r\n]*:[/\\\t\r\n]*([^/\\?#]*)")
 _SHARP_S = re.compile("\u1e9e|%e1%ba%9e", re.IGNORECASE)
-# The scheme, if there is one, and what follows up to the end of a host, credentials among it.
-_TO_HOST_END = re.compile(r"(?:[^:/\\?#]*:)?[/\\\t\r\n]*([^/\\?#]*)")
+# The scheme, if there is one, and what follows up to the end of a host.
+_TO_HOST_END = re.compile(r"(?:[^:/\\?#]*:)?[/\\\t\r\n]*[^/\\?#]*")
 # A web address up to its host, the host, and what follows.
 _WEB_HOST = re.compile(
     r"((?:https?|ftp|wss?):[/\\]*(?:[^/\\?#]*@)?)([^/\\?#@:\[\]]+)((?::[0-9]*)?(?:[/\\?#].*)?)",
@@ -157,10 +159,9 @@ def parse_source(text: str) -> Source:
 
 
 def _parse(text: str) -> _Url | None:
-    if len(text) > _MAX_SPELLED_HOST:
-        to_host_end = cast(re.Match[str], _TO_HOST_END.match(text))
-        if len(to_host_end[1].rpartition("@")[2].strip(_LEFT_OUT)) > _MAX_SPELLED_HOST:
-            raise BadSource(f"more than {MAX_HOST} characters where a host would be")
+    spelled = _SPELLED_HOST.match(text) if len(text) > _MAX_SPELLED_HOST else None
+    if spelled and len(spelled[1].rpartition("@")[2].strip(_LEFT_OUT)) > _MAX_SPELLED_HOST:
+        raise BadSource(f"more than {MAX_HOST} characters where a host would be")
     if "\u1e9e" in text or "%" in text:
         # In hosts Unicode 15.1 maps capital sharp s to the small one, as browsers do; can_ada
         # still to ss. In paths the two are two.

@@ -15,7 +15,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ingestgate.assets.errors import StorageError
+from ingestgate.assets.temporary import no_room
 
 RUN_BYTES = 1 << 26  # sorted in memory at a time; sorting takes twice as much again
 _HELD_BYTES = 1 << 24  # of an array, before it goes to a file
@@ -67,7 +67,7 @@ class GrowingArray:
                 self._file.write(part.data)
             self._file.flush()
         except OSError as error:
-            raise _no_room(error) from error
+            raise no_room(error) from error
         self._parts, self._held = [], 0
 
 
@@ -76,13 +76,6 @@ def _unnamed_file(owner: object) -> IO[bytes]:
     file = tempfile.TemporaryFile()  # noqa: SIM115
     weakref.finalize(owner, file.close)
     return file
-
-
-def _no_room(error: OSError) -> StorageError:
-    return StorageError(
-        f"{tempfile.gettempdir()}: {error.strerror}; free some room there, or name another "
-        "folder for temporary files in TMPDIR"
-    )
 
 
 def sorted_batches(batches: Iterable[pa.RecordBatch], key: str) -> Iterator[pa.RecordBatch]:
@@ -131,7 +124,7 @@ class _Spilled(Iterator[pa.RecordBatch]):
                     writer.write_batch(block)
             file.seek(0)
         except OSError as error:
-            raise _no_room(error) from error
+            raise no_room(error) from error
         self._reader = pa.ipc.open_stream(file)
 
     def __next__(self) -> pa.RecordBatch:

@@ -24,7 +24,7 @@ import pyarrow.parquet as pq
 from ingestgate.assets import storage
 from ingestgate.assets.errors import ListError, UsageError
 from ingestgate.blocklists.entries import Entry, FieldError, check_discloses_nothing
-from ingestgate.blocklists.entry_ids import shown_id
+from ingestgate.blocklists.entry_ids import Spellings, shown_id
 from ingestgate.blocklists.formats.reading import Listed
 from ingestgate.blocklists.locking import alone
 from ingestgate.blocklists.manifest import LIST_ID
@@ -357,9 +357,10 @@ def _entries_of(path: str, name: str) -> Iterator[Entry]:
             continue
         values = [(kind, value) for kind, value, *_ in listed]
         shown = shown_id(entry_id, values)
+        spellings = Spellings(values)
         for text in {text for *_, category, feedback in listed for text in (category, feedback)}:
             try:
-                check_discloses_nothing(text, values)
+                check_discloses_nothing(text, spellings)
             except FieldError as error:
                 raise ListError(
                     f"{path}, entry {shown}, category or feedback: {error}, and import again"

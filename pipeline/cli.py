@@ -63,11 +63,15 @@ class _Group(click.Group):
 
 
 def _mistyped(error: GateError, typed: Sequence[str]) -> UsageError | None:
-    """Returns the error of a local path that was named and is not there, if it is that."""
+    """Returns the error of a local path that was named and is not there, if it is that.
+
+    What has appeared since is the command's own: what is missing below it was not mistyped.
+    """
     if not isinstance(error.__cause__, FileNotFoundError) or not isinstance(error, StorageError):
         return None
     for path in typed:
-        if f"{storage.absolute(error.path)}/".startswith(f"{storage.absolute(path)}/"):
+        below = f"{storage.absolute(error.path)}/".startswith(f"{storage.absolute(path)}/")
+        if below and not os.path.lexists(path):
             return UsageError(f"{path}: there is nothing of that name; check the path")
     return None
 

@@ -71,7 +71,8 @@ class Committer:
         Raises:
             ShardError: It is not, or no longer, what was judged; nothing of it is admitted.
             LedgerError: A ledger part is missing, damaged or of other rules.
-            StorageError: Something could not be written; nothing of the shard is admitted.
+            StorageError: Something could not be written, the output or a temporary copy of the
+                shard; nothing of the shard is admitted.
         """
         headers = [
             self._header(shard, work, known) for work, known in zip(works, earlier, strict=True)
@@ -90,8 +91,7 @@ class Committer:
             with ExitStack() as stack:
                 source = shard
                 if isinstance(reader, RowContainer) or getattr(reader, "reads_again", True):
-                    # Not in the output: what matched is in it.
-                    source = stack.enter_context(private_copy(shard, self._settings.evidence))
+                    source = stack.enter_context(private_copy(shard))
                 sealer = stack.enter_context(
                     ShardSealer(self._settings, self._lists, self._vault, shard)
                 )

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from typing import BinaryIO
 
 from ingestgate.assets import storage
 from ingestgate.assets.containers.container import OutputFile
@@ -10,6 +11,7 @@ from ingestgate.assets.containers.output import PendingOutput
 from ingestgate.assets.errors import ShardError
 from ingestgate.assets.pending import Pending
 from ingestgate.assets.shard import Shard
+from ingestgate.assets.temporary import no_room, private_file
 
 _CHUNK = 4 << 20
 
@@ -57,24 +59,28 @@ class ShardCopy(Pending):
 
 
 @contextmanager
-def private_copy(shard: Shard, folder: str) -> Iterator[Shard]:
-    """Yields a shard whose files are copies that nobody else has a name of; gone with the block.
+def private_copy(shard: Shard) -> Iterator[Shard]:
+    """Yields a shard whose files are temporary copies, this process's alone; gone with the block.
 
     Args:
         shard: What to copy: its `path` and its `parts`.
-        folder: Where to, under temporary names.
 
     Raises:
         ShardError: The shard cannot be read.
-        StorageError: A copy cannot be written.
+        StorageError: There is no room for a copy; says where.
     """
     with ExitStack() as stack:
         copies = []
         for path in (shard.path, *shard.parts):
-            name = storage.basename(path)
-            copy = stack.enter_context(PendingOutput(folder, name, private=True))
-            copy_bytes(shard.name, path, copy)
-            copies.append(copy.temporary)
+            file, copy = stack.enter_context(private_file())
+            with storage.open_read(path) as source:
+                try:
+                    for piece in _pieces(shard.name, path, source):
+                        file.write(piece)
+                    file.flush()
+                except OSError as error:
+                    raise no_room(error) from error
+            copies.append(copy)
         yield shard._replace(path=copies[0], parts=tuple(copies[1:]))
 
 
@@ -94,11 +100,16 @@ def copy_bytes(shard: str, path: str, output: PendingOutput) -> int | None:
     """
     with storage.open_read(path) as source:
         modified = None if storage.is_remote(path) else os.fstat(source.fileno()).st_mtime_ns
-        try:
-            while part := source.read(_CHUNK):
-                output.write(part)
-        except OSError as error:
-            problem = f"{storage.basename(path)} cannot be read ({error.strerror or error})"
-            raise ShardError(shard, problem) from error
+        for piece in _pieces(shard, path, source):
+            output.write(piece)
     output.complete()
     return modified
+
+
+def _pieces(shard: str, path: str, source: BinaryIO) -> Iterator[bytes]:
+    try:
+        while piece := source.read(_CHUNK):
+            yield piece
+    except OSError as error:
+        problem = f"{storage.basename(path)} cannot be read ({error.strerror or error})"
+        raise ShardError(shard, problem) from error

@@ -23,8 +23,9 @@ from ingestgate.assets.containers.arrow_text import readable_table
 from ingestgate.assets.containers.nesting import MOST_NESTED, MOST_OF_A_FOOTER, first_too_deep
 from ingestgate.assets.errors import ShardError
 
+#: Byte order mark of UTF-8: what may stand before the first byte of a file.
+BOM = b"\xef\xbb\xbf"
 _LF, _CR, _QUOTE, _COMMA = b'\n\r",'
-_BOM = b"\xef\xbb\xbf"
 #: Values of a range of JSON Lines, where a key that one record has is counted for each: Arrow has a
 #: place for all of them, some sixteen bytes.
 _MOST_CELLS = 1 << 26
@@ -122,7 +123,7 @@ class Csv:
 
     def table(self, data: bytes, header: bytes, shard: str, at: int) -> pa.Table:
         lines = self.lines(data, shard, at, final=True)
-        names = self._names(header.removeprefix(_BOM), shard)
+        names = self._names(header.removeprefix(BOM), shard)
         if not lines.number:
             return pa.table({name: pa.array([], pa.string()) for name in names})
         table = self._parse(data, names, shard, at)
@@ -306,7 +307,7 @@ def _check_returns(
 def _byte_order_mark(begin: bytes, shard: str) -> int:
     if begin.startswith(_OTHER_BOMS):
         raise ShardError(shard, "is UTF-16; convert it to UTF-8")
-    return len(_BOM) if begin.startswith(_BOM) else 0
+    return len(BOM) if begin.startswith(BOM) else 0
 
 
 def _check_names(names: Iterable[str], shard: str) -> None:

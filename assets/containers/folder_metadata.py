@@ -20,7 +20,7 @@ from ingestgate.assets import storage
 from ingestgate.assets.containers import row_groups
 from ingestgate.assets.containers.arrow_text import decoded_table, readable_table, records
 from ingestgate.assets.containers.byte_columns import refuse_bytes
-from ingestgate.assets.containers.delimited import Csv, Dialect, JsonLines, chosen
+from ingestgate.assets.containers.delimited import BOM, Csv, Dialect, JsonLines, chosen
 from ingestgate.assets.containers.nesting import open_parquet
 from ingestgate.assets.containers.old_times import ParquetFile
 from ingestgate.assets.containers.row_groups import MOST_HELD
@@ -87,7 +87,7 @@ class FolderMetadata:
     @property
     def is_blank(self) -> bool:
         """Whether nothing is in it, which is what JSON Lines are without their last row."""
-        return not self._content.strip()
+        return not self._content.removeprefix(BOM).strip()
 
     def references(self) -> list[list[str]]:
         """Returns for each row the files it names, relative to the folder; [] for none.

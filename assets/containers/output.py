@@ -17,12 +17,11 @@ class PendingOutput(Pending):
     Args:
         root: The output root.
         name: The file's path below it.
-        private: Whether nobody else may read it (see `storage.PendingFile`).
     """
 
-    def __init__(self, root: str, name: str, *, private: bool = False) -> None:
+    def __init__(self, root: str, name: str) -> None:
         self.name = name
-        self._pending = storage.PendingFile(storage.join(root, name), private=private)
+        self._pending = storage.PendingFile(storage.join(root, name))
         self._digest = hashlib.sha256()
         self._size = 0
 

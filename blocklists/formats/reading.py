@@ -22,7 +22,7 @@ from ingestgate.blocklists.entries import (
     clean_text,
     value_parser,
 )
-from ingestgate.blocklists.entry_ids import made_id
+from ingestgate.blocklists.entry_ids import Spellings, made_id
 from ingestgate.blocklists.formats.record import ListFormat, Record, Value, is_type_name
 from ingestgate.blocklists.public_suffixes import PublicSuffixes
 from ingestgate.blocklists.signals import signal_type, signal_types
@@ -152,9 +152,10 @@ def read_list(
                     malformed += 1
                     unread_types.append(name)
             texts = _texts(path, record)
+            spellings = Spellings(values)
             for field in ("category", "feedback"):
                 try:
-                    check_discloses_nothing(texts[field], values)
+                    check_discloses_nothing(texts[field], spellings)
                 except FieldError as error:
                     if not max_malformed:
                         raise _refuse(path, record, field, error) from None

@@ -1,9 +1,12 @@
 """Pictures in text and in lists are told from text and lists."""
 
 import base64
+import itertools
 import random
 import re
 import time
+from collections.abc import Callable
+from contextlib import suppress
 from urllib.parse import quote
 
 import pytest
@@ -11,9 +14,10 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingestgate.assets.carrying import LEAST, carried, carried_in_list, carries
+from ingestgate.assets.carrying import LEAST, _decoded, carried, carried_in_list, carries
 from ingestgate.assets.containers.container import DEFAULT_SIDECARS
 from ingestgate.assets.kinds import kind_of
+from ingestgate.assets.media import sniff
 from ingestgate.assets.shard import Kind
 from tests.pictures import encoded, jpeg, picture
 
@@ -92,6 +96,135 @@ def test_what_follows_at_once_is_taken_off() -> None:
     assert carried(f"A caption\n{broken}Another one")[0] == even
     other = base64.encodebytes(jpeg(2)).decode()
     assert {even, jpeg(2)} <= {*carried(f"A caption\n{broken}{other}")}
+
+
+def filled(content: bytes, width: int) -> bytes:
+    """A picture that fills its last line, and so ends with no sign of that it does."""
+    return content + bytes(-len(content) % (width * 3 // 4))
+
+
+def wrapped(text: str, width: int, end: str = "\n", indent: str = "") -> str:
+    return end.join(indent + text[at : at + width] for at in range(0, len(text), width))
+
+
+THREE = [encoded(picture(seed, (32, 32)), "BMP") for seed in (1, 2, 3)]
+LINES = {
+    "base64": [base64.b64encode(each).decode() for each in THREE],
+    "hex": [each.hex() for each in THREE],
+    "indented": [f"  {base64.urlsafe_b64encode(each).decode()}" for each in THREE],
+}
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r", "\n\n", "\r\n\r\n", "\nword\n"])
+@pytest.mark.parametrize("lines", LINES.values(), ids=LINES)
+def test_each_of_lines_as_long_as_each_other_may_be_a_picture(lines: list[str], end: str) -> None:
+    assert len({*map(len, lines)}) == 1
+    assert {*carried(end.join(lines))} >= {*THREE}
+    assert {*carried("A caption\n" + end.join(lines) + end + "Another")} >= {*THREE}
+
+
+@pytest.mark.parametrize(
+    ("first", "between", "second"),
+    [
+        ("", "\n\n", ""),
+        ("", "\r\n\r\n", ""),
+        ("", "\n \t\n", ""),
+        ("", "\n", "  "),
+        ("\t", "\n", ""),
+        ("  ", "\n\n\n", "  "),
+        ("", "\n\nword\n\n", ""),
+        ("", "\n--boundary\n", ""),
+        ("", f"\n{'-' * 76}\n", ""),
+    ],
+)
+@pytest.mark.parametrize("width", [64, 76])
+def test_what_ends_with_a_full_line_ends_where_something_else_begins(
+    width: int, first: str, between: str, second: str
+) -> None:
+    one, two = filled(jpeg(1), width), filled(jpeg(2), width)
+    end = "\r\n" if "\r" in between else "\n"
+    text = between.join(
+        wrapped(base64.b64encode(content).decode(), width, end, indent)
+        for content, indent in ((one, first), (two, second))
+    )
+    for before in ("", "A caption\n\n"):
+        for after in ("", "\n\nword", "\n-----END-----"):
+            assert {*carried(before + text + after)} >= {one, two}
+
+
+def test_lines_with_a_blank_line_between_them_are_one_picture() -> None:
+    spaced = wrapped(PLAIN.rstrip("="), 76, "\n\n")
+    assert carried(spaced) == [CONTENT]
+    assert CONTENT in carried(f"{PLAIN}\n{spaced}")
+
+
+def plainly_decoded(text: str) -> set[bytes]:
+    """The pictures that single lines are, and lines without a blank one or a new indent between."""
+    found: set[bytes] = set()
+    block: list[str] = []
+    last = ""
+    for line in [*re.split(r"\r\n|\r|\n", text), ""]:
+        digits = line.lstrip(" \t")
+        indent = line.removesuffix(digits)
+        if not digits or indent != last or digits.startswith("--"):
+            found |= decoded("".join(block))
+            block = []
+        found |= decoded(digits)
+        block.append(digits)
+        last = indent
+    return found
+
+
+def decoded(digits: str) -> set[bytes]:
+    contents = []
+    if re.fullmatch(rf"[A-Za-z0-9+/_-]{{{LEAST - 2},}}={{0,2}}", digits):
+        bare = digits.rstrip("=")
+        with suppress(ValueError):
+            padded = bare.replace("-", "+").replace("_", "/") + "=" * (-len(bare) % 4)
+            contents.append(base64.b64decode(padded))
+    if re.fullmatch("(?:[0-9A-Fa-f]{2})+", digits):
+        contents.append(bytes.fromhex(digits))
+    return {each for each in contents if len(each) >= LEAST // 2 and sniff(each)[:6] == "image/"}
+
+
+CONTENTS = [*THREE, CONTENT, filled(jpeg(2), 76), filled(jpeg(3), 64), filled(jpeg(4), 4)]
+CONTENTS += [encoded(picture(5, (40, 40)), "PNG"), filled(encoded(picture(6, (48, 48)), "GIF"), 76)]
+WRITERS: list[Callable[[bytes], str]] = [
+    lambda content: base64.b64encode(content).decode(),
+    lambda content: base64.b64encode(content).decode().rstrip("="),
+    lambda content: base64.urlsafe_b64encode(content).decode(),
+    lambda content: base64.encodebytes(content).decode(),
+    lambda content: base64.encodebytes(content).decode().replace("\n", "\r\n"),
+    lambda content: wrapped(base64.b64encode(content).decode(), 64),
+    lambda content: wrapped(base64.b64encode(content).decode(), 2000),
+    lambda content: wrapped(base64.b64encode(content).decode(), 76, indent="  "),
+    lambda content: content.hex(),
+    lambda content: wrapped(content.hex(), 60),
+]
+BETWEEN = ["", "\n", "\n", "\n\n", "\n\n", "\r\n\r\n", "\n  ", " ", ", ", "\nword\n", "\nface\n\n"]
+BETWEEN += ["\nA caption\n", "\n\nA caption:\n\n", "\n--\n", f"\n{'-' * 76}\n", "\n\t"]
+PIECES = st.tuples(st.sampled_from(BETWEEN), st.sampled_from(WRITERS), st.sampled_from(CONTENTS))
+
+
+@given(st.lists(PIECES, min_size=1, max_size=4), st.sampled_from(BETWEEN))
+def test_all_is_found_that_lines_and_blocks_of_them_decode_to(
+    pieces: list[tuple[str, Callable[[bytes], str], bytes]], after: str
+) -> None:
+    text = "".join(between + write(content) for between, write, content in pieces) + after
+    assert plainly_decoded(text) & {*CONTENTS} <= {*carried(text)}
+
+
+@given(
+    st.lists(st.sampled_from([8, 12, 76, 600, 1100, 1200]), min_size=1, max_size=4),
+    st.lists(st.sampled_from(["\n", "\n\n", "\n ", "\n--x\n", "\r\n"]), min_size=1, max_size=5),
+    st.sampled_from(["/9j/", "ffd8ff"]),
+)
+def test_lines_that_all_begin_like_pictures_are_taken_a_few_times_over(
+    widths: list[int], ends: list[str], head: str
+) -> None:
+    lines = zip(itertools.cycle(widths), itertools.cycle(ends), strict=False)
+    text = "".join(head.ljust(width, "0") + end for width, end in itertools.islice(lines, 99))
+    assert sum(map(len, _decoded(text))) < 6 * len(text)
 
 
 def test_bytes_that_begin_like_a_picture_within_a_line_like_others_are_none() -> None:

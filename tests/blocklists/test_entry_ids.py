@@ -1,5 +1,6 @@
 import base64
 import hashlib
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 
 from ingestgate.blocklists.changes import compare, open_version
 from ingestgate.blocklists.entries import value_parser
-from ingestgate.blocklists.entry_ids import made_id, shown_id
+from ingestgate.blocklists.entry_ids import Spellings, made_id, shown_id
 from ingestgate.blocklists.formats.mapping import parse_mapping
 from ingestgate.blocklists.importing import import_files
 from ingestgate.blocklists.lint import lint
@@ -97,6 +98,22 @@ def test_an_id_that_holds_a_source_is_not_shown(
     assert shown_id(form.format(spelled), [(kind, listed.encode())]) == made
 
 
+@pytest.mark.parametrize("form", ["www.{}", "{}.", "{}/x", "({})", "x@{}", "a {}: b", "id-{}-2026"])
+def test_an_id_that_holds_a_short_host_is_not_shown(form: str) -> None:
+    assert shown_id(form.format("t.co"), [("domain", b"t.co")]) == made_id("domain", b"t.co")
+
+
+@pytest.mark.parametrize("id", ["not.confirmed", "t.com", "at.co", "3t.co", "t.co2", "\u00e9at.co"])
+def test_letters_of_a_host_within_words_are_none(id: str) -> None:
+    for value in (b"t.co", b"*.t.co"):
+        assert shown_id(id, [("domain", value)]) == id
+
+
+def test_an_address_within_another_is_none() -> None:
+    for id in ("10.0.0.12", "110.0.0.1"):
+        assert shown_id(id, [("domain", b"10.0.0.1")]) == id
+
+
 @pytest.mark.parametrize("id", ["orchard", "id-orchard", "case orchard.example/b", "17", "a:b"])
 def test_an_id_that_holds_another_source_is_shown(id: str) -> None:
     assert shown_id(id, [("url", b"orchard.example/banana.jpg")]) == id
@@ -108,6 +125,34 @@ def test_other_ids_are_the_partners(id: str, kind: str) -> None:
     if kind not in ("domain", "url"):
         value = hashlib.sha512(value).digest()[: signal_type(kind).width]
     assert shown_id(id, [(kind, value)]) == id
+
+
+HOSTS = ["bad.example", "t.co", "xn--bcher-kva.example", "10.0.0.1", "[2001:db8::1]"]
+PATHS = ["", "/", "/x", "/a/x", "/x?y"]
+VALUES = [("md5", VALUE), ("sha1", b"x" * 20), ("phash", VALUE[:8])]
+VALUES += [("domain", scope + host.encode()) for host in HOSTS for scope in (b"", b"*.", b"=")]
+VALUES += [("url", f"{host}{path or '/'}".encode()) for host in HOSTS for path in PATHS]
+PIECES = [*HOSTS, *PATHS, A, A[:16], base64.b64encode(VALUE).decode(), "b\u00fccher.example"]
+PIECES += ["http://", " ", "-", ".", "a", "7", ":", "%2e", "case "]
+
+
+@given(
+    st.lists(st.sampled_from(PIECES), max_size=6).map("".join),
+    st.lists(st.sampled_from(VALUES), max_size=6),
+)
+def test_several_values_are_in_a_text_as_each_is(
+    text: str, values: list[tuple[str, bytes]]
+) -> None:
+    assert Spellings(values).are_in(text) == any(Spellings([one]).are_in(text) for one in values)
+
+
+def test_as_many_texts_as_values_are_looked_through() -> None:
+    numbers = range(20_000)
+    spellings = Spellings(("domain", f"h{number}.example".encode()) for number in numbers)
+    started = time.process_time()
+    assert not any(spellings.are_in(f"category {number}") for number in numbers)
+    assert time.process_time() - started < 5
+    assert spellings.are_in("category h19999.example")
 
 
 def test_updates_and_removals_go_by_the_partners_id(tmp_path: Path) -> None:

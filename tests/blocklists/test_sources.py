@@ -268,6 +268,9 @@ def test_a_long_text_need_not_have_a_long_host() -> None:
         "http:" + "/" * 5000 + "bad.com",
     ):
         assert parse_source(text).host == "bad.com"
+    for host in ("1.2.3.4", "_a.bad.com"):  # no schemes, as which they would be parsed
+        source = parse_source(f"{host}:/{'x' * 5000}")
+        assert (source.host, len(source.path)) == (host, 5001)
     spelled = "".join(f"%EF%BD%{0x81 + i % 26:X}" for i in range(60))  # full-width letters
     assert len(parse_source(f"http://{'.'.join([spelled] * 4)}/").host) == 243
 

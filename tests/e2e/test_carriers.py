@@ -101,6 +101,18 @@ def test_bytes_in_any_column_are_judged(job: MakeJob, tmp_path: Path, name: str)
     assert second[1:] == MATCHED
 
 
+@pytest.mark.parametrize("end", ["\n", "\r\n\r\n"])
+def test_each_of_several_pictures_in_a_text_is_judged(
+    job: MakeJob, tmp_path: Path, end: str
+) -> None:
+    longest = max(len(HARMLESS), len(LISTED))
+    text = end.join(each.ljust(longest, b"\0").hex() for each in (HARMLESS, LISTED))
+    columns = {"image": pa.array([HARMLESS], pa.binary()), "text": pa.array([text])}
+    write(tmp_path / "landing" / "a.parquet", columns)
+    decided = decisions(job(str(tmp_path / "landing")))
+    assert MATCHED in [each[1:] for each in decided]
+
+
 @pytest.mark.parametrize("name", ["string", "base64", "lines", "yaml", "nested", "int64"])
 def test_rows_of_a_manifest_that_carry_bytes_are_held(
     job: MakeJob, tmp_path: Path, name: str

@@ -316,23 +316,29 @@ def test_what_holds_nothing_is_done_and_can_be_certified(job: MakeJob, tmp_path:
 
 
 def test_metadata_of_pictures_that_are_all_quarantined(job: MakeJob, tmp_path: Path) -> None:
-    for name, host in (("a", LISTED_HOST), ("b", "fine.example"), ("c", LISTED_HOST)):
+    hosts = {"a": LISTED_HOST, "b": "fine.example", "c": LISTED_HOST, "d": LISTED_HOST}
+    rows = {
+        name: json.dumps({"file_name": "x.jpg", "url": f"https://{host}/x"})
+        for name, host in hosts.items()
+    }
+    lines = {"a": "a\n", "b": "b\n", "c": "c\n\n", "d": "\ufeffd\n"}  # d has a byte order mark
+    for name, line in lines.items():
         folder = tmp_path / "landing" / name
         folder.mkdir(parents=True)
         (folder / "x.jpg").write_bytes(jpeg(80 + ord(name)))
-        row = json.dumps({"file_name": "x.jpg", "url": f"https://{host}/x"})
-        (folder / "metadata.jsonl").write_text(row + "\n" * (2 if name == "c" else 1))
+        (folder / "metadata.jsonl").write_text(line.replace(name, rows[name]), "utf-8")
     (tmp_path / "landing" / "c" / "metadata.jpg").write_bytes(jpeg(79))  # the rows are no caption
     gate = job(str(tmp_path / "landing"))
-    assert gate.report()["counts"] == {"admitted": 2, "quarantined": 2, "unscannable": 0}
+    assert gate.report()["counts"] == {"admitted": 2, "quarantined": 3, "unscannable": 0}
     left = {
         str(path.relative_to(gate.output / "landing")): path.read_bytes()
         for path in (gate.output / "landing").rglob("*.jsonl")
     }
     assert {name: content.strip() for name, content in left.items()} == {
         "a/metadata.jsonl": b"",
-        "b/metadata.jsonl": row.replace(LISTED_HOST, "fine.example").encode(),
+        "b/metadata.jsonl": rows["b"].encode(),
         "c/metadata.jsonl": b"",
+        "d/metadata.jsonl": "\ufeff".encode(),
     }
     assert gate.census()["exact"], gate.results[-1].output
     # What the input has no such rows for is counted as ever.

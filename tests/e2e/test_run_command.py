@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from ingestgate.assets import temporary
 from ingestgate.blocklists.compiling import compile_list
 from ingestgate.pipeline import run as run_module
 from ingestgate.pipeline.lock import run_lock
@@ -155,6 +156,23 @@ def test_notes_that_a_thread_still_writes_hide_no_interrupt(
     assert list(tmp_path.glob("ingestgate-*/1.json"))
     assert "interrupted" in result.stderr
     assert not isinstance(result.exception, OSError)
+
+
+def test_a_full_temporary_folder_is_no_fault_of_a_shard(
+    job: MakeJob, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gate = job(WRITERS["parquet"](tmp_path / "landing"))
+    with monkeypatch.context() as full:
+        full.setattr(tempfile, "tempdir", str(tmp_path))
+        full.setattr(temporary, "_nameless", lambda: (open("/dev/full", "r+b"), "/dev/full"))  # noqa: SIM115
+        result = gate.run()
+    assert result.exit_code == 1
+    assert f"{tmp_path}: No space left on device; free some room there" in result.output
+    assert "TMPDIR" in result.output
+    assert not list(gate.evidence.glob("failures/**/*.json"))
+    assert not list(gate.output.rglob("*.parquet"))
+    gate.report()
+    assert gate.census()["exact"]
 
 
 @pytest.mark.parametrize("where", ["output", "quarantine", "evidence"])

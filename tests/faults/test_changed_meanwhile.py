@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from ingestgate.assets import storage
 from ingestgate.assets.containers import folder_index
 from ingestgate.transforms import committing, judge, verifying
 from tests.e2e import conftest
@@ -123,12 +124,16 @@ def test_while_it_is_written(
     undisturbed.report(*ranges)
     verify = verifying.verify_range
 
+    copied: list[Path] = []
+
     def verified_and_replaced(*arguments: Any) -> None:
         verify(*arguments)
+        copied.extend(path for path in gate.evidence.rglob("*") if storage.is_partial(path.name))
         landing.replace()
 
     monkeypatch.setattr(committing, "verify_range", verified_and_replaced)
     gate.run(*ranges)
     assert landing.replaced
     check(gate, admitted(undisturbed))
+    assert not copied, "pictures in the evidence, which holds their hashes alone"
     assert not list(gate.root.rglob("*.partial"))

@@ -14,6 +14,7 @@ import pytest
 from apache_beam.utils.retry import with_exponential_backoff
 from click.testing import CliRunner
 
+from ingestgate.assets import storage
 from ingestgate.pipeline.cli import cli
 
 # Files stay empty, as on a full disk; stdout is one.
@@ -84,6 +85,21 @@ def test_what_vanished_while_a_command_was_at_work_may_be_tried_again(tmp_path: 
     lost.symlink_to(tmp_path / "nowhere")
     found = CliRunner().invoke(cli, ["lists", "diff", str(tmp_path / "lists"), "b"])
     assert (found.exit_code, "No such file or directory" in found.stderr) == (1, True)
+
+
+def test_what_vanished_of_what_a_command_has_made_is_no_mistyped_path(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = tmp_path / "made"
+
+    def open_version(path: str) -> None:
+        made.mkdir()
+        storage.read_bytes(f"{path}/lost")
+
+    monkeypatch.setattr("ingestgate.blocklists.changes.open_version", open_version)
+    found = CliRunner().invoke(cli, ["lists", "diff", str(made), "b"])
+    assert found.stderr == f"ingestgate: {made}/lost: No such file or directory\n"
+    assert found.exit_code == 1
 
 
 def test_an_error_cannot_move_the_cursor(tmp_path: Path) -> None:

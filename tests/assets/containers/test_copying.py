@@ -3,6 +3,8 @@
 import errno
 import hashlib
 import os
+import tempfile
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -86,14 +88,32 @@ def test_a_full_disk_is_a_storage_error(
         ShardCopy(shard, str(tmp_path / "out"))
 
 
-def test_a_private_copy_is_nobody_elses_and_goes_with_the_block(
-    shard: Shard, tmp_path: Path
-) -> None:
-    with private_copy(shard, str(tmp_path / "evidence")) as copy:
+def test_a_private_copy_is_nobody_elses_and_goes_with_the_block(shard: Shard) -> None:
+    with private_copy(shard) as copy:
         assert (copy.name, copy.identity) == (shard.name, shard.identity)
-        for path, content in zip((copy.path, *copy.parts), CONTENTS.values(), strict=True):
-            assert Path(path).parent == tmp_path / "evidence"
-            assert storage.is_partial(path)
-            assert Path(path).read_bytes() == content
+        paths = (copy.path, *copy.parts)
+        for path, content in zip(paths, CONTENTS.values(), strict=True):
+            assert storage.read_bytes(path) == content
+            assert storage.status(path).size == len(content)
             assert Path(path).stat().st_mode & 0o777 == 0o600
-    assert files(tmp_path / "evidence") == []
+    assert not any(map(storage.exists, paths))
+
+
+def test_no_room_for_a_private_copy_is_a_storage_error(
+    shard: Shard, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(tempfile, "TemporaryFile", partial(open, "/dev/full", "r+b"))
+    said = f"{tmp_path}: No space left on device; free some room there, .* in TMPDIR"
+    with pytest.raises(StorageError, match=said), private_copy(shard):
+        pass
+
+
+def test_a_part_that_is_missing_is_no_matter_of_room(shard: Shard) -> None:
+    Path(shard.parts[1]).unlink()
+    with (
+        pytest.raises(StorageError, match=r"0_stats\.json: No such file") as raised,
+        private_copy(shard),
+    ):
+        pass
+    assert raised.value.path == shard.parts[1], "the shard's fault"

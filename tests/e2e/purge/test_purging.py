@@ -146,15 +146,17 @@ def test_a_folder_in_which_everything_matched(job: MakeJob, tmp_path: Path) -> N
     assert (found["inputs"], found["purged"]) == (0, 0)
 
 
-def test_a_metadata_file_of_which_no_row_is_left(job: MakeJob, tmp_path: Path) -> None:
+@pytest.mark.parametrize("mark", ["", "\ufeff"], ids=["plain", "byte order mark"])
+def test_a_metadata_file_of_which_no_row_is_left(job: MakeJob, tmp_path: Path, mark: str) -> None:
     folder = Path(write_caught(tmp_path / "landing" / "photos"))
     (folder / "k00.jpg").write_bytes(content(0))
-    (folder / "metadata.jsonl").write_text('{"file_name": "k03.jpg", "text": "a caption"}\n')
+    row = '{"file_name": "k03.jpg", "text": "a caption"}\n'
+    (folder / "metadata.jsonl").write_text(mark + row, "utf-8")
     gate = job(str(folder))
     gate.report()
     assert gate.census()["exact"], gate.census()["problems"]
     assert purged(gate)["assets"] == 1
-    assert (folder / "metadata.jsonl").read_bytes() == b""
+    assert (folder / "metadata.jsonl").read_bytes() == mark.encode()
     found = gate.census()
     assert found["exact"], found["problems"]
     assert (found["inputs"], found["purged"]) == (2, 1)
