@@ -28,7 +28,7 @@ _BLOCK = re.compile(rf"[^\s\"'<>]{{{_BLOCK_LENGTH}}}")
 _DATA = re.compile(rf"data:[^,\s\"'<>]{{0,64}},([^\s\"'<>]{{{3 * _BLOCK_LENGTH},}})", re.IGNORECASE)
 # Base64 of both alphabets, which hex is too, without its padding: often broken into lines, which
 # may be indented, and end in blanks.
-_BREAK = re.compile(r"[ \t]*[\r\n][ \t\r\n]*")
+_BREAK = re.compile(r"(?<![ \t])[ \t]*+[\r\n][ \t\r\n]*+")  # a run of blanks is tried once
 _LINE_END = re.compile(r"\r\n|[\r\n]")
 _LINES = re.compile(
     rf"(?:(?<![^\r\n])([ \t]*))?([A-Za-z0-9+/_-]+(?:{_BREAK.pattern}[A-Za-z0-9+/_-]+)*)"

@@ -65,6 +65,7 @@ WRAPPED = {
     "in YAML": yaml.safe_dump({"caption": "x", "image": CONTENT}),
     "in LDIF": "dn: cn=x\njpegPhoto:: " + BROKEN.replace("\n", "\n "),
     "indented by tabs": "picture\n" + "".join(f"\t{line}\n" for line in BROKEN.split()),
+    "in lines that end in blanks": "".join(f"{line} \t\n" for line in BROKEN.split()),
     "in hex": "A dump\n" + re.sub("(.{60})", "\\1\n", CONTENT.hex()),
     "in hex, under more of it": "A facade\n" + re.sub("(.{60})", "\\1\n", CONTENT.hex()) + "\nz",
     "in lines of any length": "word\n" + re.sub("(.{9})(.{70})", "\\1\n\\2\n", PLAIN),
@@ -275,7 +276,7 @@ def test_values_are_searched_at_any_depth() -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        *("a" * (LEAST - 3) + " ", "data:", "data:,%", "%41", "0x", "-", "a\n", "a\n ", " \n", " "),
+        *("a" * (LEAST - 3) + " ", "data:", "data:,%", "%41", "0x", "-", "a\n", "a\n ", " \n", " ", "a \n"),
         *("/9j/\n", "/wo/\n/wo\n", "PDw8\n", "ffd8ff\nffd8ff00\n"),
     ],
 )
