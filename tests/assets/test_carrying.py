@@ -276,7 +276,19 @@ def test_values_are_searched_at_any_depth() -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        *("a" * (LEAST - 3) + " ", "data:", "data:,%", "%41", "0x", "-", "a\n", "a\n ", " \n", " ", "a \n"),
+        *(
+            "a" * (LEAST - 3) + " ",
+            "data:",
+            "data:,%",
+            "%41",
+            "0x",
+            "-",
+            "a\n",
+            "a\n ",
+            " \n",
+            " ",
+            "a \n",
+        ),
         *("/9j/\n", "/wo/\n/wo\n", "PDw8\n", "ffd8ff\nffd8ff00\n"),
     ],
 )
