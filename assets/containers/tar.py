@@ -174,13 +174,14 @@ def _entry(window: Window, shard: str, block: bytes) -> Entry:
     prefix = _text(block[345:500])
     if prefix and type_ != SPARSE:  # GNU's sparse map lies where the prefix would
         name = f"{prefix}/{name}"
-    name = _name(shard, name, extended.get(b"L"), pax, start)
+    if extended:
+        name = _name(shard, name, extended.get(b"L"), pax, start)
     if type_ == b"5":
         name = name.rstrip("/")
     data = at + BLOCK
     if type_ == SPARSE:
         data += _sparse_map(window, block, ahead)
-    elif type_ in _REGULAR and any(key.startswith("GNU.sparse.") for key in pax):
+    elif pax and type_ in _REGULAR and any(key.startswith("GNU.sparse.") for key in pax):
         type_ = SPARSE
     if type_ in _HEADER_ONLY:
         size = 0

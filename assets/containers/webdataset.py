@@ -11,8 +11,9 @@ A gzipped shard is one range, and offsets in it count decompressed bytes.
 
 import gzip
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import cached_property
 from typing import BinaryIO, ClassVar, cast
 
 from ingestgate.assets import storage
@@ -161,7 +162,7 @@ class _Group:
         self._size = sum(len(span.content) for span in before)
         self.members: list[Member] = []
         self.suffixes = set(_RESERVED)
-        self.provenance = Named()
+        self.said: list[tuple[str, bytes]] = []
         self.inside: list[Sample] = []
         self._shard = shard
 
@@ -185,18 +186,44 @@ class _Group:
         else:
             kind = kind_of(suffix, content, sidecars)
         if content is not None and kind is not Kind.DUPLICATE:
-            for name, text in of_sidecar(entry.name, content).items():
-                self.provenance.put(name, text)
+            self.said.append((entry.name, content))
         self.suffixes.add(suffix)
         self.hold(entry)
         self.members.append(_member(entry, content, kind))
         self.spans.append(Span(entry.offset, entry.raw))
 
     def samples(self) -> Iterator[Sample]:
-        yield Sample(
-            readable(self.key), tuple(self.members), self.provenance.texts, tuple(self.spans)
-        )
+        said = _Provenance(self.said)
+        yield Sample(readable(self.key), tuple(self.members), said, tuple(self.spans))
         yield from self.inside
+
+
+class _Provenance(Mapping[str, str]):
+    """What members say of their sample, read when it is asked for: of what is admitted, but once.
+
+    Args:
+        members: Names and contents, in their order.
+    """
+
+    def __init__(self, members: Sequence[tuple[str, bytes]]) -> None:
+        self._members = members
+
+    @cached_property
+    def _texts(self) -> Mapping[str, str]:
+        named = Named()
+        for member, content in self._members:
+            for name, text in of_sidecar(member, content).items():
+                named.put(name, text)
+        return named.texts
+
+    def __getitem__(self, name: str) -> str:
+        return self._texts[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._texts)
+
+    def __len__(self) -> int:
+        return len(self._texts)
 
 
 def _grouped(
