@@ -42,7 +42,7 @@ from ingestgate.pipeline.exit_codes import ExitCode, exit_code
     help="Private key that signs recall notices (see: ingestgate keys signing).",
 )
 @click.option(
-    "--output", type=click.Path(), metavar="DIR", help="Default: as the run's report says."
+    "--output", type=click.Path(), metavar="DIR", help="Default: as the last run's report says."
 )
 @click.option(
     "--quarantine",

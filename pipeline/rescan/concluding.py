@@ -12,7 +12,7 @@ from typing import Any
 from ingestgate.assets import storage
 from ingestgate.assets.containers.discovery import shown
 from ingestgate.assets.errors import EvidenceError
-from ingestgate.assets.receipts import Receipt
+from ingestgate.assets.receipts import Receipt, require_published
 from ingestgate.blocklists.listset import ListSet
 from ingestgate.pipeline.audit_events import end_rescan
 from ingestgate.pipeline.certificate.statements import current_certificate, digest_of
@@ -58,6 +58,7 @@ def conclude(
     Raises:
         EvidenceError: What was admitted of a recalled shard is not on record, or an earlier
             rescan's record is damaged.
+        UsageError: The output does not hold what was admitted of a recalled shard.
         StorageError: Something could not be written.
     """
     matched, again = findings.matched, findings.to_judge_again
@@ -72,6 +73,9 @@ def conclude(
     output = request.output_of(evidence)
     # Of a dry run, nothing was admitted.
     recalled = [] if quarantine is None else _recalled(ledger.receipts, findings)
+    # In another folder no training job would see the notice.
+    shards_recalled = sorted({entry["shard"] for entry in recalled})
+    require_published(evidence, output, (ledger.receipts[name] for name in shards_recalled))
     paths = []
     if findings.lines or again:
         _write_findings(evidence, name, findings)
