@@ -189,6 +189,12 @@ def _show(report: dict[str, Any]) -> None:
         )
     for name in report["suppressions_expired"]:
         console.print(f"suppression {name} has ended; it is not honoured", markup=False)
+    if left_out := report["left_out"]:
+        console.print(
+            f"left out: {counted(len(left_out), 'shard')} of which nothing is admitted, "
+            f"{printable(left_out[0])} among them",
+            markup=False,
+        )
     for name in report["recalled"]:
         console.print(printable(f"recalled: {name}"), markup=False)
     for path in report["notices"]:
