@@ -285,8 +285,8 @@ def require_published(evidence: str, output: str, receipts: Iterable[Receipt]) -
             if path is not None:
                 raise UsageError(
                     f"{path}: not there as the receipt of {receipt.shard} says; give the --output "
-                    "that holds it, or run again, which commits it anew; if it was removed for "
-                    f"good, remove {receipt_path(evidence, receipt.shard)} as well"
+                    "that holds it; if it was removed, run again, which commits it anew, or "
+                    f"remove {receipt_path(evidence, receipt.shard)} as well"
                 )
 
 

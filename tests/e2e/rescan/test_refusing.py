@@ -206,7 +206,7 @@ def test_a_recalled_shard_that_was_cut_off_in_the_output_is_refused(
     compiled(tmp_path, 2, new(pdq=None))
     (job.output / "00001.tar").unlink()  # nothing in it matches
     (job.output / "00000.tar").write_bytes(b"short")
-    assert "or run again, which commits it anew" in rescan(job, code=2)["error"]
+    assert "if it was removed, run again, which commits it anew" in rescan(job, code=2)["error"]
     job.report()
     assert rescan(job)["matched"] == 0, "the run has judged it by the newer lists"
 
