@@ -97,17 +97,24 @@ def unfinished_path(evidence: str, shard: str) -> str:
     return storage.join(evidence, "purging", f"{shard}.json")
 
 
+def unfinished(evidence: str) -> list[str]:
+    """Returns the names of the shards whose purge was interrupted, in order."""
+    folder = storage.join(evidence, "purging")
+    return [
+        entry.path[len(folder) + 1 :].removesuffix(".json")
+        for entry in storage.walk_if_there(folder)
+    ]
+
+
 def refuse_unfinished(evidence: str) -> None:
     """Refuses to judge a landing zone that a purge has left half done.
 
     Raises:
         UsageError: A purge was interrupted; it has to be completed first.
     """
-    folder = storage.join(evidence, "purging")
-    if begun := storage.walk_if_there(folder):
-        raise UsageError(
-            f"{begun[0].path}: a purge was interrupted; complete it by the same command first"
-        )
+    if begun := unfinished(evidence):
+        path = unfinished_path(evidence, begun[0])
+        raise UsageError(f"{path}: a purge was interrupted; complete it by the same command first")
 
 
 def is_as_judged(evidence: str, shard: Shard, judged_identity: str) -> bool:

@@ -7,13 +7,13 @@ of what it says: a figure of which a bit has flipped would otherwise be believed
 
 import hashlib
 import json
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from ingestgate.assets import ledger, storage
-from ingestgate.assets.errors import EvidenceError, LedgerError, StorageError
+from ingestgate.assets.errors import EvidenceError, LedgerError, StorageError, UsageError
 from ingestgate.assets.ledger_digest import hash_shard_ledger
 from ingestgate.assets.purges import is_as_judged
 from ingestgate.assets.shard import Shard
@@ -264,15 +264,42 @@ def is_finished(
         return False
     if not is_as_judged(evidence, shard, receipt.identity):
         return False
+    return _unpublished(receipt, output) is None and _has_its_ledger(receipt, evidence)
+
+
+def require_published(evidence: str, output: str, receipts: Iterable[Receipt]) -> None:
+    """Refuses an output that does not hold what was admitted, by names and sizes.
+
+    Args:
+        evidence: Where the receipts lie.
+        output: Root of the admitted shards.
+        receipts: What was admitted.
+
+    Raises:
+        UsageError: Something is not there: it is another output, or was removed.
+    """
+    several = list(receipts)
+    with ThreadPoolExecutor(_THREADS) as pool:
+        missing = pool.map(lambda one: _unpublished(one, output), several)
+        for receipt, path in zip(several, missing, strict=True):
+            if path is not None:
+                raise UsageError(
+                    f"{path}: not there as the receipt of {receipt.shard} says; give the --output "
+                    "that holds it; if it was removed, run again, which commits it anew, or "
+                    f"remove {receipt_path(evidence, receipt.shard)} as well"
+                )
+
+
+def _unpublished(receipt: Receipt, output: str) -> str | None:
+    """Returns an admitted file that is not there in its size; None if all are."""
     is_folder = receipt.format == "folder"
     for entry in receipt.outputs:
         if is_folder and entry["sha256"] == _NOTHING and storage.is_remote(output):
             continue  # a store has no empty folders
-        if not _is_published(
-            storage.join(output, entry["name"]), None if is_folder else entry["size"]
-        ):
-            return False
-    return _has_its_ledger(receipt, evidence)
+        path = storage.join(output, entry["name"])
+        if not _is_published(path, None if is_folder else entry["size"]):
+            return path
+    return None
 
 
 def _has_its_ledger(receipt: Receipt, evidence: str) -> bool:

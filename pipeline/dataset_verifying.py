@@ -7,7 +7,7 @@ counts against the folder.
 import hashlib
 import os
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -29,7 +29,7 @@ from ingestgate.pipeline.certificate.statements import (
     parse_certificate,
 )
 from ingestgate.pipeline.hashing import Meter, Show, folder_digest, hash_files
-from ingestgate.pipeline.recall_notices import RecallNotice, read_notice
+from ingestgate.pipeline.recall_notices import RecallNotice, read_notice, recall_folders
 from ingestgate.quarantine.audit import AuditHead, require_head
 
 _PROBLEMS_KEPT = 100
@@ -144,7 +144,7 @@ def verify(
         files = _files(found, certificate)
         _compare(found, certificate, files, threads, show)
         # Notices may have come while files were hashed.
-        _recalled(found, certificate, demands.recalls)
+        _recalled(found, certificate, _statements(found.directory, demands.recalls))
     except GateError as error:
         found.object(str(error))
     return found
@@ -192,7 +192,7 @@ def _believed(found: Verification, demands: Demands, now: datetime) -> Certifica
     return certificate
 
 
-def _recalled(found: Verification, certificate: Certificate, recalls: Sequence[str]) -> None:
+def _recalled(found: Verification, certificate: Certificate, paths: Iterable[str]) -> None:
     """Notes subjects that a notice names, and whether another certificate replaces this one.
 
     A notice does not count for a file that this certificate says was judged anew since.
@@ -200,7 +200,7 @@ def _recalled(found: Verification, certificate: Certificate, recalls: Sequence[s
     named: dict[str, list[Subject]] = {}
     for subject in certificate.subject:
         named.setdefault(subject.value, []).append(subject)
-    for path in _statements(found.directory, recalls):
+    for path in paths:
         if _is_certificate(path):
             _superseded(found, path)
             continue
@@ -337,6 +337,8 @@ def verify_evidence(
 ) -> None:
     """Compares an operator's evidence with what the certificate says of it; names what differs.
 
+    Recall notices in it count like those in the folder, from which somebody may have taken them.
+
     Args:
         found: Where it is noted; needs a certificate that is believed.
         evidence: The run's evidence.
@@ -362,12 +364,27 @@ def verify_evidence(
             _compare_listing(found, kind, digest, root, evidence, show)
         except GateError as error:
             found.object(str(error))
+    try:
+        _recalled(found, found.certificate, _further_notices(found.directory, evidence))
+    except GateError as error:
+        found.object(str(error))
     if quarantine is not None and said.audit_log is not None:
         stated = AuditHead(said.audit_log.count, said.audit_log.head)
         try:
             require_head(quarantine, stated, "the certificate")
         except GateError as error:
             found.object(str(error))
+
+
+def _further_notices(directory: str, evidence: str) -> Iterator[str]:
+    """Yields the notices in the evidence but for those that the folder has as well."""
+    there, kept = recall_folders(directory, evidence)
+    for entry in storage.walk_if_there(kept):
+        if not entry.path.endswith(".json"):
+            continue
+        copy = storage.join(there, storage.basename(entry.path))
+        if not storage.exists(copy) or storage.read_bytes(copy) != storage.read_bytes(entry.path):
+            yield entry.path
 
 
 def _compare_listing(

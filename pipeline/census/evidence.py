@@ -1,6 +1,6 @@
 """What a run left on record of a shard, as a census reads it: ledger, manifest, purge."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from functools import cached_property
 from typing import Any
 
@@ -8,7 +8,7 @@ import pyarrow as pa
 
 from ingestgate.assets import ledger, storage
 from ingestgate.assets.purges import read_purge
-from ingestgate.assets.receipts import Receipt
+from ingestgate.assets.receipts import Receipt, read_receipt
 from ingestgate.assets.shard import Shard
 from ingestgate.assets.verdict import Verdict
 from ingestgate.pipeline.census.result import Census
@@ -40,6 +40,19 @@ def purged_assets(evidence: str, shard: Shard, receipt: Receipt | None) -> froze
     if purge is None or purge.identity != shard.identity:
         return None
     return frozenset(purge.assets)
+
+
+def admitted_of_others(evidence: str, shards: Collection[str]) -> frozenset[str]:
+    """Returns the names of the files that were admitted of all shards but some."""
+    folder = storage.join(evidence, "receipts")
+    names = {
+        entry.path[len(folder) + 1 :].removesuffix(".json")
+        for entry in storage.walk_if_there(folder)
+    }
+    receipts = (read_receipt(evidence, name) for name in sorted(names.difference(shards)))
+    return frozenset(
+        str(entry["name"]) for receipt in receipts if receipt for entry in receipt.outputs
+    )
 
 
 class Vault:

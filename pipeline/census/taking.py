@@ -12,7 +12,7 @@ what a purge took out of the landing zone there is the purge's receipt, in its p
 """
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from functools import partial
 
 from ingestgate.assets import storage
@@ -29,6 +29,7 @@ from ingestgate.pipeline.census.evidence import (
     LedgerRows,
     Sealed,
     Vault,
+    admitted_of_others,
     ledger_batches,
     purged_assets,
 )
@@ -78,13 +79,20 @@ def take_census(
             _count_shard(census, shard, receipt, purged, output, vault, evidence, options)
         except GateError as error:
             census.object(str(error))
-    for entry in storage.walk_if_there(output):
-        name = entry.path.removeprefix(f"{output}/")
-        if name.startswith(f"{FOLDER}/"):  # statements about the output; `verify` looks at them
-            continue
-        if name not in expected and not any(name.startswith(f"{known}/") for known in expected):
-            census.object(f"{name}: in the output, but admitted by no receipt")
+    names = [entry.path.removeprefix(f"{output}/") for entry in storage.walk_if_there(output)]
+    # Below that folder are statements about the output; `verify` looks at them.
+    names = [n for n in names if not n.startswith(f"{FOLDER}/") and not _is_among(n, expected)]
+    others = admitted_of_others(evidence, {shard.name for shard in shards}) if names else ()
+    for name in names:
+        gone = _is_among(name, others)
+        why = "its shard is not in the input any more" if gone else "admitted by no receipt"
+        census.object(f"{name}: in the output, but {why}")
     return census
+
+
+def _is_among(name: str, admitted: Collection[str]) -> bool:
+    """Whether a file is one of those admitted, or lies in an image folder that is."""
+    return name in admitted or any(name.startswith(f"{known}/") for known in admitted)
 
 
 def _count_shard(

@@ -42,7 +42,7 @@ from ingestgate.pipeline.exit_codes import ExitCode, exit_code
     help="Private key that signs recall notices (see: ingestgate keys signing).",
 )
 @click.option(
-    "--output", type=click.Path(), metavar="DIR", help="Default: as the run's report says."
+    "--output", type=click.Path(), metavar="DIR", help="Default: as the last run's report says."
 )
 @click.option(
     "--quarantine",
@@ -189,6 +189,12 @@ def _show(report: dict[str, Any]) -> None:
         )
     for name in report["suppressions_expired"]:
         console.print(f"suppression {name} has ended; it is not honoured", markup=False)
+    if left_out := report["left_out"]:
+        console.print(
+            f"left out: {counted(len(left_out), 'shard')} of which nothing is admitted, "
+            f"{printable(left_out[0])} among them",
+            markup=False,
+        )
     for name in report["recalled"]:
         console.print(printable(f"recalled: {name}"), markup=False)
     for path in report["notices"]:

@@ -52,7 +52,7 @@ if TYPE_CHECKING:
     "--evidence",
     type=click.Path(),
     metavar="DIR",
-    help="For operators: compare ledger and receipts as well.",
+    help="For operators: compare ledger and receipts, and read its recall notices, as well.",
 )
 @click.option(
     "--quarantine",

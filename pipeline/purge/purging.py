@@ -20,7 +20,13 @@ from ingestgate.assets.containers.discovery import discover, identity_of
 from ingestgate.assets.containers.purged_folders import is_purged_folder
 from ingestgate.assets.errors import EvidenceError, LedgerError, ShardError, VaultError
 from ingestgate.assets.file_digest import file_sha256
-from ingestgate.assets.purges import PurgeReceipt, read_purge, unfinished_path, write_purge
+from ingestgate.assets.purges import (
+    PurgeReceipt,
+    read_purge,
+    unfinished,
+    unfinished_path,
+    write_purge,
+)
 from ingestgate.assets.receipts import Receipt, is_finished, read_receipt
 from ingestgate.assets.shard import Shard
 from ingestgate.assets.storage import Entry
@@ -103,6 +109,17 @@ class Purger:
                 yield ShardPurge(shard.name, Outcome.REFUSED, problem=problem)
             done += shard.size
             progress(done, total)
+        there = {shard.name for shard in discovery.shards}
+        for name in unfinished(self._settings.evidence):
+            if name not in there:
+                yield ShardPurge(name, Outcome.REFUSED, problem=self._gone(name))
+
+    def _gone(self, shard: str) -> str:
+        path = unfinished_path(self._settings.evidence, shard)
+        return (
+            "its purge was interrupted, and it is not in the input any more. Put it back and purge "
+            f"again; or see what else is left of it, remove {path}, then run again"
+        )
 
     def _shard(self, root: str, shard: Shard, holding: Holding) -> ShardPurge:
         receipt = read_receipt(self._settings.evidence, shard.name)

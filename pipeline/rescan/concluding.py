@@ -12,13 +12,13 @@ from typing import Any
 from ingestgate.assets import storage
 from ingestgate.assets.containers.discovery import shown
 from ingestgate.assets.errors import EvidenceError
-from ingestgate.assets.receipts import Receipt
+from ingestgate.assets.receipts import Receipt, require_published
 from ingestgate.blocklists.listset import ListSet
 from ingestgate.pipeline.audit_events import end_rescan
 from ingestgate.pipeline.certificate.statements import current_certificate, digest_of
 from ingestgate.pipeline.recall_notices import RecallNotice, write_recall
 from ingestgate.pipeline.rescan.findings import Findings
-from ingestgate.pipeline.rescan.parts import Ledger
+from ingestgate.pipeline.rescan.parts import Ledger, remedy_without_receipt
 from ingestgate.pipeline.rescan.records import (
     NEWLY_MATCHED,
     RescanRecord,
@@ -58,6 +58,7 @@ def conclude(
     Raises:
         EvidenceError: What was admitted of a recalled shard is not on record, or an earlier
             rescan's record is damaged.
+        UsageError: The output does not hold what was admitted of a recalled shard.
         StorageError: Something could not be written.
     """
     matched, again = findings.matched, findings.to_judge_again
@@ -71,7 +72,9 @@ def conclude(
     exceptions = [one.described() for one in lists.exemptions.values()]
     output = request.output_of(evidence)
     # Of a dry run, nothing was admitted.
-    recalled = [] if quarantine is None else _recalled(ledger.receipts, findings)
+    recalled = []
+    if quarantine is not None:
+        recalled = _recalled(evidence, output, ledger.receipts, findings)
     paths = []
     if findings.lines or again:
         _write_findings(evidence, name, findings)
@@ -149,19 +152,25 @@ def conclude(
     }
 
 
-def _recalled(receipts: Mapping[str, Receipt], findings: Findings) -> list[dict[str, Any]]:
+def _recalled(
+    evidence: str, output: str, receipts: Mapping[str, Receipt], findings: Findings
+) -> list[dict[str, Any]]:
     """Returns the admitted files of shards in which something was found.
 
     Raises:
         EvidenceError: Something was, and what was admitted of its shard is not on record.
+        UsageError: The output does not hold what was: no training job would see the notice there.
     """
     recalled: list[dict[str, Any]] = []
-    for shard in sorted({shard for shard, _ in findings.recalled()}):
+    shards = sorted({shard for shard, _ in findings.recalled()})
+    for shard in shards:
         if shard not in receipts:
             raise EvidenceError(
                 f"{shard}: something in it matches, and no receipt says what was admitted of it; "
-                "run again, which judges it by the newer lists, and rescan then"
+                f"{remedy_without_receipt(evidence, output, shard)}"
             )
+    require_published(evidence, output, (receipts[shard] for shard in shards))
+    for shard in shards:
         for entry in receipts[shard].outputs:
             recalled.append(
                 {

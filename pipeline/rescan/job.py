@@ -46,6 +46,7 @@ def rescan(request: RescanRequest, evidence: str, lists: ListSet, tell: Tell) ->
         RescanError: The ledger lacks something that the lists need.
         LedgerError: There is no ledger, or a part is damaged.
         EvidenceError: By which rules it was made is not on record, or were others.
+        UsageError: It cannot be told where the output is, or it is not there.
     """
     evidence = storage.absolute(evidence)
     with run_lock(evidence):
@@ -54,7 +55,7 @@ def rescan(request: RescanRequest, evidence: str, lists: ListSet, tell: Tell) ->
 
 def _rescan(request: RescanRequest, evidence: str, lists: ListSet, tell: Tell) -> dict[str, Any]:
     started = datetime.now(UTC)
-    ledger = whole_ledger(evidence)
+    ledger = whole_ledger(evidence, request.output_of(evidence))
     parts = ledger.parts
     contexts = rules_on_record(evidence, request.policy)
     quarantine = request.quarantine_of(evidence)

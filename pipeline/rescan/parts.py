@@ -2,11 +2,14 @@
 
 A part that is not there, or that some other judging left, would be passed over in silence, and what
 its assets match never be recalled. So receipts say what has to be there, and where a shard has none
-the parts themselves, each of which says how many there are.
+the parts themselves, each of which says how many there are. A shard that has none, and of which the
+output holds nothing, is left out: it failed, or nothing came of its judging, and it may have left
+the landing zone, so that no run would ever mend it.
 """
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 from ingestgate.assets import storage
@@ -16,8 +19,11 @@ from ingestgate.assets.receipts import (
     Receipt,
     every_receipt,
     read_failures,
+    require_published,
     require_their_ledgers,
 )
+
+_THREADS = 16
 
 
 class Ledger(NamedTuple):
@@ -26,7 +32,7 @@ class Ledger(NamedTuple):
     Attributes:
         parts: Its parts, by shard and number.
         receipts: By shard, what was committed; not of every shard, after a dry run of none.
-        left_out: Shards that the last run could not do, nor any before: nothing is admitted.
+        left_out: Shards of which nothing is admitted, and that the others do not wait for.
     """
 
     parts: Sequence[storage.Entry]
@@ -34,12 +40,17 @@ class Ledger(NamedTuple):
     left_out: Sequence[str]
 
 
-def whole_ledger(evidence: str) -> Ledger:
+def whole_ledger(evidence: str, output: str) -> Ledger:
     """Returns all parts of a ledger.
+
+    Args:
+        evidence: Where it lies.
+        output: Root of the shards that were admitted.
 
     Raises:
         LedgerError: There is no ledger, or a part is missing, damaged or not of its shard's others.
         EvidenceError: A receipt is damaged, or its shard's ledger is not the one it is of.
+        UsageError: A shard has no receipt, and the output is not the one that the others are of.
     """
     root = storage.join(evidence, "ledger")
     entries = storage.walk_if_there(root)
@@ -47,36 +58,65 @@ def whole_ledger(evidence: str) -> Ledger:
     if not entries and not receipts:
         raise LedgerError(root, "there is none; give the --evidence of a run")
     require_their_ledgers(evidence, receipts)
-    failed = read_failures(evidence)
     by_shard: dict[str, list[storage.Entry]] = defaultdict(list)
     for entry in entries:
         by_shard[named_part(entry.path[len(root) + 1 :])[0]].append(entry)
-    left_out = sorted(by_shard.keys() & failed.keys() - receipts.keys())
+    left_out = _left_out(evidence, output, sorted(by_shard.keys() - receipts.keys()), receipts)
     parts = []
     for shard in sorted(by_shard.keys() - set(left_out)):
         several, receipt = by_shard[shard], receipts.get(shard)
-        total = _total(root, shard, several) if receipt is None else receipt.ranges
+        if receipt is None:
+            remedy = remedy_without_receipt(evidence, output, shard)
+            total = _total(root, shard, several, remedy)
+        else:
+            remedy = "run again, which judges what is missing, and rescan then"
+            total = receipt.ranges
         if {e.path for e in several} != {part_path(root, shard, n) for n in range(total)}:
             raise LedgerError(
                 part_folder(root, shard),
-                f"has {len(several)} parts where there were {total}; run again, which judges what "
-                "is missing, and rescan then",
+                f"has {len(several)} parts where there were {total}; {remedy}",
             )
         parts += several
     return Ledger(parts, receipts, left_out)
 
 
-def _total(root: str, shard: str, several: Sequence[storage.Entry]) -> int:
+def remedy_without_receipt(evidence: str, output: str, shard: str) -> str:
+    """Returns what to do about a shard that was judged and has no receipt; completes a sentence."""
+    folder = part_folder(storage.join(evidence, "ledger"), shard)
+    return (
+        "run again, which judges and commits it, and rescan then; if it is not in the input any "
+        f"more, remove {folder}, and {storage.join(output, shard)} if that is there"
+    )
+
+
+def _left_out(
+    evidence: str, output: str, uncommitted: Sequence[str], receipts: Mapping[str, Receipt]
+) -> Sequence[str]:
+    """Returns the shards, of those without a receipt, of which nothing is admitted."""
+    if not receipts:
+        # Of dry runs alone, none is admitted, and what they judged is asked about all the same.
+        failed = read_failures(evidence)
+        return [shard for shard in uncommitted if shard in failed]
+    with ThreadPoolExecutor(_THREADS) as pool:
+        paths = (storage.join(output, shard) for shard in uncommitted)
+        there = zip(uncommitted, pool.map(storage.is_there, paths), strict=True)
+        left_out = [shard for shard, admitted in there if not admitted]
+    if left_out:
+        require_published(evidence, output, receipts.values())  # else it is another's output
+    return left_out
+
+
+def _total(root: str, shard: str, several: Sequence[storage.Entry], remedy: str) -> int:
     """Returns how many parts a shard has that was not committed, as all of them say."""
     said = set()
     for entry in several:
         header = read_header(entry.path)
         if header is None or part_path(root, header.shard, header.number) != entry.path:
-            raise LedgerError(entry.path, "is not the part that its name says; run again")
+            raise LedgerError(entry.path, f"is not the part that its name says; {remedy}")
         said.add((header.identity, header.context, header.total))
     if len(said) > 1:
         raise LedgerError(
             part_folder(root, shard),
-            "was judged by several rules, as a run that was killed leaves it; run again",
+            f"was judged by several rules, as a run that was killed leaves it; {remedy}",
         )
     return said.pop()[2]

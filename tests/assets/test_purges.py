@@ -12,6 +12,7 @@ from ingestgate.assets.purges import (
     purge_path,
     read_purge,
     refuse_unfinished,
+    unfinished,
     unfinished_path,
     write_purge,
 )
@@ -87,6 +88,7 @@ def test_an_interrupted_purge_is_completed_first(tmp_path: Path) -> None:
     begun = Path(unfinished_path(str(tmp_path), RECEIPT.shard))
     begun.parent.mkdir(parents=True)
     begun.write_text("{}")
+    assert unfinished(str(tmp_path)) == [RECEIPT.shard]
     with pytest.raises(UsageError, match=r"a\.tar\.json: a purge was interrupted"):
         refuse_unfinished(str(tmp_path))
     begun.unlink()

@@ -188,6 +188,29 @@ def test_a_shard_that_was_found_clean_may_be_trained_on_again(
     assert kept == {"both.dsse.json", "orphan.dsse.json"}, "never taken back"
 
 
+def test_a_notice_that_was_taken_out_of_the_output_counts_in_the_evidence(
+    certified: Job, tmp_path: Path
+) -> None:
+    job = certified
+    newer(job, **new(pdq=None))
+    found = rescan(job)
+    evidence = ("--evidence", str(job.evidence))
+    assert not verified(job, *evidence)
+    assert job.results[-1].stderr.count("recalled by") == 1, "one notice, however often it lies"
+    said = f"00000.tar: recalled by {job.evidence}/recalls/"
+    of_nothing = replace(read_notice(found["notices"][0]), shards=(), certificate="")
+    write_recall(str(job.output), str(tmp_path / "nowhere"), found["id"], of_nothing, None)
+    assert verified(job)
+    assert not verified(job, *evidence)
+    assert said in job.results[-1].stderr, "the one in the output is another by now"
+    shutil.rmtree(job.output / "_ingestgate" / "recalls")
+    assert verified(job)
+    assert not verified(job, *evidence)
+    assert said in job.results[-1].stderr
+    certify(job, "--recall")
+    assert verified(job, *evidence), job.results[-1].output
+
+
 def test_lists_in_which_the_entry_is_withdrawn_judge_its_shard_anew(
     certified: Job,
 ) -> None:

@@ -155,6 +155,29 @@ def test_a_file_changed_while_a_purge_was_interrupted_is_not_written_over(
     assert shard.read_bytes() == changed
 
 
+def test_a_shard_that_left_the_input_while_its_purge_was_interrupted_is_named(
+    job: MakeJob, tmp_path: Path
+) -> None:
+    gate = job(WRITERS["webdataset"](tmp_path / "landing"))
+    gate.report()
+    kill_purge_at(storage, "move", gate)
+    shard = tmp_path / "landing" / "00000.tar"
+    shard.rename(tmp_path / "away.tar")
+    record = gate.evidence / "purging" / "00000.tar.json"
+    for extra in (("--dry-run",), ()):
+        others, gone = purged(gate, *extra, code=5)["shards"]
+        assert others["outcome"] == ("would_purge" if extra else "purged"), "it goes on"
+        assert (gone["shard"], gone["outcome"]) == ("00000.tar", "refused")
+        assert "is not in the input any more. Put it back and purge again" in gone["problem"]
+        assert f"remove {record}" in gone["problem"]
+    assert gate.run().exit_code == 2
+    said = purge(gate).output
+    assert "refused: 00000.tar: its purge was interrupted" in said
+    (tmp_path / "away.tar").rename(shard)
+    assert [each["outcome"] for each in purged(gate)["shards"]] == ["purged", "purged_before"]
+    assert gate.census()["exact"]
+
+
 def test_a_purge_that_was_interrupted_looks_at_the_vault_again(
     job: MakeJob, tmp_path: Path
 ) -> None:

@@ -223,6 +223,27 @@ def test_since_a_version_passes_over_lists_that_have_not_come_as_far(
     assert "--since third=1: 00000.tar was not held" in rescan(job, "--since", "3", code=2)["error"]
 
 
+def test_a_shard_that_left_the_input_before_it_was_committed_is_left_out(
+    old_job: Callable[[str], Job], tmp_path: Path
+) -> None:
+    job = old_job(write_webdataset(tmp_path / "landing"))
+    job.report("--dry-run")  # as a run leaves it that is killed between judging and committing
+    (tmp_path / "landing" / "00001.tar").unlink()
+    job.report()
+    compiled(tmp_path, 2, new(md5=1, pdq=8))
+    found = rescan(job)
+    assert (found["recalled"], found["left_out"]) == (["00000.tar"], ["00001.tar"])
+    arguments = ("rescan", "--evidence", str(job.evidence), "--lists", job.lists)
+    said = job.invoke(*arguments, "--workers", "1").stdout
+    assert "left out: 1 shard of which nothing is admitted, 00001.tar among them" in said
+    # If the output holds it, something was admitted, and both have to go.
+    (job.output / "00001.tar").write_bytes(b"x")
+    refused = rescan(job, code=5)["error"]
+    assert "00001.tar: something in it matches, and no receipt" in refused
+    folder, admitted = job.evidence / "ledger" / "00001.tar.parts", job.output / "00001.tar"
+    assert f"remove {folder}, and {admitted} if that is there" in refused
+
+
 def test_a_year_of_rescans(old_job: Callable[[str], Job], tmp_path: Path) -> None:
     job = old_job(write_webdataset(tmp_path / "landing"))
     job.report()

@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -11,6 +12,7 @@ import pytest
 from ingestgate.assets.signing_keys import generate_signing_key
 from ingestgate.blocklists.matching import Matcher
 from ingestgate.blocklists.selftest import self_test
+from ingestgate.pipeline.lock import output_lock
 from ingestgate.transforms.rescanning import (
     digests,
     hashes,
@@ -152,6 +154,61 @@ def test_a_match_in_a_shard_without_a_receipt_is_refused(
     receipt.write_bytes(whole)
     shutil.rmtree(job.evidence / "ledger" / "00000.tar.parts")
     assert "part-00000.parquet: is missing" in rescan(job, code=1)["error"]
+
+
+def _dry_run(job: Job) -> Path:
+    run_elsewhere(job, "--dry-run", code=0)
+    return job.output
+
+
+def _failed_run(job: Job) -> Path:
+    elsewhere = job.root / "elsewhere"
+    elsewhere.mkdir()
+    run_elsewhere(job, code=1, held=output_lock(str(elsewhere)))
+    return job.output
+
+
+def _moved(job: Job) -> Path:
+    return job.output.rename(job.root / "trained")
+
+
+def run_elsewhere(
+    job: Job, *extra: str, code: int, held: AbstractContextManager[None] | None = None
+) -> None:
+    folders = [*job.run_arguments, "--output", str(job.root / "elsewhere"), *extra]
+    with held or nullcontext():
+        assert job.invoke(*folders).exit_code == code, job.results[-1].output
+
+
+@pytest.mark.parametrize("since_then", [_dry_run, _failed_run, _moved])
+def test_a_recall_goes_to_no_folder_that_does_not_hold_what_it_recalls(
+    old_job: Callable[[str], Job], tmp_path: Path, since_then: Callable[[Job], Path]
+) -> None:
+    job = old_job(write_webdataset(tmp_path / "landing"))
+    job.report()
+    output = since_then(job)
+    compiled(tmp_path, 2, new(pdq=None))
+    said = rescan(job, code=2)["error"]
+    assert "00000.tar: not there as the receipt of 00000.tar says; give the --output" in said
+    for name in ("rescans", "recalls", "rescan-findings"):
+        assert not (job.evidence / name).exists()
+    assert not list(job.root.rglob("_ingestgate"))
+    found = rescan(job, "--output", str(output))
+    assert found["recalled"] == ["00000.tar"]
+    assert list((output / "_ingestgate" / "recalls").iterdir())
+
+
+def test_a_recalled_shard_that_was_cut_off_in_the_output_is_refused(
+    old_job: Callable[[str], Job], tmp_path: Path
+) -> None:
+    job = old_job(write_webdataset(tmp_path / "landing"))
+    job.report()
+    compiled(tmp_path, 2, new(pdq=None))
+    (job.output / "00001.tar").unlink()  # nothing in it matches
+    (job.output / "00000.tar").write_bytes(b"short")
+    assert "if it was removed, run again, which commits it anew" in rescan(job, code=2)["error"]
+    job.report()
+    assert rescan(job)["matched"] == 0, "the run has judged it by the newer lists"
 
 
 def test_matches_of_a_dry_run_recall_nothing(old_job: Callable[[str], Job], tmp_path: Path) -> None:

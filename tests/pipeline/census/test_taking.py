@@ -170,6 +170,27 @@ def test_files_that_nobody_accounts_for(copy: Callable[[str], Job]) -> None:
     assert "00001.tar: no receipt for the shard as it is now" in problems
 
 
+def test_files_of_shards_that_are_not_in_the_input_any_more(copy: Callable[[str], Job]) -> None:
+    job = copy("webdataset")
+    receipt = read_receipt(str(job.evidence), "00000.tar")
+    assert receipt is not None
+    for shard, format, names in (
+        ("gone.tar", "img2dataset", ["gone.tar", "gone.parquet"]),
+        ("gone", "folder", ["gone"]),
+    ):
+        outputs = [{"name": name, "sha256": "0" * 64, "size": 0} for name in names]
+        other = replace(receipt, shard=shard, format=format, outputs=outputs)
+        write_receipt(str(job.evidence), other)
+    (job.output / "gone").mkdir()
+    files = ["gone.parquet", "gone.tar", "gone/k00.jpg"]
+    for name in (*files, "gone.jpg"):
+        (job.output / name).touch()
+    assert sorted(taken(job).problems) == [
+        "gone.jpg: in the output, but admitted by no receipt",
+        *(f"{name}: in the output, but its shard is not in the input any more" for name in files),
+    ]
+
+
 @pytest.mark.parametrize(
     ("name", "said"),
     [

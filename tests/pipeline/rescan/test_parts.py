@@ -1,3 +1,4 @@
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -6,12 +7,12 @@ from typing import Any
 import pytest
 
 from ingestgate.assets import ledger
-from ingestgate.assets.errors import EvidenceError, LedgerError
+from ingestgate.assets.errors import EvidenceError, LedgerError, UsageError
 from ingestgate.assets.ledger import PartHeader
 from ingestgate.assets.ledger_digest import hash_shard_ledger
-from ingestgate.assets.receipts import Receipt, write_failure, write_receipt
+from ingestgate.assets.receipts import Receipt, receipt_path, write_failure, write_receipt
 from ingestgate.assets.shard import Shard
-from ingestgate.pipeline.rescan.parts import whole_ledger
+from ingestgate.pipeline.rescan.parts import Ledger, whole_ledger
 
 HEADER = PartHeader("a.tar", "i", 0, 3, 0, 1, "c", "2026-01-01T00:00:00Z")
 RECEIPT = Receipt(
@@ -23,7 +24,7 @@ RECEIPT = Receipt(
     ranges=3,
     ledger="",
     tallies={},
-    outputs=[],
+    outputs=[{"name": "a.tar", "sha256": "0" * 64, "size": 1}],
     manifest="",
     manifest_digests={},
     committed_at="2026-01-01T00:00:00+00:00",
@@ -32,13 +33,21 @@ RECEIPT = Receipt(
 Write = Callable[..., str]
 
 
+def whole(root: Path) -> Ledger:
+    return whole_ledger(str(root), str(root / "output"))
+
+
 @pytest.fixture
 def write(tmp_path: Path) -> Write:
+    """The ledgers of two shards that lie in the output, of which only the first has a receipt."""
+
     def part(number: int, shard: str = "a.tar", **other: Any) -> str:
         header = replace(HEADER, number=number, shard=shard, **other)
         return ledger.write_part(str(tmp_path / "ledger"), header, ledger.rows_to_table([], {}))
 
+    (tmp_path / "output").mkdir()
     for shard in ("a.tar", "b.tar"):
+        (tmp_path / "output" / shard).write_bytes(b"x")
         for number in range(3):
             part(number, shard)
     written = hash_shard_ledger(str(tmp_path), RECEIPT.shard, RECEIPT.ranges)
@@ -47,7 +56,7 @@ def write(tmp_path: Path) -> Write:
 
 
 def test_all_parts_of_committed_shards_and_of_others(tmp_path: Path, write: Write) -> None:
-    found = whole_ledger(str(tmp_path))
+    found = whole(tmp_path)
     names = [part.path.removeprefix(f"{tmp_path}/ledger/") for part in found.parts]
     assert names == [f"{s}.parts/part-0000{n}.parquet" for s in ("a.tar", "b.tar") for n in "012"]
     assert set(found.receipts) == {"a.tar"}
@@ -59,31 +68,31 @@ def test_all_parts_of_committed_shards_and_of_others(tmp_path: Path, write: Writ
 def test_a_missing_part(tmp_path: Path, write: Write, shard: str, number: int) -> None:
     Path(ledger.part_path(str(tmp_path / "ledger"), shard, number)).unlink()
     with pytest.raises(LedgerError, match=shard):
-        whole_ledger(str(tmp_path))
+        whole(tmp_path)
 
 
 def test_a_shard_whose_ledger_is_gone(tmp_path: Path, write: Write) -> None:
     for path in (tmp_path / "ledger" / "a.tar.parts").iterdir():
         path.unlink()
     with pytest.raises(LedgerError, match=r"a\.tar.*part-00000.*is missing"):
-        whole_ledger(str(tmp_path))
+        whole(tmp_path)
 
 
 @pytest.mark.parametrize("other", [{"identity": "j"}, {"context": "d"}, {"total": 4}])
 def test_a_part_of_another_judging(tmp_path: Path, write: Write, other: dict[str, Any]) -> None:
     write(1, **other)
     with pytest.raises(EvidenceError, match=r"a\.tar: its ledger is not the one"):
-        whole_ledger(str(tmp_path))
+        whole(tmp_path)
     write(1)
     write(1, "b.tar", **other)
     with pytest.raises(LedgerError, match=r"b\.tar\.parts: was judged by several rules"):
-        whole_ledger(str(tmp_path))
+        whole(tmp_path)
 
 
 def test_a_part_too_many(tmp_path: Path, write: Write) -> None:
     write(3)
     with pytest.raises(LedgerError, match=r"a\.tar\.parts: has 4 parts where there were 3"):
-        whole_ledger(str(tmp_path))
+        whole(tmp_path)
 
 
 @pytest.mark.parametrize("shard", ["a.tar", "b.tar"])
@@ -92,17 +101,61 @@ def test_a_part_under_the_name_of_another(tmp_path: Path, write: Write, shard: s
     first, second = (Path(ledger.part_path(root, shard, number)) for number in (0, 1))
     second.write_bytes(first.read_bytes())
     with pytest.raises((EvidenceError, LedgerError), match=r"not the (one|part)"):
-        whole_ledger(str(tmp_path))
+        whole(tmp_path)
 
 
-def test_a_shard_that_could_not_be_judged_is_left_out(tmp_path: Path, write: Write) -> None:
-    Path(ledger.part_path(str(tmp_path / "ledger"), "b.tar", 1)).unlink()
+def _lack_a_part(root: Path, write: Write) -> None:
+    Path(ledger.part_path(str(root / "ledger"), "b.tar", 1)).unlink()
+
+
+def _judge_a_part_by_other_rules(root: Path, write: Write) -> None:
+    write(1, "b.tar", context="d")
+
+
+@pytest.mark.parametrize("failed", [True, False], ids=["failed", "removed"])
+@pytest.mark.parametrize(
+    ("spoil", "problem"),
+    [(_lack_a_part, "has 2 parts"), (_judge_a_part_by_other_rules, "was judged by several rules")],
+)
+def test_a_shard_of_which_nothing_is_admitted_is_left_out(
+    tmp_path: Path,
+    write: Write,
+    spoil: Callable[[Path, Write], None],
+    problem: str,
+    failed: bool,
+) -> None:
+    spoil(tmp_path, write)
+    if failed:
+        write_failure(str(tmp_path), Shard("b.tar", "", "i", 1, ""), "torn")
+    folder, admitted = tmp_path / "ledger" / "b.tar.parts", tmp_path / "output" / "b.tar"
+    remedy = f"if it is not in the input any more, remove {folder}, and {admitted} if that is"
+    with pytest.raises(LedgerError, match=f"{problem}.*{re.escape(remedy)}"):
+        whole(tmp_path)
+    admitted.unlink()
+    found = whole(tmp_path)
+    assert found.left_out == ["b.tar"]
+    assert len(found.parts) == 3
+
+
+def test_nothing_is_left_out_by_an_output_that_holds_none_of_the_others(
+    tmp_path: Path, write: Write
+) -> None:
+    (tmp_path / "output").rename(tmp_path / "trained")
+    with pytest.raises(UsageError, match=r"output/a\.tar: not there as the receipt.*--output"):
+        whole(tmp_path)
+    assert not whole_ledger(str(tmp_path), str(tmp_path / "trained")).left_out
+
+
+def test_what_dry_runs_judged_is_looked_at_but_for_what_failed(
+    tmp_path: Path, write: Write
+) -> None:
+    Path(receipt_path(str(tmp_path), "a.tar")).unlink()
     write_failure(str(tmp_path), Shard("b.tar", "", "i", 1, ""), "torn")
-    found = whole_ledger(str(tmp_path))
+    found = whole_ledger(str(tmp_path), str(tmp_path / "nowhere"))
     assert found.left_out == ["b.tar"]
     assert len(found.parts) == 3
 
 
 def test_no_ledger(tmp_path: Path) -> None:
     with pytest.raises(LedgerError, match="there is none"):
-        whole_ledger(str(tmp_path))
+        whole(tmp_path)
