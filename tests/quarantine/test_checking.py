@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from ingestgate.assets.errors import EvidenceError, UsageError, VaultError
+from ingestgate.assets.receipts import Receipt, write_receipt
 from ingestgate.quarantine.audit import read_log
 from ingestgate.quarantine.audit_writing import append_machine
 from ingestgate.quarantine.checking import VaultCheck, check_vault
@@ -174,6 +175,21 @@ def test_an_object_of_another_size_than_its_manifest_says_shows(
     log_manifests(root)
     (fault,) = check_vault(str(root)).faults
     assert f"is not what the manifest says ({size} bytes, want 1)" in fault.detail
+
+
+def test_a_log_that_says_something_else_than_the_receipts_is_named(
+    root: Path, tmp_path: Path, sealed: dict[str, SealedObject]
+) -> None:
+    """Who changes a manifest and writes the log anew has not changed the evidence of the run."""
+    (path,) = (root / "manifest").glob("*.jsonl")
+    evidence = str(tmp_path / "evidence")
+    said = dict.fromkeys(("jsonl", "parquet"), "0" * 64)
+    receipt = Receipt("a.tar", "webdataset", "", 1, "", 1, "", {}, [], path.stem, said, "", "")
+    write_receipt(evidence, receipt)
+    first, *others = check_vault(str(root), evidence=[evidence]).faults
+    name = f"manifest/{path.stem}"
+    assert first.detail.startswith(f"{name}: the audit log says other digests than {evidence}")
+    assert [each.path for each in others] == [f"{name}.jsonl", f"{name}.parquet"]
 
 
 def test_copies_that_no_manifest_names_are_found_and_removed(
