@@ -1,6 +1,7 @@
 """A commit goes by the ledger that was judged, and by no other."""
 
-from collections.abc import Callable
+import tarfile
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,10 @@ from ingestgate.assets.ledger import PartHeader
 from ingestgate.assets.shard import Shard
 from ingestgate.transforms import committing
 from ingestgate.transforms.committing import Committer
-from tests.e2e.conftest import Job, write_webdataset
+from ingestgate.transforms.judge import JudgeRange
+from tests.archives import make_tar
+from tests.e2e.conftest import EXACT, Job, write_webdataset
+from tests.pictures import jpeg
 
 MakeJob = Callable[..., Job]
 Change = Callable[[PartHeader, pa.Table], tuple[PartHeader, pa.Table]]
@@ -83,6 +87,53 @@ def test_a_header_that_counts_other_rows_is_not_committed(gate: Job, shard: str)
     assert list(problems) == [shard]
     assert "its header counts other rows than it holds" in problems[shard]
     check_the_next_run(gate)
+
+
+def test_a_sample_is_admitted_only_if_every_asset_of_it_is(job: MakeJob, tmp_path: Path) -> None:
+    landing = tmp_path / "landing"
+    landing.mkdir()
+    pictures = [("k.left.jpg", jpeg(EXACT)), ("k.right.jpg", jpeg(1)), ("other.jpg", jpeg(2))]
+    (landing / "0.tar").write_bytes(make_tar(pictures))
+    gate = job(str(landing / "0.tar"))
+
+    def admit_the_companion(header: PartHeader, table: pa.Table) -> tuple[PartHeader, pa.Table]:
+        rows = table.to_pylist()
+        assert [row["reason"] for row in rows] == ["matched", "companion_matched", "clean"]
+        rows[1].update(verdict="admitted", reason="clean")
+        table = pa.Table.from_pylist(rows, schema=table.schema)
+        return replace(header, tallies=ledger.tally(table)), table
+
+    with pytest.MonkeyPatch.context() as patch:
+        before_the_commit(patch, gate, "0.tar", admit_the_companion)
+        gate.report()
+    with tarfile.open(gate.output / "0.tar") as admitted:
+        assert admitted.getnames() == ["other.jpg"]
+    assert any("have different verdicts" in each for each in gate.census()["problems"])
+
+
+def test_a_shard_of_which_a_range_was_not_judged_is_not_committed(
+    gate: Job, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As of a runner that loses a bundle."""
+    (tmp_path / "policy.yaml").write_text("range_bytes: 9000\n")
+    policy = ("--policy", str(tmp_path / "policy.yaml"))
+    judge = JudgeRange.process
+
+    def losing(self: JudgeRange, element: Any) -> Iterator[Any]:
+        outcomes = list(judge(self, element))
+        yield from (each for each in outcomes if (each[0], each[1].work.number) != (TOUCHED, 1))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(JudgeRange, "process", losing)
+        report = gate.report(*policy, code=1)
+    (failed,) = report["shards"]["failed"]
+    assert (failed["shard"], failed["problem"]) == (
+        TOUCHED,
+        "not every range of it was judged; run again",
+    )
+    assert not (gate.output / TOUCHED).exists()
+    gate.report(*policy)
+    assert (gate.output / TOUCHED).exists()
 
 
 def test_what_is_not_admitted_by_now_is_not_copied(gate: Job) -> None:
