@@ -103,6 +103,12 @@ def test_every_url_column_is_checked(judge: Judge, column: str) -> None:
     assert row.findings[0].view == column
 
 
+@pytest.mark.parametrize("text", ["https://listed.example/a {}", "{} https://listed.example/a"])
+def test_a_listed_source_counts_beside_one_that_cannot_be_read(judge: Judge, text: str) -> None:
+    given = sample(member("a.jpg", jpeg(CLEAN)), url=text.format("http://[::bad"))
+    assert outcome(judge, given) == (Verdict.QUARANTINED, Reason.MATCHED, Tier.SOURCE)
+
+
 def test_a_declared_digest_is_a_further_candidate(judge: Judge) -> None:
     import hashlib
 
