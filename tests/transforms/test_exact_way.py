@@ -10,12 +10,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from ingestgate.assets.perceptual_view import PerceptualView
 from ingestgate.assets.shard import Kind, Member
 from ingestgate.assets.verdict import Reason, Verdict
 from ingestgate.blocklists.compiling import compile_list
-from ingestgate.fingerprints.fingerprinter import Fingerprinter
+from ingestgate.fingerprints.fingerprinter import Fingerprint, Fingerprinter
 from ingestgate.fingerprints.limits import DecodeLimits
 from ingestgate.transforms.judging import Judge
+from ingestgate.transforms.looking import Look, Looker
 from ingestgate.transforms.policy import Policy
 from ingestgate.transforms.settings import open_judge
 from tests.pictures import picture
@@ -186,3 +188,24 @@ def test_quality_near_what_is_needed_is_looked_at_the_exact_way(
         assert (True in asked) == (best < 55), best
     assert any(50 <= quality < 55 for quality in qualities)
     assert any(quality >= 55 for quality in qualities)
+
+
+@pytest.mark.parametrize(
+    ("views", "doubtful"),
+    [
+        ([(0, "full", 90), (1, "full", 52)], True),
+        ([(0, "full", 90), (0, "on-black/full", 54)], True),
+        ([(0, "full", 90), (1, "full", 55)], False),
+        ([(0, "full", 90), (1, "full", 52), (1, "trimmed/full", 80)], False),
+        ([(0, "full", 90), (0, "exif-thumbnail/full", 52), (0, "on-gray/full", 52)], False),
+    ],
+    ids=["frame", "variant", "beyond", "trimmed", "need-not-be-seen"],
+)
+def test_each_way_a_frame_is_shown_is_seen_by_enough_or_looked_at_again(
+    judge: MakeJudge, views: list[tuple[int, str, int]], doubtful: bool
+) -> None:
+    own = judge(b"\x55" * 32)
+    looker = Looker(own.policy, own.lists, own.fingerprinter)
+    found = tuple(PerceptualView(*view, bytes(256)) for view in views)
+    outcome = Fingerprint("image/jpeg", 8, 8, 2, {"pdq": found}, frozenset())
+    assert looker.is_in_doubt(Look(outcome)) is doubtful

@@ -13,6 +13,7 @@ from PIL import Image
 
 from ingestgate.assets.errors import GateError, UsageError
 from ingestgate.assets.ledger import LedgerRow, Sidecar
+from ingestgate.assets.provenance import SIDECAR_ERROR
 from ingestgate.assets.shard import Kind, Member, Sample
 from ingestgate.assets.verdict import Reason, SignalKind, Tier, Verdict
 from ingestgate.blocklists.columns import decode_hex
@@ -175,6 +176,10 @@ FLAT = encoded(Image.fromarray(np.full((64, 64), 128, np.uint8)), "PNG")
         (sample(member("a", None, Kind.REFERENCE)), Reason.NOTHING_TO_CHECK),
         (sample(member("a.jpg", jpeg(CLEAN)), url="http://[::bad"), Reason.BAD_SOURCE),
         (sample(member("a.jpg", jpeg(CLEAN)), md5="beef"), Reason.BAD_DECLARED_HASH),
+        (
+            Sample("key", (member("a.jpg", jpeg(CLEAN)),), {SIDECAR_ERROR: "x"}),
+            Reason.BAD_SIDECAR,
+        ),
     ],
 )
 def test_what_cannot_be_checked_is_not_admitted(
