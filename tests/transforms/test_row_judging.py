@@ -245,6 +245,31 @@ def test_a_name_that_carries_a_picture_fails_its_shard(lists: str) -> None:
         judged(lists, table)
 
 
+_CONTENT = jpeg(LISTED_EXACT)
+_TEXT = base64.b64encode(_CONTENT).decode()
+
+
+@pytest.mark.parametrize(
+    ("kind", "carrying", "plain"),
+    [
+        (pa.string(), _TEXT, "x"),
+        (pa.list_(pa.string()), ["x", _TEXT], ["x", "y", "z"]),
+        (pa.list_(pa.uint8()), [*_CONTENT], [1, 2]),
+        (pa.list_(pa.list_(pa.uint8())), [[1], [*_CONTENT]], [[1], [2]]),
+        (pa.struct([("a", pa.list_(pa.string()))]), {"a": ["x", _TEXT]}, {"a": ["x", "y"]}),
+    ],
+    ids=["text", "texts", "numbers", "nested-numbers", "struct"],
+)
+def test_it_is_the_row_that_carries_a_picture_that_is_held(
+    lists: str, kind: pa.DataType, carrying: Any, plain: Any
+) -> None:
+    """Whatever stands before it: rows without a value, and with several."""
+    values = [None, plain, None, carrying, plain]
+    table = pa.table({"url": ["https://fine.example/"] * 5, "more": pa.array(values, kind)})
+    reasons = judged(lists, table)["reason"].to_pylist()
+    assert reasons == ["clean", "clean", "clean", "unsupported_media", "clean"]
+
+
 def test_what_matches_now_is_not_called_matched_before(lists: str) -> None:
     finding = {"list_id": "gone", "list_version": 1, "entry_id": "e", "category": ""}
     finding |= {"signal_type": "domain", "kind": "source", "view": "url", "distance": 0}
