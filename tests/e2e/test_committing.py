@@ -12,7 +12,7 @@ import pytest
 from ingestgate.assets import ledger
 from ingestgate.assets.ledger import PartHeader
 from ingestgate.assets.shard import Shard
-from ingestgate.transforms import committing
+from ingestgate.transforms import committing, verifying
 from ingestgate.transforms.committing import Committer
 from ingestgate.transforms.judge import JudgeRange
 from tests.archives import make_tar
@@ -143,7 +143,7 @@ def test_what_is_not_admitted_by_now_is_not_copied(gate: Job) -> None:
         table = table.set_column(names.index("verdict"), table.schema.field("verdict"), verdicts)
         return replace(header, tallies=ledger.tally(table)), table
 
-    verify = committing.verify_range
+    verify = verifying.verify_range
 
     def changed(reader: Any, shard: Shard, *arguments: Any) -> None:
         verify(reader, shard, *arguments)

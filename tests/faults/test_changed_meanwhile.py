@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from ingestgate.assets.containers import folder_index
+from ingestgate.assets.containers.copying import ShardCopy
 from ingestgate.transforms import committing, judge, verifying
 from tests.e2e import conftest
 from tests.e2e.conftest import LISTED_HOST, Job
@@ -134,11 +135,10 @@ def test_while_a_shard_without_a_match_is_copied(
     monkeypatch.setattr(conftest, "SAMPLES", 3)
     landing = Landing(case[0], tmp_path, monkeypatch)
     gate = job(landing.pattern)
-    copy = committing.ShardCopy
 
-    def copied(*arguments: Any) -> committing.ShardCopy:
+    def copied(*arguments: Any) -> ShardCopy:
         with landing.replaced_for_a_moment():
-            return copy(*arguments)
+            return ShardCopy(*arguments)
 
     with monkeypatch.context() as patch:
         patch.setattr(committing, "ShardCopy", copied)
