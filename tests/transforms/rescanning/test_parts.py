@@ -117,6 +117,18 @@ def test_finds_every_near_hash_of_every_view(tmp_path: Path, seed: int, listed: 
     assert beyond
 
 
+@pytest.mark.parametrize("order", [1, -1])
+def test_of_several_views_near_one_entry_the_nearest_decides(tmp_path: Path, order: int) -> None:
+    """It matches as recorded, though another of its views is only near enough to be doubtful."""
+    random = np.random.default_rng(7)
+    value = random.bytes(32)
+    lists = make_lists(tmp_path, [value], ["ab" * 16])
+    views = [flipped(value, 40, random) * 8, flipped(value, 10, random) * 8][::order]
+    path = write(tmp_path, [row(0, views)])
+    (hit,) = rescan_part(path, RescanLists(Matcher(lists.lists), Policy())).hits
+    assert (hit.distance, hit.certain) == (10, True)
+
+
 def test_looks_at_sidecars_and_declared_values_and_not_at_what_is_sealed(tmp_path: Path) -> None:
     value = bytes(range(32))
     lists = make_lists(tmp_path, [value], ["ab" * 16])
