@@ -3,6 +3,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 
 from ingestgate.assets import ledger
@@ -230,6 +231,17 @@ def test_a_changed_footer_hides_no_row(tmp_path: Path) -> None:
         except LedgerError:
             continue
         assert (found.rows, found.compared) == (50, 50), place
+
+
+def test_rows_that_the_reader_does_not_come_to_are_not_passed_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As where a footer names no row group, and as many rows as before."""
+    lists = make_lists(tmp_path, [bytes(range(32))], ["ab" * 16])
+    path = write(tmp_path, [row(0, [bytes(256)])])
+    monkeypatch.setattr(pq.ParquetFile, "iter_batches", lambda *arguments, **more: iter(()))
+    with pytest.raises(LedgerError, match="ends before its last row"):
+        rescan_part(path, RescanLists(Matcher(lists.lists), Policy()))
 
 
 def test_urls_that_cannot_be_read_on_a_host_that_is_listed_now_are_judged_again(
