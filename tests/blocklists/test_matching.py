@@ -39,6 +39,8 @@ def test_digest(compiled: Any, opened: Open) -> None:
     assert lists.match_digest("md5", bytes.fromhex(MD5), "content") == [first, second, third]
     assert lists.match_digest("md5", MD5[:-1] + "e", "content") == []
     assert lists.match_digest("sha256", "01" * 32, "content") == []
+    # A list that holds nothing of a kind hides none of those after it.
+    assert entries(lists.match_digest("sha1", "01" * 20, "content")) == [("b", "b:sha1:1")]
 
 
 @pytest.mark.parametrize("digest", ["", MD5[:-1], MD5 + "00", "zz" * 16, b"short"])

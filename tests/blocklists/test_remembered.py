@@ -115,6 +115,9 @@ def test_a_new_signal_type_is_measured_by_the_whole_list(
     remember(state, opened().infos)
     compiled("a", 2, md5=md5(*range(1, 11)), domain="a.example\n")
     check_remembered(state, opened().infos, 0.5)
+    # Others made room for it: the list as a whole is as long as it was.
+    compiled("a", 3, md5=md5(*range(1, 6)), domain="".join(f"{n}.example\n" for n in range(6)))
+    refused(state, opened, "grew from 0 domain in version 1 to 6")
 
 
 def test_what_is_no_state_file_is_not_taken_for_an_empty_one(

@@ -14,15 +14,33 @@ from ingestgate.pipeline.runners import _is_alive
 from tests.archives import make_tar
 from tests.e2e.conftest import WRITERS, Job
 from tests.faults.layer import FaultLayer
+from tests.faults.zones import ZONES
 from tests.pictures import jpeg
 
 MakeJob = Callable[..., Job]
 
 
+_SHARD = ("quarantine", "quarantine", "output", "receipt")
+
+
+@pytest.mark.parametrize(
+    ("format", "order"),
+    [
+        (
+            "webdataset",
+            ["keys", "objects", "keys", "objects", *_SHARD, "keys", "objects", *_SHARD],
+        ),
+        ("urls", ["keys", "objects", *_SHARD]),
+    ],
+)
 def test_the_order_is_sealed_then_manifest_then_admitted_then_receipt(
-    job: MakeJob, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    job: MakeJob,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    format: str,
+    order: list[str],
 ) -> None:
-    gate = job(WRITERS["webdataset"](tmp_path / "landing"))
+    gate = job(ZONES[format](tmp_path / "landing"))
     layer = FaultLayer(monkeypatch.setattr, tmp_path)
     gate.report()
     kinds = []
@@ -33,10 +51,7 @@ def test_the_order_is_sealed_then_manifest_then_admitted_then_receipt(
         if relative.parts[:2] == ("evidence", "receipts"):
             kinds[-1] = "receipt"
     committed = [kind for kind in kinds if kind != "evidence"]
-    assert committed == [
-        *("keys", "objects", "keys", "objects", "quarantine", "quarantine", "output", "receipt"),
-        *("keys", "objects", "quarantine", "quarantine", "output", "receipt"),
-    ]
+    assert committed == order
 
 
 def test_only_judged_bytes_are_admitted(job: MakeJob, tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """Whoever writes to the landing zone during a run: what was not judged is not admitted."""
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ import pytest
 
 from ingestgate.assets import storage
 from ingestgate.assets.containers import folder_index
+from ingestgate.assets.containers.copying import ShardCopy
 from ingestgate.transforms import committing, judge, verifying
 from tests.e2e import conftest
 from tests.e2e.conftest import LISTED_HOST, Job
@@ -46,6 +48,15 @@ class Landing:
         # Of a trio the rows alone: a tar's members are each compared with what was judged.
         self._files = "*.parquet" if format == "img2dataset" else "*"
         self.replaced = False
+
+    @contextmanager
+    def replaced_for_a_moment(self) -> Iterator[None]:
+        """Has the other in its place until the block ends."""
+        before = {path: path.read_bytes() for path in self._here.iterdir()}
+        self.replace()
+        yield
+        for path, content in before.items():
+            path.write_bytes(content)
 
     def replace(self) -> None:
         """Replaces it, once."""
@@ -114,6 +125,30 @@ def test_while_it_is_judged(
     assert landing.replaced
     after.report(*ranges)
     check(gate, admitted(undisturbed), admitted(after))
+
+
+@pytest.mark.parametrize("case", [("gzipped", "one"), ("parquet", "one"), ("urls", "one")])
+def test_while_a_shard_without_a_match_is_copied(
+    job: MakeJob, case: tuple[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is the copy that is compared, whatever the shard is again by then."""
+    monkeypatch.setattr(zones, "SEEDS", (0, _CHANGED, 2))
+    monkeypatch.setattr(conftest, "SAMPLES", 3)
+    landing = Landing(case[0], tmp_path, monkeypatch)
+    gate = job(landing.pattern)
+
+    def copied(*arguments: Any) -> ShardCopy:
+        with landing.replaced_for_a_moment():
+            return ShardCopy(*arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(committing, "ShardCopy", copied)
+        gate.run()
+    assert gate.results[-1].exit_code == 1
+    assert "no longer what was judged" in gate.results[-1].output
+    assert admitted(gate) == {}
+    gate.report()
+    assert gate.census()["counts"]["admitted"] == 3
 
 
 def test_while_it_is_written(

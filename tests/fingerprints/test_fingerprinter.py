@@ -270,6 +270,22 @@ def test_a_frame_of_far_too_little_quality_leaves_no_doubt(
     assert not found.doubtful
 
 
+def test_one_hash_of_two_qualities_is_kept_twice(
+    make: Make, encode: Encode, plugins: Install, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By the lower one a rescan tells that the picture may have to be judged again."""
+
+    def compute(self: MeanLevel, picture: Picture) -> list[PerceptualView]:
+        quality = 90 - 40 * picture.frame
+        return [PerceptualView(picture.frame, picture.view("full"), quality, b"1")]
+
+    plugins(mean="MeanLevel")
+    monkeypatch.setattr(MeanLevel, "compute", compute)
+    content = encode(make(32), "TIFF", save_all=True, append_images=[make(33)])
+    found = Fingerprinter(["mean"], DecodeLimits()).fingerprint(content)
+    assert [(view.frame, view.quality) for view in found.perceptual["mean"]] == [(0, 90), (1, 50)]
+
+
 @pytest.mark.parametrize("level", [0, 128, 255])
 def test_a_flat_picture_is_unreliable_under_every_hash(
     encode: Encode, fingerprint: ToFingerprint, level: int

@@ -3,6 +3,7 @@ import errno
 import io
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -12,6 +13,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ingestgate.assets import storage
 from ingestgate.assets.errors import EvidenceError, StorageError, UsageError
 from ingestgate.quarantine.audit import (
     GENESIS,
@@ -118,6 +120,14 @@ def test_a_signature_of_a_line_is_none_of_another(signed: list[bool], data: st.D
     said["digest"] = digest_of(encoded)
     forged = json.dumps(said, sort_keys=True, separators=(",", ":")).encode() + b"\n"
     assert refused_at(b"".join([*made[:at], forged, *made[at + 1 :]])) == at + 1
+
+
+def test_a_line_has_a_key_and_a_signature_or_neither() -> None:
+    unsigned = make_line(AuditHead(0, GENESIS), TIME, "made", {}, None)
+    signed = make_line(AuditHead(0, GENESIS), TIME, "made", {}, KEY)
+    for line in (replace(unsigned, signature=signed.signature), replace(signed, signature="")):
+        assert refused_at(line.encoded() + b"\n") == 1
+        assert parse_line(line.encoded()) is None
 
 
 @given(LOGS, st.data())
@@ -262,6 +272,21 @@ def test_a_full_disk_refuses_and_leaves_no_piece(
     with pytest.raises(StorageError, match="what cannot be logged is refused"):
         append_machine(root, "two", {})
     assert Path(log_path(root)).read_bytes() == before
+
+
+@pytest.mark.parametrize("root", ["{}", "teststore://bucket/vault"], ids=["local", "store"])
+def test_nothing_is_appended_to_another_log_than_was_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, root: str
+) -> None:
+    monkeypatch.setenv(ROOT_VARIABLE, str(tmp_path))
+    root = root.format(tmp_path)
+    append_machine(root, "one", {})
+    with audit_writer(root) as writer:
+        other = make_line(writer.head, TIME, "of somebody else", {}, None).encoded() + b"\n"
+        storage.write_bytes(log_path(root), storage.read_bytes(log_path(root)) + other)
+        with pytest.raises(StorageError, match="were read a moment ago; what cannot be logged"):
+            writer.add("two", {}, None)
+    assert [line.event for line in read_log(root)] == ["one", "of somebody else"]
 
 
 def test_a_line_is_synced_before_the_act(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from ingestgate.assets.errors import EvidenceError, UsageError, VaultError
+from ingestgate.assets.receipts import Receipt, write_receipt
 from ingestgate.quarantine.audit import read_log
 from ingestgate.quarantine.audit_writing import append_machine
 from ingestgate.quarantine.checking import VaultCheck, check_vault
@@ -120,6 +121,8 @@ def test_rows_that_do_not_say_what_their_key_file_is_are_still_checked(
     found = check_vault(str(root), opener=opener([person.identity]))
     assert problems(found) == [(Problem.UNOPENED, sealed["one"].path)]
     assert not Holding(str(root), []).holds(named_objects(str(root))[sealed["two"].path])
+    (root / sealed["one"].key_path).write_bytes(b"")  # opens nothing, whatever it was
+    assert problems(check_vault(str(root))) == [(Problem.CHANGED, sealed["one"].key_path)]
 
 
 def test_a_copy_is_not_superfluous_beside_one_that_nothing_tells_the_key_file_of(
@@ -160,6 +163,33 @@ def test_content_that_is_not_the_manifests_shows_to_who_can_open(
     assert check_vault(str(root)).faults == [], "who can write to the log as well"
     found = check_vault(str(root), opener=opener([person.identity]))
     assert problems(found) == [(Problem.CHANGED, sealed["one"].path)]
+
+
+def test_an_object_of_another_size_than_its_manifest_says_shows(
+    root: Path, sealed: dict[str, SealedObject]
+) -> None:
+    (path,) = (root / "manifest").glob("*.jsonl")
+    first, rest = path.read_text().split("\n", 1)
+    size = sealed["one"].size
+    path.write_text(first.replace(f'"sealed_size":{size}', '"sealed_size":1') + "\n" + rest)
+    log_manifests(root)
+    (fault,) = check_vault(str(root)).faults
+    assert f"is not what the manifest says ({size} bytes, want 1)" in fault.detail
+
+
+def test_a_log_that_says_something_else_than_the_receipts_is_named(
+    root: Path, tmp_path: Path, sealed: dict[str, SealedObject]
+) -> None:
+    """Who changes a manifest and writes the log anew has not changed the evidence of the run."""
+    (path,) = (root / "manifest").glob("*.jsonl")
+    evidence = str(tmp_path / "evidence")
+    said = dict.fromkeys(("jsonl", "parquet"), "0" * 64)
+    receipt = Receipt("a.tar", "webdataset", "", 1, "", 1, "", {}, [], path.stem, said, "", "")
+    write_receipt(evidence, receipt)
+    first, *others = check_vault(str(root), evidence=[evidence]).faults
+    name = f"manifest/{path.stem}"
+    assert first.detail.startswith(f"{name}: the audit log says other digests than {evidence}")
+    assert [each.path for each in others] == [f"{name}.jsonl", f"{name}.parquet"]
 
 
 def test_copies_that_no_manifest_names_are_found_and_removed(

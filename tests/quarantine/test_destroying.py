@@ -291,10 +291,26 @@ def problems(root: Path) -> list[Problem]:
     return [fault.problem for fault in check_vault(str(root)).faults]
 
 
-def forged(root: Path, by: Person, approved: Person, note: Note = silent) -> None:
-    """Deletes a sample, and leaves papers of its destruction that nobody asked for on record."""
-    order = request(str(root), [asset("one")], "reason", by, silent)
-    (ordered,) = order.samples
+def forged(
+    root: Path,
+    by: Person,
+    approved: Person,
+    note: Note = silent,
+    *,
+    asked: Note = silent,
+    of: str = "one",
+) -> None:
+    """Deletes a sample, and leaves papers of its destruction that do not hold.
+
+    Args:
+        root: The quarantine.
+        by, approved: Who the papers say asked, and approved.
+        note: Logs that it was begun and done.
+        asked: Logs that somebody asked for it.
+        of: The sample that the order names.
+    """
+    order = request(str(root), [asset(of)], "reason", by, asked)
+    (ordered,) = affected(str(root), [asset("one")]).samples
     found = read_order(str(root), order.id)
     assert found is not None
     found[1].signed(approved.key).write(order_path(str(root), order.id))
@@ -335,6 +351,36 @@ def test_nor_does_one_of_what_nobody_asked_for_on_record(root: Path, by: Person)
     assert problems(root) == [Problem.RECEIPT, Problem.MISSING]
 
 
+def test_nor_one_by_who_may_not_approve(root: Path) -> None:
+    """An approver logs it in the name of a reviewer, who has signed the papers."""
+    add(root, EVE, Role.REVIEWER)
+    forged(root, ALICE, EVE, logged(root), asked=logged(root, ALICE))
+    assert problems(root) == [Problem.RECEIPT, Problem.MISSING]
+
+
+def test_nor_one_of_what_was_never_begun(root: Path) -> None:
+    def done_alone(event: str, fields: Mapping[str, Any]) -> None:
+        if event == "destroy.done":
+            logged(root)(event, fields)
+
+    forged(root, ALICE, BOB, done_alone, asked=logged(root, ALICE))
+    assert problems(root) == [Problem.RECEIPT, Problem.MISSING]
+
+
+def test_nor_one_of_another_sample_than_was_asked_for(root: Path) -> None:
+    forged(root, ALICE, BOB, logged(root), asked=logged(root, ALICE), of="three")
+    found = check_vault(str(root)).faults
+    assert [fault.problem for fault in found] == [Problem.RECEIPT, Problem.MISSING]
+    assert "the order it refers to does not name this sample" in found[0].detail
+
+
+def test_nor_one_by_who_asked_for_it(root: Path) -> None:
+    forged(root, BOB, BOB, logged(root), asked=logged(root, BOB))
+    found = check_vault(str(root)).faults
+    assert [fault.problem for fault in found] == [Problem.RECEIPT, Problem.MISSING]
+    assert "not signed by the two people it names" in found[0].detail
+
+
 def test_a_receipt_counts_for_nothing_where_nobody_is_known(tmp_path: Path) -> None:
     fill(tmp_path / "vault", [READER.recipient], *SAMPLES)
     forged(tmp_path / "vault", ALICE, BOB)
@@ -354,6 +400,7 @@ def test_an_order_counts_only_with_a_line_of_who_asked(root: Path) -> None:
 
 
 def test_what_is_sealed_again_takes_another_order(root: Path) -> None:
+    unnamed = seal(Vault(str(root), [READER.recipient]), SAMPLES[0])  # a killed run's
     done = destroy(root, asset("one"))
     receipt = (root / "destroyed").glob("*.dsse.json")
     (path,) = receipt
@@ -367,6 +414,9 @@ def test_what_is_sealed_again_takes_another_order(root: Path) -> None:
     assert destroy(root, asset("one"), reason="and again") != done
     assert not (root / again.path).exists()
     assert check_vault(str(root)).faults == []
+    last = verify_receipt(str(root), id_of(again.path), TRUSTED)
+    assert last is not None
+    assert {again.path, unnamed.path} < {copy.object for copy in last.copies}, "those of before too"
 
 
 def test_a_receipt_that_is_lost_is_not_written_by_one_person(root: Path) -> None:

@@ -232,6 +232,25 @@ def test_a_failing_disk_leaves_the_manifest_that_was_there(
     assert len(list((tmp_path / "manifest").iterdir())) == 2
 
 
+def test_the_lines_that_are_the_record_come_last(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A commit that is killed in between leaves no record of which the Parquet is missing."""
+    replace = os.replace
+    done: list[str] = []
+
+    def once(source: str, path: str) -> None:
+        if done:
+            raise OSError(28, "No space left on device")
+        replace(source, path)
+        done.append(path)
+
+    monkeypatch.setattr(os, "replace", once)
+    with pytest.raises(StorageError, match=r"\.jsonl: No space left"):
+        write(tmp_path, [row(1)])
+    assert [Path(path).suffix for path in done] == [".parquet"]
+
+
 def test_the_manifest_is_private(tmp_path: Path) -> None:
     before = os.umask(0)
     try:

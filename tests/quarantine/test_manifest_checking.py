@@ -140,6 +140,16 @@ def test_a_manifest_that_no_run_put_on_record_is_named(root: Path) -> None:
     assert faults(root) == []
 
 
+def test_of_one_on_no_record_it_is_named_what_its_files_disagree_about(root: Path) -> None:
+    """Who accepts it would put the lines on record, and the Parquet says something else."""
+    _lines(root, _edited)
+    (root / "audit" / "log.jsonl").unlink()
+    first, second = faults(root)
+    assert first.problem is Problem.UNLOGGED
+    assert "line 2: differs from the Parquet: member, tier" in second.detail
+    assert second.assets == (asset("two"),)
+
+
 def test_without_the_log_nothing_is_taken_for_sealed(root: Path) -> None:
     (root / "audit" / "log.jsonl").unlink()
     assert [fault.problem for fault in faults(root)] == [Problem.UNLOGGED]

@@ -111,6 +111,16 @@ def test_a_line_of_somebody_without_the_right_is_found(root: str, signer: str | 
         registry(root)
 
 
+@pytest.mark.parametrize(("name", "key"), [("rob", "eve"), ("eve", "rob")])
+def test_a_line_that_gives_a_name_or_key_twice_is_found(root: str, name: str, key: str) -> None:
+    """Of one key under two names, its holder would be two people."""
+    fields = {"name": name, "key": LINES[key], "role": "approver"}
+    with audit_writer(root) as writer:
+        writer.add("reviewer.added", fields, KEYS["ada"])
+    with refused(EvidenceError, "6: reviewer.added: that name or key is somebody's already"):
+        registry(root)
+
+
 def test_a_key_counts_only_as_long_as_its_holder_is_known(root: str) -> None:
     decide(root, now(root, ASSET), Decision.CONFIRMED, "seen", KEYS["rob"])
     remove_reviewer(root, "rob", KEYS["ada"])
@@ -211,6 +221,19 @@ def test_lines_that_go_round_the_commands_are_found(
 def test_an_approval_of_ones_own_request_is_found(root: str) -> None:
     decide(root, now(root, ASSET), Decision.FALSE_POSITIVE, "a beach", KEYS["ann"])
     asked = request_release(root, now(root, ASSET), "a beach", KEYS["ann"]).number
+    with audit_writer(root) as writer:
+        act(writer, "release.approved", {"request": asked}, KEYS["ann"])
+    with refused(EvidenceError, "takes two people"):
+        decisions(root)
+
+
+def test_who_asked_cannot_approve_under_another_name(root: str) -> None:
+    decide(root, now(root, ASSET), Decision.FALSE_POSITIVE, "a beach", KEYS["ann"])
+    asked = request_release(root, now(root, ASSET), "a beach", KEYS["ann"]).number
+    remove_reviewer(root, "ann", KEYS["ada"])
+    add_reviewer(root, "anna", LINES["ann"], Role.APPROVER, KEYS["ada"])
+    with refused(UsageError, "takes two people"):
+        approve_release(root, asked, KEYS["ann"])
     with audit_writer(root) as writer:
         act(writer, "release.approved", {"request": asked}, KEYS["ann"])
     with refused(EvidenceError, "takes two people"):

@@ -75,6 +75,13 @@ def test_the_statement_says_whom_it_is_sealed_to_now(root: Path) -> None:
     assert rewraps.retired(str(root)) == [OTHER.recipient], "who is let in again is not retired"
 
 
+def test_another_rewrapping_seals_to_the_last_recipients_alone(root: Path) -> None:
+    """Key files that the one before has sealed are not taken for done: it was to others."""
+    rewrap(str(root), [OLD.identity], [NEW.recipient])
+    assert rewrap(str(root), [NEW.identity], [OTHER.recipient]) == (5, [])
+    assert [opens(root, who) for who in (OLD, NEW, OTHER)] == [0, 0, 5]
+
+
 def test_a_job_does_not_seal_to_who_lost_access(root: Path) -> None:
     rewrap(str(root), [OLD.identity], [NEW.recipient])
     with pytest.raises(UsageError, match=f"{OLD.recipient}: can no longer open"):

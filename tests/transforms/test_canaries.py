@@ -125,6 +125,22 @@ def test_a_canary_that_is_missing_from_a_list_is_missed(
         open_judge(Policy(), str(tmp_path / "lists"))
 
 
+@pytest.mark.parametrize("missing", ["another", "every"])
+def test_the_canaries_of_each_list_have_to_be_caught(
+    every: str, tmp_path: Path, missing: str
+) -> None:
+    """That of one is none of the other, though both have it for the same picture."""
+    lists = tmp_path / "lists"
+    shutil.copytree(every, lists)
+    (tmp_path / "md5").write_text("01" * 16 + "\n" + "02" * 16 + "\n")
+    sources = [("md5", str(tmp_path / "md5"))]
+    compile_list(id="another", version=1, sources=sources, to=str(lists), issued=NOW)
+    check_canaries(judge(str(lists)))
+    remove_canary(lists / f"{missing}-1", "md5")
+    with pytest.raises(SelfTestError, match=f"list {missing} version 1: its md5 canary was not"):
+        check_canaries(judge(str(lists)))
+
+
 def test_the_digest_of_the_bytes_is_what_catches_a_canary_by_content(
     every: str, tmp_path: Path
 ) -> None:

@@ -13,6 +13,7 @@ from PIL import Image
 
 from ingestgate.assets.errors import GateError, UsageError
 from ingestgate.assets.ledger import LedgerRow, Sidecar
+from ingestgate.assets.provenance import SIDECAR_ERROR
 from ingestgate.assets.shard import Kind, Member, Sample
 from ingestgate.assets.verdict import Reason, SignalKind, Tier, Verdict
 from ingestgate.blocklists.columns import decode_hex
@@ -103,6 +104,12 @@ def test_every_url_column_is_checked(judge: Judge, column: str) -> None:
     assert row.findings[0].view == column
 
 
+@pytest.mark.parametrize("text", ["https://listed.example/a {}", "{} https://listed.example/a"])
+def test_a_listed_source_counts_beside_one_that_cannot_be_read(judge: Judge, text: str) -> None:
+    given = sample(member("a.jpg", jpeg(CLEAN)), url=text.format("http://[::bad"))
+    assert outcome(judge, given) == (Verdict.QUARANTINED, Reason.MATCHED, Tier.SOURCE)
+
+
 def test_a_declared_digest_is_a_further_candidate(judge: Judge) -> None:
     import hashlib
 
@@ -169,6 +176,10 @@ FLAT = encoded(Image.fromarray(np.full((64, 64), 128, np.uint8)), "PNG")
         (sample(member("a", None, Kind.REFERENCE)), Reason.NOTHING_TO_CHECK),
         (sample(member("a.jpg", jpeg(CLEAN)), url="http://[::bad"), Reason.BAD_SOURCE),
         (sample(member("a.jpg", jpeg(CLEAN)), md5="beef"), Reason.BAD_DECLARED_HASH),
+        (
+            Sample("key", (member("a.jpg", jpeg(CLEAN)),), {SIDECAR_ERROR: "x"}),
+            Reason.BAD_SIDECAR,
+        ),
     ],
 )
 def test_what_cannot_be_checked_is_not_admitted(

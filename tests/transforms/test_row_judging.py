@@ -1,5 +1,6 @@
 """The vectorised judging of rows, held against judging the same rows one by one."""
 
+import base64
 import hashlib
 import tracemalloc
 from pathlib import Path
@@ -19,8 +20,9 @@ from ingestgate.assets.containers.url_manifest import UrlManifest
 from ingestgate.assets.errors import ShardError
 from ingestgate.assets.ledger import ledger_schema
 from ingestgate.assets.provenance import flatten
-from ingestgate.assets.shard import Kind, Member, Sample, Shard, WorkRange
+from ingestgate.assets.shard import Kind, Member, Sample, Shard, WorkRange, asset_id
 from ingestgate.transforms import row_judging
+from ingestgate.transforms.earlier_matches import EarlierMatches
 from ingestgate.transforms.policy import Policy
 from ingestgate.transforms.row_judging import judge_rows
 from ingestgate.transforms.settings import open_judge
@@ -233,6 +235,65 @@ def test_names_that_would_fill_the_memory_fail_their_shard(
         judged(lists, pa.table({"k" * 20_000 + "_url": urls}))
     assert tracemalloc.get_traced_memory()[1] < 4 << 20
     tracemalloc.stop()
+
+
+def test_a_name_that_carries_a_picture_fails_its_shard(lists: str) -> None:
+    """As the first line of a CSV may have: the reader passes on whatever it calls its columns."""
+    carrying = base64.b64encode(jpeg(LISTED_EXACT)).decode()
+    table = pa.table({"url": ["https://fine.example/"], carrying: ["x"]})
+    with pytest.raises(ShardError, match="the name of a column carries a picture"):
+        judged(lists, table)
+
+
+_CONTENT = jpeg(LISTED_EXACT)
+_TEXT = base64.b64encode(_CONTENT).decode()
+
+
+@pytest.mark.parametrize(
+    ("kind", "carrying", "plain"),
+    [
+        (pa.string(), _TEXT, "x"),
+        (pa.list_(pa.string()), ["x", _TEXT], ["x", "y", "z"]),
+        (pa.list_(pa.uint8()), [*_CONTENT], [1, 2]),
+        (pa.list_(pa.list_(pa.uint8())), [[1], [*_CONTENT]], [[1], [2]]),
+        (pa.struct([("a", pa.list_(pa.string()))]), {"a": ["x", _TEXT]}, {"a": ["x", "y"]}),
+    ],
+    ids=["text", "texts", "numbers", "nested-numbers", "struct"],
+)
+def test_it_is_the_row_that_carries_a_picture_that_is_held(
+    lists: str, kind: pa.DataType, carrying: Any, plain: Any
+) -> None:
+    """Whatever stands before it: rows without a value, and with several."""
+    values = [None, plain, None, carrying, plain]
+    table = pa.table({"url": ["https://fine.example/"] * 5, "more": pa.array(values, kind)})
+    reasons = judged(lists, table)["reason"].to_pylist()
+    assert reasons == ["clean", "clean", "clean", "unsupported_media", "clean"]
+
+
+def test_what_matches_now_is_not_called_matched_before(lists: str) -> None:
+    finding = {"list_id": "gone", "list_version": 1, "entry_id": "e", "category": ""}
+    finding |= {"signal_type": "domain", "kind": "source", "view": "url", "distance": 0}
+    finding |= {"threshold": 0, "action": "quarantine", "feedback": ""}
+    urls = ["https://listed.example/", "https://fine.example/", "https://other.example/"]
+    rows = [
+        {
+            "asset_id": asset_id(SHARD.name, str(number)),
+            "member": str(number),
+            "reason": "matched",
+            "sha256": None,
+            "provenance": {"url": urls[number]},
+            "findings": [finding],
+        }
+        for number in (0, 1)
+    ]
+    judge = open_judge(Policy(), lists)
+    found = judge_rows(
+        *(Policy(), judge.lists, SHARD, WorkRange(0, 1, 0, 1), pa.table({"url": urls})),
+        *(ledger_schema([]), EarlierMatches(rows)),
+    )
+    assert found["reason"].to_pylist() == ["matched", "matched_before", "clean"]
+    named = [[one["list_id"] for one in row] for row in found["findings"].to_pylist()]
+    assert named == [["exact"], ["gone"], []]
 
 
 def test_names_that_come_twice_hide_nothing(lists: str) -> None:

@@ -47,6 +47,30 @@ def test_members_that_two_columns_call_the_same(tmp_path: Path) -> None:
     assert verified(tmp_path / "a.parquet", table, table) == [{"admitted"}] * 2
 
 
+@pytest.mark.parametrize(
+    ("judged", "now", "where"),
+    [
+        ({"a": [jpeg(1), jpeg(2)]}, {"a": [jpeg(1)]}, "range 0"),
+        ({"a": [jpeg(1)]}, {"a": [jpeg(1), jpeg(1)]}, "1"),
+        ({"a": [jpeg(1)]}, {"b": [jpeg(1)]}, "0"),
+        ({"a": [{"bytes": jpeg(1), "path": "x"}]}, {"a": [{"bytes": None, "path": "x"}]}, "0"),
+    ],
+    ids=["a-row-less", "a-row-more", "another-column", "no-bytes"],
+)
+def test_nor_may_what_is_there(
+    tmp_path: Path, judged: dict[str, Any], now: dict[str, Any], where: str
+) -> None:
+    picture = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
+
+    def table(columns: dict[str, Any]) -> pa.Table:
+        kinds = {n: picture if isinstance(v[0], dict) else pa.binary() for n, v in columns.items()}
+        return pa.table(columns, schema=pa.schema(kinds))
+
+    with pytest.raises(ShardError, match="is no longer what was judged") as caught:
+        verified(tmp_path / "a.parquet", table(now), table(judged))
+    assert caught.value.problem.startswith(f"{where} is no longer")
+
+
 @pytest.mark.parametrize("column", ["images", "images[0]"])
 def test_either_of_them_may_not_change(tmp_path: Path, column: str) -> None:
     judged = {"images": [[jpeg(1)], [jpeg(2)]], "images[0]": [jpeg(3), jpeg(4)]}

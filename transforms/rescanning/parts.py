@@ -39,8 +39,12 @@ def rescan_bytes(path: str, content: bytes, wanted: RescanLists) -> PartResult:
     result = PartResult(header, hashlib.sha256(content).hexdigest())
     columns = wanted.columns(file.schema_arrow.names)
     columns += wanted.suppressing.columns(header.tallies)
+    names = {column.partition(".")[0] for column in columns}
     try:
         for batch in file.iter_batches(_BATCH_ROWS, columns=columns, use_threads=False):
+            # Columns are found by names that the checked schema is only a copy of.
+            if not names <= set(batch.schema.names):
+                raise LedgerError(path, "its columns are not a ledger's")
             _rescan_batch(batch, wanted, result)
     except (pa.ArrowException, OSError) as error:
         raise LedgerError(path, f"not a readable Parquet file ({type(error).__name__})") from error

@@ -81,6 +81,33 @@ def test_a_failing_disk_leaves_what_was_there(
     assert sorted(os.listdir(tmp_path / "local" / "a")) == ["cats"]
 
 
+def test_every_file_and_directory_is_synced_before_it_gets_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root, source = tmp_path / "local", tmp_path / "source"
+    source.write_bytes(b"")
+    synced: set[str] = set()
+    named: list[set[str]] = []
+    fsync, rename = os.fsync, os.rename
+
+    def record(descriptor: int) -> None:
+        synced.add(os.readlink(f"/proc/self/fd/{descriptor}"))
+        fsync(descriptor)
+
+    def give_name(before: str, after: str) -> None:
+        rename(before, after)
+        named.append({os.path.relpath(path, before) for path in synced if before in path})
+
+    with PendingFolder(str(root), "a/cats") as folder:
+        folder.write("x.jpg", b"1", str(source))
+        folder.write("deep/er/y.jpg", b"2", str(source))
+        monkeypatch.setattr(os, "fsync", record)
+        monkeypatch.setattr(os, "rename", give_name)
+        folder.publish()
+    assert named == [{".", "x.jpg", "deep", "deep/er", "deep/er/y.jpg"}]
+    assert str(root / "a") in synced, "its name, too"
+
+
 def test_a_folder_is_read_from_and_written_to_any_file_system(root: str, tmp_path: Path) -> None:
     files = {"a.jpg": b"1", "b.jpg": b"2", "metadata.csv": b"file_name\na.jpg\nb.jpg\n"}
     for name, content in files.items():

@@ -1,7 +1,9 @@
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 
 from ingestgate.assets import ledger
@@ -96,7 +98,8 @@ def test_finds_every_near_hash_of_every_view(tmp_path: Path, seed: int, listed: 
             views[-1][number % 8] = flipped(near, int(random.integers(0, 45)), random)
         rows.append(row(number, [b"".join(view) for view in views]))
     found = rescan_part(write(tmp_path, rows), RescanLists(Matcher(lists.lists), Policy()))
-    expected = {}
+    farthest = 31 + perceptual_hashes()["pdq"].margin
+    expected, beyond = {}, {}
     table = np.unpackbits(np.array([list(value) for value in values], np.uint8), axis=1)
     for one in rows:
         whole = b"".join(view.hashes for view in one.perceptual["pdq"])
@@ -104,11 +107,27 @@ def test_finds_every_near_hash_of_every_view(tmp_path: Path, seed: int, listed: 
         distances = (queries[:, None, :] != table[None]).sum(axis=2).min(axis=0)
         for entry in np.flatnonzero(distances <= 31):
             expected[one.asset_id, f"pdq-{entry}"] = int(distances[entry])
+        for entry in np.flatnonzero((distances > 31) & (distances <= farthest)):
+            beyond[one.asset_id, f"pdq-{entry}"] = int(distances[entry])
     certain = {(h.asset_id, h.entry_id): h.distance for h in found.hits if h.certain}
     assert certain == expected
     assert expected
-    farthest = 31 + perceptual_hashes()["pdq"].margin
-    assert all(31 < hit.distance <= farthest for hit in found.hits if not hit.certain)
+    # What the quick way may have moved beyond the threshold is to be judged again.
+    unsure = {(h.asset_id, h.entry_id): h.distance for h in found.hits if not h.certain}
+    assert unsure == beyond
+    assert beyond
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_of_several_views_near_one_entry_the_nearest_decides(tmp_path: Path, order: int) -> None:
+    """It matches as recorded, though another of its views is only near enough to be doubtful."""
+    random = np.random.default_rng(7)
+    value = random.bytes(32)
+    lists = make_lists(tmp_path, [value], ["ab" * 16])
+    views = [flipped(value, 40, random) * 8, flipped(value, 10, random) * 8][::order]
+    path = write(tmp_path, [row(0, views)])
+    (hit,) = rescan_part(path, RescanLists(Matcher(lists.lists), Policy())).hits
+    assert (hit.distance, hit.certain) == (10, True)
 
 
 def test_looks_at_sidecars_and_declared_values_and_not_at_what_is_sealed(tmp_path: Path) -> None:
@@ -143,6 +162,35 @@ def test_pictures_without_a_hash_that_is_needed_are_missing_it(tmp_path: Path) -
     assert found.missing == {"pdq"}
 
 
+@pytest.mark.parametrize(
+    ("one", "missing"),
+    [
+        (row(0, [b""]), {"pdq"}),
+        (row(0, [bytes(256), b"", bytes(256)]), {"pdq"}),
+        (row(0, [bytes(31)]), {"pdq"}),
+        (replace(row(0, [bytes([255, 0] * 128)]), digests={}), {"md5"}),
+    ],
+    ids=["no-hash", "no-hash-among-others", "half-a-hash", "no-digest"],
+)
+def test_nor_has_a_row_what_has_no_value(tmp_path: Path, one: LedgerRow, missing: set[str]) -> None:
+    lists = make_lists(tmp_path, [bytes(range(32))], ["ab" * 16])
+    found = rescan_part(write(tmp_path, [one]), RescanLists(Matcher(lists.lists), Policy()))
+    assert found.missing == missing
+
+
+def test_what_is_near_the_quality_that_is_newly_needed_is_judged_again(tmp_path: Path) -> None:
+    lists = make_lists(tmp_path, [bytes(range(32))], ["ab" * 16])
+    view = bytes([255, 0] * 128)
+    rows = [
+        replace(row(n, []), perceptual={"pdq": (PerceptualView(0, "full", quality, view),)})
+        for n, quality in enumerate((49, 54, 55))
+    ]
+    path = write(tmp_path, [*rows, replace(rows[0], verdict=Verdict.UNSCANNABLE)])
+    wanted = RescanLists(Matcher(lists.lists), Policy(), frozenset({"pdq"}))
+    assert [int(asset, 16) for asset in rescan_part(path, wanted).unclear] == [0, 1]
+    assert rescan_part(path, replace(wanted, newly_needed=frozenset())).unclear == []
+
+
 def test_additions_are_what_an_older_version_lacks(tmp_path: Path) -> None:
     random = np.random.default_rng(5)
     values = [random.bytes(32) for _ in range(LISTED)]
@@ -167,6 +215,33 @@ def test_a_changed_byte_is_a_damaged_part(tmp_path: Path) -> None:
     path.write_bytes(data)
     with pytest.raises(LedgerError, match="part-00000"):
         rescan_part(str(path), RescanLists(Matcher(lists.lists), Policy()))
+
+
+def test_a_changed_footer_hides_no_row(tmp_path: Path) -> None:
+    """Nothing has a checksum over it, and it says where rows are, and how many."""
+    lists = make_lists(tmp_path, [bytes(range(32))], ["ab" * 16])
+    path = Path(write(tmp_path, [row(n, [bytes([255, 0] * 128)]) for n in range(50)]))
+    whole = path.read_bytes()
+    wanted = RescanLists(Matcher(lists.lists), Policy())
+    length = int.from_bytes(whole[-8:-4], "little")
+    for place in range(len(whole) - 8 - length, len(whole) - 8, 7):
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 0x10]) + whole[place + 1 :])
+        try:
+            found = rescan_part(str(path), wanted)
+        except LedgerError:
+            continue
+        assert (found.rows, found.compared) == (50, 50), place
+
+
+def test_rows_that_the_reader_does_not_come_to_are_not_passed_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As where a footer names no row group, and as many rows as before."""
+    lists = make_lists(tmp_path, [bytes(range(32))], ["ab" * 16])
+    path = write(tmp_path, [row(0, [bytes(256)])])
+    monkeypatch.setattr(pq.ParquetFile, "iter_batches", lambda *arguments, **more: iter(()))
+    with pytest.raises(LedgerError, match="ends before its last row"):
+        rescan_part(path, RescanLists(Matcher(lists.lists), Policy()))
 
 
 def test_urls_that_cannot_be_read_on_a_host_that_is_listed_now_are_judged_again(
