@@ -7,8 +7,7 @@ from typing import Any
 import pyarrow as pa
 
 from ingestgate.assets import ledger, storage
-from ingestgate.assets.purges import read_purge
-from ingestgate.assets.receipts import Receipt
+from ingestgate.assets.receipts import Receipt, purge_of
 from ingestgate.assets.shard import Shard
 from ingestgate.assets.verdict import Verdict
 from ingestgate.pipeline.census.result import Census
@@ -36,10 +35,8 @@ def purged_assets(evidence: str, shard: Shard, receipt: Receipt | None) -> froze
         return None
     if receipt.identity == shard.identity:
         return frozenset()
-    purge = read_purge(evidence, shard.name, receipt.identity)
-    if purge is None or purge.identity != shard.identity:
-        return None
-    return frozenset(purge.assets)
+    purge = purge_of(evidence, shard, receipt)
+    return None if purge is None else frozenset(purge.assets)
 
 
 class Vault:
