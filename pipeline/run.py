@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from ingestgate.assets import ledger, storage
 from ingestgate.assets.containers.discovery import shown
 from ingestgate.assets.errors import GateError, UsageError
+from ingestgate.assets.evidence import evidence_id
 from ingestgate.assets.purges import refuse_unfinished
 from ingestgate.assets.receipts import (
     NOT_TRIED,
@@ -132,6 +133,7 @@ def run(request: RunRequest, display: ProgressDisplay) -> dict[str, Any]:
             plan = still_to_do(plan, settings, recalled_shards(settings, lists))
         if request.list_state is not None and not settings.dry_run:
             remember(request.list_state, lists.infos)  # before anything goes by them
+        settings = replace(settings, evidence_id=evidence_id(settings.evidence))
         record_context(settings, lists, suppressions)
         events = RunEvents(settings, lists, suppressions, keys[0] if keys else None)
         began, error = _do(request, replace(settings, progress=notes), plan, display, events)
