@@ -15,7 +15,7 @@ from typing import Any
 from ingestgate.assets import ledger, storage
 from ingestgate.assets.errors import EvidenceError, LedgerError, StorageError, UsageError
 from ingestgate.assets.ledger_digest import hash_shard_ledger
-from ingestgate.assets.purges import is_as_judged
+from ingestgate.assets.purges import PurgeReceipt, read_purge
 from ingestgate.assets.shard import Shard
 from ingestgate.assets.withdrawn_receipts import (
     end_withdrawal,
@@ -256,13 +256,30 @@ def finished_receipts(
         return {shard.name: receipt for shard, receipt in receipts if receipt is not None}
 
 
+def purge_of(evidence: str, shard: Shard, receipt: Receipt) -> PurgeReceipt | None:
+    """Returns the receipt of the purge that made of a committed shard what it is now, if one did.
+
+    One by another manifest is of another judging, whose receipt this one has replaced: what this
+    one quarantined may still be there.
+
+    Raises:
+        EvidenceError: What lies in its place is no receipt.
+        StorageError: It cannot be read.
+    """
+    purge = read_purge(evidence, shard.name, receipt.identity)
+    if purge is None or purge.identity != shard.identity:
+        return None
+    said = (purge.context, purge.manifest)
+    return purge if said == (receipt.context, receipt.manifest) else None
+
+
 def is_finished(
     receipt: Receipt | None, shard: Shard, context: str, output: str, evidence: str
 ) -> bool:
     """Whether a shard needs no more work: judged by these rules, its output and ledger there."""
     if receipt is None or receipt.context != context:
         return False
-    if not is_as_judged(evidence, shard, receipt.identity):
+    if receipt.identity != shard.identity and purge_of(evidence, shard, receipt) is None:
         return False
     return _unpublished(receipt, output) is None and _has_its_ledger(receipt, evidence)
 

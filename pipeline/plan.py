@@ -65,7 +65,7 @@ def make_plan(
             **({settings.suppressions.path: "suppressions"} if settings.suppressions.path else {}),
         },
     )
-    discovery = discover(inputs, format, partial(is_purged_folder, settings.evidence))
+    discovery = _listed(inputs, format, settings)
     # A link inside an input may lead anywhere.
     for root in (settings.output, settings.quarantine, settings.evidence):
         for shard in discovery.shards:
@@ -87,6 +87,23 @@ def make_plan(
     todo = [shard for shard in discovery.shards if shard.name not in names]
     finished = [shard for shard in discovery.shards if shard.name in names]
     return Plan(discovery, todo, finished, again)
+
+
+def _listed(inputs: Sequence[str], format: str | None, settings: RunSettings) -> Discovery:
+    return discover(inputs, format, partial(is_purged_folder, settings.evidence))
+
+
+def is_current(
+    plan: Plan, inputs: Sequence[str], format: str | None, settings: RunSettings
+) -> bool:
+    """Whether the inputs are still what a plan was made of; arguments as of `make_plan`.
+
+    Where a purge has ended since, what is there now must not go by the identity of what was there.
+
+    Raises:
+        InputError: They do not resolve any more.
+    """
+    return _listed(inputs, format, settings) == plan.discovery
 
 
 def still_to_do(plan: Plan, settings: RunSettings, again: frozenset[str] = frozenset()) -> Plan:

@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from ingestgate.assets import ledger, storage
 from ingestgate.assets.containers.discovery import shown
 from ingestgate.assets.errors import GateError, UsageError
+from ingestgate.assets.evidence import evidence_id
 from ingestgate.assets.purges import refuse_unfinished
 from ingestgate.assets.receipts import (
     NOT_TRIED,
@@ -33,7 +34,7 @@ from ingestgate.pipeline.contexts import record_context
 from ingestgate.pipeline.exit_codes import exit_code
 from ingestgate.pipeline.list_opening import open_lists
 from ingestgate.pipeline.lock import output_lock, run_lock
-from ingestgate.pipeline.plan import Plan, make_plan, still_to_do
+from ingestgate.pipeline.plan import Plan, is_current, make_plan, still_to_do
 from ingestgate.pipeline.progress import ProgressDisplay
 from ingestgate.pipeline.recalling import (
     close_recalls,
@@ -122,23 +123,17 @@ def run(request: RunRequest, display: ProgressDisplay) -> dict[str, Any]:
     if keys and request.dry_run:
         raise UsageError("a dry run admits nothing that could be certified; leave one of them out")
     settings = _settings(request, policy, lists, suppressions, recipients)
-    refuse_unfinished(settings.evidence)
-    plan = make_plan(
-        request.inputs,
-        request.format,
-        settings,
-        resume=request.resume,
-        again=recalled_shards(settings, lists),
-    )
-    if request.recall:
-        plan = recalled_plan(plan, settings, lists)
-    if plan.todo:
-        _show_that_it_catches(settings, request)
+    _refuse_half_purged(settings.evidence)
+    plan = _planned(request, settings, lists)
     with run_lock(settings.evidence), _notes() as notes:
+        refuse_unfinished(settings.evidence)  # what began since and was killed
+        if not is_current(plan, request.inputs, request.format, settings):
+            plan = _planned(request, settings, lists)
+        elif request.resume:
+            plan = still_to_do(plan, settings, recalled_shards(settings, lists))
         if request.list_state is not None and not settings.dry_run:
             remember(request.list_state, lists.infos)  # before anything goes by them
-        if request.resume:
-            plan = still_to_do(plan, settings, recalled_shards(settings, lists))
+        settings = replace(settings, evidence_id=evidence_id(settings.evidence))
         record_context(settings, lists, suppressions)
         events = RunEvents(settings, lists, suppressions, keys[0] if keys else None)
         began, error = _do(request, replace(settings, progress=notes), plan, display, events)
@@ -197,6 +192,36 @@ def _logged(events: RunEvents, report: dict[str, Any]) -> dict[str, Any]:
 
 def _failed(error: GateError) -> dict[str, Any]:
     return {"status": "failed", "exit_code": int(exit_code(error)), "error": str(error)}
+
+
+def _refuse_half_purged(evidence: str) -> None:
+    """Refuses what a purge has left half done, or is doing.
+
+    Raises:
+        UsageError: It was interrupted.
+        RunInProgressError: It is at work: the lock tells one from the other.
+    """
+    try:
+        refuse_unfinished(evidence)
+    except UsageError:
+        with run_lock(evidence):
+            refuse_unfinished(evidence)
+
+
+def _planned(request: RunRequest, settings: RunSettings, lists: ListSet) -> Plan:
+    """Returns what is to do, once a judge has shown that it catches what it must."""
+    plan = make_plan(
+        request.inputs,
+        request.format,
+        settings,
+        resume=request.resume,
+        again=recalled_shards(settings, lists),
+    )
+    if request.recall:
+        plan = recalled_plan(plan, settings, lists)
+    if plan.todo:
+        _show_that_it_catches(settings, request)
+    return plan
 
 
 def _show_that_it_catches(settings: RunSettings, request: RunRequest) -> None:

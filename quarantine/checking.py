@@ -5,6 +5,9 @@ The manifests themselves are held against the audit log, which has the digests o
 Without a secret key: each object's ciphertext and its key file against their digests.
 With one (through an opener, which a person brings): each is opened, and what is inside compared
 with the digests of the package and of the assets.
+
+No lock is held, for who checks may be allowed to read only. So before anything is called wrong, it
+is seen whether somebody is at work, whose half-done work would look so.
 """
 
 import hashlib
@@ -17,17 +20,22 @@ from ingestgate.assets import storage
 from ingestgate.assets.errors import EvidenceError, VaultError
 from ingestgate.assets.receipts import read_receipt
 from ingestgate.quarantine import rewraps
-from ingestgate.quarantine.audit import read_log
+from ingestgate.quarantine.audit import AuditLine, read_log
 from ingestgate.quarantine.destroyed import Destructions, covers
 from ingestgate.quarantine.destruction_receipts import FOLDER, DestructionReceipt
 from ingestgate.quarantine.faults import Fault, Problem
 from ingestgate.quarantine.holding import Holding
 from ingestgate.quarantine.inventory import NamedObject, objects_named_in, unnamed_files
 from ingestgate.quarantine.layout import id_of, sample_of
+from ingestgate.quarantine.locking import is_at_work
 from ingestgate.quarantine.manifest import every_row
 from ingestgate.quarantine.manifest_checking import check_manifest, check_manifests
 from ingestgate.quarantine.sealed_manifests import SealedManifest, sealed_manifests
 
+#: How often all is looked at while the audit log gets longer meanwhile.
+_TRIES: Final = 3
+#: What a run that is at work leaves until it ends.
+_A_RUNS: Final = frozenset((Problem.UNLOGGED, Problem.UNNAMED))
 _FURTHER: Final = (
     "another copy of its sample is named. A run that was killed may have left this one, or one "
     "that judged its shard again by the same rules; --remove-unnamed takes away what is superfluous"
@@ -54,6 +62,7 @@ class VaultCheck:
         destroyed: How many are gone, with a receipt.
         opened: How many were opened and compared.
         faults: What is wrong.
+        at_work: Whether somebody was at work meanwhile, so that the faults may be of that.
     """
 
     manifests: int = 0
@@ -62,12 +71,14 @@ class VaultCheck:
     destroyed: int = 0
     opened: int = 0
     faults: list[Fault] = field(default_factory=list)
+    at_work: bool = False
 
     def as_dict(self) -> dict[str, Any]:
         """Returns it for ``--json``."""
         kinds = Counter(fault.problem for fault in self.faults)
         return {
             "sound": not self.faults,
+            "at_work": self.at_work,
             "manifests": self.manifests,
             "objects": {
                 "named": self.objects,
@@ -106,8 +117,32 @@ def check_vault(
         VaultError: A manifest is damaged and nothing tells how.
         StorageError: Folders or manifests cannot be read.
     """
+    for _ in range(_TRIES):
+        lines = list(read_log(root))
+        found = _checked(root, lines, opener, evidence, progress)
+        moved = bool(found.faults) and list(read_log(root)) != lines
+        found.at_work = moved or _may_be_work(root, found.faults)
+        if not moved:
+            break
+    return found
+
+
+def _may_be_work(root: str, faults: Sequence[Fault]) -> bool:
+    """Whether somebody is at work on a quarantine now, and faults may be of that."""
+    if not faults:
+        return False
+    alone = any(fault.problem not in _A_RUNS for fault in faults)
+    return is_at_work(root, alone=alone)
+
+
+def _checked(
+    root: str,
+    lines: Sequence[AuditLine],
+    opener: Opener | None,
+    evidence: Sequence[str],
+    progress: Callable[[int, int], None],
+) -> VaultCheck:
     found = VaultCheck()
-    lines = list(read_log(root))
     sealed = sealed_manifests(lines)
     holding = Holding(root, lines)
     found.manifests = len(sealed)

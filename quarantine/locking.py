@@ -30,6 +30,11 @@ def quarantine_lock(root: str, *, alone: bool) -> Iterator[None]:
         yield
 
 
+def is_at_work(root: str, *, alone: bool) -> bool:
+    """Whether somebody holds a quarantine's lock, or holds it alone; False if nothing tells."""
+    return storage.is_locked(_path(root), alone=alone)
+
+
 def sweep_quarantine(root: str) -> None:
     """Removes what killed jobs left under temporary names; nothing while another is at work.
 
@@ -44,5 +49,8 @@ def sweep_quarantine(root: str) -> None:
 
 
 def _lock(root: str, *, alone: bool) -> AbstractContextManager[bool]:
-    path = storage.join(root, ".lock")
-    return storage.lock(path, shared=not alone, seconds=0.0 if alone else WAIT_SECONDS)
+    return storage.lock(_path(root), shared=not alone, seconds=0.0 if alone else WAIT_SECONDS)
+
+
+def _path(root: str) -> str:
+    return storage.join(root, ".lock")

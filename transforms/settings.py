@@ -39,6 +39,7 @@ class RunSettings:
         software: Version of the program.
         dry_run: Judge and report, but write neither output nor quarantine.
         suppressions: Those that the driver verified.
+        evidence_id: Of the evidence folder, see `evidence.evidence_id`.
     """
 
     policy: Policy
@@ -53,6 +54,7 @@ class RunSettings:
     software: str
     dry_run: bool = False
     suppressions: SuppressionSource = NOWHERE
+    evidence_id: str = ""
 
     @property
     def context(self) -> str:
@@ -81,9 +83,11 @@ class RunSettings:
         """Returns the hex digest that a shard's manifest has its name from.
 
         What an earlier judging sealed, or an earlier content of the shard, stays on record under
-        a name of its own.
+        a name of its own. So does what a run with other evidence sealed by the same rules: its
+        receipts are of those very bytes.
         """
-        return hashlib.sha256(f"{self.context} {shard.identity}".encode()).hexdigest()
+        text = f"{self.context} {shard.identity} {self.evidence_id}"
+        return hashlib.sha256(text.encode()).hexdigest()
 
     def ledger_of(self, shard: str) -> str:
         """Returns the root of the ledger that a shard's parts are written to.

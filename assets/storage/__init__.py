@@ -22,7 +22,7 @@ from ingestgate.assets.storage.listing import (
     walk_if_there,
     walk_unfollowed,
 )
-from ingestgate.assets.storage.locking import lock
+from ingestgate.assets.storage.locking import is_locked, lock
 from ingestgate.assets.storage.opening import open_read, read_bytes
 from ingestgate.assets.storage.paths import (
     PARTIAL_SUFFIX,
@@ -61,6 +61,7 @@ __all__ = [
     "file_if_there",
     "has_wildcard",
     "is_directory",
+    "is_locked",
     "is_partial",
     "is_remote",
     "is_there",

@@ -48,6 +48,29 @@ def lock(
         os.close(handle)
 
 
+def is_locked(path: str, *, alone: bool) -> bool:
+    """Whether somebody holds a lock; False where that cannot be told, as on object stores.
+
+    Nothing is made or written: who may only read can ask.
+
+    Args:
+        path: The lock's file.
+        alone: Whether it is held alone; shared does not count.
+    """
+    if is_remote(path):
+        return False
+    try:
+        handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        return not _is_held(handle, path, fcntl.LOCK_SH if alone else fcntl.LOCK_EX, 0.0)
+    except StorageError:
+        return False
+    finally:
+        os.close(handle)
+
+
 def _is_held(handle: int, path: str, kind: int, seconds: float) -> bool:
     until = time.monotonic() + seconds
     while True:

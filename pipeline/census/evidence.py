@@ -1,20 +1,18 @@
 """What a run left on record of a shard, as a census reads it: ledger, manifest, purge."""
 
 from collections.abc import Collection, Iterator
-from functools import cached_property
 from typing import Any
 
 import pyarrow as pa
 
 from ingestgate.assets import ledger, storage
-from ingestgate.assets.purges import read_purge
-from ingestgate.assets.receipts import Receipt, read_receipt
+from ingestgate.assets.receipts import Receipt, purge_of, read_receipt
 from ingestgate.assets.shard import Shard
 from ingestgate.assets.verdict import Verdict
 from ingestgate.pipeline.census.result import Census
-from ingestgate.quarantine.audit import read_log
+from ingestgate.quarantine.audit import log_path, read_log
 from ingestgate.quarantine.holding import Holding
-from ingestgate.quarantine.inventory import objects_named_in
+from ingestgate.quarantine.inventory import NamedObject, objects_named_in
 from ingestgate.quarantine.manifest import read_manifest_file
 
 _COLUMNS = ["asset_id", "member", "field", "verdict", "reason", "sha256", "findings"]
@@ -36,10 +34,8 @@ def purged_assets(evidence: str, shard: Shard, receipt: Receipt | None) -> froze
         return None
     if receipt.identity == shard.identity:
         return frozenset()
-    purge = read_purge(evidence, shard.name, receipt.identity)
-    if purge is None or purge.identity != shard.identity:
-        return None
-    return frozenset(purge.assets)
+    purge = purge_of(evidence, shard, receipt)
+    return None if purge is None else frozenset(purge.assets)
 
 
 def admitted_of_others(evidence: str, shards: Collection[str]) -> frozenset[str]:
@@ -60,11 +56,23 @@ class Vault:
 
     def __init__(self, root: str) -> None:
         self.root = root
+        self._size = -1
+        self._holding: Holding | None = None
 
-    @cached_property
-    def holding(self) -> Holding:
-        """What tells whether sealed objects are there as they were sealed."""
-        return Holding(self.root, read_log(self.root))
+    def accounts_for(self, named: NamedObject) -> bool:
+        """Whether an object is there as it was sealed, or was destroyed on record.
+
+        Before it is said that it is not, it is held against the log as that is by now: keys may
+        have been rewrapped, or samples destroyed, since the log was read.
+        """
+        while self._holding is None or not self._holding.accounts_for(named):
+            path = log_path(self.root)
+            size = storage.status(path).size if storage.exists(path) else 0
+            if size == self._size:
+                return False
+            self._holding = Holding(self.root, read_log(self.root))
+            self._size = size
+        return True
 
 
 class Sealed:
@@ -98,7 +106,7 @@ class Sealed:
         path = row["sealed_object"]
         if path not in self._checked:
             (named,) = objects_named_in([row]).values()
-            self._checked[path] = self._vault.holding.accounts_for(named)
+            self._checked[path] = self._vault.accounts_for(named)
         return self._checked[path]
 
 

@@ -152,7 +152,8 @@ def check(
     edited, dropped or put in is named. Every object and its key file are compared with their
     digests. With --identity each is opened as well. What was destroyed is accepted with its
     receipt, if the audit log has its destruction and both people that it names have signed it with
-    the keys they had then. Ends with 5 if anything is wrong, and names it.
+    the keys they had then. Ends with 5 if anything is wrong, and names it; with 1 if it
+    may be the doing of somebody who was at work meanwhile.
 
     With --evidence the manifests are also compared with the receipts of the run that sealed them.
 
@@ -191,6 +192,8 @@ def check(
         click.echo(json.dumps({**found.as_dict(), "removed": removed}))
     else:
         _show_check(found, removed, opened=identity is not None)
+    if found.at_work:
+        ctx.exit(int(ExitCode.FAILED))
     ctx.exit(int(ExitCode.EVIDENCE_REFUSED if found.faults else ExitCode.DONE))
 
 
@@ -233,6 +236,8 @@ def _show_check(found: "VaultCheck", removed: Sequence[str], *, opened: bool) ->
         + (f", {found.opened:,} opened" if opened else "")
         + f"; {counted(len(found.faults), 'problem')}"
     )
+    if found.at_work:
+        click.echo("somebody is at work on it, who may be why; wait for them, then check again")
 
 
 @click.command(cls=SeveralValuesCommand)

@@ -20,14 +20,8 @@ from ingestgate.assets.containers.discovery import discover, identity_of
 from ingestgate.assets.containers.purged_folders import is_purged_folder
 from ingestgate.assets.errors import EvidenceError, LedgerError, ShardError, VaultError
 from ingestgate.assets.file_digest import file_sha256
-from ingestgate.assets.purges import (
-    PurgeReceipt,
-    read_purge,
-    unfinished,
-    unfinished_path,
-    write_purge,
-)
-from ingestgate.assets.receipts import Receipt, is_finished, read_receipt
+from ingestgate.assets.purges import PurgeReceipt, unfinished, unfinished_path, write_purge
+from ingestgate.assets.receipts import Receipt, is_finished, purge_of, read_receipt
 from ingestgate.assets.shard import Shard
 from ingestgate.assets.storage import Entry
 from ingestgate.pipeline.purge.holding import SealedShard
@@ -127,8 +121,8 @@ class Purger:
             raise ShardError(shard.name, "has no receipt: it was not committed")
         begun = Begun.read(self._settings.evidence, shard, receipt)
         if begun is None:
-            purged = read_purge(self._settings.evidence, shard.name, receipt.identity)
-            if purged is not None and purged.identity == shard.identity:
+            purged = purge_of(self._settings.evidence, shard, receipt)
+            if purged is not None:
                 return ShardPurge(shard.name, Outcome.BEFORE, assets=len(purged.assets))
             if receipt.identity != shard.identity:
                 raise ShardError(

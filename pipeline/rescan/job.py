@@ -19,6 +19,7 @@ from ingestgate.pipeline.rescan.findings import gathered, ledger_digests
 from ingestgate.pipeline.rescan.parts import whole_ledger
 from ingestgate.pipeline.rescan.request import RescanRequest
 from ingestgate.pipeline.rescan.rules import newly_needed, require_decided, rules_on_record
+from ingestgate.pipeline.rescan.sealed_earlier import withdrawn_earlier
 from ingestgate.pipeline.rescan.since import compared_versions
 from ingestgate.pipeline.runners import run_job
 from ingestgate.transforms.rescan import RescanPart, RescanSettings, result_path
@@ -45,7 +46,8 @@ def rescan(request: RescanRequest, evidence: str, lists: ListSet, tell: Tell) ->
     Raises:
         RescanError: The ledger lacks something that the lists need.
         LedgerError: There is no ledger, or a part is damaged.
-        EvidenceError: By which rules it was made is not on record, or were others.
+        EvidenceError: By which rules it was made is not on record, or were others; or what was
+            sealed of it, where withdrawals are asked for, is not as it was.
         UsageError: It cannot be told where the output is, or it is not there.
     """
     evidence = storage.absolute(evidence)
@@ -61,6 +63,9 @@ def _rescan(request: RescanRequest, evidence: str, lists: ListSet, tell: Tell) -
     quarantine = request.quarantine_of(evidence)
     if quarantine is not None:
         require_sound_log(quarantine)
+    earlier = []
+    if request.withdrawals and quarantine is not None:
+        earlier = withdrawn_earlier(evidence, quarantine, ledger.receipts, lists)
     older = compared_versions(request.since, request.lists, lists, request.policy)
     settings = RescanSettings(
         policy=request.policy,
@@ -111,6 +116,7 @@ def _rescan(request: RescanRequest, evidence: str, lists: ListSet, tell: Tell) -
     require_decided(results, digests, contexts, request, lists, older, evidence)
     now = context_digest(request.policy, lists.digest, request.suppressions.digest)
     findings = gathered(results, contexts, request.policy, lists, now)
+    findings.withdrawn = sorted({*findings.withdrawn, *earlier})
     shards = findings.by_shard(digests, now)
     report = conclude(request, evidence, quarantine, lists, ledger, findings, shards, started)
     storage.delete_tree(storage.join(evidence, "rescanning"))

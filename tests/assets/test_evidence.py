@@ -3,8 +3,8 @@ from pathlib import Path
 import pytest
 
 from ingestgate.assets import storage
-from ingestgate.assets.errors import UsageError
-from ingestgate.assets.evidence import require_evidence
+from ingestgate.assets.errors import EvidenceError, UsageError
+from ingestgate.assets.evidence import evidence_id, require_evidence
 from tests.object_store import ROOT_VARIABLE
 
 
@@ -23,3 +23,15 @@ def test_a_folder_is_evidence_by_what_lies_in_it(
         require_evidence(evidence)
     storage.write_bytes(f"{evidence}/{file}", b"")
     require_evidence(evidence)
+
+
+@pytest.mark.parametrize("root", ["", "teststore://bucket/"])
+def test_a_folder_keeps_its_id(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, root: str) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv(ROOT_VARIABLE, str(tmp_path))
+    found = evidence_id(f"{root}one")
+    assert evidence_id(f"{root}one") == found
+    assert evidence_id(f"{root}two") != found
+    storage.write_bytes(f"{root}one/id", found.encode()[:-1])
+    with pytest.raises(EvidenceError, match="one/id: damaged"):
+        evidence_id(f"{root}one")

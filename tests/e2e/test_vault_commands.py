@@ -57,6 +57,11 @@ def test_check_names_what_is_wrong(gate: Job) -> None:
     shown = quarantine(gate, "check")
     assert shown.exit_code == 5
     assert f"asset {gate.manifest()[0]['asset_id']}" in shown.stdout
+    with quarantine_lock(str(gate.quarantine), alone=True):
+        shown = quarantine(gate, "check")
+        assert shown.exit_code == 1
+        assert "; 1 problem\nsomebody is at work on it, who may be why" in shown.stdout
+        assert said(quarantine(gate, "check", "--json"), code=1)["at_work"]
 
 
 def test_check_removes_what_no_manifest_names(gate: Job, tmp_path: Path) -> None:

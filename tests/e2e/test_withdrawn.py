@@ -16,6 +16,7 @@ from ingestgate.quarantine.decisions import PUT_UP
 from ingestgate.transforms import earlier_manifests
 from tests.e2e import conftest
 from tests.e2e.conftest import WRITERS, Job, content, write_webdataset
+from tests.e2e.purge.conftest import purged
 from tests.e2e.rescan.conftest import ISSUED, OLD, compiled, md5_of, new, rescan
 from tests.quarantine.vaults import log_manifests
 
@@ -204,6 +205,65 @@ def test_other_bytes_in_its_place_are_another_asset(
     compiled(tmp_path, 2, listing(0))
     report = job.report()
     assert report["counts"]["quarantined"] == 0
+
+
+def test_what_was_purged_since_comes_up_for_review(
+    listed: Callable[[str], Job], tmp_path: Path
+) -> None:
+    """Judged again, its shard has no row of it: only the manifest says what it had matched."""
+    job = listed(write_webdataset(tmp_path / "landing"))
+    assert purged(job)["assets"] == 3
+    compiled(tmp_path, 2, {**listing(2), "domain": new(host="listed.example")["domain"]})
+    assert job.report()["counts"]["quarantined"] == 1
+    assert up_for_review(job) == []
+    found = rescan(job, "--withdrawn")
+    assert (found["withdrawn"], found["put_up_for_review"]) == (2, 2)
+    assert up_for_review(job) == ["k01.jpg", "k08.jpg"], "k07 is listed as before"
+    (path,) = (job.evidence / "withdrawn").iterdir()
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    assert [line["shard"] for line in lines] == ["00000.tar", "00001.tar"]
+    # Once, whoever purges and judges again.
+    found = rescan(job, "--withdrawn")
+    assert (found["withdrawn"], found["put_up_for_review"]) == (2, 0)
+
+
+def test_what_something_else_lies_in_the_place_of_comes_up_for_review(
+    listed: Callable[[str], Job], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = listed(write_webdataset(tmp_path / "landing"))
+    shutil.rmtree(tmp_path / "landing")
+    monkeypatch.setattr(conftest, "content", lambda seed: content(seed + 20))
+    write_webdataset(tmp_path / "landing")
+    compiled(tmp_path, 2, listing(0))
+    assert job.report()["counts"]["quarantined"] == 0
+    assert rescan(job, "--withdrawn")["put_up_for_review"] == 3
+    assert up_for_review(job) == ["k01.jpg", "k07.jpg", "k08.jpg"]
+
+
+def test_what_was_let_out_again_does_not_come_up_for_review(
+    listed: Callable[[str], Job], tmp_path: Path
+) -> None:
+    """It is in the ledger, which says what is to be said of it."""
+    job = listed(write_webdataset(tmp_path / "landing"))
+    policy = tmp_path / "policy.yaml"
+    policy.write_text("lists: {partner: {action: observe}}\n")
+    compiled(tmp_path, 2, listing(0))
+    assert job.report("--policy", str(policy))["counts"]["quarantined"] == 0
+    assert rescan(job, "--withdrawn", "--policy", str(policy))["withdrawn"] == 0
+
+
+def test_a_rescan_does_not_go_by_a_manifest_that_was_changed(
+    listed: Callable[[str], Job], tmp_path: Path
+) -> None:
+    job = listed(write_webdataset(tmp_path / "landing"))
+    purged(job)
+    manifest = manifest_of(job)
+    compiled(tmp_path, 2, listing(2))
+    job.report()
+    manifest.write_text(manifest.read_text().replace("n-md5", "other"))
+    refused = rescan(job, "--withdrawn", code=5)
+    assert not (job.evidence / "rescans").exists(), refused
+    assert f"{manifest}: is not what was sealed" in job.results[-1].output
 
 
 def test_rows_without_bytes_stay_while_they_say_the_same(job: MakeJob, tmp_path: Path) -> None:

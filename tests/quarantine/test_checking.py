@@ -1,5 +1,6 @@
 import json
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -7,12 +8,15 @@ import pytest
 
 from ingestgate.assets.errors import EvidenceError, UsageError, VaultError
 from ingestgate.assets.receipts import Receipt, write_receipt
+from ingestgate.quarantine import checking
 from ingestgate.quarantine.audit import read_log
 from ingestgate.quarantine.audit_writing import append_machine
 from ingestgate.quarantine.checking import VaultCheck, check_vault
 from ingestgate.quarantine.faults import Problem
 from ingestgate.quarantine.holding import Holding
 from ingestgate.quarantine.inventory import named_objects
+from ingestgate.quarantine.locking import quarantine_lock
+from ingestgate.quarantine.manifest_checking import check_manifests
 from ingestgate.quarantine.opening import opener
 from ingestgate.quarantine.rewrapping import rewrap
 from ingestgate.quarantine.surplus import remove, superfluous
@@ -271,3 +275,63 @@ def test_a_row_that_leads_elsewhere_is_refused(
     log_manifests(root)
     with pytest.raises(VaultError, match=r"a sealed object lies at|key file of another"):
         check_vault(str(root))
+
+
+def beside(monkeypatch: pytest.MonkeyPatch, work: Callable[[], object]) -> None:
+    """Between each reading of the log and the look at what lies there, somebody does something."""
+
+    def looked_at(*arguments: Any) -> Any:
+        work()
+        return check_manifests(*arguments)
+
+    monkeypatch.setattr(checking, "check_manifests", looked_at)
+
+
+def test_what_was_rewrapped_beside_a_check_is_not_called_changed(
+    root: Path, person: Reader, sealed: dict[str, SealedObject], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other, times = reader(), iter(range(9))
+
+    def work() -> None:
+        if next(times) == 0:
+            note = partial(append_machine, str(root))
+            rewrap(str(root), [person.identity], [other.recipient], note)
+
+    beside(monkeypatch, work)
+    found = check_vault(str(root), opener=opener([other.identity]))
+    assert (found.faults, found.at_work, found.opened) == ([], False, 2)
+    assert next(times) == 2, "it looked again, once"
+
+
+def test_what_is_found_while_the_log_goes_on_is_said_to_be_uncertain(
+    root: Path, sealed: dict[str, SealedObject], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    times = []
+
+    def work() -> None:
+        times.append(append_machine(str(root), "run.begun", {}))
+
+    beside(monkeypatch, work)
+    sound = check_vault(str(root))
+    assert (sound.faults, sound.at_work, len(times)) == ([], False, 1), "nothing to be unsure of"
+    path = sealed["one"].path
+    (root / path).unlink()
+    found = check_vault(str(root))
+    assert problems(found) == [(Problem.MISSING, path)]
+    assert (found.at_work, found.as_dict()["at_work"], len(times)) == (True, True, 4)
+    monkeypatch.undo()
+    assert check_vault(str(root)).at_work is False
+
+
+@pytest.mark.parametrize(("alone", "missing"), [(True, True), (False, False)])
+def test_who_holds_the_lock_may_be_why(
+    root: Path, person: Reader, sealed: dict[str, SealedObject], alone: bool, missing: bool
+) -> None:
+    """A job seals what no manifest names yet, and takes nothing away."""
+    with quarantine_lock(str(root), alone=alone):
+        assert check_vault(str(root)).at_work is False
+        seal(Vault(str(root), [person.recipient]), SAMPLES[0])
+        assert check_vault(str(root)).at_work is True
+        (root / sealed["two"].path).unlink()
+        assert check_vault(str(root)).at_work is missing
+    assert check_vault(str(root)).at_work is False

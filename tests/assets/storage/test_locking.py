@@ -76,3 +76,20 @@ def test_an_object_store_keeps_nobody_out() -> None:
     with storage.lock("gs://bucket/lock") as one, storage.lock("gs://bucket/lock") as other:
         assert one
         assert other
+
+
+def test_who_may_only_read_sees_whether_it_is_held(tmp_path: Path) -> None:
+    path = tmp_path / "lock"
+
+    def seen() -> tuple[bool, bool]:
+        return storage.is_locked(str(path), alone=True), storage.is_locked(str(path), alone=False)
+
+    assert seen() == (False, False)
+    assert not path.exists(), "nothing is made"
+    with storage.lock(str(path)):
+        path.chmod(0o400)
+        assert seen() == (True, True)
+    with storage.lock(str(path), shared=True):
+        assert seen() == (False, True)
+    assert seen() == (False, False)
+    assert not storage.is_locked("gs://bucket/lock", alone=True)
