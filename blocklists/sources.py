@@ -58,6 +58,9 @@ _BETWEEN = r"[\x00-\x20|,;]"
 _AUTHORITY = r"[A-Za-z][A-Za-z0-9+.\-]*:[/\\]{2}"
 #: Whether there are several sources in a text (`split_sources`), for RE2 too.
 NEXT_SOURCE = _BETWEEN + _AUTHORITY
+#: Whether a text says by itself that it is a source (`says_source`), for RE2 too.
+SAYS_SOURCE = _AUTHORITY + r"|\A[\x00-\x20]*//"
+_SAYS_SOURCE = re.compile(SAYS_SOURCE)
 # A run of what is between sources is looked at once, from its first character on.
 _NEXT_SOURCE = re.compile(f"(?<!{_BETWEEN}){_BETWEEN}++(?={_AUTHORITY})")
 _SUFFIX_LABELS = 5  # of the longest host suffix that is not the host itself
@@ -135,6 +138,11 @@ class Source(NamedTuple):
     path: str
     query: str
     asks: bool = False
+
+
+def says_source(text: str) -> bool:
+    """Whether a text has a scheme and ``//``, or begins with the latter."""
+    return bool(_SAYS_SOURCE.search(text))
 
 
 def is_absent(text: str | None) -> bool:
