@@ -8,6 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ingestgate.assets.errors import UsageError
+from ingestgate.blocklists.sources import SAYS_SOURCE
 
 # A URL whose host can be cut out without parsing: what follows it cannot change it. Everything
 # else (credentials, backslashes, tabs, other schemes, other alphabets...) is parsed whole.
@@ -138,6 +139,12 @@ def as_texts(column: pa.Array | pa.ChunkedArray) -> pa.Array:
     ):
         raise UsageError(f"a column of {array.type}, where text is wanted")
     return array.cast(pa.large_string())
+
+
+def rows_saying_source(texts: pa.Array) -> npt.NDArray[np.int64]:
+    """Returns the rows (int64, ascending) of a text column that say so (`sources.says_source`)."""
+    saying = pc.match_substring_regex(texts, SAYS_SOURCE).fill_null(False)
+    return np.flatnonzero(saying.to_numpy(zero_copy_only=False))
 
 
 def present_rows(texts: pa.Array) -> npt.NDArray[np.int64]:

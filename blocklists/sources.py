@@ -55,6 +55,9 @@ _MAX_SPELLED_HOST = 4096  # characters of a host before it is parsed, which take
 _LEFT_OUT = "".join(map(chr, range(0x21)))  # at both ends of a URL
 #: A scheme, and what begins an authority; for RE2 too.
 AUTHORITY = r"[A-Za-z][A-Za-z0-9+.\-]*:[/\\]{2}"
+#: Whether a text says by itself that it is a source (`says_source`), for RE2 too.
+SAYS_SOURCE = AUTHORITY + r"|\A[\x00-\x20]*//"
+_SAYS_SOURCE = re.compile(SAYS_SOURCE)
 _SUFFIX_LABELS = 5  # of the longest host suffix that is not the host itself
 _FOLDERS = 4  # path prefixes, the root included
 _TO_ESCAPE = re.compile(rb"[\x00-\x20#%\x7f-\xff]")
@@ -132,6 +135,11 @@ class Source(NamedTuple):
     path: str
     query: str
     asks: bool = False
+
+
+def says_source(text: str) -> bool:
+    """Whether a text has a scheme and ``//``, or begins with the latter."""
+    return bool(_SAYS_SOURCE.search(text))
 
 
 def is_absent(text: str | None) -> bool:

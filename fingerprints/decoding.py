@@ -23,16 +23,18 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 from PIL.JpegImagePlugin import JpegImageFile
+from PIL.TiffImagePlugin import TiffImageFile
 
 from ingestgate.assets.verdict import Reason
-from ingestgate.fingerprints.animated_png import animation_controls
 from ingestgate.fingerprints.avif_still import has_unnamed_sequence, still_of
+from ingestgate.fingerprints.disagreements import CheckedAvif, disagreement
 from ingestgate.fingerprints.exif_thumbnail import thumbnail
 from ingestgate.fingerprints.image_memory import levels, levels_of_colours
 from ingestgate.fingerprints.limits import DecodeLimits
 from ingestgate.fingerprints.multi_picture import image_offsets, names_gain_map
 from ingestgate.fingerprints.normalising import pictures
 from ingestgate.fingerprints.sniffing import sniff
+from ingestgate.fingerprints.tiff_pages import disagreement_on_page, loaded
 from ingestgate.fingerprints.unscannable import Unscannable
 from ingestgate.fingerprints.views import EXIF_THUMBNAIL, GAIN_MAP, STILL, Picture
 
@@ -92,6 +94,8 @@ class Decoded:
                     break
                 self._check_frames(frame + 1)
                 self._check_pixels()
+                if isinstance(self._frame, TiffImageFile):
+                    _agreed(self.media_type, disagreement_on_page(self._content, self._frame))
                 self._pixels_left -= self._frame.width * self._frame.height
                 found = list(self._shown(frame))
                 exif = self._frame.info.get("exif", b"") if frame == 0 or self._starts else b""
@@ -156,7 +160,10 @@ class Decoded:
                 self.is_quick = True
             elif frame.mode == "RGB":  # of a gray one, luma is the Y plane either way
                 outline = self._outline(number)
-        frame.load()
+        if isinstance(frame, TiffImageFile):
+            frame = loaded(frame)
+        else:
+            frame.load()
         for variant, shown in pictures(frame, mode):
             # The next frame may be decoded into the memory of this one.
             image = shown.copy() if shown is self._image and self._claimed != 1 else shown
@@ -242,6 +249,8 @@ def _opened(stream: io.BytesIO, format: str) -> Image.Image:
     if format == "JPEG":
         # By itself, not by `Image.open`, which may make an MPO of it: see `multi_picture`.
         return JpegImageFile(stream)
+    if format == "AVIF":
+        return CheckedAvif(stream)
     return Image.open(stream, formats=(format,))
 
 
@@ -280,11 +289,13 @@ def decode(content: bytes, limits: DecodeLimits, *, colour: bool = False) -> Dec
             Reason.UNSUPPORTED_FORMAT,
             "image/avif of an image with a sequence beside it that its brand does not name",
         )
-    if media.format == "PNG" and animation_controls(content) > 1:
-        raise Unscannable(
-            Reason.UNDECODABLE, "image/png that says twice how it is animated: readers differ"
-        )
+    _agreed(media.media_type, disagreement(content, media.format))
     return Decoded(content, media.media_type, media.format, limits, "RGB" if colour else "L")
+
+
+def _agreed(media_type: str, disagreement: str) -> None:
+    if disagreement:
+        raise Unscannable(Reason.UNDECODABLE, f"{media_type} {disagreement}: readers differ")
 
 
 @contextmanager

@@ -35,7 +35,7 @@ from ingestgate.assets.verdict import (
 from ingestgate.blocklists.columns import decode_hex_value
 from ingestgate.blocklists.listset import ListSet
 from ingestgate.blocklists.signals import signal_types
-from ingestgate.blocklists.sources import BadSource, is_absent
+from ingestgate.blocklists.sources import BadSource, is_absent, says_source
 from ingestgate.blocklists.suppressions import NO_SUPPRESSIONS, Suppressions
 from ingestgate.fingerprints.digests import DIGESTS, digests_of
 from ingestgate.fingerprints.fingerprinter import Fingerprint
@@ -229,13 +229,16 @@ class Judge:
         for column, value in provenance.items():
             if is_absent(value):
                 continue
-            if _matches_column(column, self.policy.source_columns):
-                evidence.sources += 1
+            is_source = _matches_column(column, self.policy.source_columns)
+            if is_source or _matches_column(column, self.policy.likely_source_columns):
+                is_source = is_source or says_source(value)
+                evidence.sources += is_source
                 try:
                     evidence.findings += self.lists.match_source(value, column)
                 except BadSource as bad:
                     evidence.findings += bad.findings
-                    evidence.hold(Reason.BAD_SOURCE)
+                    if is_source:
+                        evidence.hold(Reason.BAD_SOURCE)
             for signal, patterns in self.policy.digest_columns.items():
                 if _matches_column(column, patterns):
                     evidence.candidates += 1
@@ -329,6 +332,7 @@ def recorded_columns(columns: Iterable[str], policy: Policy) -> list[str]:
     """Returns the columns that the ledger carries: sources, declared digests, provenance."""
     patterns = (
         *policy.source_columns,
+        *policy.likely_source_columns,
         *policy.provenance_columns,
         *(pattern for group in policy.digest_columns.values() for pattern in group),
     )

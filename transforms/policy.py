@@ -139,6 +139,9 @@ class Policy(_Section):
         *("link", "links", "*_link", "*_links", "href", "*_href"),
     )
     """Columns that hold a source; each is checked."""
+    likely_url_columns: Patterns = ("*url*", "*uri*", "*link*", "*href*")
+    """Further columns that may hold one. What has a scheme and `//` is a source there; other text
+    is looked up as one, but not held for being none. Of no effect without `url_columns`."""
     digest_columns: dict[str, Patterns] = {
         "md5": ("md5", "*_md5"),
         "sha1": ("sha1", "*_sha1"),
@@ -220,6 +223,11 @@ class Policy(_Section):
     def source_columns(self) -> Patterns:
         """What holds a source: the columns that say so, and locations, which are nothing else."""
         return (*self.url_columns, LOCATION)
+
+    @property
+    def likely_source_columns(self) -> Patterns:
+        """What may hold a source, beside the columns that hold one."""
+        return self.likely_url_columns if self.url_columns else ()
 
     def holds_low_quality(self, name: str) -> bool:
         """Whether a picture too flat for a perceptual hash that a list needs is held."""

@@ -18,7 +18,7 @@ from ingestgate.assets.ledger import FINDING_TYPE
 from ingestgate.assets.provenance import SIDECAR_ERROR, flatten, free_name
 from ingestgate.assets.shard import Shard, WorkRange, asset_id
 from ingestgate.assets.verdict import Finding, Reason, SignalKind, Verdict, tier
-from ingestgate.blocklists.columns import decode_hex, present_rows
+from ingestgate.blocklists.columns import decode_hex, present_rows, rows_saying_source
 from ingestgate.blocklists.listset import ListSet
 from ingestgate.blocklists.signals import signal_types
 from ingestgate.transforms.carried_rows import places, rows_that_carry
@@ -123,6 +123,8 @@ def judge_rows(
     for name, column in columns.items():
         if matches_column(name, policy.source_columns):
             _check_sources(lists, name, column, checks)
+        elif matches_column(name, policy.likely_source_columns):
+            _check_sources(lists, name, column, checks, said_only=True)
     for signal, patterns in policy.digest_columns.items():
         for name, column in columns.items():
             if matches_column(name, patterns):
@@ -265,13 +267,19 @@ def _check_sources(
     name: str,
     column: _Column,
     checks: _Checks,
+    *,
+    said_only: bool = False,
 ) -> None:
+    """Checks a column of sources; or, of one that may hold some, only holds what says it is one."""
     rows = column.rows
     present = present_rows(column.values)
-    checks.has_source[present if rows is None else rows[present]] = True
     matches = lists.match_sources(column.values, name)
     _note_hits(checks, matches.hits, column)
     bad = np.asarray(matches.bad, np.int64)
+    if said_only:
+        said = rows_saying_source(column.values)
+        present, bad = np.intersect1d(present, said), np.intersect1d(bad, said)
+    checks.has_source[present if rows is None else rows[present]] = True
     checks.hold(bad if rows is None else rows[bad], Reason.BAD_SOURCE)
 
 

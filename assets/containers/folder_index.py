@@ -61,8 +61,10 @@ class FolderIndex:
 
     A file is a sample by itself, together with its sidecars: files with a sidecar's suffix in
     the same directory whose stem is its stem (``a.txt`` of ``a.jpg``) or its name
-    (``a.jpg.json``). A metadata row ties the files it names together. A name without a file
-    stands for itself, after all files, and so does a row that names no file.
+    (``a.jpg.json``), or would be with fewer suffixes (``a.info.json``); one that has no such file
+    is of those that begin with its stem (``a.json`` of ``a.left.jpg`` and ``a.right.jpg``). A
+    metadata row ties the files it names together. A name without a file stands for itself, after
+    all files, and so does a row that names no file.
 
     Args:
         listing: The folder's files.
@@ -145,19 +147,35 @@ def _resolved(names: list[str], known: dict[str, int]) -> list[str]:
 def _tie_sidecars(
     files: list[FolderFile], known: dict[str, int], sidecars: frozenset[str], ties: _Ties
 ) -> None:
-    stems: dict[str, list[int]] = defaultdict(list)
-    waiting: list[tuple[str, int]] = []
-    for number, file in enumerate(files):
-        if file.hidden:
-            continue
-        stem, suffix = posixpath.splitext(file.path)
-        if suffix[1:].lower() in sidecars:
-            waiting.append((stem, number))
-        else:
-            stems[stem].append(number)
-    for stem, number in waiting:
-        for partner in (*stems.get(stem, ()), *((known[stem],) if stem in known else ())):
+    seen = [number for number, file in enumerate(files) if not file.hidden]
+    waiting = {
+        number: _stems(files[number].path)
+        for number in seen
+        if posixpath.splitext(files[number].path)[1][1:].lower() in sidecars
+    }
+    wanted = {stems[0] for stems in waiting.values()}
+    of_stem: dict[str, list[int]] = defaultdict(list)
+    beginning: dict[str, list[int]] = defaultdict(list)  # with a stem, behind which more follows
+    for number in seen:
+        if number not in waiting:
+            stem, *shorter = _stems(files[number].path)
+            of_stem[stem].append(number)
+            for stem in wanted.intersection(shorter):
+                beginning[stem].append(number)
+    for number, stems in waiting.items():
+        named = (
+            [*of_stem.get(stem, ()), *([known[stem]] if stem in known else ())] for stem in stems
+        )
+        for partner in next(filter(None, named), beginning.get(stems[0], ())):
             ties.tie(number, partner)
+
+
+def _stems(path: str) -> list[str]:
+    """Returns a path without its suffix, without its last two, and so on; itself if it has none."""
+    stems = [posixpath.splitext(path)[0]]
+    while (shorter := posixpath.splitext(stems[-1])[0]) != stems[-1]:
+        stems.append(shorter)
+    return stems
 
 
 @lru_cache(maxsize=_CACHED)

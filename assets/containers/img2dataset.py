@@ -18,7 +18,7 @@ from typing import ClassVar, NamedTuple
 from ingestgate.assets.containers.arrow_text import readable_table, records
 from ingestgate.assets.containers.container import ReadOptions
 from ingestgate.assets.containers.row_groups import MOST_HELD, held_rows
-from ingestgate.assets.containers.trio_files import keys_of, open_rows, read_stats
+from ingestgate.assets.containers.trio_files import keys_of, open_rows, read_stats, row_key
 from ingestgate.assets.containers.trio_writer import TrioWriter, has_row, is_reference
 from ingestgate.assets.containers.webdataset import WebDataset, walk_keys
 from ingestgate.assets.errors import ShardError
@@ -66,14 +66,15 @@ class Img2Dataset:
         """Yields a range's samples with their rows; then, in the last one, the other rows."""
         rows = _rows(shard)
         last = work.number == work.total - 1
-        present = set(walk_keys(shard, work.start)) if last else set()
+        present = {row_key(key) for key in walk_keys(shard, work.start)} if last else set()
         for sample in self._tar.read(shard, work, options):
             if has_row(sample):
-                present.add(sample.key)
-                row = rows.get(sample.key)
-                if row is not None:
-                    merged = _merged(row.provenance, sample.provenance)
-                    sample = replace(sample, provenance=merged)
+                key = row_key(sample.key)
+                present.add(key)
+                if key not in rows:
+                    raise ShardError(shard.name, _rowless(sample))
+                merged = _merged(rows[key].provenance, sample.provenance)
+                sample = replace(sample, provenance=merged)
             yield sample
         if last:
             for path in shard.parts[1:]:
@@ -92,6 +93,14 @@ class Img2Dataset:
         row = json.dumps(dict(sample.provenance), indent=1, ensure_ascii=False).encode()
         files = [] if is_reference(sample) else self._tar.package(shard, sample)
         return [*files, (f"{sample.key}.provenance.json", row)]
+
+
+def _rowless(sample: Sample) -> str:
+    return (
+        f"no row of its Parquet file has the key of the sample at byte {sample.members[0].position}"
+        " of its tar, whose source nobody would check: write keys as text, as members are called, "
+        "or move the Parquet file elsewhere"
+    )
 
 
 def _rows(shard: Shard) -> dict[str, Row]:

@@ -62,6 +62,11 @@ def keys_of(shard: Shard, table: pa.Table) -> list[str]:
     return [str(key) for key in keys]
 
 
+def row_key(sample: str) -> str:
+    """Returns the key of a sample's row, without the ``./`` that a tar of the folder ``.`` has."""
+    return sample.removeprefix("./")
+
+
 class StatsCount:
     """Counts, of the rows that stay, what ``_stats.json`` counts of all."""
 

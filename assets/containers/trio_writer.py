@@ -18,6 +18,7 @@ from ingestgate.assets.containers.trio_files import (
     open_rows,
     part_names,
     read_stats,
+    row_key,
 )
 from ingestgate.assets.errors import ShardError
 from ingestgate.assets.pending import Pending
@@ -42,15 +43,15 @@ class TrioWriter(Pending):
     def keep(self, sample: Sample) -> None:
         """Writes a sample exactly as it stood; its row stays."""
         if has_row(sample):
-            self._seen.add(sample.key)
-            self._kept.add(sample.key)
+            self._seen.add(row_key(sample.key))
+            self._kept.add(row_key(sample.key))
         if not is_reference(sample):
             self._tar.keep(sample)
 
     def drop(self, sample: Sample) -> None:
         """Leaves a sample out; its row goes, unless another sample has it."""
         if has_row(sample):
-            self._seen.add(sample.key)
+            self._seen.add(row_key(sample.key))
         if not is_reference(sample):
             self._tar.drop(sample)
 
@@ -109,5 +110,5 @@ def is_reference(sample: Sample) -> bool:
 
 
 def has_row(sample: Sample) -> bool:
-    """Whether a sample may have a row: what readers skip has none, whatever its name."""
+    """Whether a sample has a row: what readers skip has none, whatever its name."""
     return sample.members[0].kind is not Kind.SKIPPED

@@ -31,7 +31,8 @@ _HEADER_BLOCK = 64 << 10
 LONGEST_RECORD = 64 << 20
 
 _POINTER = re.compile(
-    r"(^|[_\W])(ur[li]s?|links?|href|md5(sum)?|sha_?-?(1|224|256|384|512)(sum)?|pdq|phash)($|[_\W])"
+    r"(^|[_\W]|[^_\W]{2})ur[li]s?($|[_\W\d])"  # also of two letters and more: imageurl, not curl
+    r"|(^|[_\W])(links?|href|md5(sum)?|sha_?-?(1|224|256|384|512)(sum)?|pdq|phash)($|[_\W])"
 )
 
 

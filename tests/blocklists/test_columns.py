@@ -7,8 +7,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ingestgate.assets.errors import UsageError
-from ingestgate.blocklists.columns import decode_hex, decode_hex_value, source_hosts
-from ingestgate.blocklists.sources import BadSource, canonical_host, is_absent, parse_source
+from ingestgate.blocklists.columns import (
+    decode_hex,
+    decode_hex_value,
+    rows_saying_source,
+    source_hosts,
+)
+from ingestgate.blocklists.sources import (
+    BadSource,
+    canonical_host,
+    is_absent,
+    parse_source,
+    says_source,
+)
 
 HEX = "00ff10aB"
 SPACE = "".join(filter(str.isspace, map(chr, range(0x110000))))
@@ -55,6 +66,18 @@ def test_decode_hex_equals_decoding_one_by_one(texts: list[str | None]) -> None:
     assert decoded.bad.tolist() == sorted(set(range(len(texts))) - set(good) - absent)
     one_by_one = {i: value for i, t in enumerate(texts) if t and (value := decode_hex_value(t, 2))}
     assert one_by_one == good
+
+
+@given(st.lists(st.none() | st.text("aZ9+.:/\\ \n\0é|", max_size=8)))
+def test_texts_that_say_that_they_are_sources_are_told_as_one_by_one(
+    texts: list[str | None],
+) -> None:
+    texts += ["s3://a", "a b //c", "//a", "\n //a", "see http:\\\\a", "1://a", "a:/b", None]
+    expected = [row for row, text in enumerate(texts) if text is not None and says_source(text)]
+    assert rows_saying_source(pa.array(texts, pa.string())).tolist() == expected
+    assert [says_source(text) for text in texts[-8:-1] if text is not None] == [
+        *(True, False, True, True, True, False, False)
+    ]
 
 
 @pytest.mark.parametrize("kind", [pa.string(), pa.large_string(), pa.string_view()])

@@ -110,6 +110,49 @@ def test_a_listed_source_counts_beside_one_that_cannot_be_read(judge: Judge, tex
     assert outcome(judge, given) == (Verdict.QUARANTINED, Reason.MATCHED, Tier.SOURCE)
 
 
+@pytest.mark.parametrize(
+    "column",
+    [
+        *("url_o", "url_1", "url.1", "imageurl", "imgurl", "Thumbnail300KURL", "og:image:url"),
+        *("media_url_https", "imageURLHighRes", "link_2", "urls.full", "permalink", "meta.uri1[2]"),
+    ],
+)
+def test_columns_that_may_hold_a_source_are_checked(judge: Judge, column: str) -> None:
+    said = {"url": "https://fine.example/a", column: "https://x.LISTED.example/a"}
+    (row,) = judge.judge("shard", Sample("k", (member("a.jpg", jpeg(CLEAN)),), said))
+    assert (row.verdict, row.tier) == (Verdict.QUARANTINED, Tier.SOURCE)
+    assert [found.view for found in row.findings] == [column]
+    assert row.provenance[column] == said[column]
+
+
+@pytest.mark.parametrize(
+    ("text", "reason", "is_source"),
+    [
+        ("true", Reason.CLEAN, False),
+        ("0", Reason.CLEAN, False),
+        ("not available", Reason.CLEAN, False),
+        ("4096-byte [page] | x", Reason.CLEAN, False),
+        ("https://fine.example/", Reason.CLEAN, True),
+        ("http://[::bad", Reason.BAD_SOURCE, True),
+        ("//[::bad", Reason.BAD_SOURCE, True),
+    ],
+)
+def test_what_says_no_source_holds_nothing_where_there_may_be_one(
+    lists: str, text: str, reason: Reason, is_source: bool
+) -> None:
+    given = Sample("k", (member("a.jpg", jpeg(CLEAN)),), {"url_hash": text})
+    assert outcome(open_judge(Policy(), lists), given)[1] is reason
+    if not is_source:
+        needing = open_judge(Policy(require_source=True), lists)
+        assert outcome(needing, given)[1] is Reason.NO_SOURCE
+
+
+def test_without_url_columns_nothing_is_taken_for_a_source(lists: str) -> None:
+    given = Sample("k", (member("a.jpg", jpeg(CLEAN)),), {"url_o": "https://listed.example/"})
+    assert outcome(open_judge(Policy(url_columns=()), lists), given)[1] is Reason.CLEAN
+    assert outcome(open_judge(Policy(likely_url_columns=()), lists), given)[1] is Reason.CLEAN
+
+
 def test_a_declared_digest_is_a_further_candidate(judge: Judge) -> None:
     import hashlib
 

@@ -41,6 +41,10 @@ DIGESTS = st.sampled_from(
     [None, "", "\0", MD5, MD5.upper(), "00" * 15, "zz" * 16, "ab" * 16,
      " ".join(MD5), f"{MD5}\n", f"\u2003{MD5}", f"{MD5[:2]}:{MD5[2:]}"]
 )  # fmt: skip
+LIKELY = URLS | st.sampled_from(
+    ["3", "true", "a caption", "listed.example", "//a.listed.example/b", " //[::bad", "x/y",
+     "see https://listed.example/c", "\n//\n", "s3://", "a:b//c"]
+)  # fmt: skip
 IMAGES = st.none() | st.fixed_dictionaries(
     {
         "url": URLS,
@@ -55,6 +59,8 @@ ROWS = st.lists(
         {
             "url": URLS,
             "page_url": URLS,
+            "url_o": LIKELY,
+            "links_there": st.none() | st.lists(LIKELY, max_size=3),
             "md5": DIGESTS,
             "text": st.sampled_from([None, "a caption"]),
             "uid": st.integers(0, 9),
@@ -75,6 +81,7 @@ SCHEMA = pa.schema(
         *(("url", pa.string()), ("page_url", pa.large_string()), ("md5", pa.string())),
         *(("text", pa.string()), ("uid", pa.int64()), ("urls", pa.list_(pa.string()))),
         *(("images", pa.list_(IMAGE)), ("grid", pa.list_(pa.list_(pa.string())))),
+        *(("url_o", pa.string()), ("links_there", pa.list_(pa.large_string()))),
         *(("pair_url", pa.list_(pa.string(), 2)), ("view_url", pa.list_view(pa.string()))),
         ("more", pa.map_(pa.string(), pa.string())),
         ("meta", pa.struct([("source_url", pa.string())])),
@@ -306,6 +313,24 @@ def test_names_that_come_twice_hide_nothing(lists: str) -> None:
             Policy(), judge.lists, SHARD, WorkRange(0, 1, 0, 1), table, ledger_schema([])
         )
         assert judged["reason"].to_pylist() == ["matched"]
+
+
+def test_columns_that_may_hold_sources_hold_a_row_only_for_what_says_so(lists: str) -> None:
+    table = pa.table(
+        {
+            "url_count": pa.array([1, 2, 3, 4, 5, None, 7, 8]),
+            "hyperlink": [
+                *("https://fine.example/", "https://listed.example/b", "http://[::bad"),
+                *("a caption", "listed.example", None, "//listed.example/", "https:// "),
+            ],
+            "md5": ["ab" * 16] * 7 + [None],
+        }
+    )
+    assert judged(lists, table)["reason"].to_pylist() == [
+        *("clean", "matched", "bad_source", "clean", "matched", "clean", "matched", "bad_source")
+    ]
+    alone = judged(lists, table.select(["url_count", "hyperlink"]))["reason"].to_pylist()
+    assert alone[3] == alone[5] == "nothing_to_check"
 
 
 def test_reasons_of_rows(lists: str) -> None:

@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 
 from ingestgate.assets.verdict import SignalKind
-from ingestgate.blocklists.columns import decode_hex
+from ingestgate.blocklists.columns import decode_hex, rows_saying_source
 from ingestgate.blocklists.signals import signal_type
 from ingestgate.blocklists.suppressions import left_out
 from ingestgate.transforms.policy import matches_column
@@ -28,14 +28,17 @@ def match_provenance(batch: pa.RecordBatch, wanted: RescanLists, noter: Noter) -
     for number, column in enumerate(keys.dictionary.to_pylist()):
         signals = [n for n, p in policy.digest_columns.items() if _is_column(column, p)]
         is_source = sources and _is_column(column, policy.source_columns)
+        may_be_source = sources and _is_column(column, policy.likely_source_columns)
         signals = [name for name in signals if name in wanted.matcher.signal_types]
-        if not is_source and not signals:
+        if not (is_source or may_be_source or signals):
             continue
         places = np.flatnonzero(labels == number)
         values, rows = items.take(pa.array(places)), parents[places]
         hits: dict[int, list[Any]] = {}
-        if is_source:
+        if is_source or may_be_source:
             hits, bad = wanted.matcher.match_sources(values, column)
+            if not is_source:
+                bad = np.intersect1d(bad, rows_saying_source(values))
             noter.note_unclear(rows[bad])
         for place, findings in hits.items():
             counting = left_out(findings)

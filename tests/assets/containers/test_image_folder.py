@@ -164,6 +164,38 @@ def test_every_file_is_in_one_sample(tmp_path: Path) -> None:
     assert positions == list(range(15))
 
 
+@pytest.mark.parametrize(
+    ("names", "together"),
+    [
+        (["a.info.json", "a.jpg", "b.jpg"], [["a.info.json", "a.jpg"], ["b.jpg"]]),
+        (["a.jpg.info.json", "a.jpg"], [["a.jpg", "a.jpg.info.json"]]),
+        (["a.x.y.json", "a.webp"], [["a.webp", "a.x.y.json"]]),
+        (
+            ["a.info.json", "a.info.jpg", "a.jpg"],
+            [["a.info.jpg", "a.info.json"], ["a.jpg"]],
+        ),
+        (
+            ["a.json", "a.left.jpg", "a.right.jpg", "ab.jpg"],
+            [["a.json", "a.left.jpg", "a.right.jpg"], ["ab.jpg"]],
+        ),
+        (["a.json", "a.jpg", "a.left.jpg"], [["a.jpg", "a.json"], ["a.left.jpg"]]),
+        (["Mr. A.jpg", "Mr. B.json"], [["Mr. A.jpg"], ["Mr. B.json"]]),
+        (["d.e/a.json", "d.jpg"], [["d.e/a.json"], ["d.jpg"]]),
+        (["a.JSON", "a.jpg"], [["a.JSON", "a.jpg"]]),
+    ],
+)
+def test_sidecars_belong_to_the_file_that_is_called_most_like_them(
+    tmp_path: Path, names: list[str], together: list[list[str]]
+) -> None:
+    url = b'{"webpage_url": "https://example.org/a"}'
+    tree = {name: url if name.lower().endswith("json") else picture(3) for name in names}
+    samples = read(make(tmp_path, tree))
+    assert [[member.name for member in sample.members] for sample in samples] == together
+    for sample in samples:
+        has_sidecar = any(member.name.lower().endswith("json") for member in sample.members)
+        assert (list(sample.provenance.values()) == ["https://example.org/a"]) is has_sidecar
+
+
 def test_a_sidecar_that_cannot_be_read_says_so(tmp_path: Path) -> None:
     (sample,) = read(make(tmp_path, {"1.jpg": A, "1.json": b"{"}))
     assert SIDECAR_ERROR in sample.provenance

@@ -124,17 +124,47 @@ def test_a_success_that_is_not_in_the_tar_is_a_reference(tmp_path: Path) -> None
     assert [s.members[0].kind for s in samples] == [Kind.PICTURE] + [Kind.REFERENCE] * 5
 
 
-def test_a_sample_without_a_row_and_a_skipped_member_named_like_one(tmp_path: Path) -> None:
+def test_a_skipped_member_named_like_a_sample_has_no_row(tmp_path: Path) -> None:
     shard = write_trio(tmp_path)
-    content = make_tar([("x.jpg", JPEG), ("000000000", JPEG)])
-    write_shard(tmp_path, content, "d/00000.tar")
+    write_shard(tmp_path, make_tar([("000000000", JPEG)]), "d/00000.tar")
     samples = read_all(Img2Dataset(), shard)
-    assert [(s.key, s.members[0].kind) for s in samples[:3]] == [
-        ("x", Kind.PICTURE),
+    assert [(s.key, s.members[0].kind) for s in samples[:2]] == [
         ("000000000", Kind.SKIPPED),
         ("000000000", Kind.REFERENCE),
     ]
-    assert samples[1].provenance == {}
+    assert samples[0].provenance == {}
+
+
+@pytest.mark.parametrize("options", [ReadOptions(), ReadOptions(range_bytes=1)])
+def test_rows_meet_samples_of_a_tar_of_the_folder_itself(
+    tmp_path: Path, options: ReadOptions
+) -> None:
+    """As ``tar cf 00000.tar -C folder .`` makes it, and without sidecars."""
+    shard = write_trio(tmp_path / "in")
+    names = [f"./{row['key']}.jpg" for row in rows() if row["status"] == "success"]
+    write_shard(tmp_path / "in", make_tar([(name, JPEG) for name in names]), "d/00000.tar")
+    samples = read_all(Img2Dataset(), shard, options)
+    assert [sample.key for sample in samples[:2]] == ["./000000000", "./000000001"]
+    assert [sample.provenance["url"][-1] for sample in samples] == list("013524")
+    out = rewrite(Img2Dataset(), shard, tmp_path / "out", lambda s: s.key != "./000000001", options)
+    left = pq.read_table(tmp_path / "out/d/00000.parquet").column("key").to_pylist()
+    assert left == [row["key"] for row in rows() if row["key"] != "000000001"]
+    assert b"./000000001.jpg" not in out["d/00000.tar"]
+
+
+@pytest.mark.parametrize("options", [ReadOptions(), ReadOptions(range_bytes=1)])
+def test_a_sample_without_a_row_fails_the_shard(tmp_path: Path, options: ReadOptions) -> None:
+    """Its source would not be checked, though a row may have it."""
+    shard = write_trio(tmp_path, [row for row in rows() if row["key"] != "000000003"])
+    with pytest.raises(ShardError, match="no row of its Parquet file has the key"):
+        read_all(Img2Dataset(), shard, options)
+
+
+def test_keys_that_became_numbers_fail_the_shard(tmp_path: Path) -> None:
+    """As a round trip through other programs makes of them."""
+    shard = write_trio(tmp_path, [row | {"key": int(row["key"])} for row in rows()])
+    with pytest.raises(ShardError, match="write keys as text, as members are called"):
+        read_all(Img2Dataset(), shard)
 
 
 @pytest.mark.parametrize("options", [ReadOptions(), ReadOptions(range_bytes=1)])

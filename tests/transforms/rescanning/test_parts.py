@@ -264,10 +264,32 @@ def test_urls_that_cannot_be_read_on_a_host_that_is_listed_now_are_judged_again(
         3: f"https://pages.example/{wrapped}",
         4: "https://pages.example/%2flisted",
     }
-    rows = [
-        row(n, [], Verdict.UNSCANNABLE if n == 3 else Verdict.ADMITTED, provenance={"url": url})
-        for n, url in sources.items()
-    ]
+    for column in ("url", "url_o"):
+        rows = [
+            row(
+                n, [], Verdict.UNSCANNABLE if n == 3 else Verdict.ADMITTED, provenance={column: url}
+            )
+            for n, url in sources.items()
+        ]
+        found = rescan_part(write(tmp_path, rows), RescanLists(Matcher(lists.lists), Policy()))
+        assert [int(asset, 16) for asset in found.unclear] == [0]
+        assert [int(hit.asset_id, 16) for hit in found.hits] == [4]
+
+
+def test_text_where_there_may_be_a_source_is_judged_again_if_it_says_that_it_is_one(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "domain").write_text("value,entry_id\nlisted.example,d\n")
+    compile_list(
+        id="q",
+        version=1,
+        sources=[("domain", str(tmp_path / "domain"))],
+        to=str(tmp_path / "lists"),
+        issued=datetime(2026, 1, 1, tzinfo=UTC),
+    )
+    lists = ListSet.open(str(tmp_path / "lists"), now=NOW)
+    texts = ["3", "a caption", "http://[::bad", "https://listed.example/", "listed.example"]
+    rows = [row(n, [], provenance={"url_text": text}) for n, text in enumerate(texts)]
     found = rescan_part(write(tmp_path, rows), RescanLists(Matcher(lists.lists), Policy()))
-    assert [int(asset, 16) for asset in found.unclear] == [0]
-    assert [int(hit.asset_id, 16) for hit in found.hits] == [4]
+    assert [int(asset, 16) for asset in found.unclear] == [2]
+    assert [int(hit.asset_id, 16) for hit in found.hits] == [3, 4]
