@@ -16,9 +16,12 @@ class PerceptualView(NamedTuple):
         quality: The hash's own quality, 0 to 100; -1 where it has none.
         hashes: The raw hashes of all orientations, concatenated in the order of
             `fingerprints.views.ORIENTATIONS` (a hash without orientations has one).
+        is_unsure: Whether so much of it is chance that it may be further than the hash's margin
+            from what the exact way finds; not recorded.
     """
 
     frame: int
     view: str
     quality: int
     hashes: bytes
+    is_unsure: bool = False

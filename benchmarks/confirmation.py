@@ -3,10 +3,10 @@
     python -m benchmarks.confirmation --images DIR... [--flat] [--json]
 
 Every file below the folders is fingerprinted the quick way and the exact way, as a judge does with
-lists of all kinds of hashes. Of those that it would neither look at again for their quality nor
-hold for it, each hash that the exact way finds, in every view and orientation, is compared with all
-that the quick way finds: the nearest of these must be within the hash's margin, or an entry could
-match the first and stay unnoticed by the second. `benchmarks.margins` compares view by view.
+lists of all kinds of hashes. Of those that it would not look at again without a match, each hash
+that the exact way finds, in every view and orientation, is compared with all that the quick way
+finds: the nearest of these must be within the hash's margin, or an entry could match the first and
+stay unnoticed by the second. `benchmarks.margins` compares view by view.
 """
 
 import io
@@ -108,9 +108,6 @@ def measure(folders: tuple[Path, ...], *, flat: bool = False) -> dict[str, Any]:
             counts["looked at twice"] += 1
         else:
             counts["verdicts"] += quick.low_quality != exact.low_quality
-            if quick.low_quality:
-                counts["held as flat"] += 1
-                continue
             counts["looked at once"] += 1
             for name in one.needed:
                 bits = farthest(quick, exact, name, one.hash_bytes[name])

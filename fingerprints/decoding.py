@@ -183,6 +183,7 @@ class Decoded:
         if still is not None:
             opened = Decoded(still, self.media_type, "AVIF", self._limits, self._mode)
             for picture in opened.pictures():
+                self.is_quick = self.is_quick or opened.is_quick  # a thumbnail's
                 names = filter(None, (STILL, picture.variant))
                 yield replace(picture, variant="/".join(names))
 

@@ -53,8 +53,9 @@ class Fingerprint:
             value: what is faint in it is spread out, and must be seen so. EXIF thumbnails, gain
             maps and what shows on gray count for nothing here, nor does a deep picture clipped if
             seven eighths of it are white.
-        doubtful: The hashes of which only the exact way can tell whether they can be relied on, as
-            their quality came the quick way and is about what is needed.
+        doubtful: The hashes of which only the exact way can tell what they are, or whether they can
+            be relied on: they came the quick way, and are unsure (see `PerceptualView`), or about
+            of the quality that is needed.
         is_quick: Whether any of it came the quick way (see `decoding`); if not, the exact way
             finds the same.
         has_icc_profile: Whether the first frame has an ICC profile; it is not applied.
@@ -175,6 +176,7 @@ class _Views:
         self._scheme = scheme
         # The best quality of a view, by frame and variant that is not blank.
         self._best: dict[tuple[int, str], int] = {}
+        self._is_unsure = False
         self.distinct: dict[tuple[int, bytes], PerceptualView] = {}
 
     def add(self, shown: Sequence[Picture], *, counts: bool) -> None:
@@ -191,6 +193,7 @@ class _Views:
             for view in views:
                 self.distinct.setdefault((view.quality, view.hashes), view)
                 best = max(best, view.quality)
+                self._is_unsure |= view.is_unsure
         if counts:
             self._best[shown[0].frame, shown[0].variant] = best
 
@@ -199,10 +202,10 @@ class _Views:
         return bool(self._best) and (least is None or min(self._best.values()) >= least)
 
     def doubtful(self) -> bool:
-        """Whether `reliable` could be otherwise, were the views those of the exact way."""
+        """Whether views, or `reliable`, could be otherwise by the exact way."""
         least = self._scheme.min_quality
-        if least is None or not self._best:
-            return False
+        if self._is_unsure or least is None or not self._best:
+            return self._is_unsure
         return -QUALITY_MARGIN <= min(self._best.values()) - least < QUALITY_MARGIN
 
 

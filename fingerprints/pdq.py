@@ -53,6 +53,8 @@ HASH_BYTES = 32
 _SIDE = 64
 _FREQUENCIES = 16
 _REDUCING_GAP = 8
+_NOISE = 1.2  # levels, of 256: four standard deviations of what rounding does to luma
+_MOST_UNDECIDED = 24  # bits of a hash: of so many, its margin's 16 and fewer are flipped
 _SMALLEST = 5  # pixels; the reference gives smaller pictures an empty hash of quality 0
 
 
@@ -132,6 +134,16 @@ def _product(left: Any, right: Any) -> Any:
 
 
 @njit(cache=True, nogil=True)
+def _undecided(coefficients: Any, median: Any, noise: Any) -> int:
+    """Returns how many coefficients are as near to the median as noise."""
+    count = 0
+    for row in range(_FREQUENCIES):
+        for column in range(_FREQUENCIES):
+            count += abs(coefficients[row, column] - median) < noise
+    return count
+
+
+@njit(cache=True, nogil=True)
 def _write_hash(coefficients: Any, median: Any, hash_bytes: Any) -> None:
     """Sets the bits of the coefficients above the median in a hash of zeros, uint8[32]."""
     bit = 0
@@ -144,8 +156,10 @@ def _write_hash(coefficients: Any, median: Any, hash_bytes: Any) -> None:
 
 @njit(cache=True, nogil=True)
 def _pdq(
-    luma: Any, rows: Paired, columns: Paired, dct: Any, dct_t: Any, turns: Any
-) -> tuple[Any, int]:
+    luma: Any, rows: Paired, columns: Paired, dct: Any, dct_t: Any, turns: Any, noise: Any
+) -> tuple[Any, int, int]:
+    """Returns hashes and quality, and how many bits of a hash such noise could flip, at most."""
+    undecided = 0
     hashes = np.zeros((len(turns), HASH_BYTES), np.uint8)
     # Rows 0 to 63 are upright, 64 to 127 mirrored top to bottom; columns, left to right.
     both = apply(luma, rows, columns)
@@ -155,13 +169,14 @@ def _pdq(
             # The DCT's frequencies 1 to 16 each way.
             coefficients = _product(half[:, flip_y * _SIDE : (flip_y + 1) * _SIDE], dct_t)
             median = np.partition(coefficients.ravel(), 127)[127]  # the lower of the middle two
+            undecided = max(undecided, _undecided(coefficients, median, noise))
             for orientation in range(len(turns)):
                 if turns[orientation, 0] == flip_x and turns[orientation, 1] == flip_y:
                     if turns[orientation, 2]:
                         _write_hash(coefficients.T, median, hashes[orientation])
                     else:
                         _write_hash(coefficients, median, hashes[orientation])
-    return hashes, _quality(both[:_SIDE, :_SIDE])
+    return hashes, _quality(both[:_SIDE, :_SIDE]), undecided
 
 
 @kept
@@ -193,14 +208,19 @@ def pdq(
         hex notation; and the quality, 0 to 100. A picture of less than 5 pixels on a side has
         zeros for a hash, and quality 0.
     """
-    return _hashes(luma, luma.shape, scaling, 0)
+    hashes, quality, _ = _hashes(luma, luma.shape, scaling, 0)
+    return hashes, quality
 
 
-def pdq_nearly(picture: Picture, scaling: str = FULL) -> tuple[NDArray[np.uint8], int]:
+def pdq_nearly(picture: Picture, scaling: str = FULL) -> tuple[NDArray[np.uint8], int, int]:
     """Returns nearly what `pdq` makes of a picture's luma, several times as fast if it is large.
 
     The picture is halved for as long as each point of PDQ's buffer has 8 x 8 of it, where all of
     it is blurred: `SQUARE` takes single pixels.
+
+    Returns:
+        As `pdq`; and how many bits of a hash are decided by no more than what rounding does to
+        luma, at most. Where nothing is as fine as what they stand for, that is half of them.
     """
     shape = picture.luma.shape
     halvings = 0 if scaling == SQUARE else halving.halvings(shape, _REDUCING_GAP * _SIDE)
@@ -209,20 +229,26 @@ def pdq_nearly(picture: Picture, scaling: str = FULL) -> tuple[NDArray[np.uint8]
 
 def _hashes(
     luma: NDArray[Any], shape: tuple[int, ...], scaling: str, halvings: int
-) -> tuple[NDArray[np.uint8], int]:
-    """Returns hashes and quality of what had a shape before it was halved so many times."""
+) -> tuple[NDArray[np.uint8], int, int]:
+    """Returns what `pdq_nearly` does of what had a shape before it was halved so many times."""
     height, width = scaled_size(shape[0], shape[1], scaling)
     if min(height, width) < _SMALLEST:
-        return np.zeros((len(ORIENTATIONS), HASH_BYTES), np.uint8), 0
-    hashes, quality = _pdq(
+        return np.zeros((len(ORIENTATIONS), HASH_BYTES), np.uint8), 0, 0
+    # Rounding is noise of its own in each pixel, once for luma, once for each halving. A point of
+    # the buffer is the mean of so many pixels, and the DCT keeps the noise of its points.
+    pixels = height * width if scaling == SQUARE else shape[0] * shape[1]
+    rounded = 1 + halvings * 4**halvings
+    noise = _NOISE * math.sqrt(rounded * min(1.0, _SIDE * _SIDE / pixels))
+    hashes, quality, undecided = _pdq(
         luma,
         _along(shape[0], height, scaling, halvings),
         _along(shape[1], width, scaling, halvings),
         _DCT,
         _DCT_T,
         _TURNS,
+        np.float32(noise),
     )
-    return hashes, int(quality)
+    return hashes, int(quality), int(undecided)
 
 
 class Pdq:
@@ -241,7 +267,12 @@ class Pdq:
         views = []
         for scaling in scalings(*picture.luma.shape):
             # Where colours were not asked for, near is enough: see `imagehashes.phash`.
-            hashes, quality = pdq_nearly(picture, scaling) if luma is None else pdq(luma, scaling)
-            view = PerceptualView(picture.frame, picture.view(scaling), quality, hashes.tobytes())
-            views.append(view)
+            undecided = 0
+            if luma is None:
+                hashes, quality, undecided = pdq_nearly(picture, scaling)
+            else:
+                hashes, quality = pdq(luma, scaling)
+            name, is_unsure = picture.view(scaling), undecided > _MOST_UNDECIDED
+            found = PerceptualView(picture.frame, name, quality, hashes.tobytes(), is_unsure)
+            views.append(found)
         return views

@@ -91,7 +91,7 @@ def _check_halving() -> None:
     luma.flags.writeable = False  # as decoded pictures are: another type to the compiler
     picture = Picture(0, "", luma)
     for scaling in (FULL, THUMBNAIL):
-        (near, _), (exact, _) = pdq_nearly(picture, scaling), pdq(luma, scaling)
+        (near, _, _), (exact, _) = pdq_nearly(picture, scaling), pdq(luma, scaling)
         _refuse_far("pdq", int(np.bitwise_count(near ^ exact).sum(axis=1).max()))
     difference = resize_nearly(picture, 32).astype(int) - resize(luma, 32, 32)
     _refuse_far("phash's thumbnail", int(abs(difference).max()))

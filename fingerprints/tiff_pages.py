@@ -9,6 +9,7 @@ import itertools
 import struct
 from typing import Any, cast
 
+import numpy as np
 from PIL import Image, ImageChops, TiffImagePlugin, TiffTags
 from PIL.JpegImagePlugin import JpegImageFile
 from PIL.TiffImagePlugin import ImageFileDirectory_v2, TiffImageFile
@@ -25,10 +26,20 @@ _PREMULTIPLIED, _STORED = "RGBa", "RGBA"  # beginnings of raw modes
 _MOST_BEYOND_ALPHA = 2  # of 255 levels: what rounding does, and shows nothing
 
 _WIDTH, _HEIGHT, _BITS, _COMPRESSION, _MEANING = 256, 257, 258, 259, 262
-_STRIPS, _ROWS, _PALETTE, _TILE_WIDTH, _TILE_HEIGHT, _TILES = 273, 278, 320, 322, 323, 324
-# With the order of bits, the number of samples, planes, and what samples there are beyond colours.
-_DECIDING = frozenset({_WIDTH, _HEIGHT, _BITS, _COMPRESSION, _MEANING, 266, 277, 284, _PALETTE})
-_DECIDING |= {338, 339}
+_PLANES, _STRIPS, _ROWS, _PALETTE, _TILE_WIDTH, _TILE_HEIGHT, _TILES = (
+    284,
+    273,
+    278,
+    320,
+    322,
+    323,
+    324,
+)
+# With the order of bits, the number of samples, and what samples there are beyond colours.
+_DECIDING = frozenset({_WIDTH, _HEIGHT, _BITS, _COMPRESSION, _MEANING, _PLANES, _PALETTE})
+_DECIDING |= {266, 277, 338, 339}
+_WHITE_IS_ZERO, _YCBCR = 0, 6
+_IN_PLANES = 2
 _JPEG = 7
 
 
@@ -49,6 +60,11 @@ def disagreement_on_page(content: bytes, page: TiffImageFile) -> str:
         return "of strips and tiles at once"
     if _MEANING not in tags or not _DECIDING.intersection(tags) <= set(page.tag_v2):
         return "that does not say in full what its numbers mean"
+    meaning = page.tag_v2[_MEANING]
+    if meaning == _WHITE_IS_ZERO and page.mode not in {"1", "L"}:
+        return "of more than 8 bits, with zero for white"
+    if meaning == _YCBCR and page.tag_v2.get(_PLANES) == _IN_PLANES:
+        return "of luma and colours in planes of their own"
     if page.mode in {"P", "PA"} and not _has_whole_palette(page.tag_v2):
         return "whose palette is of more or fewer colours than its bits can name"
     if page.tag_v2.get(_COMPRESSION) == _JPEG and _is_larger_than_its_jpegs(content, page):
@@ -101,20 +117,25 @@ def loaded(page: TiffImageFile) -> Image.Image:
         The page; another image where colours are premultiplied by alpha.
 
     Raises:
-        Unscannable: Colours are beyond what alpha allows: some readers show them as they stand.
+        Unscannable: Colours are beyond what alpha allows, which some readers show as they stand;
+            or numbers are below zero, which some take for large ones.
     """
     (tile,) = page.tile  # by libtiff, there is one
     raw_mode, *more = cast("tuple[Any, ...]", tile.args)
     stored = _NATIVE.get(raw_mode, raw_mode).replace(_PREMULTIPLIED, _STORED)
     page.tile = [tile._replace(args=(stored, *more))]
     page.load()
+    if page.mode == "I" and np.asarray(page).min() < 0:
+        raise _differing("of numbers below zero")
     if not raw_mode.startswith(_PREMULTIPLIED):
         return page
     red, green, blue, alpha = page.split()
     colour = ImageChops.lighter(red, ImageChops.lighter(green, blue))
     beyond = ImageChops.subtract(colour, alpha).histogram()
     if any(beyond[_MOST_BEYOND_ALPHA + 1 :]):
-        raise Unscannable(
-            Reason.UNDECODABLE, "image/tiff of colours beyond what its alpha allows: readers differ"
-        )
+        raise _differing("of colours beyond what its alpha allows")
     return Image.merge("RGBa", page.split()).convert("RGBA")
+
+
+def _differing(what: str) -> Unscannable:
+    return Unscannable(Reason.UNDECODABLE, f"image/tiff {what}: readers differ")

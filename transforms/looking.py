@@ -55,7 +55,6 @@ class Looker:
         )
         names = sorted(self.needed | set(policy.perceptual))
         _check_widths(names)
-        self._held = frozenset(name for name in names if policy.holds_low_quality(name))
         self._lists = lists
         self.fingerprinter = fingerprinter or _fingerprinter(
             policy.decoder, tuple(names), policy.decode_limits(), policy.limits.max_seconds
@@ -67,8 +66,7 @@ class Looker:
         """Returns what each of some assets looks like.
 
         First the quick way. What comes near an entry, or near the quality that is needed, is
-        looked at again the exact way, and that decides. What is far too flat is not, if it is
-        held for that whatever it looks like.
+        looked at again the exact way, and that decides; so is what the quick way is unsure of.
         """
         quick = self.fingerprinter.fingerprint_many(contents)
         if self.fingerprinter.is_exact:
@@ -91,8 +89,7 @@ class Looker:
         """Whether the exact way could decide otherwise than this look the quick way."""
         if isinstance(look.outcome, Unscannable):
             return False
-        unclear = look.outcome.doubtful | (look.outcome.low_quality - self._held)
-        return bool(look.findings or unclear & self.needed)
+        return bool(look.findings or look.outcome.doubtful & self.needed)
 
     def _match(
         self, outcomes: Sequence[Fingerprint | Unscannable], *, with_margin: bool = False

@@ -137,11 +137,24 @@ def test_the_quick_way_is_near(
 ) -> None:
     luma = np.asarray(make(7, *size).convert("L"))
     exact, quality = pdq(luma, scaling)
-    found, near = pdq_nearly(Picture(0, "", luma), scaling)
+    found, near, undecided = pdq_nearly(Picture(0, "", luma), scaling)
     halved = min(size) >= 512 and scaling != SQUARE
     for one, other in zip(found, exact, strict=True):
         assert distance(one.tobytes(), other.tobytes()) <= (4 if halved else 0)
     assert abs(quality - near) <= 1
+    assert undecided <= 16
+
+
+@pytest.mark.parametrize("scaling", [FULL, SQUARE])
+def test_what_has_nothing_fine_in_it_has_bits_that_are_chance(make: Make, scaling: str) -> None:
+    """Nothing as fine as a sixteenth of it: half of the frequencies are rounding."""
+    coarse = make(7, 900, 700).resize((6, 6)).resize((900, 700), Image.Resampling.BICUBIC)
+    luma = np.asarray(coarse.convert("L"))
+    _, _, undecided = pdq_nearly(Picture(0, "", luma), scaling)
+    assert undecided > 48
+    views = Pdq().compute(Picture(0, "", luma))
+    assert all(view.is_unsure for view in views)
+    assert not any(view.is_unsure for view in Pdq().compute(Picture(0, "", luma, coarse)))
 
 
 def test_only_the_quick_way_halves(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -180,6 +180,47 @@ def test_a_tag_that_ends_the_directory_for_some_readers_is_held() -> None:
     assert "does not say in full what its numbers mean" in doubt(nowhere)
 
 
+def test_deep_grays_with_zero_for_white_are_held() -> None:
+    """Some readers turn them around."""
+    deep = LISTED.astype("<u2") * 257
+
+    def page(meaning: int) -> bytes:
+        fields = gray((258, [16]), (262, [meaning]), (279, [deep.nbytes]))
+        return tiff(fields, deep.tobytes(), b"")
+
+    np.testing.assert_array_equal(shown(page(1))[0].luma, LISTED)
+    assert "of more than 8 bits, with zero for white" in doubt(page(0))
+    (inverted,) = shown(tiff(gray((262, [0])), *BOTH))
+    np.testing.assert_array_equal(inverted.luma, 255 - HARMLESS)
+
+
+def test_numbers_below_zero_are_held() -> None:
+    """Some readers take them for large ones, and so the picture for another one."""
+    for kind, bits in (("<i2", 16), ("<i4", 32)):
+        for least in (0, -100):
+            data = (HARMLESS.astype(kind) + least).tobytes()
+            fields = gray((258, [bits]), (279, [len(data)]), (339, [2]))
+            content = tiff(fields, data, b"")
+            if least < 0:
+                assert "of numbers below zero" in doubt(content)
+            else:
+                assert shown(content)
+
+
+def test_luma_and_colours_in_planes_of_their_own_are_held() -> None:
+    fields = gray(
+        (258, [8] * 3),
+        (262, [6]),
+        (273, [8] * 3),
+        (277, [3]),
+        (279, [WIDTH * HEIGHT] * 3),
+        (284, [2]),
+        (530, [1, 1]),
+    )
+    content = tiff(fields, *BOTH, types={530: 3})
+    assert "of luma and colours in planes of their own" in doubt(content)
+
+
 PALETTE = [level * 257 for level in range(256)] * 3
 
 

@@ -180,30 +180,44 @@ def faded(spread: int, format: str = "JPEG") -> bytes:
     return sink.getvalue()
 
 
-@pytest.mark.parametrize("policy", [Policy(), Policy(low_quality="exact_checks_suffice")])
 def test_quality_about_what_is_needed_is_looked_at_the_exact_way(
-    fingerprinter: Fingerprinter,
-    judge: MakeJudge,
-    asked: list[tuple[bytes, bool]],
-    policy: Policy,
+    fingerprinter: Fingerprinter, judge: MakeJudge, asked: list[tuple[bytes, bool]]
 ) -> None:
-    """And what is of less, unless it is held for that."""
-    one = Judge(policy, judge(bytes(range(32))).lists)
-    held = policy.holds_low_quality("pdq")
-    qualities = set()
+    one = judge(bytes(range(32)))
+    seen: dict[int, bool] = {}
     for spread in range(24, 128, 2):  # of less, nothing can be seen
         content = faded(spread)
-        views = fingerprinter.fingerprint(content).perceptual["pdq"]
-        quick = max(view.quality for view in views)
-        qualities.add(quick)
+        found = fingerprinter.fingerprint(content)
+        quality = max(view.quality for view in found.perceptual["pdq"])
         checked = one.check(Member("a.jpg", 0, content, Kind.PICTURE), {})
-        assert ((content, True) in asked) == ((45 if held else 0) <= quick < 55), quick
-        if quick < 45:
-            assert (checked.reason is Reason.LOW_QUALITY) == held
-    assert min(qualities) < 40
-    assert max(qualities) > 60
-    assert any(45 <= quality < 50 for quality in qualities)
-    assert any(50 <= quality < 55 for quality in qualities)
+        seen[quality] = (content, True) in asked
+        assert seen[quality] == bool(found.doubtful)
+        if not 45 <= quality < 55:
+            assert (checked.reason is Reason.LOW_QUALITY) == (quality < 50)
+    assert all(again for quality, again in seen.items() if 45 <= quality < 55)
+    assert not any(again for quality, again in seen.items() if 20 <= quality < 45)
+    assert not any(again for quality, again in seen.items() if quality >= 55)
+    for low, high in ((20, 45), (45, 50), (50, 55), (55, 100)):
+        assert any(low <= quality < high for quality in seen)
+
+
+def test_what_is_mostly_chance_is_matched_the_exact_way(
+    fingerprinter: Fingerprinter, judge: MakeJudge, asked: list[tuple[bytes, bool]]
+) -> None:
+    """Nothing in it is as fine as what half of the bits stand for: rounding decides them."""
+    coarse = picture(9, (600, 600)).resize((5, 5)).resize((600, 600), Image.Resampling.BICUBIC)
+    sink = io.BytesIO()
+    coarse.save(sink, "JPEG", quality=90)
+    content = sink.getvalue()
+    bits = upright(fingerprinter, content, exact=True)
+    quick = upright(fingerprinter, content, exact=False)
+    listed = at(bits, THRESHOLD, bits == quick)
+    assert int((bits != quick).sum()) > 16  # beyond what is found with a margin
+    one = judge(listed)
+    asked.clear()
+    checked = one.check(Member("a.jpg", 0, content, Kind.PICTURE), {})
+    assert asked == [(content, False), (content, True)]
+    assert [finding.distance for finding in checked.evidence.findings] == [THRESHOLD]
 
 
 @pytest.mark.parametrize(("distance", "found"), [(THRESHOLD, [THRESHOLD]), (THRESHOLD + 1, [])])
