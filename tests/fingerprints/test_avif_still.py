@@ -93,3 +93,23 @@ def test_boxes_are_told_however_their_sizes_are_written(seeds: tuple[int, ...]) 
     assert not has_unnamed_sequence(avif(1) + struct.pack(">I", 16) + b"free" + to_the_end)
     assert (still_of(content) is None) == (len(seeds) == 1)
     assert not has_unnamed_sequence(content[:7])
+
+
+def test_a_thumbnail_that_the_still_alone_has_came_the_quick_way() -> None:
+    """So that what its hashes are near is looked at again."""
+    thumbnail = io.BytesIO()
+    picture(3).resize((160, 120)).save(thumbnail, "JPEG")
+    content = thumbnail.getvalue()
+    directory = struct.pack("<HHHII", 2, 0x201, 4, 1, 44) + struct.pack(
+        "<HHIII", 0x202, 4, 1, len(content), 0
+    )
+    exif = (b"II*\0" + struct.pack("<IHI", 8, 0, 14) + directory).ljust(44, b"\0") + content
+    sink = io.BytesIO()
+    first, second = picture(1), picture(2)
+    more = {"save_all": True, "append_images": [second], "duration": 100}
+    first.save(sink, "AVIF", exif=exif, **more)
+    both = sink.getvalue()
+    *_, of_track = (at for at in range(len(both)) if both.startswith(b"Exif", at))
+    found = FINGERPRINTER.fingerprint(both[:of_track] + b"Exig" + both[of_track + 4 :])
+    assert "exif-thumbnail/full" in {view.view for view in found.perceptual["pdq"]}
+    assert found.is_quick
