@@ -111,5 +111,5 @@ def test_a_thumbnail_that_the_still_alone_has_came_the_quick_way() -> None:
     both = sink.getvalue()
     *_, of_track, _ = (at for at in range(len(both)) if both.startswith(b"Exif", at))
     found = FINGERPRINTER.fingerprint(both[:of_track] + b"Exig" + both[of_track + 4 :])
-    assert "exif-thumbnail/full" in {view.view for view in found.perceptual["pdq"]}
+    assert "still/exif-thumbnail/full" in {view.view for view in found.perceptual["pdq"]}
     assert found.is_quick
