@@ -94,9 +94,10 @@ def _left_out(
 ) -> Sequence[str]:
     """Returns the shards, of those without a receipt, of which nothing is admitted."""
     if not receipts:
-        # Of dry runs alone, none is admitted, and what they judged is asked about all the same.
+        # As after dry runs: what they judged is asked about all the same, but for what failed.
         failed = read_failures(evidence)
-        return [shard for shard in uncommitted if shard in failed]
+        uncommitted = [shard for shard in uncommitted if shard in failed]
+    # A note alone does not tell: a later run may have published the shard, and left no receipt.
     with ThreadPoolExecutor(_THREADS) as pool:
         paths = (storage.join(output, shard) for shard in uncommitted)
         there = zip(uncommitted, pool.map(storage.is_there, paths), strict=True)

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from ingestgate.assets.receipts import read_failures
 from ingestgate.assets.signing_keys import generate_signing_key
 from ingestgate.blocklists.matching import Matcher
 from ingestgate.blocklists.selftest import self_test
@@ -154,6 +155,27 @@ def test_a_match_in_a_shard_without_a_receipt_is_refused(
     receipt.write_bytes(whole)
     shutil.rmtree(job.evidence / "ledger" / "00000.tar.parts")
     assert "part-00000.parquet: is missing" in rescan(job, code=1)["error"]
+
+
+def test_a_match_in_a_shard_that_was_published_without_any_receipt_is_refused(
+    old_job: Callable[[str], Job], tmp_path: Path
+) -> None:
+    shard = tmp_path / "landing" / "00000.tar"
+    write_webdataset(tmp_path / "landing")
+    job = old_job(str(shard))
+    whole = shard.read_bytes()
+    shard.write_bytes(whole[:700])
+    job.report(code=1)
+    shard.write_bytes(whole)
+    (job.evidence / "receipts").write_bytes(b"")  # so that none can be written
+    assert job.run().exit_code == 1
+    (job.evidence / "receipts").unlink()
+    assert (job.output / "00000.tar").exists()
+    assert read_failures(str(job.evidence))
+    compiled(tmp_path, 2, new(pdq=None))
+    assert "00000.tar: something in it matches, and no receipt" in rescan(job, code=5)["error"]
+    job.report()
+    assert rescan(job)["matched"] == 0, "the run has judged it by the newer lists"
 
 
 def _dry_run(job: Job) -> Path:
