@@ -14,6 +14,7 @@ from ingestgate.assets.signing_keys import generate_signing_key
 from ingestgate.blocklists.matching import Matcher
 from ingestgate.blocklists.selftest import self_test
 from ingestgate.pipeline.lock import output_lock
+from ingestgate.quarantine.audit import read_log
 from ingestgate.transforms.rescanning import (
     digests,
     hashes,
@@ -231,6 +232,34 @@ def test_a_recalled_shard_that_was_cut_off_in_the_output_is_refused(
     assert "if it was removed, run again, which commits it anew" in rescan(job, code=2)["error"]
     job.report()
     assert rescan(job)["matched"] == 0, "the run has judged it by the newer lists"
+
+
+def test_a_shard_that_was_removed_does_not_keep_the_others_from_being_recalled(
+    old_job: Callable[[str], Job], tmp_path: Path
+) -> None:
+    job = old_job(write_webdataset(tmp_path / "landing"))
+    job.report()
+    both = new(pdq=None)
+    both["md5"].append(("n-other", md5_of(content(8))))
+    compiled(tmp_path, 2, both)
+    removed = job.output / "00000.tar"
+    removed.unlink()
+    found = rescan(job, code=2)
+    (report,) = found["rescans"]
+    assert report["recalled"] == ["00000.tar", "00001.tar"]
+    assert [Path(path).exists() for path in report["notices"]] == [True, True]
+    assert (job.evidence / "rescans" / f"{report['id']}.json").exists()
+    lines = [line for line in read_log(str(job.quarantine)) if line.event == "rescan.ended"]
+    assert [line.fields["recalled"] for line in lines] == [2]
+    receipt = job.evidence / "receipts" / "00000.tar.json"
+    (said,) = report["missing"]
+    assert f"{removed}: not there as the receipt of 00000.tar says" in said
+    assert f"or remove {receipt} as well" in said
+    (failed,) = found["failed"]
+    assert failed["exit_code"] == 2
+    assert f"rescanned, but the output lacks 1 file that it should hold: {said}" in failed["error"]
+    job.report()
+    assert rescan(job)["missing"] == []
 
 
 def test_matches_of_a_dry_run_recall_nothing(old_job: Callable[[str], Job], tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from ingestgate.assets.ledger_digest import hash_shard_ledger
 from ingestgate.assets.receipts import (
     NOT_TRIED,
     Receipt,
+    every_receipt,
     receipt_path,
     write_failure,
     write_receipt,
@@ -150,6 +151,20 @@ def test_nothing_is_left_out_by_an_output_that_holds_none_of_the_others(
     with pytest.raises(UsageError, match=r"output/a\.tar: not there as the receipt.*--output"):
         whole(tmp_path)
     assert not whole_ledger(str(tmp_path), str(tmp_path / "trained")).left_out
+
+
+def test_what_the_output_lacks_of_the_others_is_told_where_a_shard_is_left_out(
+    tmp_path: Path, write: Write
+) -> None:
+    first = every_receipt(str(tmp_path))["a.tar"]
+    outputs = [*first.outputs, {**first.outputs[0], "name": "a.parquet"}]
+    write_receipt(str(tmp_path), replace(first, outputs=outputs))
+    assert not whole(tmp_path).missing
+    (tmp_path / "output" / "b.tar").unlink()
+    found = whole(tmp_path)
+    assert found.left_out == ["b.tar"]
+    (said,) = found.missing
+    assert f"{tmp_path}/output/a.parquet: not there as the receipt of a.tar says" in said
 
 
 def test_what_dry_runs_judged_is_looked_at_but_for_what_failed(
