@@ -7,7 +7,7 @@ of what it says: a figure of which a bit has flipped would otherwise be believed
 
 import hashlib
 import json
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -281,42 +281,46 @@ def is_finished(
         return False
     if receipt.identity != shard.identity and purge_of(evidence, shard, receipt) is None:
         return False
-    return _unpublished(receipt, output) is None and _has_its_ledger(receipt, evidence)
+    published = all(_is_published(*file) for file in _admitted_files(receipt, output))
+    return published and _has_its_ledger(receipt, evidence)
 
 
-def require_published(evidence: str, output: str, receipts: Iterable[Receipt]) -> None:
-    """Refuses an output that does not hold what was admitted, by names and sizes.
+def require_published(evidence: str, output: str, receipts: Iterable[Receipt]) -> list[str]:
+    """Refuses an output that holds nothing of what was admitted, by names and sizes.
 
     Args:
         evidence: Where the receipts lie.
         output: Root of the admitted shards.
         receipts: What was admitted.
 
+    Returns:
+        Of each admitted file that is not there, what is the matter and what to do.
+
     Raises:
-        UsageError: Something is not there: it is another output, or was removed.
+        UsageError: None of them is there: it is another output, or all were removed.
     """
-    several = list(receipts)
+    files = [(one.shard, *file) for one in receipts for file in _admitted_files(one, output)]
     with ThreadPoolExecutor(_THREADS) as pool:
-        missing = pool.map(lambda one: _unpublished(one, output), several)
-        for receipt, path in zip(several, missing, strict=True):
-            if path is not None:
-                raise UsageError(
-                    f"{path}: not there as the receipt of {receipt.shard} says; give the --output "
-                    "that holds it; if it was removed, run again, which commits it anew, or "
-                    f"remove {receipt_path(evidence, receipt.shard)} as well"
-                )
+        there = list(pool.map(lambda file: _is_published(*file[1:]), files))
+    missing = [
+        f"{path}: not there as the receipt of {shard} says; give the --output that holds it; if "
+        "it was removed, run again, which commits it anew, or remove "
+        f"{receipt_path(evidence, shard)} as well"
+        for (shard, path, _), is_there in zip(files, there, strict=True)
+        if not is_there
+    ]
+    if missing and not any(there):
+        raise UsageError(missing[0])
+    return missing
 
 
-def _unpublished(receipt: Receipt, output: str) -> str | None:
-    """Returns an admitted file that is not there in its size; None if all are."""
+def _admitted_files(receipt: Receipt, output: str) -> Iterator[tuple[str, int | None]]:
+    """Yields path and size of each admitted file, and of each folder None."""
     is_folder = receipt.format == "folder"
     for entry in receipt.outputs:
         if is_folder and entry["sha256"] == _NOTHING and storage.is_remote(output):
             continue  # a store has no empty folders
-        path = storage.join(output, entry["name"])
-        if not _is_published(path, None if is_folder else entry["size"]):
-            return path
-    return None
+        yield storage.join(output, entry["name"]), None if is_folder else entry["size"]
 
 
 def _has_its_ledger(receipt: Receipt, evidence: str) -> bool:

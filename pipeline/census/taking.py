@@ -12,7 +12,7 @@ what a purge took out of the landing zone there is the purge's receipt, in its p
 """
 
 import hashlib
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence, Set
 from functools import partial
 
 from ingestgate.assets import storage
@@ -82,7 +82,8 @@ def take_census(
     names = [entry.path.removeprefix(f"{output}/") for entry in storage.walk_if_there(output)]
     # Below that folder are statements about the output; `verify` looks at them.
     names = [n for n in names if not n.startswith(f"{FOLDER}/") and not _is_among(n, expected)]
-    others = admitted_of_others(evidence, {shard.name for shard in shards}) if names else ()
+    counted = {shard.name for shard in shards}
+    others = admitted_of_others(evidence, counted) if names else frozenset()
     for name in names:
         gone = _is_among(name, others)
         why = "its shard is not in the input any more" if gone else "admitted by no receipt"
@@ -90,9 +91,10 @@ def take_census(
     return census
 
 
-def _is_among(name: str, admitted: Collection[str]) -> bool:
+def _is_among(name: str, admitted: Set[str]) -> bool:
     """Whether a file is one of those admitted, or lies in an image folder that is."""
-    return name in admitted or any(name.startswith(f"{known}/") for known in admitted)
+    parts = name.split("/")
+    return any("/".join(parts[:count]) in admitted for count in range(len(parts), 0, -1))
 
 
 def _count_shard(

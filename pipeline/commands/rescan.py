@@ -81,8 +81,9 @@ def rescan(ctx: click.Context, /, **options: Any) -> None:
     recalled: a notice lies with the output and in the evidence until `ingestgate run --recall` has
     judged them anew. A hash that comes so near that only the picture can tell recalls its shard as
     well. Ends with 1, and names what is missing, if the lists need a fingerprint that the ledger
-    lacks. Of several folders, one that fails keeps none of the others from it: the code is then the
-    highest of those that failed.
+    lacks. If the output lacks some of what is recalled, all of it is recalled and the code is 2. Of
+    several folders, one that fails keeps none of the others from it: the code is then the highest
+    of those that failed.
 
     \b
     Example:
@@ -141,6 +142,10 @@ def rescan(ctx: click.Context, /, **options: Any) -> None:
             code = int(exit_code(error))
             failed.append({"evidence": folder, "error": str(error), "exit_code": code})
             continue
+        if missing := reports[-1]["missing"]:
+            many = counted(len(missing), "file")
+            said = f"rescanned, but the output lacks {many} that it should hold: {missing[0]}"
+            failed.append({"evidence": folder, "error": said, "exit_code": int(ExitCode.USAGE)})
         if not as_json:
             _show(reports[-1])
     seconds = time.monotonic() - started

@@ -106,13 +106,14 @@ class Purger:
         there = {shard.name for shard in discovery.shards}
         for name in unfinished(self._settings.evidence):
             if name not in there:
-                yield ShardPurge(name, Outcome.REFUSED, problem=self._gone(name))
+                yield ShardPurge(name, Outcome.REFUSED, problem=self._outside(name))
 
-    def _gone(self, shard: str) -> str:
+    def _outside(self, shard: str) -> str:
         path = unfinished_path(self._settings.evidence, shard)
         return (
-            "its purge was interrupted, and it is not in the input any more. Put it back and purge "
-            f"again; or see what else is left of it, remove {path}, then run again"
+            "its purge was interrupted, and it is not in this --input. Give the one that its purge "
+            "was begun with; if it has left that, put it back and purge again, or, once you have "
+            f"seen what is left of it, remove {path} and run again"
         )
 
     def _shard(self, root: str, shard: Shard, holding: Holding) -> ShardPurge:

@@ -58,7 +58,7 @@ def conclude(
     Raises:
         EvidenceError: What was admitted of a recalled shard is not on record, or an earlier
             rescan's record is damaged.
-        UsageError: The output does not hold what was admitted of a recalled shard.
+        UsageError: The output holds nothing of what was admitted of the recalled shards.
         StorageError: Something could not be written.
     """
     matched, again = findings.matched, findings.to_judge_again
@@ -72,9 +72,10 @@ def conclude(
     exceptions = [one.described() for one in lists.exemptions.values()]
     output = request.output_of(evidence)
     # Of a dry run, nothing was admitted.
-    recalled = []
+    recalled: list[dict[str, Any]] = []
+    missing: list[str] = []
     if quarantine is not None:
-        recalled = _recalled(evidence, output, ledger.receipts, findings)
+        recalled, missing = _recalled(evidence, output, ledger.receipts, findings)
     paths = []
     if findings.lines or again:
         _write_findings(evidence, name, findings)
@@ -149,17 +150,20 @@ def conclude(
         "left_out": list(ledger.left_out),
         "recalled": [entry["name"] for entry in recalled],
         "notices": paths,
+        "missing": sorted({*ledger.missing, *missing}),
     }
 
 
 def _recalled(
     evidence: str, output: str, receipts: Mapping[str, Receipt], findings: Findings
-) -> list[dict[str, Any]]:
-    """Returns the admitted files of shards in which something was found.
+) -> tuple[list[dict[str, Any]], list[str]]:
+    """Returns the admitted files of shards in which something was found, and which are missing.
+
+    What is missing is recalled, too: somebody may have a copy.
 
     Raises:
         EvidenceError: Something was, and what was admitted of its shard is not on record.
-        UsageError: The output does not hold what was: no training job would see the notice there.
+        UsageError: The output holds nothing of it: no training job would see the notice there.
     """
     recalled: list[dict[str, Any]] = []
     shards = sorted({shard for shard, _ in findings.recalled()})
@@ -169,7 +173,7 @@ def _recalled(
                 f"{shard}: something in it matches, and no receipt says what was admitted of it; "
                 f"{remedy_without_receipt(evidence, output, shard)}"
             )
-    require_published(evidence, output, (receipts[shard] for shard in shards))
+    missing = require_published(evidence, output, (receipts[shard] for shard in shards))
     for shard in shards:
         for entry in receipts[shard].outputs:
             recalled.append(
@@ -181,7 +185,7 @@ def _recalled(
                     "to_judge_again": len(findings.near.get(shard, ())),
                 }
             )
-    return recalled
+    return recalled, missing
 
 
 def _write_findings(evidence: str, name: str, findings: Findings) -> None:

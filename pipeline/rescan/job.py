@@ -48,7 +48,7 @@ def rescan(request: RescanRequest, evidence: str, lists: ListSet, tell: Tell) ->
         LedgerError: There is no ledger, or a part is damaged.
         EvidenceError: By which rules it was made is not on record, or were others; or what was
             sealed of it, where withdrawals are asked for, is not as it was.
-        UsageError: It cannot be told where the output is, or it is not there.
+        UsageError: It cannot be told where the output is, or it holds nothing of what was admitted.
     """
     evidence = storage.absolute(evidence)
     with run_lock(evidence):

@@ -33,11 +33,13 @@ class Ledger(NamedTuple):
         parts: Its parts, by shard and number.
         receipts: By shard, what was committed; not of every shard, after a dry run of none.
         left_out: Shards of which nothing is admitted, and that the others do not wait for.
+        missing: Where there are such, what the output lacks of all that was admitted.
     """
 
     parts: Sequence[storage.Entry]
     receipts: Mapping[str, Receipt]
     left_out: Sequence[str]
+    missing: Sequence[str]
 
 
 def whole_ledger(evidence: str, output: str) -> Ledger:
@@ -50,7 +52,7 @@ def whole_ledger(evidence: str, output: str) -> Ledger:
     Raises:
         LedgerError: There is no ledger, or a part is missing, damaged or not of its shard's others.
         EvidenceError: A receipt is damaged, or its shard's ledger is not the one it is of.
-        UsageError: A shard has no receipt, and the output is not the one that the others are of.
+        UsageError: A shard has no receipt, and the output holds nothing of all others.
     """
     root = storage.join(evidence, "ledger")
     entries = storage.walk_if_there(root)
@@ -62,6 +64,8 @@ def whole_ledger(evidence: str, output: str) -> Ledger:
     for entry in entries:
         by_shard[named_part(entry.path[len(root) + 1 :])[0]].append(entry)
     left_out = _left_out(evidence, output, sorted(by_shard.keys() - receipts.keys()), receipts)
+    # An output that holds nothing of the others is not theirs, and does not tell.
+    missing = require_published(evidence, output, receipts.values()) if left_out else ()
     parts = []
     for shard in sorted(by_shard.keys() - set(left_out)):
         several, receipt = by_shard[shard], receipts.get(shard)
@@ -77,7 +81,7 @@ def whole_ledger(evidence: str, output: str) -> Ledger:
                 f"has {len(several)} parts where there were {total}; {remedy}",
             )
         parts += several
-    return Ledger(parts, receipts, left_out)
+    return Ledger(parts, receipts, left_out, missing)
 
 
 def remedy_without_receipt(evidence: str, output: str, shard: str) -> str:
@@ -94,16 +98,14 @@ def _left_out(
 ) -> Sequence[str]:
     """Returns the shards, of those without a receipt, of which nothing is admitted."""
     if not receipts:
-        # Of dry runs alone, none is admitted, and what they judged is asked about all the same.
+        # As after dry runs: what they judged is asked about all the same, but for what failed.
         failed = read_failures(evidence)
-        return [shard for shard in uncommitted if shard in failed]
+        uncommitted = [shard for shard in uncommitted if shard in failed]
+    # A note alone does not tell: a later run may have published the shard, and left no receipt.
     with ThreadPoolExecutor(_THREADS) as pool:
         paths = (storage.join(output, shard) for shard in uncommitted)
         there = zip(uncommitted, pool.map(storage.is_there, paths), strict=True)
-        left_out = [shard for shard, admitted in there if not admitted]
-    if left_out:
-        require_published(evidence, output, receipts.values())  # else it is another's output
-    return left_out
+        return [shard for shard, admitted in there if not admitted]
 
 
 def _total(root: str, shard: str, several: Sequence[storage.Entry], remedy: str) -> int:

@@ -4,6 +4,7 @@ import errno
 import os
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -168,14 +169,27 @@ def test_a_shard_that_left_the_input_while_its_purge_was_interrupted_is_named(
         others, gone = purged(gate, *extra, code=5)["shards"]
         assert others["outcome"] == ("would_purge" if extra else "purged"), "it goes on"
         assert (gone["shard"], gone["outcome"]) == ("00000.tar", "refused")
-        assert "is not in the input any more. Put it back and purge again" in gone["problem"]
-        assert f"remove {record}" in gone["problem"]
+        assert "put it back and purge again" in gone["problem"]
+        assert f"remove {record} and run again" in gone["problem"]
     assert gate.run().exit_code == 2
     said = purge(gate).output
     assert "refused: 00000.tar: its purge was interrupted" in said
     (tmp_path / "away.tar").rename(shard)
     assert [each["outcome"] for each in purged(gate)["shards"]] == ["purged", "purged_before"]
     assert gate.census()["exact"]
+
+
+def test_a_shard_outside_this_input_whose_purge_was_interrupted_is_not_said_to_be_gone(
+    job: MakeJob, tmp_path: Path
+) -> None:
+    gate = job(WRITERS["webdataset"](tmp_path / "landing"))
+    gate.report()
+    kill_purge_at(storage, "move", gate)
+    part = replace(gate, inputs=[str(tmp_path / "landing" / "00001.tar")])
+    _, other = purged(part, code=5)["shards"]
+    assert (other["shard"], other["outcome"]) == ("00000.tar", "refused")
+    assert "it is not in this --input. Give the one that its purge was begun" in other["problem"]
+    assert [each["outcome"] for each in purged(gate)["shards"]] == ["purged", "purged_before"]
 
 
 def test_a_purge_that_was_interrupted_looks_at_the_vault_again(

@@ -9,10 +9,12 @@ from typing import Any
 
 import pytest
 
+from ingestgate.assets.receipts import read_failures
 from ingestgate.assets.signing_keys import generate_signing_key
 from ingestgate.blocklists.matching import Matcher
 from ingestgate.blocklists.selftest import self_test
 from ingestgate.pipeline.lock import output_lock
+from ingestgate.quarantine.audit import read_log
 from ingestgate.transforms.rescanning import (
     digests,
     hashes,
@@ -156,6 +158,27 @@ def test_a_match_in_a_shard_without_a_receipt_is_refused(
     assert "part-00000.parquet: is missing" in rescan(job, code=1)["error"]
 
 
+def test_a_match_in_a_shard_that_was_published_without_any_receipt_is_refused(
+    old_job: Callable[[str], Job], tmp_path: Path
+) -> None:
+    shard = tmp_path / "landing" / "00000.tar"
+    write_webdataset(tmp_path / "landing")
+    job = old_job(str(shard))
+    whole = shard.read_bytes()
+    shard.write_bytes(whole[:700])
+    job.report(code=1)
+    shard.write_bytes(whole)
+    (job.evidence / "receipts").write_bytes(b"")  # so that none can be written
+    assert job.run().exit_code == 1
+    (job.evidence / "receipts").unlink()
+    assert (job.output / "00000.tar").exists()
+    assert read_failures(str(job.evidence))
+    compiled(tmp_path, 2, new(pdq=None))
+    assert "00000.tar: something in it matches, and no receipt" in rescan(job, code=5)["error"]
+    job.report()
+    assert rescan(job)["matched"] == 0, "the run has judged it by the newer lists"
+
+
 def _dry_run(job: Job) -> Path:
     run_elsewhere(job, "--dry-run", code=0)
     return job.output
@@ -209,6 +232,34 @@ def test_a_recalled_shard_that_was_cut_off_in_the_output_is_refused(
     assert "if it was removed, run again, which commits it anew" in rescan(job, code=2)["error"]
     job.report()
     assert rescan(job)["matched"] == 0, "the run has judged it by the newer lists"
+
+
+def test_a_shard_that_was_removed_does_not_keep_the_others_from_being_recalled(
+    old_job: Callable[[str], Job], tmp_path: Path
+) -> None:
+    job = old_job(write_webdataset(tmp_path / "landing"))
+    job.report()
+    both = new(pdq=None)
+    both["md5"].append(("n-other", md5_of(content(8))))
+    compiled(tmp_path, 2, both)
+    removed = job.output / "00000.tar"
+    removed.unlink()
+    found = rescan(job, code=2)
+    (report,) = found["rescans"]
+    assert report["recalled"] == ["00000.tar", "00001.tar"]
+    assert [Path(path).exists() for path in report["notices"]] == [True, True]
+    assert (job.evidence / "rescans" / f"{report['id']}.json").exists()
+    lines = [line for line in read_log(str(job.quarantine)) if line.event == "rescan.ended"]
+    assert [line.fields["recalled"] for line in lines] == [2]
+    receipt = job.evidence / "receipts" / "00000.tar.json"
+    (said,) = report["missing"]
+    assert f"{removed}: not there as the receipt of 00000.tar says" in said
+    assert f"or remove {receipt} as well" in said
+    (failed,) = found["failed"]
+    assert failed["exit_code"] == 2
+    assert f"rescanned, but the output lacks 1 file that it should hold: {said}" in failed["error"]
+    job.report()
+    assert rescan(job)["missing"] == []
 
 
 def test_matches_of_a_dry_run_recall_nothing(old_job: Callable[[str], Job], tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 
 import shutil
 import tarfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -189,6 +189,39 @@ def test_files_of_shards_that_are_not_in_the_input_any_more(copy: Callable[[str]
         "gone.jpg: in the output, but admitted by no receipt",
         *(f"{name}: in the output, but its shard is not in the input any more" for name in files),
     ]
+
+
+class LookedAt(frozenset[str]):
+    """Names that count how many of them are looked at."""
+
+    count = 0
+
+    def __contains__(self, name: object) -> bool:
+        self.count += 1
+        return super().__contains__(name)
+
+    def __iter__(self) -> Iterator[str]:
+        for name in super().__iter__():
+            self.count += 1
+            yield name
+
+
+def test_a_file_that_is_not_expected_is_not_compared_with_all_that_was_admitted(
+    copy: Callable[[str], Job], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = copy("webdataset")
+    others = LookedAt({"gone/k", *(f"other-{number}" for number in range(100))})
+    monkeypatch.setattr(
+        "ingestgate.pipeline.census.taking.admitted_of_others", lambda *arguments: others
+    )
+    (job.output / "gone" / "k").mkdir(parents=True)
+    for name in ("gone/k/00.jpg", "gone/kept.jpg"):
+        (job.output / name).touch()
+    assert sorted(taken(job).problems) == [
+        "gone/k/00.jpg: in the output, but its shard is not in the input any more",
+        "gone/kept.jpg: in the output, but admitted by no receipt",
+    ]
+    assert 0 < others.count <= 3 + 2, "each file once, and once for each folder above it"
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,14 @@ from ingestgate.assets import ledger
 from ingestgate.assets.errors import EvidenceError, LedgerError, UsageError
 from ingestgate.assets.ledger import PartHeader
 from ingestgate.assets.ledger_digest import hash_shard_ledger
-from ingestgate.assets.receipts import Receipt, receipt_path, write_failure, write_receipt
+from ingestgate.assets.receipts import (
+    NOT_TRIED,
+    Receipt,
+    every_receipt,
+    receipt_path,
+    write_failure,
+    write_receipt,
+)
 from ingestgate.assets.shard import Shard
 from ingestgate.pipeline.rescan.parts import Ledger, whole_ledger
 
@@ -146,6 +153,20 @@ def test_nothing_is_left_out_by_an_output_that_holds_none_of_the_others(
     assert not whole_ledger(str(tmp_path), str(tmp_path / "trained")).left_out
 
 
+def test_what_the_output_lacks_of_the_others_is_told_where_a_shard_is_left_out(
+    tmp_path: Path, write: Write
+) -> None:
+    first = every_receipt(str(tmp_path))["a.tar"]
+    outputs = [*first.outputs, {**first.outputs[0], "name": "a.parquet"}]
+    write_receipt(str(tmp_path), replace(first, outputs=outputs))
+    assert not whole(tmp_path).missing
+    (tmp_path / "output" / "b.tar").unlink()
+    found = whole(tmp_path)
+    assert found.left_out == ["b.tar"]
+    (said,) = found.missing
+    assert f"{tmp_path}/output/a.parquet: not there as the receipt of a.tar says" in said
+
+
 def test_what_dry_runs_judged_is_looked_at_but_for_what_failed(
     tmp_path: Path, write: Write
 ) -> None:
@@ -154,6 +175,16 @@ def test_what_dry_runs_judged_is_looked_at_but_for_what_failed(
     found = whole_ledger(str(tmp_path), str(tmp_path / "nowhere"))
     assert found.left_out == ["b.tar"]
     assert len(found.parts) == 3
+
+
+def test_without_any_receipt_what_failed_and_was_published_later_is_looked_at(
+    tmp_path: Path, write: Write
+) -> None:
+    Path(receipt_path(str(tmp_path), "a.tar")).unlink()
+    write_failure(str(tmp_path), Shard("b.tar", "", "i", 1, ""), NOT_TRIED)
+    found = whole(tmp_path)
+    assert not found.left_out
+    assert len(found.parts) == 6
 
 
 def test_no_ledger(tmp_path: Path) -> None:
