@@ -152,6 +152,18 @@ def test_a_shard_that_changes_while_it_is_looked_at_stays(
     assert not list((gate.evidence / "purging").rglob("*.json"))
 
 
+def test_nothing_goes_by_another_policy_than_it_was_judged_by(job: MakeJob, tmp_path: Path) -> None:
+    gate = job(WRITERS["webdataset"](tmp_path / "landing"))
+    finer = tmp_path / "policy.yaml"
+    finer.write_text("range_bytes: 20000\n")
+    gate.report("--policy", str(finer))
+    before = landing(tmp_path / "landing")
+    for each in purged(gate, code=5)["shards"]:
+        assert "is of another judging, or of another policy than was named" in each["problem"]
+    assert landing(tmp_path / "landing") == before
+    assert purged(gate, "--policy", str(finer))["assets"] == 3
+
+
 def test_nothing_goes_before_it_was_committed(job: MakeJob, tmp_path: Path) -> None:
     gate = job(WRITERS["webdataset"](tmp_path / "landing"))
     before = landing(tmp_path / "landing")
