@@ -244,7 +244,7 @@ def test_a_log_that_is_gone_is_not_begun_anew(job: MakeJob, tmp_path: Path) -> N
     gate.report()
     log = gate.quarantine / "audit" / "log.jsonl"
     log.unlink()
-    for more in ((), ("--no-resume",)):
+    for more in ((), ("--no-resume",), ("--dry-run",)):
         report = gate.report(*more, code=5)
         assert "the audit log is gone, and the quarantine is there" in report["error"]
         assert not log.exists()

@@ -104,3 +104,10 @@ def test_a_list_counts_that_kept_out_what_matched(held: Screening, lists: dict[s
     assert certificate(held).lists() == lists
     assert held.versions() == lists
     assert certificate(held, screening("b", 9, 1, action=Action.OBSERVE)).lists() == {}
+
+
+def test_the_lowest_version_of_any_shard_counts() -> None:
+    later = ListUse(id="p", version=8, digest=ZEROS)
+    groups = [screening("a", 9, 1), screening("b", 6, 1), screening("c", 5, 1, later)]
+    for several in (groups, groups[::-1]):
+        assert certificate(*several).lists() == {"p": 6}

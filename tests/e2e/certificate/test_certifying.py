@@ -4,6 +4,7 @@ import hashlib
 import json
 import shutil
 from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,14 @@ import pytest
 from securesystemslib.dsse import Envelope as OtherEnvelope
 from securesystemslib.signer import SSlibKey  # type: ignore[attr-defined]  # has no __all__
 
+from ingestgate.assets.errors import EvidenceError
 from ingestgate.assets.shard import Shard
 from ingestgate.assets.signing_keys import generate_signing_key, key_id, read_signing_key
-from ingestgate.transforms.settings import RunSettings
+from ingestgate.blocklists.listset import ListSet
+from ingestgate.pipeline.certificate.certifying import CertifyRequest
+from ingestgate.pipeline.certificate.certifying import certify as make
+from ingestgate.transforms.policy import Policy
+from ingestgate.transforms.settings import RunSettings, context_digest
 from tests.e2e.certificate.conftest import (
     certificate,
     certify,
@@ -242,3 +248,58 @@ def test_the_key_stays_in_the_driver(
     sent = pickle.dumps(settings)
     assert read_signing_key(key).private_bytes_raw() not in sent
     assert b"key.pem" not in sent
+
+
+def test_a_ledger_that_was_changed_since_is_not_certified(gate: Job, key: str) -> None:
+    part = gate.evidence / "ledger/00000.tar.parts/part-00000.parquet"
+    further = part.with_name("part-00001.parquet")
+    shutil.copy(part, further)
+    result = certify(gate, key)
+    assert result.exit_code == 5
+    assert "00000.tar: its ledger has 2 parts, its receipt says 1; run again" in result.stderr
+    further.unlink()
+    flip(part)
+    result = certify(gate, key)
+    assert result.exit_code == 5
+    assert "00000.tar.parts: damaged, as its shard's receipt tells" in result.stderr
+
+
+def test_a_manifest_that_was_changed_since_is_not_certified(gate: Job, key: str) -> None:
+    quarantine = ("--quarantine", str(gate.quarantine))
+    path = next((gate.quarantine / "manifest").glob("00000*.jsonl"))
+    path.write_text(path.read_text() + "\n")
+    result = certify(gate, key, *quarantine)
+    assert result.exit_code == 5
+    assert f"manifest/{path.name}: is not what was sealed, by the receipt of" in result.stderr
+    path.unlink()
+    assert f"manifest/{path.name}: is not there, by the" in certify(gate, key, *quarantine).stderr
+
+
+def test_a_run_certifies_no_output_whose_files_have_other_sizes(gate: Job, key: str) -> None:
+    """It takes no digests again of what it wrote."""
+    request = CertifyRequest(
+        str(gate.output), str(gate.evidence), None, *_in_force(gate), rehash=False
+    )
+    keys, now = [read_signing_key(key)], datetime.now(UTC)
+    make(request, keys, now)
+    with (gate.output / "00001.tar").open("ab") as file:
+        file.write(b"x")
+    with pytest.raises(EvidenceError, match=r"00001\.tar: is not what the receipt"):
+        make(request, keys, now)
+
+
+def test_a_folder_that_was_changed_since_is_not_certified(
+    job: MakeJob, tmp_path: Path, key: str
+) -> None:
+    gate = job(WRITERS["folder"](tmp_path / "landing"))
+    gate.report()
+    flip(gate.output / "landing" / "k00.jpg")
+    result = certify(gate, key)
+    assert result.exit_code == 5
+    assert "landing: is not what the receipt of landing says was admitted" in result.stderr
+
+
+def _in_force(gate: Job) -> tuple[str, str]:
+    """The digests of rules and lists."""
+    lists = ListSet.open(gate.lists, now=datetime.now(UTC)).digest
+    return context_digest(Policy(), lists), lists

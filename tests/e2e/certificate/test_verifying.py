@@ -262,3 +262,37 @@ def test_a_training_job_can_read_what_it_verifies(gate: Job) -> None:
     assert folder.stat().st_mode & 0o777 == gate.output.stat().st_mode & 0o777
     path = folder / "certificate.dsse.json"
     assert path.stat().st_mode & 0o777 == (gate.output / "00000.tar").stat().st_mode & 0o777
+
+
+def test_a_certificate_with_two_subjects_of_one_name_is_none(gate: Job, key: str) -> None:
+    """The age of one of them would be told by the other."""
+    rewrite(gate, lambda content: content["subject"].append(content["subject"][0]), key)
+    refused(gate, "not a certificate of a screened dataset", "two subjects of one name")
+
+
+def _recalling(gate: Job, **said: Any) -> None:
+    notice = RecallNotice(
+        **{"dataset": "photos", "made_at": "2026-01-02T00:00:00+00:00", "lists": [], "shards": []}
+        | said
+    )
+    write_recall(str(gate.output), str(gate.evidence), "r1", notice, None)
+
+
+def test_a_recall_of_the_certificate_stops_training(gate: Job) -> None:
+    _recalling(gate, certificate=certificate(gate)["digest of it"])
+    refused(gate, "r1.dsse.json: recalls the certificate that lies here; get the one that follows")
+
+
+def test_no_recall_is_answered_by_a_subject_that_does_not_say_when_it_was_let_in(
+    gate: Job, key: str
+) -> None:
+    subject = certificate(gate)["subject"][1]
+    (used,) = certificate(gate)["predicate"]["screenings"][0]["judgedWith"]
+    _recalling(
+        gate,
+        lists=[{name: used[name] for name in ("id", "version", "digest")}],
+        shards=[{"name": subject["name"], "sha256": subject["digest"]["sha256"], "assets": 1}],
+    )
+    assert verify(gate).exit_code == 0, "judged anew since, with these lists"
+    rewrite(gate, lambda content: content["subject"][1]["annotations"].pop("committedAt"), key)
+    refused(gate, "00001.tar: recalled by")

@@ -8,10 +8,15 @@ from typing import Any
 
 import pytest
 
+from ingestgate.assets import storage
+from ingestgate.assets.containers import folder_index
+from ingestgate.assets.shard import Shard
+from ingestgate.pipeline.purge import preparing
 from ingestgate.quarantine.audit_writing import append_machine
 from tests.archives import make_tar, special
 from tests.e2e.conftest import WRITERS, Job, content
 from tests.e2e.purge.conftest import forge_receipt, landing, purge, purged, write_caught
+from tests.faults.zones import ZONES
 from tests.pictures import jpeg
 
 MakeJob = Callable[..., Job]
@@ -105,6 +110,58 @@ def test_only_a_shard_that_is_still_what_was_judged(job: MakeJob, tmp_path: Path
     shard.write_bytes(raw + bytes(1024))
     problems = {each["shard"]: each["problem"] for each in purged(gate, code=5)["shards"]}
     assert "not, or no longer, the shard that was judged; run again" in problems["00001.tar"]
+
+
+@pytest.mark.parametrize(("format", "file"), [("folder", "metadata.jsonl"), ("urls", "urls.csv")])
+def test_only_a_shard_whose_rows_are_still_those_that_were_judged(
+    job: MakeJob, tmp_path: Path, format: str, file: str
+) -> None:
+    gate = job(ZONES[format](tmp_path / "landing"))
+    gate.report()
+    path = tmp_path / "landing" / file
+    status, rows = path.stat(), path.read_bytes()
+    path.write_bytes(rows.replace(b"fine.example/9", b"nine.example/9"))
+    assert path.read_bytes() != rows
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+    folder_index._listing.cache_clear()  # a purge has a process of its own
+    before = landing(tmp_path / "landing")
+    (refused,) = purged(gate, code=5)["shards"]
+    assert "range 0 is no longer what was judged" in refused["problem"]
+    assert landing(tmp_path / "landing") == before
+
+
+def test_a_shard_that_changes_while_it_is_looked_at_stays(
+    job: MakeJob, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gate = job(WRITERS["webdataset"](tmp_path / "landing"))
+    gate.report()
+    before = landing(tmp_path / "landing")
+    real = preparing.files_of
+
+    def changed_by_then(shard: Shard) -> list[storage.Entry]:
+        with open(shard.path, "ab") as file:
+            file.write(bytes(512))
+        return real(shard)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(preparing, "files_of", changed_by_then)
+        for each in purged(gate, code=5)["shards"]:
+            assert "it is no longer what was judged; nothing of it" in each["problem"]
+    after = landing(tmp_path / "landing")
+    assert {name: after[name][:-512] for name in before} == before
+    assert not list((gate.evidence / "purging").rglob("*.json"))
+
+
+def test_nothing_goes_by_another_policy_than_it_was_judged_by(job: MakeJob, tmp_path: Path) -> None:
+    gate = job(WRITERS["webdataset"](tmp_path / "landing"))
+    finer = tmp_path / "policy.yaml"
+    finer.write_text("range_bytes: 20000\n")
+    gate.report("--policy", str(finer))
+    before = landing(tmp_path / "landing")
+    for each in purged(gate, code=5)["shards"]:
+        assert "is of another judging, or of another policy than was named" in each["problem"]
+    assert landing(tmp_path / "landing") == before
+    assert purged(gate, "--policy", str(finer))["assets"] == 3
 
 
 def test_nothing_goes_before_it_was_committed(job: MakeJob, tmp_path: Path) -> None:

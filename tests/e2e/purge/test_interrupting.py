@@ -1,6 +1,7 @@
 """A purge that is interrupted anywhere is completed, and nothing is lost."""
 
 import errno
+import json
 import os
 import shutil
 from collections.abc import Callable
@@ -13,7 +14,7 @@ from click.testing import Result
 
 from ingestgate.assets import storage
 from ingestgate.assets.envelope import Envelope
-from tests.e2e.conftest import WRITERS, Job, on_store
+from tests.e2e.conftest import WRITERS, Job, content, on_store
 from tests.e2e.purge.conftest import (
     admitted_by,
     landing,
@@ -156,6 +157,41 @@ def test_a_file_changed_while_a_purge_was_interrupted_is_not_written_over(
     assert shard.read_bytes() == changed
 
 
+def test_what_was_staged_takes_no_place_if_it_was_changed(job: MakeJob, tmp_path: Path) -> None:
+    gate = job(WRITERS["webdataset"](tmp_path / "landing"))
+    gate.report()
+    kill_purge_at(storage, "move", gate)
+    before = landing(tmp_path / "landing")["00000.tar"]
+    (staged,) = (tmp_path / "landing").glob(".purge.*/00000.tar")
+    staged.write_bytes(staged.read_bytes() + bytes(512))
+    problems = {each["shard"]: each["problem"] for each in purged(gate, code=5)["shards"]}
+    assert f"{staged} was changed by somebody else since" in problems["00000.tar"]
+    assert landing(tmp_path / "landing")["00000.tar"] == before
+
+
+def test_a_picture_that_was_changed_since_is_not_removed(job: MakeJob, tmp_path: Path) -> None:
+    gate = job(WRITERS["folder"](tmp_path / "landing"))
+    gate.report()
+    kill_purge_at(storage, "move", gate)
+    picture = tmp_path / "landing" / "k03.jpg"
+    picture.write_bytes(content(4))
+    (refused,) = purged(gate, code=5)["shards"]
+    assert f"{picture} was changed by somebody else since its purge began" in refused["problem"]
+    assert picture.read_bytes() == content(4)
+
+
+def test_a_purge_of_another_judging_is_not_completed(job: MakeJob, tmp_path: Path) -> None:
+    gate = job(WRITERS["webdataset"](tmp_path / "landing"))
+    gate.report()
+    kill_purge_at(storage, "move", gate)
+    before = landing(tmp_path / "landing")["00000.tar"]
+    record = gate.evidence / "purging" / "00000.tar.json"
+    record.write_text(json.dumps(json.loads(record.read_text()) | {"judged_identity": "0" * 64}))
+    problems = {each["shard"]: each["problem"] for each in purged(gate, code=5)["shards"]}
+    assert f"{record}: a purge that was interrupted, of another judging" in problems["00000.tar"]
+    assert landing(tmp_path / "landing")["00000.tar"] == before
+
+
 def test_a_shard_that_left_the_input_while_its_purge_was_interrupted_is_named(
     job: MakeJob, tmp_path: Path
 ) -> None:
@@ -208,6 +244,13 @@ def test_a_purge_that_was_interrupted_looks_at_the_vault_again(
             each["shard"]: each["problem"] for each in purged(gate, *extra, code=5)["shards"]
         }
         assert "is not in the quarantine as its manifest says" in problems["00000.tar"]
+    # Nor does its record decide what there has to be.
+    record = gate.evidence / "purging" / "00000.tar.json"
+    whole = record.read_text()
+    record.write_text(json.dumps(json.loads(whole) | {"assets": []}))
+    problems = {each["shard"]: each["problem"] for each in purged(gate, code=5)["shards"]}
+    assert "is not in the quarantine as its manifest says" in problems["00000.tar"]
+    record.write_text(whole)
     assert landing(tmp_path / "landing")["00000.tar"] == before
     key.write_bytes(sealed)
     assert purged(gate)["assets"] == 3

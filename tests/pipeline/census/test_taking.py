@@ -17,7 +17,8 @@ from ingestgate.pipeline.census.result import Census
 from ingestgate.pipeline.census.taking import take_census
 from ingestgate.quarantine.keys import generate_identity
 from tests.archives import make_tar, special
-from tests.e2e.conftest import Job, _no_network, lists
+from tests.e2e.conftest import Job, _no_network, content, lists
+from tests.e2e.purge.conftest import purged, write_caught
 from tests.faults.zones import ZONES
 
 __all__ = ["_no_network", "lists"]
@@ -98,6 +99,7 @@ LEDGERS: dict[str, tuple[Callable[[list[dict[str, Any]]], Any], str]] = {
     ),
     "no such reason": (lambda rows: rows[0].update(reason="matched"), "admitted because matched"),
     "let in": (admit_all, "admitted, but not so in the output"),
+    "let in, though it matched": (admit_all, "k03.jpg: admitted, though it matched"),
     "let in, but sealed": (admit_all, "the manifest has a row for k03.jpg, the ledger does not"),
 }
 
@@ -287,3 +289,53 @@ def test_what_no_plain_library_reads_is_counted_once_and_said(
     assert (found.counted_once, found.exact) == (found.shards, True)
     said = job.invoke(*job.census_arguments[:-1])
     assert f"{found.shards} of the shards counted by the gate's own readers alone" in said.output
+
+
+def test_a_manifest_that_has_a_row_twice(copy: Callable[[str], Job]) -> None:
+    job = copy("webdataset")
+    path = next((job.quarantine / "manifest").glob("00000*.jsonl"))
+    path.write_text(path.read_text() + path.read_text().splitlines()[0] + "\n")
+    said = "00000.tar: the manifest has a row for k03.jpg, the ledger does not"
+    assert said in taken(job).problems
+
+
+def test_rows_in_the_output_that_were_not_admitted(copy: Callable[[str], Job]) -> None:
+    job = copy("urls")
+    with (job.output / "urls.csv").open("a") as file:
+        file.write("https://more.example/1.jpg,more\n")
+    assert "urls.csv: the output holds rows that were not admitted" in taken(job).problems
+
+
+def test_metadata_in_the_output_that_was_not_admitted(copy: Callable[[str], Job]) -> None:
+    job = copy("folder")
+    further = job.output / "landing" / "more" / "metadata.jsonl"
+    further.parent.mkdir()
+    further.write_text("")
+    said = "landing: the output holds metadata files that were not admitted"
+    assert taken(job).problems == [said]
+
+
+def test_assets_of_one_sample_share_a_verdict(tmp_path: Path, lists: str) -> None:
+    recipient = generate_identity(str(tmp_path / "identity.txt"))
+    (tmp_path / "landing").mkdir()
+    both = [("k.a.jpg", content(1)), ("k.b.jpg", content(2))]
+    (tmp_path / "landing" / "a.tar").write_bytes(make_tar(both))
+    job = Job(tmp_path / "job", [str(tmp_path / "landing" / "*.tar")], lists, "", recipient)
+    job.report()
+    assert taken(job).exact
+    rewrite_rows(job, lambda rows: rows[1].update(verdict="unscannable", reason="bad_sidecar"))
+    assert "a.tar: k: its assets have different verdicts" in taken(job).problems
+
+
+def test_only_what_was_quarantined_may_have_been_purged(tmp_path: Path, lists: str) -> None:
+    recipient = generate_identity(str(tmp_path / "identity.txt"))
+    folder = write_caught(tmp_path / "landing" / "photos")
+    job = Job(tmp_path / "job", [folder], lists, "", recipient)
+    job.report()
+    purged(job)
+    assert taken(job).exact
+    rewrite_rows(job, lambda rows: rows[0].update(verdict="unscannable", reason="bad_sidecar"))
+    assert "photos: k03.jpg: purged, but not quarantined" in taken(job).problems
+    next((job.quarantine / "objects").rglob("*.age")).unlink()
+    said = "photos: k03.jpg: its sealed object or key is missing or changed"
+    assert said in taken(job).problems

@@ -31,19 +31,24 @@ def part(hits: Sequence[list[Any]], context: str = THEN, **more: Any) -> dict[st
     return {**found, "hits": hits, **nothing, **more}
 
 
-def findings(*parts: Mapping[str, Any], digest_then: str = "older") -> Findings:
+def findings(
+    *parts: Mapping[str, Any], digest_then: str = "older", policy: Policy = POLICY
+) -> Findings:
     """Of lists `p`, which may have changed since, and `q`, which has not."""
     infos = [SimpleNamespace(id=id, digest=f"{id} today") for id in ("p", "q")]
     lists = cast(ListSet, SimpleNamespace(infos=infos))
     used = [{"id": "p", "digest": digest_then}, {"id": "q", "digest": "q today"}]
     record = ContextRecord(THEN, 1, POLICY.model_dump(mode="json"), used, [])
-    return gathered(parts, {THEN: record, NOW: record}, POLICY, lists, NOW)
+    return gathered(parts, {THEN: record, NOW: record}, policy, lists, NOW)
 
 
 def test_what_is_near_counts_unless_the_same_list_has_decided_it() -> None:
     near = [hit("a", sure=False), hit("b", sure=False, list_id="q")]
     assert findings(part(near)).near == {"s": {"a"}}
     assert findings(part(near), digest_then="p today").near == {"s": set()}
+    # Nor is it the same list of which the policy says something else now.
+    wider = Policy.model_validate({"lists": {"q": {"thresholds": {"pdq": 40}}}})
+    assert findings(part(near), policy=wider).near == {"s": {"a", "b"}}
     found = findings(part(near, NOW, unclear=["c"], released=["d"]))
     assert not found.recalled()
     assert not found.released

@@ -1,6 +1,7 @@
 """What is read of the records of rescans, and which are refused."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -59,3 +60,19 @@ def test_a_damaged_record_is_named(tmp_path: Path, name: str, value: Any) -> Non
     path.write_text(json.dumps(json.loads(path.read_text()) | {name: value}))
     with pytest.raises(EvidenceError, match=r"r\.json: not the record of a rescan; rescan again"):
         read_rescans(str(tmp_path))
+
+
+def test_a_rescan_vouches_for_the_ledger_and_the_rules_that_it_looked_at() -> None:
+    assert RECORD.settles("s.tar", ZEROS, "c")
+    for other in (("t.tar", ZEROS, "c"), ("s.tar", "1" * 64, "c"), ("s.tar", ZEROS, "d")):
+        assert not RECORD.is_of(*other)
+        assert not RECORD.covers(*other)
+        assert not RECORD.settles(*other)
+
+
+@pytest.mark.parametrize(("found", "covers"), [({"matched": 1}, False), ({"held": 1}, True)])
+def test_what_a_rescan_found_is_not_settled(found: dict[str, int], covers: bool) -> None:
+    record = replace(RECORD, shards={"s.tar": SHARD | found})
+    assert record.is_of("s.tar", ZEROS, "c")
+    assert record.covers("s.tar", ZEROS, "c") == covers
+    assert not record.settles("s.tar", ZEROS, "c")
