@@ -293,7 +293,7 @@ def test_a_url_may_hold_encoded_what_would_divide_it(tmp_path: Path) -> None:
 
 def test_a_table_of_urls_without_a_header_is_refused(tmp_path: Path) -> None:
     message = refused(tmp_path, "url", "https://a.example/1.jpg,A1\nhttps://a.example/2.jpg,A1\n")
-    assert "line 2, row: has as many ',' as every line before it" in message
+    assert "line 2, row: has behind its last ',' what may be another column" in message
     assert "a.example" not in message
     urls = "https://a.example/1.jpg,A1\nhttps://a.example/2.jpg\n"
     assert [entry.value for entry in read(tmp_path, "url", urls)] == [
