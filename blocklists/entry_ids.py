@@ -19,6 +19,7 @@ from ingestgate.blocklists.sources import (
     MAX_DECODINGS,
     BadSource,
     canonical_host,
+    is_address,
     parse_source,
     url_expression,
 )
@@ -32,6 +33,7 @@ _AROUND = re.compile(r"[\s<>|,;\"'(){}]+")  # what people put around sources
 _LIKE_SOURCE = re.compile(r"[.:%]|[^\x00-\x7f]|\A(?:0[xX])?[0-9A-Fa-f]+\Z")
 _SLASHES = re.compile(r"/{2,}")
 _PUNYCODE = re.compile(r"xn--([0-9a-z-]+)")
+_SHORT = 8  # characters of a host that may come about by chance in the middle of words
 _TEXTS = 1024  # that are remembered: entries share their categories
 _ByLength = dict[int, set[str]]
 
@@ -105,10 +107,9 @@ class Spellings:
             return False
         plain = _plain(text)
         return any(
-            (host, path) in self._urls
+            (host, path) in self._urls and (path or _stands_in(form, host))
             for form in {plain, _unicode(plain)}
             for host in _among(form, self._hosts)
-            if _stands_in(form, host)
             for path in _among(plain, self._paths)
         ) or not self._sources.isdisjoint(_sources(text))
 
@@ -126,7 +127,12 @@ def _among(text: str, spellings: _ByLength) -> set[str]:
 
 
 def _stands_in(plain: str, host: str) -> bool:
-    """Whether a host is in a plain text by itself, not by chance in the middle of words."""
+    """Whether a host that is in a plain text is there by more than chance.
+
+    Short ones are in the middle of words, and addresses in others.
+    """
+    if len(host) >= _SHORT and ":" not in host and not is_address(host):
+        return True
     return re.search(rf"(?<![0-9a-z]){re.escape(host)}(?![0-9a-z])", plain) is not None
 
 

@@ -71,6 +71,7 @@ def test_a_source_is_not_shown_as_an_id(kind: str, listed: list[str], ids: list[
 
 
 ORCHARD = ["id-{}", "domain:{}", "{}|2026", "[{}]", "case {}/b", "ioc-{}", "42/x/{}"]
+GLUED = ["42{}", "D1{}", "{}2026", "id{}x"]
 
 
 @pytest.mark.parametrize("form", ORCHARD)
@@ -98,6 +99,25 @@ def test_an_id_that_holds_a_source_is_not_shown(
     assert shown_id(form.format(spelled), [(kind, listed.encode())]) == made
 
 
+@pytest.mark.parametrize("form", GLUED)
+@pytest.mark.parametrize(
+    ("kind", "listed", "spelled"),
+    [
+        ("domain", "orchard.example", "orchard.example"),
+        ("domain", "*.orchard.example", "Orchard%2Eexample"),
+        ("url", "orchard.example/", "orchard.example/"),
+        ("url", "orchard.example/secret/path.jpg", "orchard.example/secret/path.jpg"),
+        ("url", "t.co/secret", "t.co/secret"),
+        ("url", "10.0.0.1/secret", "10.0.0.1/secret"),
+    ],
+)
+def test_an_id_that_holds_a_source_glued_to_others_is_not_shown(
+    form: str, kind: str, listed: str, spelled: str
+) -> None:
+    made = made_id(kind, listed.encode())
+    assert shown_id(form.format(spelled), [(kind, listed.encode())]) == made
+
+
 @pytest.mark.parametrize("form", ["www.{}", "{}.", "{}/x", "({})", "x@{}", "a {}: b", "id-{}-2026"])
 def test_an_id_that_holds_a_short_host_is_not_shown(form: str) -> None:
     assert shown_id(form.format("t.co"), [("domain", b"t.co")]) == made_id("domain", b"t.co")
@@ -112,6 +132,7 @@ def test_letters_of_a_host_within_words_are_none(id: str) -> None:
 def test_an_address_within_another_is_none() -> None:
     for id in ("10.0.0.12", "110.0.0.1"):
         assert shown_id(id, [("domain", b"10.0.0.1")]) == id
+    assert shown_id("2001:db8::1f", [("domain", b"[2001:db8::1]")]) == "2001:db8::1f"
 
 
 @pytest.mark.parametrize("id", ["orchard", "id-orchard", "case orchard.example/b", "17", "a:b"])
