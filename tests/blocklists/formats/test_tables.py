@@ -283,8 +283,16 @@ def test_identifiers_that_tell_no_entries_apart_are_refused(read: Reader, number
 def test_identifiers_may_be_whole_numbers(read: Reader) -> None:
     content = parquet(Hash=[MD5, MD5[::-1]], Id=pa.array([2.0**53 - 1, None]))
     rows = read("parquet", content, "md5=Hash,id=Id")
-    assert rows[0].entry_id == "9007199254740991.0"
+    assert rows[0].entry_id == "9007199254740991"
     assert rows[1].entry_id.startswith("md5-")
+
+
+def test_whole_numbers_are_one_identifier_however_they_are_written(read: Reader) -> None:
+    content = (
+        f'{{"id": 7, "md5": "{MD5}", "del": false}}\n{{"id": 7.0, "md5": null, "del": true}}\n'
+    )
+    stated, removed = read("jsonl", content, "md5=md5,id=id,deleted=del")
+    assert (stated.entry_id, removed.entry_id, removed.tombstone) == ("7", "7", True)
 
 
 @pytest.mark.parametrize(
