@@ -132,7 +132,8 @@ def read_entries(
                 texts = {}
                 for field in COLUMNS[1:]:
                     texts[field] = clean_text(row.get(field, ""))
-                check_discloses_nothing(texts["category"], Spellings([(signal.name, value)]))
+                if texts["category"]:
+                    check_discloses_nothing(texts["category"], Spellings([(signal.name, value)]))
             except FieldError as error:
                 header = not count and len(row) == 1 and "," in row["value"]
                 raise ListError(

@@ -51,9 +51,17 @@ def shown_id(entry_id: str, values: Iterable[tuple[str, bytes]]) -> str:
         values: Pairs of signal type and value: all of the entry's, as `entries.Entry` has them.
     """
     for name, value in values:
-        if Spellings([(name, value)]).are_in(entry_id):
+        # Of most hashes even the shortest spelling is longer than the id: nothing to look for.
+        if name not in _SOURCES and len(entry_id) < _base64_length(value):
+            continue
+        if entry_id and Spellings([(name, value)]).are_in(entry_id):
             return made_id(name, value)
     return entry_id
+
+
+def _base64_length(value: bytes) -> int:
+    """Returns how many characters a hash has in base64 without padding."""
+    return (4 * len(value) + 2) // 3
 
 
 class Spellings:
@@ -93,6 +101,8 @@ class Spellings:
 
     def _hash_is_in(self, text: str) -> bool:
         """Whether a hash is in a text, in hex however it is written, or in base64."""
+        if not self._hashes or len(text) < min(self._hashes):
+            return False
         written = text.encode("ascii", "ignore")
         digits = written.translate(None, _BETWEEN).lower()
         forms = {digits, written, written.translate(_URL_SAFE)}

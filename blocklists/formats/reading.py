@@ -153,7 +153,7 @@ def read_list(
                     malformed += 1
                     unread_types.append(name)
             texts = _texts(path, record)
-            spellings = Spellings(values)
+            spellings = Spellings(values if texts["category"] or texts["feedback"] else ())
             for field in ("category", "feedback"):
                 try:
                     check_discloses_nothing(texts[field], spellings)

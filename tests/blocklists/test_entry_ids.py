@@ -1,7 +1,7 @@
 import base64
 import hashlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ingestgate.blocklists import entry_ids
 from ingestgate.blocklists.changes import compare, open_version
 from ingestgate.blocklists.entries import value_parser
 from ingestgate.blocklists.entry_ids import Spellings, made_id, shown_id
@@ -165,6 +166,23 @@ def test_several_values_are_in_a_text_as_each_is(
     text: str, values: list[tuple[str, bytes]]
 ) -> None:
     assert Spellings(values).are_in(text) == any(Spellings([one]).are_in(text) for one in values)
+
+
+def test_what_is_shorter_than_a_hash_is_not_looked_through(monkeypatch: pytest.MonkeyPatch) -> None:
+    built: list[object] = []
+
+    class Counted(Spellings):
+        def __init__(self, values: Iterable[tuple[str, bytes]]) -> None:
+            built.append(values)
+            super().__init__(values)
+
+    monkeypatch.setattr(entry_ids, "Spellings", Counted)
+    shortest = base64.b64encode(VALUE).decode().rstrip("=")
+    assert shown_id("R-17", [("md5", VALUE), ("sha1", b"x" * 20)]) == "R-17"
+    assert shown_id(shortest[1:], [("md5", VALUE)]) == shortest[1:]
+    assert not built
+    assert shown_id(shortest, [("md5", VALUE)]) == made_id("md5", VALUE)
+    assert len(built) == 1
 
 
 def test_as_many_texts_as_values_are_looked_through() -> None:
