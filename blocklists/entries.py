@@ -132,7 +132,8 @@ def read_entries(
                 texts = {}
                 for field in COLUMNS[1:]:
                     texts[field] = clean_text(row.get(field, ""))
-                check_discloses_nothing(texts["category"], Spellings([(signal.name, value)]))
+                if texts["category"]:
+                    check_discloses_nothing(texts["category"], Spellings([(signal.name, value)]))
             except FieldError as error:
                 header = not count and len(row) == 1 and "," in row["value"]
                 raise ListError(
@@ -300,8 +301,11 @@ def _check_is_one(text: str) -> None:
             "holds several URLs; wants one and nothing else (where another is a part of it, a "
             "comma before that as %2C, a semicolon as %3B, a bar as %7C)"
         )
-    if re.search(r"\s", text):
-        raise FieldError("holds a blank; wants one URL and nothing else (its own blanks as %20)")
+    if blank := re.search(r"\s", text):
+        escaped = "".join(f"%{one:02X}" for one in blank[0].encode())
+        raise FieldError(
+            f"holds a blank; wants one URL and nothing else (where that is a part of it, {escaped})"
+        )
     if text and unicodedata.category(text[-1]) == "Cf":
         raise FieldError("ends in a character that shows nothing; wants one URL and nothing else")
 

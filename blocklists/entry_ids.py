@@ -19,6 +19,7 @@ from ingestgate.blocklists.sources import (
     MAX_DECODINGS,
     BadSource,
     canonical_host,
+    is_address,
     parse_source,
     url_expression,
 )
@@ -32,6 +33,7 @@ _AROUND = re.compile(r"[\s<>|,;\"'(){}]+")  # what people put around sources
 _LIKE_SOURCE = re.compile(r"[.:%]|[^\x00-\x7f]|\A(?:0[xX])?[0-9A-Fa-f]+\Z")
 _SLASHES = re.compile(r"/{2,}")
 _PUNYCODE = re.compile(r"xn--([0-9a-z-]+)")
+_SHORT = 8  # characters of a host that may come about by chance in the middle of words
 _TEXTS = 1024  # that are remembered: entries share their categories
 _ByLength = dict[int, set[str]]
 
@@ -49,9 +51,17 @@ def shown_id(entry_id: str, values: Iterable[tuple[str, bytes]]) -> str:
         values: Pairs of signal type and value: all of the entry's, as `entries.Entry` has them.
     """
     for name, value in values:
-        if Spellings([(name, value)]).are_in(entry_id):
+        # Of most hashes even the shortest spelling is longer than the id: nothing to look for.
+        if name not in _SOURCES and len(entry_id) < _base64_length(value):
+            continue
+        if entry_id and Spellings([(name, value)]).are_in(entry_id):
             return made_id(name, value)
     return entry_id
+
+
+def _base64_length(value: bytes) -> int:
+    """Returns how many characters a hash has in base64 without padding."""
+    return (4 * len(value) + 2) // 3
 
 
 class Spellings:
@@ -91,6 +101,8 @@ class Spellings:
 
     def _hash_is_in(self, text: str) -> bool:
         """Whether a hash is in a text, in hex however it is written, or in base64."""
+        if not self._hashes or len(text) < min(self._hashes):
+            return False
         written = text.encode("ascii", "ignore")
         digits = written.translate(None, _BETWEEN).lower()
         forms = {digits, written, written.translate(_URL_SAFE)}
@@ -105,10 +117,9 @@ class Spellings:
             return False
         plain = _plain(text)
         return any(
-            (host, path) in self._urls
+            (host, path) in self._urls and (path or _stands_in(form, host))
             for form in {plain, _unicode(plain)}
             for host in _among(form, self._hosts)
-            if _stands_in(form, host)
             for path in _among(plain, self._paths)
         ) or not self._sources.isdisjoint(_sources(text))
 
@@ -126,7 +137,12 @@ def _among(text: str, spellings: _ByLength) -> set[str]:
 
 
 def _stands_in(plain: str, host: str) -> bool:
-    """Whether a host is in a plain text by itself, not by chance in the middle of words."""
+    """Whether a host that is in a plain text is there by more than chance.
+
+    Short ones are in the middle of words, and addresses in others.
+    """
+    if len(host) >= _SHORT and ":" not in host and not is_address(host):
+        return True
     return re.search(rf"(?<![0-9a-z]){re.escape(host)}(?![0-9a-z])", plain) is not None
 
 

@@ -56,12 +56,14 @@ class _Server:
         try:
             parsed = httpx2.URL(url)
         except httpx2.InvalidURL:  # whose message shows what is wrong with it
-            raise UsageError("an exchange's URL is not one, a control character say") from None
-        if not _HOST.fullmatch(parsed.raw_host):
-            raise UsageError("an exchange's URL names no host, or one that there cannot be")
-        local = parsed.host in ("localhost", "127.0.0.1", "::1")
+            raise UsageError(
+                "an exchange's URL is not one, is too long, or holds a control character"
+            ) from None
+        local = parsed.raw_host in (b"localhost", b"127.0.0.1", b"::1")
         if parsed.userinfo or not (parsed.scheme == "https" or (parsed.scheme == "http" and local)):
             raise UsageError("an exchange's URL begins with https:// and holds no credentials")
+        if not _HOST.fullmatch(parsed.raw_host):
+            raise UsageError("an exchange's URL names no host, or one that there cannot be")
         self.url = url.rstrip("/")
         self._client = httpx2.Client(
             auth=auth, headers=headers, timeout=_TIMEOUT, follow_redirects=False, trust_env=False

@@ -4,6 +4,7 @@ Errors name file and line, and never show what it holds.
 """
 
 import csv
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from typing import BinaryIO
 
@@ -11,7 +12,8 @@ from ingestgate.assets.errors import ListError
 
 MAX_LINE = 1 << 16
 BLANK = " \t\r\n"
-_SEPARATORS = ",;|"
+# The last separator, and what is behind it if that is no more of a path or query.
+_LAST_FIELD = re.compile(r"([,;|])[^,;|/=?&]*\Z")
 
 
 def text_lines(path: str, source: BinaryIO) -> Iterator[tuple[int, str]]:
@@ -49,23 +51,30 @@ def unseparated(path: str, lines: Iterable[tuple[int, str]]) -> Iterator[tuple[i
     """Passes on lines that may hold commas and the like, but are no rows of a table.
 
     Raises:
-        ListError: Each of several lines has as many of one separator as the others.
+        ListError: Each of several lines ends as a row may (`row_end`).
     """
-    counts: dict[str, int] = {}
+    mark: str | None = None
     last = seen = 0
     for number, text in lines:
-        if not is_comment(text):
-            known = counts if seen else {mark: text.count(mark) for mark in _SEPARATORS}
-            counts = {mark: n for mark, n in known.items() if n and n == text.count(mark)}
+        if not is_comment(text) and (mark is not None or not seen):
+            mark = row_end(text)
             last, seen = number, seen + 1
         yield number, text
-    if seen > 1 and counts:
-        mark = next(iter(counts))
+    if seen > 1 and mark is not None:
         raise ListError(
-            f"{path}, line {last}, row: has as many {mark!r} as every line before it, as the rows "
-            "of a table have; give the table with its header, or, where it is a part of the "
-            f"values, write %{ord(mark):02X}"
+            f"{path}, line {last}, row: has behind its last {mark!r} what may be another column, "
+            "and so has every line before it; give the table with its header, or, where it is a "
+            f"part of the values, write %{ord(mark):02X}"
         )
+
+
+def row_end(text: str) -> str | None:
+    """Returns the separator behind which another column may stand, or None.
+
+    URLs hold commas and the like, too, and those of one site equally many: that tells nothing.
+    """
+    found = _LAST_FIELD.search(text.strip(BLANK))
+    return found and found[1]
 
 
 def is_comment(text: str) -> bool:

@@ -3,8 +3,8 @@
 **Several.** A source begins where a scheme and ``//`` follow white space, a control character, a
 comma, a semicolon or a bar, with opening quotes and brackets between or not. A URL in the path or
 query of another follows none of them, and is a part of it. Each counts, without what of these
-stands around it. So does each with it, and the whole text, where that is a source too: URLs may
-hold what could as well divide two.
+stands around it (an IPv6 address keeps its brackets). So does each with it, and the whole text,
+where that is a source too: URLs may hold what could as well divide two.
 
 **Not read alike.** A backslash before an ``@`` ends the host to browsers (and to `parse_source`);
 to RFC 3986, and so to curl and wget, it is a part of the credentials, and the host comes after.
@@ -77,9 +77,18 @@ def possible_sources(text: str) -> list[str]:
     parts = split_sources(text)
     read, perhaps = [text], []
     if len(parts) > 1:
-        read, perhaps = [part.strip(_AROUND) for part in parts], [text, *parts]
+        read, perhaps = list(map(_without_around, parts)), [text, *parts]
     others = [other for one in (*read, *perhaps) for other in _other_readings(one)]
     return list(dict.fromkeys([*read, *filter(_is_source, (*perhaps, *others))]))
+
+
+def _without_around(part: str) -> str:
+    """Returns a part without what stands around it, unless it is a source only with that."""
+    inside = part.strip(_AROUND)
+    if not inside or _is_source(inside):
+        return inside
+    with_more = [one for one in (f"{inside}]", part) if one in part]  # an IPv6 address, say
+    return next(filter(_is_source, with_more), inside)
 
 
 def _other_readings(text: str) -> Iterator[str]:

@@ -357,8 +357,9 @@ def _entries_of(path: str, name: str) -> Iterator[Entry]:
             continue
         values = [(kind, value) for kind, value, *_ in listed]
         shown = shown_id(entry_id, values)
-        spellings = Spellings(values)
-        for text in {text for *_, category, feedback in listed for text in (category, feedback)}:
+        texts = {text for *_, category, feedback in listed for text in (category, feedback)} - {""}
+        spellings = Spellings(values if texts else ())
+        for text in texts:
             try:
                 check_discloses_nothing(text, spellings)
             except FieldError as error:

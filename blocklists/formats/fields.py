@@ -55,18 +55,22 @@ class Fields:
     def identifier(self, name: str, *, required: bool = False) -> str:
         """Returns a field that tells entries apart, as text; "" if absent or null.
 
+        Whole numbers are one identifier however they are written (7, 7.0).
+
         Raises:
             ListError: As for `text`; or it is a number that is not whole (NaN, say), or so large
                 that others are written alike.
         """
         value = self._values.get(name)
-        if isinstance(value, float) and not (value.is_integer() and abs(value) < _EXACT):
+        if not isinstance(value, float):
+            return self.text(name, required=required)
+        if not (value.is_integer() and abs(value) < _EXACT):
             raise self.refuse(
                 name,
                 "not a whole number, or one too large to be told from its neighbours; wants text "
                 "or integers",
             )
-        return self.text(name, required=required)
+        return str(int(value))
 
     def modified(self, name: str) -> int | None:
         """Returns a time in microseconds since 1970; None if absent.

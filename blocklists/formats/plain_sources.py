@@ -10,12 +10,12 @@ from typing import BinaryIO
 
 from ingestgate.blocklists.formats.record import Record, Value
 from ingestgate.blocklists.formats.text_records import data_lines, first_lines
+from ingestgate.blocklists.lines import row_end
 
 _DOMAIN = re.compile(
     r"(?:(?:\*?\.)?[\w\-]+(?:\.[\w\-]+)*\.[^\W\d][\w\-]+\.?|[0-9]+(?:\.[0-9]+){3})(?: +#.*)?"
 )
 _URL = re.compile(r"https?://\S+", re.IGNORECASE)
-_SEPARATOR = re.compile("[,;|]")
 
 
 class Domains:
@@ -43,8 +43,7 @@ class Urls:
 
     def detect(self, head: bytes) -> bool:
         lines = first_lines(head)[:8] or [""]
-        # Where each has a separator, what is behind it may be another column.
-        return all(map(_URL.fullmatch, lines)) and not all(map(_SEPARATOR.search, lines))
+        return all(map(_URL.fullmatch, lines)) and not all(map(row_end, lines))
 
     def read(self, path: str, source: BinaryIO) -> Iterator[Record]:
         for place, text in data_lines(path, source, separators=False):

@@ -27,6 +27,7 @@ from ingestgate.blocklists.formats.record import ListFormat, Record, Value, is_t
 from ingestgate.blocklists.public_suffixes import PublicSuffixes
 from ingestgate.blocklists.signals import signal_type, signal_types
 
+_OPTION = "; or leave it out, and count it, with --leave-out-malformed SHARE"
 _SEPARATORS = re.compile(r"[-_ ]")
 # What partners call what is matched here. The digest of a video is the digest of its bytes.
 _ALIASES = {
@@ -147,18 +148,18 @@ def read_list(
                         unread_types.append(name)
                 except FieldError as error:
                     if not max_malformed:
-                        raise _refuse(path, record, value.field, error) from None
+                        raise _refuse(path, record, value.field, f"{error}{_OPTION}") from None
                     skipped[f"malformed {name}"] += 1
                     malformed += 1
                     unread_types.append(name)
             texts = _texts(path, record)
-            spellings = Spellings(values)
+            spellings = Spellings(values if texts["category"] or texts["feedback"] else ())
             for field in ("category", "feedback"):
                 try:
                     check_discloses_nothing(texts[field], spellings)
                 except FieldError as error:
                     if not max_malformed:
-                        raise _refuse(path, record, field, error) from None
+                        raise _refuse(path, record, field, f"{error}{_OPTION}") from None
                     skipped[f"{field} that would show what is listed"] += 1
                     malformed += 1
                     texts[field] = ""
@@ -174,8 +175,8 @@ def read_list(
         )
 
 
-def _refuse(path: str, record: Record, field: str, error: FieldError) -> ListError:
-    return ListError(f"{path}, {record.place}, {field}: {error}")
+def _refuse(path: str, record: Record, field: str, problem: object) -> ListError:
+    return ListError(f"{path}, {record.place}, {field}: {problem}")
 
 
 def _texts(path: str, record: Record) -> dict[str, str]:

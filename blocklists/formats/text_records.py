@@ -15,10 +15,10 @@ def data_lines(
         path: Where the file lies, for messages.
         source: The file.
         remarks: What remarks begin with, each character one way.
-        separators: Whether each line may have the same number of commas or the like.
+        separators: Whether each line may end as a table's row does, in a comma and another column.
 
     Raises:
-        ListError: A line is not text, or several, or has separators as a table's row has.
+        ListError: A line is not text, or several, or each ends as a table's row does.
     """
     lines = plain_lines(path, source)
     for number, line in lines if separators else unseparated(path, lines):

@@ -9,10 +9,12 @@ from collections.abc import Iterator
 from typing import BinaryIO
 
 from ingestgate.assets.errors import ListError
+from ingestgate.blocklists.entries import FieldError, NeverMatchError, value_parser
 from ingestgate.blocklists.formats.csv_rows import csv_rows, header_names
 from ingestgate.blocklists.formats.fields import Fields
 from ingestgate.blocklists.formats.json_records import ITEM, objects
 from ingestgate.blocklists.formats.record import Record, Value
+from ingestgate.blocklists.signals import signal_type
 
 _VALUE = ("indicator", "raw_indicator", "signal_value", "signal", "hash", "value")
 _TYPE = ("signal_type", "type", "hash_type")
@@ -21,6 +23,9 @@ _CATEGORY = ("category", "tags", "bank")
 _FEEDBACK = ("status", "opinion")
 _MODIFIED = ("last_updated", "updated_at")
 _KEY = re.compile(rb'"(?:indicator|raw_indicator|signal_type)"\s*:')
+_ADDRESS = re.compile(r"ip[-_ ]?(?:address|v[46](?:[-_ ]?addr)?)", re.IGNORECASE)
+_PORT = re.compile(r"(?:\A[0-9.]+|\]):[0-9]+\Z")
+_RAW_URL = re.compile(r"raw[-_ ]?uri", re.IGNORECASE)  # as people post them, whole or not
 _DELETED = "should_delete"
 
 
@@ -66,7 +71,7 @@ def _record(path: str, place: str, values: dict[str, object]) -> Record:
     listed: tuple[Value, ...] = ()
     if not (tombstone and entry_id):
         kind = fields.text(first(_TYPE), required=True)
-        listed = (Value(kind, fields.text(value, required=True), value),)
+        listed = (_value(kind, fields.text(value, required=True), value),)
     category = first(_CATEGORY)
     return Record(
         place,
@@ -77,6 +82,30 @@ def _record(path: str, place: str, values: dict[str, object]) -> Record:
         modified=fields.modified(first(_MODIFIED)),
         tombstone=tombstone,
     )
+
+
+def _value(kind: str, text: str, field: str) -> Value:
+    """Returns a value; of a type that says what it is, if it is not one that can be listed."""
+    if _ADDRESS.fullmatch(kind):
+        text = text.removesuffix("/128" if ":" in text else "/32")
+        if "/" in text or "-" in text:
+            kind = f"{kind} range"
+        elif _PORT.search(text):
+            kind = f"{kind} with port"
+    elif _RAW_URL.fullmatch(kind) and not _is_url(text):
+        kind = f"{kind} that is no URL"
+    return Value(kind, text, field)
+
+
+def _is_url(text: str) -> bool:
+    """Whether a text is a URL, if one that nobody can have meant to list."""
+    try:
+        value_parser(signal_type("url"))(text)
+    except NeverMatchError:
+        return True
+    except FieldError:
+        return False
+    return True
 
 
 def _joined(fields: Fields, name: str) -> str:

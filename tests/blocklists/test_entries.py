@@ -10,7 +10,7 @@ from ingestgate.assets.errors import ListError, StorageError, UsageError
 from ingestgate.blocklists.entries import Entry, FieldError, read_entries, value_parser
 from ingestgate.blocklists.entry_ids import made_id
 from ingestgate.blocklists.signals import signal_type
-from ingestgate.blocklists.sources import is_address
+from ingestgate.blocklists.sources import is_address, parse_source, url_expression
 
 MD5 = "0123456789abcdef0123456789ABCDEF"
 
@@ -291,9 +291,21 @@ def test_a_url_may_hold_encoded_what_would_divide_it(tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("blank", "escaped"), [(" ", "%20"), ("\u3000", "%E3%80%80"), ("\u00a0", "%C2%A0")]
+)
+def test_a_blank_that_is_escaped_as_the_message_says_lists_the_url(
+    tmp_path: Path, blank: str, escaped: str
+) -> None:
+    url = f"https://a.example/p{blank}q"
+    assert f"(where that is a part of it, {escaped})" in refused(tmp_path, "url", url)
+    (entry,) = read(tmp_path, "url", url.replace(blank, escaped))
+    assert entry.value == url_expression(parse_source(url))
+
+
 def test_a_table_of_urls_without_a_header_is_refused(tmp_path: Path) -> None:
     message = refused(tmp_path, "url", "https://a.example/1.jpg,A1\nhttps://a.example/2.jpg,A1\n")
-    assert "line 2, row: has as many ',' as every line before it" in message
+    assert "line 2, row: has behind its last ',' what may be another column" in message
     assert "a.example" not in message
     urls = "https://a.example/1.jpg,A1\nhttps://a.example/2.jpg\n"
     assert [entry.value for entry in read(tmp_path, "url", urls)] == [

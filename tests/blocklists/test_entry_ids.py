@@ -1,7 +1,7 @@
 import base64
 import hashlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ingestgate.blocklists import entry_ids
 from ingestgate.blocklists.changes import compare, open_version
 from ingestgate.blocklists.entries import value_parser
 from ingestgate.blocklists.entry_ids import Spellings, made_id, shown_id
@@ -71,6 +72,7 @@ def test_a_source_is_not_shown_as_an_id(kind: str, listed: list[str], ids: list[
 
 
 ORCHARD = ["id-{}", "domain:{}", "{}|2026", "[{}]", "case {}/b", "ioc-{}", "42/x/{}"]
+GLUED = ["42{}", "D1{}", "{}2026", "id{}x"]
 
 
 @pytest.mark.parametrize("form", ORCHARD)
@@ -98,6 +100,25 @@ def test_an_id_that_holds_a_source_is_not_shown(
     assert shown_id(form.format(spelled), [(kind, listed.encode())]) == made
 
 
+@pytest.mark.parametrize("form", GLUED)
+@pytest.mark.parametrize(
+    ("kind", "listed", "spelled"),
+    [
+        ("domain", "orchard.example", "orchard.example"),
+        ("domain", "*.orchard.example", "Orchard%2Eexample"),
+        ("url", "orchard.example/", "orchard.example/"),
+        ("url", "orchard.example/secret/path.jpg", "orchard.example/secret/path.jpg"),
+        ("url", "t.co/secret", "t.co/secret"),
+        ("url", "10.0.0.1/secret", "10.0.0.1/secret"),
+    ],
+)
+def test_an_id_that_holds_a_source_glued_to_others_is_not_shown(
+    form: str, kind: str, listed: str, spelled: str
+) -> None:
+    made = made_id(kind, listed.encode())
+    assert shown_id(form.format(spelled), [(kind, listed.encode())]) == made
+
+
 @pytest.mark.parametrize("form", ["www.{}", "{}.", "{}/x", "({})", "x@{}", "a {}: b", "id-{}-2026"])
 def test_an_id_that_holds_a_short_host_is_not_shown(form: str) -> None:
     assert shown_id(form.format("t.co"), [("domain", b"t.co")]) == made_id("domain", b"t.co")
@@ -112,6 +133,7 @@ def test_letters_of_a_host_within_words_are_none(id: str) -> None:
 def test_an_address_within_another_is_none() -> None:
     for id in ("10.0.0.12", "110.0.0.1"):
         assert shown_id(id, [("domain", b"10.0.0.1")]) == id
+    assert shown_id("2001:db8::1f", [("domain", b"[2001:db8::1]")]) == "2001:db8::1f"
 
 
 @pytest.mark.parametrize("id", ["orchard", "id-orchard", "case orchard.example/b", "17", "a:b"])
@@ -144,6 +166,23 @@ def test_several_values_are_in_a_text_as_each_is(
     text: str, values: list[tuple[str, bytes]]
 ) -> None:
     assert Spellings(values).are_in(text) == any(Spellings([one]).are_in(text) for one in values)
+
+
+def test_what_is_shorter_than_a_hash_is_not_looked_through(monkeypatch: pytest.MonkeyPatch) -> None:
+    built: list[object] = []
+
+    class Counted(Spellings):
+        def __init__(self, values: Iterable[tuple[str, bytes]]) -> None:
+            built.append(values)
+            super().__init__(values)
+
+    monkeypatch.setattr(entry_ids, "Spellings", Counted)
+    shortest = base64.b64encode(VALUE).decode().rstrip("=")
+    assert shown_id("R-17", [("md5", VALUE), ("sha1", b"x" * 20)]) == "R-17"
+    assert shown_id(shortest[1:], [("md5", VALUE)]) == shortest[1:]
+    assert not built
+    assert shown_id(shortest, [("md5", VALUE)]) == made_id("md5", VALUE)
+    assert len(built) == 1
 
 
 def test_as_many_texts_as_values_are_looked_through() -> None:

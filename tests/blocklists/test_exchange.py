@@ -307,7 +307,11 @@ def test_pages_without_end_are_refused(
 
 
 @pytest.mark.parametrize(
-    "url", ["http://hashes.example/api", "https://u:p@hashes.example/", "ftp://hashes.example/"]
+    "url",
+    [
+        *("http://hashes.example/api", "https://u:p@hashes.example/", "ftp://hashes.example/"),
+        *("hashes.example/api", "//hashes.example/api", "https://u:p@/api"),
+    ],
 )
 def test_credentials_do_not_travel_in_the_open(url: str) -> None:
     with pytest.raises(UsageError, match="begins with https://"):
@@ -317,7 +321,8 @@ def test_credentials_do_not_travel_in_the_open(url: str) -> None:
 @pytest.mark.parametrize(
     ("url", "problem"),
     [
-        ("https://hashes\x01.example/", "is not one"),
+        ("https://hashes\x01.example/", "is not one, is too long, or holds a control character"),
+        (f"https://hashes.example/{'a' * (1 << 16)}", "is not one, is too long"),
         ("https://hashes.example:port/", "is not one"),
         ("https://[bad", "names no host, or one that there cannot be"),
         ("https://", "names no host"),

@@ -90,17 +90,37 @@ def test_lines_of_one_thing_each() -> None:
 
 
 @pytest.mark.parametrize("mark", [",", ";", "|"])
-def test_lines_with_as_many_separators_each_are_rows(mark: str) -> None:
+def test_lines_with_another_column_each_are_rows(mark: str) -> None:
     def passed(text: str) -> list[str]:
         lines = unseparated("f", plain_lines("f", io.BytesIO(text.encode())))
         return [line.strip() for _, line in lines]
 
-    with pytest.raises(ListError) as caught:
-        passed(f"# one{mark}two{mark}\n\nsecret{mark}1\nsecret{mark}2\n# end\n")
-    assert str(caught.value) == (
-        f"f, line 4, row: has as many {mark!r} as every line before it, as the rows of a table "
-        "have; give the table with its header, or, where it is a part of the values, write "
-        f"%{ord(mark):02X}"
-    )
-    for text in (f"a{mark}1\nb\n", f"a{mark}1\nb{mark}{mark}2", f"a{mark}1\n# by us\n", "a\nb\n"):
+    # What a value holds itself does not hide the column behind it.
+    for row in (f"secret{mark}2", f"secret{mark}w{mark}h/2{mark}A", f"secret{mark}"):
+        with pytest.raises(ListError) as caught:
+            passed(f"# one{mark}two{mark}\n\nsecret{mark}1\n{row}\n# end\n")
+        assert str(caught.value) == (
+            f"f, line 4, row: has behind its last {mark!r} what may be another column, and so has "
+            "every line before it; give the table with its header, or, where it is a part of the "
+            f"values, write %{ord(mark):02X}"
+        )
+    for text in (f"a{mark}1\nb\nc{mark}1\n", f"a{mark}1\n# by us\n", "a\nb\n"):
         assert passed(text) == text.split("\n")[: text.count("\n") + (text[-1] != "\n")]
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "iiif/2/{}/full/600,/0/default.jpg",
+        "fill/w_600,h_400,al_c,q_80/{}.jpg",
+        "view;jsessionid={}",
+        "maps/@51.{},-0.12,15z/x",
+        "resize|600x400/{}.jpg",
+        "x?at=1,2&id={}",
+    ],
+)
+def test_urls_of_one_site_with_separators_are_no_rows(path: str) -> None:
+    urls = [(number, f"https://a.example/{path.format(number)}\n") for number in range(1, 5)]
+    assert list(unseparated("f", urls)) == urls
+    with pytest.raises(ListError, match="line 4, row: has behind its last ',' what may be another"):
+        list(unseparated("f", [(number, f"{url.strip()},A1\n") for number, url in urls]))

@@ -110,6 +110,28 @@ def test_what_stands_around_sources_is_no_part_of_them(text: str) -> None:
     assert {"http://a.com/1", "http://b.com/2"} <= set(possible_sources(text))
 
 
+@pytest.mark.parametrize(
+    ("text", "source"),
+    [
+        ("https://x.example/1.jpg https://[2001:db8::1]", "https://[2001:db8::1]"),
+        ('["https://x.example/1.jpg", "https://[2001:db8::1]"]', "https://[2001:db8::1]"),
+        ("https://[2001:db8::1], https://x.example/1.jpg", "https://[2001:db8::1]"),
+        ("[2001:db8::1] https://x.example/1.jpg", "[2001:db8::1]"),
+        ("[2001:db8::1]/1.jpg https://x.example/1.jpg", "[2001:db8::1]/1.jpg"),
+    ],
+)
+def test_brackets_of_an_address_do_not_stand_around_it(text: str, source: str) -> None:
+    found = possible_sources(text)
+    assert source in found
+    for one in found:
+        parse_source(one)  # none is bad
+
+
+def test_a_source_that_is_none_with_its_brackets_or_without_stays_bad() -> None:
+    for bad in ("https://[2001:db8::1", "https://[2001:db8::x]"):
+        assert bad.rstrip("]") in possible_sources(f"https://x.example/1.jpg {bad}")
+
+
 def test_what_stands_around_a_source_may_be_a_part_of_it() -> None:
     assert possible_sources("http://a.com/,http://b.com/(2)")[1:] == [
         "http://b.com/(2",

@@ -73,7 +73,7 @@ LINES += ("local-file", "rpz", "urls")
         (
             "urls",
             "https://secret-place.example/1,A\n# x\nhttps://secret-place.example/2,A\n",
-            "line 3, row: has as many ',' as every line before it",
+            "line 3, row: has behind its last ',' what may be another column",
         ),
         (
             "local-file",

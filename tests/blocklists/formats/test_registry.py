@@ -59,6 +59,7 @@ URL = "https://secret-place.example/1.jpg"
     [
         *("", SHA256, f"{SHA256}\n{SHA256}\n", "hello\n", "\x00\xff"),
         *(f"{URL},A1\n", f"{URL};A1\n{URL};A,2\n", f"{URL}|A1\n{URL}|A2\n"),
+        f"{URL},A1\n{URL}/w_1,h_2/x,A2\n",
     ],
 )
 def test_what_is_in_doubt_is_not_guessed(tmp_path: Path, content: str) -> None:
@@ -72,8 +73,12 @@ def test_what_is_in_doubt_is_not_guessed(tmp_path: Path, content: str) -> None:
     assert "secret-place" not in str(caught.value)
 
 
-def test_urls_may_hold_separators(tmp_path: Path) -> None:
-    (tmp_path / "f").write_text(f"{URL}\n{URL}?a=1,2\n{URL}?a=3,4\n")
+@pytest.mark.parametrize(
+    "content",
+    [f"{URL}\n{URL}?a=1,2\n{URL}?a=3,4\n", f"{URL}/w_6,h_4/1\n{URL}/w_6,h_4/2\n{URL}/w_6,h_4/3\n"],
+)
+def test_urls_may_hold_separators(tmp_path: Path, content: str) -> None:
+    (tmp_path / "f").write_text(content)
     assert registry.detect(str(tmp_path / "f")).name == "urls"
 
 

@@ -164,6 +164,52 @@ def test_what_threatexchange_and_others_call_the_types(
     assert not read.skipped
 
 
+@pytest.mark.parametrize("address", ["192.0.2.7", "2001:db8::7"])
+def test_a_range_of_one_address_is_one(read: Reader, address: str) -> None:
+    size = 128 if ":" in address else 32
+    content = f"id,indicator,type\n1,{address},IP_ADDRESS\n2,{address}/{size},IP_ADDRESS\n"
+    first, second = read("threatexchange", content)
+    assert first.values == second.values
+    assert not read.skipped
+
+
+@pytest.mark.parametrize(
+    ("partners", "value", "counted"),
+    [
+        ("IP_ADDRESS", "192.0.2.0/24", "ip_address range"),
+        ("IP_ADDRESS", "192.0.2.0-192.0.2.9", "ip_address range"),
+        ("IP_ADDRESS", "2001:db8::/32", "ip_address range"),
+        ("IP_ADDRESS", "192.0.2.1:8080", "ip_address with port"),
+        ("IP_ADDRESS", "[2001:db8::1]:8080", "ip_address with port"),
+        ("RAW_URI", "/just/a/path?x=1", "raw_uri that is no url"),
+        ("RAW_URI", "evil[.]example/x", "raw_uri that is no url"),
+        ("RAW_URI", "https://evil.example/a b.jpg", "raw_uri that is no url"),
+    ],
+)
+def test_what_is_no_single_address_or_url_holds_up_no_hashes(
+    read: Reader, partners: str, value: str, counted: str
+) -> None:
+    content = f"id,indicator,type\n1,{value},{partners}\n2,{MD5},HASH_MD5\n"
+    first, second = read("threatexchange", content)
+    assert (first.entry_id, first.values, first.unreadable) == ("1", (), (counted,))
+    assert second.values == (("md5", bytes.fromhex(MD5)),)
+    assert read.skipped == {f"{counted} (no such hash here)": 1}
+
+
+def test_a_raw_url_that_nobody_meant_is_refused_as_such(read: Reader) -> None:
+    content = "id,indicator,type\n1,https://host.example/#!/photo/7,RAW_URI\n"
+    assert "only its fragment" in read.refused("threatexchange", content, secret="host.example")
+
+
+def test_a_malformed_value_is_refused_with_the_option_that_leaves_it_out(read: Reader) -> None:
+    option = "; or leave it out, and count it, with --leave-out-malformed SHARE"
+    for url in ("https://host.example/a b.jpg", "https://host.example/*"):
+        row = f"id,indicator,type,tags\n1,{url},URI,\n"
+        assert read.refused("threatexchange", row, secret="host.example").endswith(option)
+    row = f"id,indicator,type,tags\n1,{MD5},HASH_MD5,{MD5}\n"
+    assert read.refused("threatexchange", row, secret=MD5).endswith(option)
+
+
 def test_a_hash_of_all_of_a_video_is_no_hash_of_a_picture(read: Reader) -> None:
     read("threatexchange", f"id,indicator,type\n1,{MD5 * 2},HASH_VIDEO_PDQ\n")
     assert read.skipped == {"hash_video_pdq (no such hash here)": 1}
@@ -237,8 +283,16 @@ def test_identifiers_that_tell_no_entries_apart_are_refused(read: Reader, number
 def test_identifiers_may_be_whole_numbers(read: Reader) -> None:
     content = parquet(Hash=[MD5, MD5[::-1]], Id=pa.array([2.0**53 - 1, None]))
     rows = read("parquet", content, "md5=Hash,id=Id")
-    assert rows[0].entry_id == "9007199254740991.0"
+    assert rows[0].entry_id == "9007199254740991"
     assert rows[1].entry_id.startswith("md5-")
+
+
+def test_whole_numbers_are_one_identifier_however_they_are_written(read: Reader) -> None:
+    content = (
+        f'{{"id": 7, "md5": "{MD5}", "del": false}}\n{{"id": 7.0, "md5": null, "del": true}}\n'
+    )
+    stated, removed = read("jsonl", content, "md5=md5,id=id,deleted=del")
+    assert (stated.entry_id, removed.entry_id, removed.tombstone) == ("7", "7", True)
 
 
 @pytest.mark.parametrize(
