@@ -16,6 +16,7 @@ from apache_beam.utils.windowed_value import PaneInfo, PaneInfoTiming
 
 from ingestgate.assets.errors import ListError, PolicyError, SelfTestError
 from ingestgate.assets.signing_keys import generate_signing_key, read_signing_key
+from ingestgate.blocklists import selftest as lists_selftest
 from ingestgate.blocklists.compiling import compile_list
 from ingestgate.blocklists.exemptions import except_list
 from ingestgate.blocklists.matching import Matcher
@@ -319,7 +320,7 @@ def test_nothing_is_judged_where_a_self_test_fails(
     lists: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings._open_judge.cache_clear()
-    for self_test in (settings.fingerprints_self_test, settings.lists_self_test):
+    for self_test in (selftest.self_test, lists_selftest.self_test):
         self_test.cache_clear()  # as in a process of its own
     with monkeypatch.context() as patch:
         patch.setattr(selftest, "_SHA1_OF_ABC", "0" * 40)

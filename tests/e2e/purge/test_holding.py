@@ -10,8 +10,8 @@ import pytest
 
 from ingestgate.assets import storage
 from ingestgate.assets.containers import folder_index
+from ingestgate.assets.containers.discovery import files_of
 from ingestgate.assets.shard import Shard
-from ingestgate.pipeline.purge import preparing
 from ingestgate.quarantine.audit_writing import append_machine
 from tests.archives import make_tar, special
 from tests.e2e.conftest import WRITERS, Job, content
@@ -136,15 +136,14 @@ def test_a_shard_that_changes_while_it_is_looked_at_stays(
     gate = job(WRITERS["webdataset"](tmp_path / "landing"))
     gate.report()
     before = landing(tmp_path / "landing")
-    real = preparing.files_of
 
     def changed_by_then(shard: Shard) -> list[storage.Entry]:
         with open(shard.path, "ab") as file:
             file.write(bytes(512))
-        return real(shard)
+        return files_of(shard)
 
     with monkeypatch.context() as patch:
-        patch.setattr(preparing, "files_of", changed_by_then)
+        patch.setattr("ingestgate.pipeline.purge.preparing.files_of", changed_by_then)
         for each in purged(gate, code=5)["shards"]:
             assert "it is no longer what was judged; nothing of it" in each["problem"]
     after = landing(tmp_path / "landing")
