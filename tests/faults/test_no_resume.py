@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from ingestgate.assets.errors import EvidenceError
-from ingestgate.assets.receipts import every_receipt, receipt_path
+from ingestgate.assets.receipts import Receipt, every_receipt, receipt_path
 from ingestgate.assets.shard import Shard
 from ingestgate.assets.withdrawn_receipts import note_withdrawal, withdrawal_path, withdrawals
 from tests.e2e.conftest import Job, write_webdataset
@@ -103,6 +103,21 @@ def test_nor_is_what_a_run_was_killed_at_that_committed_it_again(
     assert set(every_receipt(str(gate.evidence))) == {"00000.tar", "00001.tar"}
 
 
+def noted(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Returns the names of the shards that are judged from now on, a range each time."""
+    from ingestgate.transforms import judge
+
+    judged: list[str] = []
+    really = judge._judge
+
+    def noting(shard: Shard, *more: Any) -> Any:
+        judged.append(shard.name)
+        return really(shard, *more)
+
+    monkeypatch.setattr(judge, "_judge", noting)
+    return judged
+
+
 @pytest.mark.parametrize("forgotten", [False, True])
 def test_what_is_not_yet_forgotten_is_not_used(
     job: MakeJob, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, forgotten: bool
@@ -112,17 +127,30 @@ def test_what_is_not_yet_forgotten_is_not_used(
     gate.report()
     note_withdrawal(str(gate.evidence), "00000.tar", forgotten=forgotten)
     Path(receipt_path(str(gate.evidence), "00000.tar")).unlink()
-    from ingestgate.transforms import judge
-
-    judged, really = [], judge._judge
-
-    def noting(shard: Shard, *more: Any) -> Any:
-        judged.append(shard.name)
-        return really(shard, *more)
-
-    monkeypatch.setattr(judge, "_judge", noting)
+    judged = noted(monkeypatch)
     gate.report()
     assert judged == ([] if forgotten else ["00000.tar"])
+    assert not withdrawals(str(gate.evidence))
+
+
+def test_what_was_judged_anew_before_a_run_was_killed_is_taken_over(
+    job: MakeJob, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gate = job(write_webdataset(tmp_path / "landing"))
+    gate.report()
+    reached: list[str] = []
+
+    def killed(_evidence: str, receipt: Receipt) -> None:
+        reached.append(receipt.shard)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("ingestgate.transforms.committing.write_receipt", killed)
+        gate.run("--no-resume")
+    judged = noted(monkeypatch)
+    gate.report()
+    assert reached
+    assert not {*reached} & {*judged}
     assert not withdrawals(str(gate.evidence))
 
 

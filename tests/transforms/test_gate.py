@@ -14,16 +14,20 @@ from apache_beam.transforms.window import FixedWindows, SlidingWindows, Timestam
 from apache_beam.utils.timestamp import MAX_TIMESTAMP, Timestamp
 from apache_beam.utils.windowed_value import PaneInfo, PaneInfoTiming
 
-from ingestgate.assets.errors import ListError, PolicyError
+from ingestgate.assets.errors import ListError, PolicyError, SelfTestError
 from ingestgate.assets.signing_keys import generate_signing_key, read_signing_key
+from ingestgate.blocklists import selftest as lists_selftest
 from ingestgate.blocklists.compiling import compile_list
 from ingestgate.blocklists.exemptions import except_list
+from ingestgate.blocklists.matching import Matcher
 from ingestgate.blocklists.signing import sign_list
+from ingestgate.fingerprints import selftest
 from ingestgate.fingerprints.fingerprinter import Fingerprint, Fingerprinter
 from ingestgate.transforms import batching, settings
 from ingestgate.transforms.gate import Gate, _JudgeAssets
 from ingestgate.transforms.policy import Policy
 from ingestgate.transforms.records import Asset, JudgedAsset
+from ingestgate.transforms.settings import open_judge
 from tests.faults.clock import Clock
 from tests.pictures import jpeg
 from tests.transforms.conftest import LISTED_EXACT, LISTED_NEAR
@@ -310,3 +314,19 @@ def test_a_newer_list_wants_a_new_job(expiring: str, clock: Clock, tmp_path: Pat
     compile_list(id="expiring", version=2, sources=[source], to=expiring, issued=NOW)
     with pytest.raises(ListError, match="not those the run began with; start the run again"):
         judged(dofn)
+
+
+def test_nothing_is_judged_where_a_self_test_fails(
+    lists: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings._open_judge.cache_clear()
+    for self_test in (selftest.self_test, lists_selftest.self_test):
+        self_test.cache_clear()  # as in a process of its own
+    with monkeypatch.context() as patch:
+        patch.setattr(selftest, "_SHA1_OF_ABC", "0" * 40)
+        with pytest.raises(SelfTestError, match="the digest of a known text is wrong"):
+            open_judge(Policy(), lists)
+    with monkeypatch.context() as patch:
+        patch.setattr(Matcher, "match_digest", lambda *arguments, **more: [])
+        with pytest.raises(SelfTestError, match="self-test of md5"):
+            open_judge(Policy(), lists)

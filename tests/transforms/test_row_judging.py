@@ -21,7 +21,7 @@ from ingestgate.assets.errors import ShardError
 from ingestgate.assets.ledger import ledger_schema
 from ingestgate.assets.provenance import flatten
 from ingestgate.assets.shard import Kind, Member, Sample, Shard, WorkRange, asset_id
-from ingestgate.transforms import row_judging
+from ingestgate.transforms import long_lists, row_judging
 from ingestgate.transforms.earlier_matches import EarlierMatches
 from ingestgate.transforms.policy import Policy
 from ingestgate.transforms.row_judging import judge_rows
@@ -121,6 +121,16 @@ def judged(lists: str, table: pa.Table) -> pa.Table:
     judge = open_judge(Policy(), lists)
     work = WorkRange(0, 1, 0, 1)
     return judge_rows(Policy(), judge.lists, SHARD, work, table, ledger_schema([]))
+
+
+def test_rows_with_more_in_lists_than_fits_are_refused_before_anything_is_made_of_them(
+    lists: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table = pa.table({"tags": pa.array([["a"] * 7], pa.list_(pa.string()))})
+    judged(lists, table)
+    monkeypatch.setattr(long_lists, "_MOST_ITEMS", 6)
+    with pytest.raises(ShardError, match="lists in a range of its rows hold 7 items"):
+        judged(lists, table)
 
 
 def test_listed_sources_are_found_however_they_are_nested(lists: str) -> None:
