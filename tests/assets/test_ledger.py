@@ -108,7 +108,9 @@ def test_what_is_written_is_read(tmp_path: Path) -> None:
     assert list(first["provenance"].items()) == list(MATCHED.provenance.items()), "in order"
     assert (first["verdict"], first["reason"], first["tier"]) == ("quarantined", "matched", "near")
     assert (first["md5"], first["sha1"], first["sha256"]) == ("0" * 32, "1" * 40, "2" * 64)
-    assert first["pdq_views"] == [view._asdict() for view in MATCHED.perceptual["pdq"]]
+    recorded = ("frame", "view", "quality", "hashes")
+    views = [{name: getattr(view, name) for name in recorded} for view in MATCHED.perceptual["pdq"]]
+    assert first["pdq_views"] == views
     assert (clean["tier"], clean["findings"], clean["pdq"], clean["pdq_views"]) == (
         None,
         [],
