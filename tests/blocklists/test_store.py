@@ -1,3 +1,4 @@
+import itertools
 import random
 from collections.abc import Iterable
 from contextlib import nullcontext
@@ -238,6 +239,18 @@ def test_where_there_are_no_locks_an_import_in_between_is_not_lost(
     with pytest.raises(ListError, match="another import changed it meanwhile"):
         applied(tmp_path, meanwhile())
     assert content(tmp_path) == {("1", A, "")}
+
+
+def test_an_import_between_two_types_is_told(tmp_path: Path) -> None:
+    sha = Listed("1", (("sha256", C + C),))
+    applied(tmp_path, [sha, entry("2", B)])
+    types = stored_entries(str(tmp_path), "p")
+    name, entries = next(types)
+    assert (name.name, {one.entry_id for one in entries}) == ("md5", {"2"})
+    applied(tmp_path, [entry("1", A)])  # no sha256 any more, which is read next
+    assert [list(entries) for _, entries in itertools.islice(types, 1)] == [[]]
+    with pytest.raises(ListError, match="an import changed it meanwhile; compile again"):
+        next(types)
 
 
 @pytest.mark.parametrize("run", [1, 7, 1000])
