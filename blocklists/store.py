@@ -114,6 +114,7 @@ def apply(
     tally = _Tally()
     with ExitStack() as stack:
         stack.enter_context(alone(storage.parent(path), "import"))
+        storage.sweep(storage.parent(path))
         before = _mark(path)
         runs = _sorted_runs(_rows(files), stack)
         rows = heapq.merge(_stored(path), *runs, key=attrgetter("entry_id"))

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ingestgate.assets.errors import ListError, UsageError
+from ingestgate.assets.storage.paths import temporary_name
 from ingestgate.blocklists import store as stores
 from ingestgate.blocklists.formats.reading import Listed
 from ingestgate.blocklists.store import Changes, apply, stored_entries
@@ -225,6 +226,13 @@ def test_two_imports_at_once_do_not_lose_one(tmp_path: Path) -> None:
 
     applied(tmp_path, meanwhile())
     assert content(tmp_path) == {("2", B, "")}
+
+
+def test_what_a_killed_import_left_is_removed(tmp_path: Path) -> None:
+    applied(tmp_path, [entry("1", A)])
+    Path(temporary_name(str(tmp_path / "p" / stores.FILE))).write_bytes(b"half")
+    applied(tmp_path, [entry("2", B)])
+    assert [path.name for path in (tmp_path / "p").iterdir()] == [stores.FILE]
 
 
 def test_where_there_are_no_locks_an_import_in_between_is_not_lost(
