@@ -29,6 +29,7 @@ from ingestgate.blocklists.entries import (
     check_suffix,
     read_entries,
 )
+from ingestgate.blocklists.locking import CHANGE, alone
 from ingestgate.blocklists.manifest import (
     LIST_ID,
     MANIFEST,
@@ -81,7 +82,7 @@ def compile_list(
 
     Raises:
         ListError: A file is refused, the version before is damaged, or this version exists with
-            other content.
+            other content, or is being compiled or signed by somebody else.
         UsageError: The arguments do not fit together.
         StorageError: Reading or writing failed.
     """
@@ -196,6 +197,8 @@ def _write(directory: str, info: ListInfo, content: Content) -> ListInfo:
     """Writes every file under a temporary name first: so what is there already is left as it is."""
     manifest = storage.join(directory, MANIFEST)
     with ExitStack() as stack:
+        stack.enter_context(alone(directory, CHANGE))
+        storage.sweep(directory)
         written = {}
         for table, schema, batches in _tables(content, info.thresholds):
             path = storage.join(directory, tables.file_name(table))

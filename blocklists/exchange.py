@@ -116,10 +116,13 @@ class Fetched(NamedTuple):
     Attributes:
         folder: Where the pages of the window are; None if there was nothing new.
         pages: How many the window has.
+        every: Folder of the pages of all windows, which is what to import: so one whose import
+            was refused or killed is made up for by the next.
     """
 
     folder: str | None
     pages: int
+    every: str
 
 
 def fetch(exchange: Exchange, folder: str, *, now: datetime) -> Fetched:
@@ -142,7 +145,7 @@ def fetch(exchange: Exchange, folder: str, *, now: datetime) -> Fetched:
 
 
 def _fetch(exchange: Exchange, folder: str, now: datetime) -> Fetched:
-    path = storage.join(folder, CHECKPOINT)
+    path, every = storage.join(folder, CHECKPOINT), storage.join(folder, PAGES)
     checkpoint = _read(path, exchange.name)
     resumed = checkpoint.window is not None
     window = checkpoint.window or _opened(folder, now)
@@ -159,15 +162,15 @@ def _fetch(exchange: Exchange, folder: str, now: datetime) -> Fetched:
             continue
         if page is None:
             if not window.pages:
-                return Fetched(None, 0)
+                return Fetched(None, 0, every)
             _write(path, checkpoint.model_copy(update={"since": window.state, "window": None}))
-            return Fetched(storage.join(folder, PAGES, window.folder), window.pages)
+            return Fetched(storage.join(every, window.folder), window.pages, every)
         number = window.pages + 1
         if number > MAX_PAGES:
             raise ListError(
                 f"{exchange.name}: more than {MAX_PAGES:,} pages in one window; ask the partner"
             )
-        pages = storage.join(folder, PAGES, window.folder)
+        pages = storage.join(every, window.folder)
         stored = storage.join(pages, f"page-{number:06}{page.suffix}")
         with storage.write_atomic(stored, private=True) as sink:
             for part in page.content:
@@ -180,7 +183,7 @@ def _fetch(exchange: Exchange, folder: str, now: datetime) -> Fetched:
         if page.next is None:
             done = checkpoint.model_copy(update={"since": page.state, "window": None})
             _write(path, done)
-            return Fetched(pages, number)
+            return Fetched(pages, number, every)
         named.add(page.next)
         update = {"pages": number, "next": page.next, "state": page.state}
         window = window.model_copy(update=update)

@@ -16,6 +16,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationErro
 from ingestgate.assets import storage
 from ingestgate.assets.envelope import Envelope
 from ingestgate.assets.errors import ListError, UsageError, first_problem
+from ingestgate.blocklists.locking import CHANGE, alone
 from ingestgate.blocklists.manifest import (
     MANIFEST,
     ListInfo,
@@ -93,7 +94,8 @@ def except_list(
     Raises:
         UsageError: It is not the directory of a list, the end or reason will not do, or there is
             an exception with others, which would be replaced.
-        ListError: What is there in place of a list or an exception is something else.
+        ListError: What is there in place of a list or an exception is something else, or somebody
+            else is at it.
         StorageError: Reading or writing failed.
     """
     manifest = storage.join(directory, MANIFEST)
@@ -101,7 +103,6 @@ def except_list(
         raise UsageError(f"{directory}: wants the directory of one list, where its {MANIFEST} lies")
     info = read_manifest(manifest, storage.read_bytes(manifest))
     path = storage.join(directory, EXEMPTION)
-    envelope = Envelope.read(path, EXEMPTION_TYPE, ListError)
     try:
         wanted = Exemption(
             list_id=info.id,
@@ -113,19 +114,25 @@ def except_list(
         )
     except ValidationError as error:
         raise UsageError(f"an exception for {info.name}: {first_problem(error)}") from None
-    there = None if envelope is None else _read(path, envelope)
-    if (
-        envelope is None
-        or there is None
-        or there.model_copy(update={"made": wanted.made}) != wanted
-    ):
-        if there and envelope and not replace and _is_of_use(there, wanted):
-            raise UsageError(_problem_of_replacing(path, there, wanted, len(envelope.signatures)))
-        fields = wanted.model_dump(mode="json")
-        envelope = Envelope(EXEMPTION_TYPE, (json.dumps(fields, sort_keys=True) + "\n").encode())
-        there = wanted
-    envelope = envelope.signed(key)
-    envelope.write(path)
+    with alone(directory, CHANGE):  # else of two at once one signature would be lost
+        envelope = Envelope.read(path, EXEMPTION_TYPE, ListError)
+        there = None if envelope is None else _read(path, envelope)
+        if (
+            envelope is None
+            or there is None
+            or there.model_copy(update={"made": wanted.made}) != wanted
+        ):
+            if there and envelope and not replace and _is_of_use(there, wanted):
+                raise UsageError(
+                    _problem_of_replacing(path, there, wanted, len(envelope.signatures))
+                )
+            fields = wanted.model_dump(mode="json")
+            envelope = Envelope(
+                EXEMPTION_TYPE, (json.dumps(fields, sort_keys=True) + "\n").encode()
+            )
+            there = wanted
+        envelope = envelope.signed(key)
+        envelope.write(path)
     return there, len(envelope.signatures)
 
 

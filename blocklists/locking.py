@@ -2,9 +2,13 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Final
 
 from ingestgate.assets import storage
 from ingestgate.assets.errors import ListError
+
+#: What compiling, signing and making an exception do in a list's directory: one at a time.
+CHANGE: Final = "change"
 
 
 @contextmanager

@@ -9,6 +9,7 @@ from ingestgate.assets import storage
 from ingestgate.assets.envelope import Envelope
 from ingestgate.assets.errors import ListError, UsageError
 from ingestgate.blocklists.listset import ListSet
+from ingestgate.blocklists.locking import CHANGE, alone
 from ingestgate.blocklists.manifest import MANIFEST, UNEXPIRING, ListInfo
 from ingestgate.blocklists.trust import LIST_TYPE, SIGNATURES
 
@@ -27,7 +28,7 @@ def sign_list(directory: str, key: Ed25519PrivateKey, *, now: datetime) -> tuple
         What the list says of itself, and how many signatures it has now.
 
     Raises:
-        ListError: A run would refuse the list, or it states no expiry.
+        ListError: A run would refuse the list, or it states no expiry, or somebody else is at it.
         UsageError: It is not the directory of a list.
         StorageError: Reading or writing failed.
     """
@@ -38,12 +39,13 @@ def sign_list(directory: str, key: Ed25519PrivateKey, *, now: datetime) -> tuple
     if info.expires is None:
         raise ListError(f"{directory}: {info.name} {UNEXPIRING}")
     path = storage.join(directory, SIGNATURES)
-    statement = storage.read_bytes(manifest)
-    if hashlib.sha256(statement).hexdigest() != info.digest:
-        raise ListError(f"{manifest}: changed while it was verified; find out by what")
-    envelope = Envelope.read(path, LIST_TYPE, ListError)
-    if envelope is None or envelope.payload != statement:
-        envelope = Envelope(LIST_TYPE, statement)
-    envelope = envelope.signed(key)
-    envelope.write(path)
+    with alone(directory, CHANGE):  # else of two at once one signature would be lost
+        statement = storage.read_bytes(manifest)
+        if hashlib.sha256(statement).hexdigest() != info.digest:
+            raise ListError(f"{manifest}: changed while it was verified; find out by what")
+        envelope = Envelope.read(path, LIST_TYPE, ListError)
+        if envelope is None or envelope.payload != statement:
+            envelope = Envelope(LIST_TYPE, statement)
+        envelope = envelope.signed(key)
+        envelope.write(path)
     return info, len(envelope.signatures)

@@ -114,6 +114,7 @@ def apply(
     tally = _Tally()
     with ExitStack() as stack:
         stack.enter_context(alone(storage.parent(path), "import"))
+        storage.sweep(storage.parent(path))
         before = _mark(path)
         runs = _sorted_runs(_rows(files), stack)
         rows = heapq.merge(_stored(path), *runs, key=attrgetter("entry_id"))
@@ -325,7 +326,8 @@ def stored_entries(store: str, partner: str) -> Iterator[tuple[SignalType, Itera
     """Yields a partner's entries, by signal type, with ids that can be shown.
 
     Raises:
-        ListError: The partner has none, or the store is damaged.
+        ListError: The partner has none, the store is damaged, or an import changed it while it
+            was read.
         UsageError: A signal type is unknown: its plug-in is not installed.
         StorageError: It cannot be read.
     """
@@ -334,6 +336,7 @@ def stored_entries(store: str, partner: str) -> Iterator[tuple[SignalType, Itera
         raise ListError(
             f"{path}: no entries of that partner; import its files with 'ingestgate lists import'"
         )
+    before = _mark(path)
     with storage.open_read(path) as source, _explaining(path):
         metadata = _open(path, source).metadata.metadata or {}
     try:
@@ -344,6 +347,8 @@ def stored_entries(store: str, partner: str) -> Iterator[tuple[SignalType, Itera
         raise ListError(f"{path}: the partner withdrew every entry; there is no list to compile")
     for name in names:
         yield signal_type(name), _entries_of(path, name)
+    if _mark(path) != before:  # an entry whose type it changed could be in neither
+        raise ListError(f"{path}: an import changed it meanwhile; compile again")
 
 
 def _entries_of(path: str, name: str) -> Iterator[Entry]:

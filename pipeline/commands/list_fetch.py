@@ -39,9 +39,10 @@ def fetch(kind: str, source: str, to: str, as_json: bool) -> None:
     """Fetch what is new from a partner's exchange into a dated folder.
 
     A fetch that was cut short goes on where it was when it is called again. Then `lists import`
-    the folder that it names. Credentials come from the environment: INGESTGATE_NCMEC_USER and
-    INGESTGATE_NCMEC_PASSWORD, INGESTGATE_STOPNCII_SUBSCRIPTION_KEY and
-    INGESTGATE_STOPNCII_FUNCTION_KEY.
+    DIR/pages, all of it, whatever was fetched: an import that failed is made up for so, and what
+    is there already changes nothing. Credentials come from the environment:
+    INGESTGATE_NCMEC_USER and INGESTGATE_NCMEC_PASSWORD, INGESTGATE_STOPNCII_SUBSCRIPTION_KEY
+    and INGESTGATE_STOPNCII_FUNCTION_KEY.
 
     \b
     Example:
@@ -69,7 +70,7 @@ def fetch(kind: str, source: str, to: str, as_json: bool) -> None:
     elif fetched.folder is None:
         click.echo("nothing new")
     else:
-        click.echo(f"{fetched.folder}: {counted(fetched.pages, 'page')}")
+        click.echo(f"{fetched.folder}: {counted(fetched.pages, 'page')}; import {fetched.every}")
 
 
 def _secrets(first: str, second: str) -> tuple[str, str]:

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from ingestgate.assets.errors import ListError, UsageError
+from ingestgate.assets.storage.paths import temporary_name
 from ingestgate.assets.verdict import Action
-from ingestgate.blocklists import hamming
+from ingestgate.blocklists import compiling, hamming
 from ingestgate.blocklists.building import build
 from ingestgate.blocklists.compiling import compile_list
 from ingestgate.blocklists.entries import Entry
@@ -165,6 +166,33 @@ def test_arguments_that_do_not_fit(tmp_path: Path, arguments: dict[str, Any], re
     with pytest.raises(UsageError, match=reason):
         compile_list(**{**options, **arguments})
     assert not (tmp_path / "to").exists()
+
+
+def test_of_two_at_once_one_is_refused(
+    tmp_path: Path, compiled: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tables_of = compiling._tables
+
+    def with_another(*arguments: Any) -> Any:
+        monkeypatch.setattr(compiling, "_tables", tables_of)
+        with pytest.raises(ListError, match="partner-1: another change is under way there; wait"):
+            compiled(md5="89" * 16)
+        return tables_of(*arguments)
+
+    monkeypatch.setattr(compiling, "_tables", with_another)
+    compiled(md5="01" * 16)
+    written = content(tmp_path / "lists" / "partner-1")
+    compiled(md5="01" * 16)
+    assert content(tmp_path / "lists" / "partner-1") == written
+
+
+def test_what_a_killed_one_left_is_removed(tmp_path: Path, compiled: Any) -> None:
+    directory = tmp_path / "lists" / "partner-1"
+    directory.mkdir(parents=True)
+    left = Path(temporary_name(str(directory / "entries.arrow")))
+    left.write_bytes(b"half")
+    compiled(md5="01" * 16)
+    assert not left.exists()
 
 
 @pytest.mark.parametrize("threshold", [-1, 129])

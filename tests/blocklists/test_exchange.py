@@ -143,7 +143,9 @@ def entries(folder: Fetched, store: Path) -> set[str]:
 
 def test_ncmec_window_to_its_end(server: Server, exchange: NcmecExchange, tmp_path: Path) -> None:
     fetched = fetch(exchange, str(tmp_path / "f"), now=NOW)
-    assert fetched == Fetched(str(tmp_path / "f" / "pages" / "20260110T123005Z"), 3)
+    assert fetched == Fetched(
+        str(tmp_path / "f" / "pages" / "20260110T123005Z"), 3, str(tmp_path / "f" / "pages")
+    )
     assert entries(fetched, tmp_path / "s") == {"42/c", "42/d"}  # deletions, in any order
     assert checkpoint(tmp_path / "f") == {
         "exchange": f"ncmec {server.url}",
@@ -255,7 +257,9 @@ def test_page_the_server_has_forgotten_begins_the_window_anew(
         fetch(exchange, str(tmp_path), now=NOW)
     server.answers = [(410, {}, b"")]
     fetched = fetch(exchange, str(tmp_path), now=LATER)
-    assert fetched == Fetched(str(tmp_path / "pages" / "20260111T123005Z"), 3)
+    assert fetched == Fetched(
+        str(tmp_path / "pages" / "20260111T123005Z"), 3, str(tmp_path / "pages")
+    )
     server.answers = [ncmec("/api/v2/entries", {}), (410, {}, b"")]
     with pytest.raises(ListError, match="does not know the page it named"):
         fetch(exchange, str(tmp_path), now=LATER + timedelta(days=1))
@@ -463,7 +467,7 @@ def test_folder_brings_what_is_new_or_changed(tmp_path: Path) -> None:
         "page-000001.txt",
         "page-000002",
     ]
-    assert fetch(one, to, now=LATER) == Fetched(None, 0)
+    assert fetch(one, to, now=LATER) == Fetched(None, 0, f"{to}/pages")
     (offered / "b.txt").write_text(f"md5 {md5('c')}\nmd5 {md5('d')}\n")
     assert fetch(one, to, now=LATER).pages == 1
 
@@ -497,7 +501,9 @@ def test_a_window_keeps_its_folder_when_it_goes_on(tmp_path: Path) -> None:
         with suppress(ExchangeError):
             fetch(pages, str(tmp_path), now=NOW)
     fetched = fetch(Pages(lambda _: None), str(tmp_path), now=LATER)
-    assert fetched == Fetched(str(tmp_path / "pages" / "20260110T123006Z"), 2)
+    assert fetched == Fetched(
+        str(tmp_path / "pages" / "20260110T123006Z"), 2, str(tmp_path / "pages")
+    )
 
 
 def test_folder_goes_on_where_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -514,7 +520,9 @@ def test_folder_goes_on_where_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert checkpoint(tmp_path / "f")["since"] is None
     (offered / "c").unlink()  # what was to come is gone
     fetched = fetch(FolderExchange(str(offered)), str(tmp_path / "f"), now=LATER)
-    assert fetched == Fetched(str(tmp_path / "f" / "pages" / "20260110T123005Z"), 2)
+    assert fetched == Fetched(
+        str(tmp_path / "f" / "pages" / "20260110T123005Z"), 2, str(tmp_path / "f" / "pages")
+    )
     assert set(checkpoint(tmp_path / "f")["since"]) == {"a", "b"}
 
 

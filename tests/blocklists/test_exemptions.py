@@ -133,6 +133,22 @@ def test_signatures_are_not_lost_to_another_exception(
     assert make(directory, BOB, **said) == 2
 
 
+def test_of_two_who_sign_at_once_one_is_refused(
+    directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write = Envelope.write
+
+    def beside_another(envelope: Envelope, path: str) -> None:
+        monkeypatch.setattr(Envelope, "write", write)
+        with pytest.raises(ListError, match="partner-1: another change is under way there; wait"):
+            except_list(str(directory), BOB, until=UNTIL, reason="late", now=LATER)
+        write(envelope, path)
+
+    monkeypatch.setattr(Envelope, "write", beside_another)
+    except_list(str(directory), ALICE, until=UNTIL, reason="late", now=LATER)
+    assert except_list(str(directory), BOB, until=UNTIL, reason="late", now=LATER)[1] == 2
+
+
 def test_an_exception_that_is_over_is_replaced(directory: Path) -> None:
     make(directory, BOB)
     later = UNTIL + timedelta(seconds=1)

@@ -1,3 +1,4 @@
+import itertools
 import random
 from collections.abc import Iterable
 from contextlib import nullcontext
@@ -10,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ingestgate.assets.errors import ListError, UsageError
+from ingestgate.assets.storage.paths import temporary_name
 from ingestgate.blocklists import store as stores
 from ingestgate.blocklists.formats.reading import Listed
 from ingestgate.blocklists.store import Changes, apply, stored_entries
@@ -226,6 +228,13 @@ def test_two_imports_at_once_do_not_lose_one(tmp_path: Path) -> None:
     assert content(tmp_path) == {("2", B, "")}
 
 
+def test_what_a_killed_import_left_is_removed(tmp_path: Path) -> None:
+    applied(tmp_path, [entry("1", A)])
+    Path(temporary_name(str(tmp_path / "p" / stores.FILE))).write_bytes(b"half")
+    applied(tmp_path, [entry("2", B)])
+    assert [path.name for path in (tmp_path / "p").iterdir()] == [stores.FILE]
+
+
 def test_where_there_are_no_locks_an_import_in_between_is_not_lost(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -238,6 +247,18 @@ def test_where_there_are_no_locks_an_import_in_between_is_not_lost(
     with pytest.raises(ListError, match="another import changed it meanwhile"):
         applied(tmp_path, meanwhile())
     assert content(tmp_path) == {("1", A, "")}
+
+
+def test_an_import_between_two_types_is_told(tmp_path: Path) -> None:
+    sha = Listed("1", (("sha256", C + C),))
+    applied(tmp_path, [sha, entry("2", B)])
+    types = stored_entries(str(tmp_path), "p")
+    name, entries = next(types)
+    assert (name.name, {one.entry_id for one in entries}) == ("md5", {"2"})
+    applied(tmp_path, [entry("1", A)])  # no sha256 any more, which is read next
+    assert [list(entries) for _, entries in itertools.islice(types, 1)] == [[]]
+    with pytest.raises(ListError, match="an import changed it meanwhile; compile again"):
+        next(types)
 
 
 @pytest.mark.parametrize("run", [1, 7, 1000])

@@ -147,6 +147,19 @@ def test_fetching_from_a_folder() -> None:
     assert invoke(*fetch).stdout == "nothing new\n"
 
 
+def test_what_a_fetch_says_to_import_makes_up_for_an_import_that_failed() -> None:
+    fetch = ("lists", "fetch", "--exchange", "folder", "--from", "in", "--to", "f")
+    Path("in").mkdir()
+    for number in (1, 2):  # and the first window's folder is imported by nobody
+        Path(f"in/{number}.txt").write_text(f"md5 {number:032x}\n")
+        named = invoke(*fetch).stdout.split("; import ")[-1].strip()
+    again = json.loads(invoke(*fetch, "--json").stdout)
+    assert (again["folder"], again["every"], named) == (None, "f/pages", "f/pages")
+    done = invoke("lists", "import", "--partner", "p", "--store", "store", named, "--json")
+    assert json.loads(done.stdout)["total"] == 2
+    assert "DIR/pages" in invoke("lists", "fetch", "--help").stdout
+
+
 @pytest.mark.parametrize("kind", ["ncmec", "stopncii"])
 def test_fetching_needs_credentials(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("INGESTGATE_NCMEC_USER", raising=False)
