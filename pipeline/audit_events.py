@@ -16,33 +16,20 @@ from ingestgate.assets.containers.discovery import shown
 from ingestgate.assets.purges import purge_path
 from ingestgate.assets.receipts import read_receipt
 from ingestgate.assets.signing_keys import public_line
-from ingestgate.quarantine.audit import head
 from ingestgate.quarantine.audit_writing import (
     AuditWriter,
     append_machine,
     audit_writer,
     per_line,
+    require_sound_log,
 )
 from ingestgate.quarantine.decisions import PUT_UP, decisions_of
-from ingestgate.quarantine.presence import require_log
 
 CERTIFIED: Final = "output.certified"
 PURGE_BEGUN: Final = "purge.begun"
 PURGED: Final = "landing.purged"
 RESCANNED: Final = "rescan.ended"
 RECALL_CLOSED: Final = "recall.closed"
-
-
-def require_sound_log(quarantine: str) -> None:
-    """Refuses work whose end could not be logged: checks the log before it begins.
-
-    Raises:
-        UsageError: There is no such quarantine.
-        EvidenceError: The log is gone, or does not hold.
-        StorageError: It cannot be read.
-    """
-    require_log(quarantine)
-    head(quarantine)
 
 
 def log_certificate(

@@ -30,6 +30,7 @@ from ingestgate.quarantine.audit import (
     make_line,
     read_log,
 )
+from ingestgate.quarantine.presence import require_log
 
 _T = TypeVar("_T")
 
@@ -106,6 +107,18 @@ def repair(root: str) -> bool:
     """Takes a torn last line off a log and puts that on record; whether there was one."""
     with audit_writer(root) as writer:
         return writer.repaired
+
+
+def require_sound_log(root: str) -> None:
+    """Refuses work that could not be logged: checks the log before it begins, torn lines repaired.
+
+    Raises:
+        UsageError: There is no such quarantine.
+        EvidenceError: The log is gone, or does not hold.
+        StorageError: It cannot be read or written.
+    """
+    require_log(root)
+    repair(root)
 
 
 @contextmanager

@@ -25,7 +25,7 @@ from ingestgate.quarantine.audit_writing import audit_writer
 from ingestgate.quarantine.inventory import the_one
 from ingestgate.quarantine.looking import LookedAt, content_of, entries_of
 from ingestgate.quarantine.manifest_reading import read_manifest
-from ingestgate.quarantine.reviewers import Registry, act
+from ingestgate.quarantine.reviewers import Registry, Role, act
 
 DECIDED: Final = "asset.decided"
 REQUESTED: Final = "release.requested"
@@ -327,7 +327,7 @@ def _named(looked: LookedAt) -> dict[str, Any]:
 
 
 def approve_release(root: str, number: int, key: Ed25519PrivateKey) -> Request:
-    """Approves what somebody else asked for; raises as `decide` does."""
+    """Approves what somebody else asked for, who still might; raises as `decide` does."""
     with audit_writer(root) as writer:
         found = decisions_of(writer.lines)
         request = found.requests.get(number)
@@ -337,6 +337,12 @@ def approve_release(root: str, number: int, key: Ed25519PrivateKey) -> Request:
         problem = _problem_of_approving(found, request, own, by)
         if request is None or problem:
             raise UsageError(f"request {number}: {problem}")
+        # Not in `_apply`: logs of earlier versions hold approvals of such requests.
+        if not any(p.key == request.key and p.role >= Role.REVIEWER for p in known.people):
+            raise UsageError(
+                f"request {number}: {request.by} asked for it, and is no reviewer any more; decide "
+                f"{Decision.FALSE_POSITIVE} again, then ask for it again"
+            )
         act(writer, APPROVED, {"request": number}, key)
     return request
 

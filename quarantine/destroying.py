@@ -201,7 +201,10 @@ def approve(
     order, envelope = found
     where = documents.order_path(root, identifier)
     if order.requested_by not in envelope.signers(trusted):
-        raise EvidenceError(f"{where}: not signed by the one it names, with a key known here")
+        raise EvidenceError(
+            f"{where}: not signed by the one it names, with the key of somebody who is a reviewer "
+            "here now; ask for it again"
+        )
     known = trusted.get(person.name)
     own = person.key.public_key().public_bytes_raw()
     if known is None or known.public_bytes_raw() != own:

@@ -97,7 +97,8 @@ def verify(root: str, path: str | None, key: str | None, as_json: bool) -> None:
 def repair(root: str) -> None:
     """Replace a last line that a crash left incomplete by one that records it.
 
-    Whatever writes to the log next does the same.
+    So does each command that has something to log, before it begins. Commands that read alone
+    refuse such a log.
     """
     from ingestgate.quarantine.audit_writing import repair as repair_log
     from ingestgate.quarantine.presence import require_log

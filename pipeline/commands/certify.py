@@ -63,14 +63,14 @@ def certify(**options: Any) -> None:
     from ingestgate.pipeline.list_opening import open_lists
     from ingestgate.pipeline.lock import run_lock
     from ingestgate.pipeline.run_policy import policy_of
-    from ingestgate.quarantine.presence import require_log
+    from ingestgate.quarantine.audit_writing import require_sound_log
     from ingestgate.transforms.settings import context_digest
 
     as_json = options["as_json"]
     quarantine = options["quarantine"]
     require_evidence(options["evidence"])
     if quarantine is not None:
-        require_log(quarantine)
+        require_sound_log(quarantine)
     policy = policy_of(options["policy_file"])
     now = datetime.now(UTC)
     lists = open_lists(options["lists"], policy, now)

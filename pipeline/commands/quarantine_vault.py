@@ -62,12 +62,12 @@ def open_(
     sealed several times it is the latest. Nothing is overwritten.
     """
     from ingestgate.quarantine import opened
+    from ingestgate.quarantine.audit_writing import require_sound_log
     from ingestgate.quarantine.inventory import rows_of
     from ingestgate.quarantine.layout import id_of
     from ingestgate.quarantine.opening import open_as_sealed, read_identities
-    from ingestgate.quarantine.presence import require_log
 
-    require_log(root)
+    require_sound_log(root)
     identities = read_identities(identity)
     rows = rows_of(root, asset_id)
     asset = rows[0]["asset_id"]
@@ -288,15 +288,15 @@ def rewrap(
       ingestgate quarantine rewrap --quarantine vault --identity old-secret.txt \\
         --recipient new-recipients.txt
     """  # noqa: D301 - \b is click's own
+    from ingestgate.quarantine.audit_writing import require_sound_log
     from ingestgate.quarantine.inventory import rows_of
     from ingestgate.quarantine.keys import read_recipients
     from ingestgate.quarantine.layout import id_of
     from ingestgate.quarantine.locking import quarantine_lock
     from ingestgate.quarantine.opening import read_identities
-    from ingestgate.quarantine.presence import require_log
     from ingestgate.quarantine.rewrapping import rewrap as rewrap_keys
 
-    require_log(root)
+    require_sound_log(root)
     identities, to = read_identities(identity), read_recipients(recipients)
     samples = frozenset(
         id_of(row["sealed_object"]) for asset in assets for row in rows_of(root, asset)
@@ -357,18 +357,17 @@ def destroy(**options: Any) -> None:
       ingestgate quarantine destroy --quarantine vault --key bob.pem --approve 3f9c20d1a7e4b856
     """  # noqa: D301 - \b is click's own
     from ingestgate.assets.signing_keys import read_signing_key
-    from ingestgate.quarantine.audit_writing import audit_writer
+    from ingestgate.quarantine.audit_writing import audit_writer, require_sound_log
     from ingestgate.quarantine.destroying import Person, approve, request
     from ingestgate.quarantine.destruction_receipts import FOLDER
     from ingestgate.quarantine.inventory import rows_of
     from ingestgate.quarantine.locking import quarantine_lock
-    from ingestgate.quarantine.presence import require_log
     from ingestgate.quarantine.reviewers import Role, act, registry
 
     as_json, root = options["as_json"], options["root"]
     if bool(options["approve"]) == bool(options["assets"]):
         raise UsageError("name either assets to ask for, or an order to --approve")
-    require_log(root)
+    require_sound_log(root)
     key = read_signing_key(options["key"])
     known = registry(root)
     role = Role.APPROVER if options["approve"] else Role.REVIEWER

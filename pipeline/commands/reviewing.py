@@ -139,14 +139,13 @@ def decide(
         --decision false_positive --reason 'a beach' 75fa4bfe
     """  # noqa: D301 - \b is click's own
     from ingestgate.assets.signing_keys import read_signing_key
-    from ingestgate.quarantine.audit_writing import per_line
+    from ingestgate.quarantine.audit_writing import per_line, require_sound_log
     from ingestgate.quarantine.decisions import Decision
     from ingestgate.quarantine.decisions import decide as put_on_record
-    from ingestgate.quarantine.presence import require_log
 
     if bool(assets) == bool(cluster):
         raise UsageError("name either assets or a --cluster")
-    require_log(root)
+    require_sound_log(root)
     private, found = read_signing_key(key), _chosen(root, assets, cluster, samples)
     for names in per_line(sorted(found)):
         part = {asset: found[asset] for asset in names}
@@ -256,14 +255,14 @@ def release(
       ingestgate quarantine release --quarantine vault --key ann.pem --approve 7
     """  # noqa: D301 - \b is click's own
     from ingestgate.assets.signing_keys import read_signing_key
+    from ingestgate.quarantine.audit_writing import require_sound_log
     from ingestgate.quarantine.decisions import approve_release, request_release
-    from ingestgate.quarantine.presence import require_log
 
     if [number is None, not assets, not cluster].count(False) != 1:
         raise UsageError("name either assets or a --cluster to ask for, or a request to --approve")
     if number is not None and samples:
         raise UsageError("--sample goes with assets; a request is about what was asked for")
-    require_log(root)
+    require_sound_log(root)
     private = read_signing_key(key)
     if number is not None:
         request = approve_release(root, number, private)

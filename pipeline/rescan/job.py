@@ -12,7 +12,6 @@ from ingestgate.assets import storage
 from ingestgate.assets.errors import LedgerError
 from ingestgate.blocklists.listset import ListSet
 from ingestgate.blocklists.remembered import remember
-from ingestgate.pipeline.audit_events import require_sound_log
 from ingestgate.pipeline.lock import run_lock
 from ingestgate.pipeline.rescan.concluding import conclude
 from ingestgate.pipeline.rescan.findings import gathered, ledger_digests
@@ -22,6 +21,7 @@ from ingestgate.pipeline.rescan.rules import newly_needed, require_decided, rule
 from ingestgate.pipeline.rescan.sealed_earlier import withdrawn_earlier
 from ingestgate.pipeline.rescan.since import compared_versions
 from ingestgate.pipeline.runners import run_job
+from ingestgate.quarantine.audit_writing import require_sound_log
 from ingestgate.transforms.rescan import RescanPart, RescanSettings, result_path
 from ingestgate.transforms.settings import JUDGING_VERSION, context_digest
 

@@ -234,6 +234,23 @@ def test_a_rescan_that_cannot_be_logged_is_refused(
     assert "no quarantine there" in elsewhere["error"]
 
 
+def test_a_torn_line_is_put_on_record_by_whatever_goes_on_to_log(gate: Job, key: str) -> None:
+    def tear() -> None:
+        with open(log_path(str(gate.quarantine)), "ab") as log:
+            log.write(b'{"digest":')
+
+    tear()
+    rescan(gate)
+    tear()
+    assert certify(gate, key).exit_code == 0
+    tear()
+    assert purge(gate, "--dry-run").exit_code == 5, "it logs nothing"
+    assert purge(gate).exit_code == 0
+    events = [line.event for line in read_log(str(gate.quarantine))]
+    after = [events[n + 1] for n, event in enumerate(events) if event == "log.repaired"]
+    assert after == ["rescan.ended", "output.certified", "purge.begun"]
+
+
 def test_the_ledger_of_a_dry_run_is_rescanned_without_a_quarantine(
     job: MakeJob, tmp_path: Path
 ) -> None:

@@ -11,7 +11,7 @@ from click.testing import Result
 from ingestgate.assets.signing_keys import generate_signing_key, read_signing_key
 from ingestgate.pipeline.lock import run_lock
 from ingestgate.quarantine import locking
-from ingestgate.quarantine.audit import read_log
+from ingestgate.quarantine.audit import log_path, read_log
 from ingestgate.quarantine.keys import generate_identity
 from ingestgate.quarantine.locking import quarantine_lock
 from ingestgate.quarantine.reviewers import Role, add_reviewer, registry, remove_reviewer
@@ -251,6 +251,26 @@ def test_destroy_takes_two_people(gate: Job, tmp_path: Path, people: dict[str, l
     purge = gate.invoke("purge", "--input", *gate.inputs, *gate.folders, "--json")
     assert said(purge)["assets"] == 3
     assert gate.census()["exact"]
+
+
+def test_a_torn_line_is_put_on_record_by_who_opens_rewraps_or_destroys(
+    gate: Job, tmp_path: Path, people: dict[str, list[str]]
+) -> None:
+    recipients = tmp_path / "new.txt"
+    recipients.write_text(generate_identity(str(tmp_path / "new-key.txt")) + "\n")
+    identity, held = ("--identity", gate.identity), asset(gate)
+    for command, *words in (
+        ("open", *people["carol"], *identity, "--to", str(tmp_path / "opened"), held),
+        ("destroy", *people["carol"], "--reason", "asked for", held),
+        ("rewrap", *people["alice"], *identity, "--recipient", str(recipients)),
+    ):
+        with open(log_path(str(gate.quarantine)), "ab") as log:
+            log.write(b'{"digest":')
+        done = quarantine(gate, command, *words)
+        assert done.exit_code == 0, done.output
+    said = [event for event, _ in events(gate)[4:]]
+    after = [said[n + 1] for n, event in enumerate(said) if event == "log.repaired"]
+    assert after == ["asset.opened", "destroy.requested", "vault.rewrap_begun"]
 
 
 def test_destroy_says_what_it_needs(

@@ -24,7 +24,7 @@ from ingestgate.quarantine.decisions import (
 )
 from ingestgate.quarantine.looking import looked_at
 from ingestgate.quarantine.manifest import ManifestRow
-from ingestgate.quarantine.reviewers import Role, act, add_reviewer
+from ingestgate.quarantine.reviewers import Role, act, add_reviewer, remove_reviewer
 from tests.quarantine.test_manifest import CONTEXT, FINDING, row, write
 from tests.quarantine.vaults import log_manifests
 
@@ -157,6 +157,31 @@ def test_what_is_sealed_since_the_request_is_not_released(root: str) -> None:
     seal(root, row(1, **ANOTHER), context="c1" * 32)
     approve_release(root, number, ADA)
     assert (state(root), state(root, sha256="3" * 64)) == ("released", "open")
+
+
+def test_a_request_of_somebody_removed_since_has_to_be_asked_for_again(root: str) -> None:
+    settle(root, Decision.FALSE_POSITIVE)
+    number = ask(root)
+    remove_reviewer(root, "rob", ADA)
+    with pytest.raises(UsageError, match="rob asked for it, and is no reviewer any more; decide f"):
+        approve_release(root, number, ADA)
+    add_reviewer(root, "rob", public_line(ROB.public_key()), Role.VIEWER, ADA)
+    with pytest.raises(UsageError, match="is no reviewer any more"):
+        approve_release(root, number, ADA)
+    assert state(root) == "release_requested"
+    remove_reviewer(root, "rob", ADA)
+    add_reviewer(root, "rob", public_line(ROB.public_key()), Role.REVIEWER, ADA)
+    settle(root, Decision.FALSE_POSITIVE)
+    approve_release(root, ask(root), ADA)
+    assert state(root) == "released"
+
+
+def test_an_approval_on_record_holds_though_who_had_asked_was_gone(root: str) -> None:
+    settle(root, Decision.FALSE_POSITIVE)
+    number = ask(root)
+    remove_reviewer(root, "rob", ADA)
+    write_line(root, APPROVED, ADA, request=number)
+    assert state(root) == "released"
 
 
 def test_the_log_names_neither_bytes_nor_entries(root: str) -> None:

@@ -29,7 +29,7 @@ from ingestgate.quarantine.faults import Problem
 from ingestgate.quarantine.holding import Holding
 from ingestgate.quarantine.inventory import copies, named_objects
 from ingestgate.quarantine.layout import id_of, key_path
-from ingestgate.quarantine.reviewers import Role, act, add_reviewer, remove_reviewer
+from ingestgate.quarantine.reviewers import Role, act, add_reviewer, registry, remove_reviewer
 from ingestgate.quarantine.vault import Vault
 from tests.quarantine.vaults import Sample, asset, files, fill, log_manifests, reader, seal
 
@@ -180,6 +180,16 @@ def test_it_takes_two_people_and_known_keys(root: Path) -> None:
         approve(str(root), strangers.id, BOB, TRUSTED, silent)
     with pytest.raises(UsageError, match="no order"):
         approve(str(root), "0" * 16, BOB, TRUSTED, silent)
+    assert files(root) == before
+
+
+def test_an_order_of_somebody_removed_since_has_to_be_asked_for_again(root: Path) -> None:
+    before = files(root)
+    order = request(str(root), [asset("one")], "reason", ALICE, logged(root, ALICE))
+    remove_reviewer(str(root), "alice", ADA.key)
+    known = registry(str(root)).keys(Role.REVIEWER)
+    with pytest.raises(EvidenceError, match="a reviewer here now; ask for it again"):
+        approve(str(root), order.id, BOB, known, logged(root))
     assert files(root) == before
 
 

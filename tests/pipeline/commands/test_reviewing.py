@@ -8,7 +8,7 @@ from click.testing import CliRunner, Result
 
 from ingestgate.assets.signing_keys import generate_signing_key
 from ingestgate.pipeline.cli import cli
-from ingestgate.quarantine.audit import log_path
+from ingestgate.quarantine.audit import log_path, read_log
 from tests.quarantine.test_manifest import row, write
 from tests.quarantine.vaults import log_manifests
 
@@ -128,6 +128,34 @@ def test_a_torn_line_is_repaired(vault: Vault) -> None:
     assert vault.audit("repair").stdout == "a torn line was put on record\n"
     assert vault.audit("repair").stdout == "nothing to repair\n"
     assert vault.audit("verify").exit_code == 0
+
+
+def tear(vault: Vault) -> None:
+    with open(log_path(str(vault.root)), "ab") as log:
+        log.write(b'{"digest":')
+
+
+def test_a_torn_line_is_put_on_record_by_who_decides_or_releases(vault: Vault) -> None:
+    called = ("--decision", "false_positive", "--reason", "a beach", ASSET)
+    for command, *words in (
+        ("decide", *vault.by("rob"), *called),
+        ("release", *vault.by("rob"), "--reason", "a beach", ASSET),
+        ("release", *vault.by("ann"), "--approve", "7"),
+    ):
+        tear(vault)
+        done = vault(command, *words)
+        assert (done.exit_code, done.stderr) == (0, "")
+    events = [line.event for line in read_log(str(vault.root))][3:]
+    steps = ("asset.decided", "release.requested", "release.approved")
+    assert events == [each for step in steps for each in ("log.repaired", step)]
+
+
+def test_a_torn_line_is_left_by_who_only_reads(vault: Vault) -> None:
+    tear(vault)
+    torn = Path(log_path(str(vault.root))).read_bytes()
+    for done in (vault("list"), vault("reviewers", "list"), vault.audit("show")):
+        assert (done.exit_code, "ends in the middle of it" in done.stderr) == (5, True)
+    assert Path(log_path(str(vault.root))).read_bytes() == torn
 
 
 def test_the_list_has_a_line_per_cluster(vault: Vault) -> None:
