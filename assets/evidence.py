@@ -24,6 +24,17 @@ def require_evidence(evidence: str) -> None:
         raise UsageError(f"{evidence}: no evidence of a run there; give the --evidence of a run")
 
 
+def records(folder: str) -> dict[str, storage.Entry]:
+    """Returns the files of a folder of evidence that are ``<name>.json`` each, by name, in order.
+
+    Names are mostly those of shards, which may have folders in them.
+    """
+    return {
+        entry.path[len(folder) + 1 :].removesuffix(".json"): entry
+        for entry in storage.walk_if_there(folder)
+    }
+
+
 def evidence_id(evidence: str) -> str:
     """Returns the random id of an evidence folder, which it gets if it has none.
 

@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from ingestgate.assets import storage
 from ingestgate.assets.envelope import Envelope
 from ingestgate.assets.errors import EvidenceError, UsageError
+from ingestgate.assets.evidence import records
 from ingestgate.assets.shard import Shard
 
 PURGE_VERSION: Final = 1
@@ -99,11 +100,7 @@ def unfinished_path(evidence: str, shard: str) -> str:
 
 def unfinished(evidence: str) -> list[str]:
     """Returns the names of the shards whose purge was interrupted, in order."""
-    folder = storage.join(evidence, "purging")
-    return [
-        entry.path[len(folder) + 1 :].removesuffix(".json")
-        for entry in storage.walk_if_there(folder)
-    ]
+    return list(records(storage.join(evidence, "purging")))
 
 
 def refuse_unfinished(evidence: str) -> None:
@@ -117,9 +114,19 @@ def refuse_unfinished(evidence: str) -> None:
         raise UsageError(f"{path}: a purge was interrupted; complete it by the same command first")
 
 
+def purge_to(evidence: str, shard: Shard, judged_identity: str) -> PurgeReceipt | None:
+    """Returns the receipt of the purge that made of what was judged what a shard is now.
+
+    Raises:
+        EvidenceError: What lies in its place is no receipt.
+        StorageError: It cannot be read.
+    """
+    purge = read_purge(evidence, shard.name, judged_identity)
+    return purge if purge is not None and purge.identity == shard.identity else None
+
+
 def is_as_judged(evidence: str, shard: Shard, judged_identity: str) -> bool:
     """Whether a shard is the one that was judged, or what a purge left of that."""
     if shard.identity == judged_identity:
         return True
-    purge = read_purge(evidence, shard.name, judged_identity)
-    return purge is not None and purge.identity == shard.identity
+    return purge_to(evidence, shard, judged_identity) is not None

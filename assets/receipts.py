@@ -14,8 +14,9 @@ from typing import Any
 
 from ingestgate.assets import ledger, storage
 from ingestgate.assets.errors import EvidenceError, LedgerError, StorageError, UsageError
+from ingestgate.assets.evidence import records
 from ingestgate.assets.ledger_digest import hash_shard_ledger
-from ingestgate.assets.purges import PurgeReceipt, read_purge
+from ingestgate.assets.purges import PurgeReceipt, purge_to
 from ingestgate.assets.shard import Shard
 from ingestgate.assets.withdrawn_receipts import (
     end_withdrawal,
@@ -156,13 +157,8 @@ def read_receipt(evidence: str, shard: str) -> Receipt | None:
 
 def read_failures(evidence: str) -> dict[str, str]:
     """Returns why shards could not be done, by their names; a damaged note tells the shard only."""
-    root = storage.join(evidence, "failures")
-    entries = storage.walk_if_there(root)
-    found = {}
-    for entry in entries:
-        shard = entry.path.removeprefix(f"{root}/").removesuffix(".json")
-        found[shard] = _problem(storage.read_bytes(entry.path))
-    return found
+    notes = records(storage.join(evidence, "failures"))
+    return {shard: _problem(storage.read_bytes(note.path)) for shard, note in notes.items()}
 
 
 def _problem(raw: bytes) -> str:
@@ -179,13 +175,11 @@ def every_receipt(evidence: str) -> dict[str, Receipt]:
         EvidenceError: One is damaged, or was withdrawn, so that nothing tells what the output
             holds of its shard.
     """
-    folder = storage.join(evidence, "receipts")
-    entries = storage.walk_if_there(folder)
-    names = [entry.path[len(folder.rstrip("/")) + 1 :].removesuffix(".json") for entry in entries]
+    entries = records(storage.join(evidence, "receipts"))
     with ThreadPoolExecutor(_THREADS) as pool:
-        receipts = list(pool.map(lambda name: read_receipt(evidence, name), names))
+        receipts = list(pool.map(lambda name: read_receipt(evidence, name), entries))
     found = {}
-    for entry, name, receipt in zip(entries, names, receipts, strict=True):
+    for (name, entry), receipt in zip(entries.items(), receipts, strict=True):
         if receipt is None or receipt.shard != name:
             raise EvidenceError(
                 f"{entry.path}: not a whole receipt; run again, which commits its shard anew"
@@ -266,11 +260,10 @@ def purge_of(evidence: str, shard: Shard, receipt: Receipt) -> PurgeReceipt | No
         EvidenceError: What lies in its place is no receipt.
         StorageError: It cannot be read.
     """
-    purge = read_purge(evidence, shard.name, receipt.identity)
-    if purge is None or purge.identity != shard.identity:
+    purge = purge_to(evidence, shard, receipt.identity)
+    if purge is None or (purge.context, purge.manifest) != (receipt.context, receipt.manifest):
         return None
-    said = (purge.context, purge.manifest)
-    return purge if said == (receipt.context, receipt.manifest) else None
+    return purge
 
 
 def is_finished(

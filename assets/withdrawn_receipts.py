@@ -7,6 +7,7 @@ them. Without it a rescan would pass over what was admitted, as if it had never 
 import json
 
 from ingestgate.assets import storage
+from ingestgate.assets.evidence import records
 
 _FOLDER = "receipts-withdrawn"
 
@@ -40,11 +41,8 @@ def withdrawals(evidence: str) -> dict[str, bool]:
 
     A note that is damaged says that it is not: it is forgotten again then.
     """
-    root = storage.join(evidence, _FOLDER)
-    return {
-        entry.path[len(root) + 1 :].removesuffix(".json"): _says(storage.read_bytes(entry.path))
-        for entry in storage.walk_if_there(root)
-    }
+    notes = records(storage.join(evidence, _FOLDER))
+    return {shard: _says(storage.read_bytes(note.path)) for shard, note in notes.items()}
 
 
 def _says(raw: bytes) -> bool:

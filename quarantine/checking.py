@@ -18,6 +18,7 @@ from typing import Any, Final
 
 from ingestgate.assets import storage
 from ingestgate.assets.errors import EvidenceError, VaultError
+from ingestgate.assets.evidence import records
 from ingestgate.assets.receipts import read_receipt
 from ingestgate.quarantine import rewraps
 from ingestgate.quarantine.audit import AuditLine, read_log
@@ -183,9 +184,7 @@ def _checked(
 
 def _by_receipts(root: str, evidence: str, sealed: Mapping[str, SealedManifest]) -> Iterator[Fault]:
     """Yields where the audit log, or a manifest, says something else than a run's receipts."""
-    folder = storage.join(evidence, "receipts")
-    for entry in storage.walk_if_there(folder):
-        shard = entry.path.removeprefix(f"{folder}/").removesuffix(".json")
+    for shard, entry in records(storage.join(evidence, "receipts")).items():
         receipt = read_receipt(evidence, shard)
         if receipt is None:
             yield Fault(Problem.RECEIPT, entry.path, f"{entry.path}: is damaged; run again")

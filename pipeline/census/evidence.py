@@ -1,11 +1,12 @@
 """What a run left on record of a shard, as a census reads it: ledger, manifest, purge."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator, Set
 from typing import Any
 
 import pyarrow as pa
 
 from ingestgate.assets import ledger, storage
+from ingestgate.assets.evidence import records
 from ingestgate.assets.receipts import Receipt, purge_of, read_receipt
 from ingestgate.assets.shard import Shard
 from ingestgate.assets.verdict import Verdict
@@ -38,14 +39,10 @@ def purged_assets(evidence: str, shard: Shard, receipt: Receipt | None) -> froze
     return None if purge is None else frozenset(purge.assets)
 
 
-def admitted_of_others(evidence: str, shards: Collection[str]) -> frozenset[str]:
+def admitted_of_others(evidence: str, shards: Set[str]) -> frozenset[str]:
     """Returns the names of the files that were admitted of all shards but some."""
-    folder = storage.join(evidence, "receipts")
-    names = {
-        entry.path[len(folder) + 1 :].removesuffix(".json")
-        for entry in storage.walk_if_there(folder)
-    }
-    receipts = (read_receipt(evidence, name) for name in sorted(names.difference(shards)))
+    names = records(storage.join(evidence, "receipts")).keys() - shards
+    receipts = (read_receipt(evidence, name) for name in sorted(names))
     return frozenset(
         str(entry["name"]) for receipt in receipts if receipt for entry in receipt.outputs
     )
