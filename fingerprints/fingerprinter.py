@@ -54,8 +54,8 @@ class Fingerprint:
             maps and what shows on gray count for nothing here, nor does a deep picture clipped if
             seven eighths of it are white.
         doubtful: The hashes of which only the exact way can tell what they are, or whether they can
-            be relied on: they came the quick way, and are unsure (see `PerceptualView`), or about
-            of the quality that is needed.
+            be relied on: they came the quick way, and are unsure (see `PerceptualView`), or of
+            about the quality that is needed.
         is_quick: Whether any of it came the quick way (see `decoding`); if not, the exact way
             finds the same.
         has_icc_profile: Whether the first frame has an ICC profile; it is not applied.

@@ -54,7 +54,7 @@ _SIDE = 64
 _FREQUENCIES = 16
 _REDUCING_GAP = 8
 _NOISE = 1.2  # levels, of 256: four standard deviations of what rounding does to luma
-_MOST_UNDECIDED = 24  # bits of a hash: of so many, its margin's 16 and fewer are flipped
+_MOST_UNDECIDED = 24  # bits of a hash; of these, no more flip than the margin allows (measured)
 _SMALLEST = 5  # pixels; the reference gives smaller pictures an empty hash of quality 0
 
 
@@ -267,12 +267,16 @@ class Pdq:
         views = []
         for scaling in scalings(*picture.luma.shape):
             # Where colours were not asked for, near is enough: see `imagehashes.phash`.
-            undecided = 0
-            if luma is None:
-                hashes, quality, undecided = pdq_nearly(picture, scaling)
-            else:
-                hashes, quality = pdq(luma, scaling)
-            name, is_unsure = picture.view(scaling), undecided > _MOST_UNDECIDED
-            found = PerceptualView(picture.frame, name, quality, hashes.tobytes(), is_unsure)
-            views.append(found)
+            hashes, quality, undecided = (
+                pdq_nearly(picture, scaling) if luma is None else (*pdq(luma, scaling), 0)
+            )
+            views.append(
+                PerceptualView(
+                    picture.frame,
+                    picture.view(scaling),
+                    quality,
+                    hashes.tobytes(),
+                    is_unsure=undecided > _MOST_UNDECIDED,
+                )
+            )
         return views

@@ -67,17 +67,6 @@ def scaled_size(height: int, width: int, scaling: str) -> tuple[int, int]:
     return height, width
 
 
-_VARIANTS = frozenset(
-    {ON_BLACK, ON_GRAY, OPAQUE, CLIPPED, STRETCHED, EXIF_THUMBNAIL, GAIN_MAP, STILL}
-)
-
-
-def variant_of(view: str) -> str:
-    """Returns which of the pictures of its frame a view is of: "" for the frame as on white."""
-    first = view.split("/", 1)[0]
-    return first if first in _VARIANTS else ""
-
-
 @dataclass(frozen=True, eq=False)
 class Picture:
     """One picture of an asset, normalised: 8-bit luma, upright, without alpha.

@@ -73,14 +73,11 @@ class Looker:
             return self._match(quick)
         looks = self._match(quick, with_margin=True)
         doubted = [number for number, look in enumerate(looks) if self.is_in_doubt(look)]
-        exact = list(quick)
         moved = [number for number in doubted if _is_quick(quick[number])]
-        if moved:
-            again = [contents[number] for number in moved]
-            found = self.fingerprinter.fingerprint_many(again, exact=True)
-            for number, outcome in zip(moved, found, strict=True):
-                exact[number] = outcome
-        matched = self._match([exact[number] for number in doubted])
+        again = [contents[number] for number in moved]
+        found = self.fingerprinter.fingerprint_many(again, exact=True) if again else []
+        exact = dict(zip(moved, found, strict=True))
+        matched = self._match([exact.get(number, quick[number]) for number in doubted])
         for number, look in zip(doubted, matched, strict=True):
             looks[number] = look
         return looks

@@ -174,14 +174,13 @@ def _entry(window: Window, shard: str, block: bytes) -> Entry:
     prefix = _text(block[345:500])
     if prefix and type_ != SPARSE:  # GNU's sparse map lies where the prefix would
         name = f"{prefix}/{name}"
-    if extended:
-        name = _name(shard, name, extended.get(b"L"), pax, start)
+    name = _name(shard, name, extended.get(b"L"), pax, start)
     if type_ == b"5":
         name = name.rstrip("/")
     data = at + BLOCK
     if type_ == SPARSE:
         data += _sparse_map(window, block, ahead)
-    elif pax and type_ in _REGULAR and any(key.startswith("GNU.sparse.") for key in pax):
+    elif type_ in _REGULAR and any(key.startswith("GNU.sparse.") for key in pax):
         type_ = SPARSE
     if type_ in _HEADER_ONLY:
         size = 0

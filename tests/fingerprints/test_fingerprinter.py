@@ -17,7 +17,7 @@ from ingestgate.fingerprints.limits import DecodeLimits
 from ingestgate.fingerprints.pdq import pdq
 from ingestgate.fingerprints.perceptual import perceptual_hashes
 from ingestgate.fingerprints.unscannable import Unscannable
-from ingestgate.fingerprints.views import ORIENTATIONS, Picture, variant_of
+from ingestgate.fingerprints.views import ORIENTATIONS, Picture
 from tests.fingerprints.conftest import Distance, Encode, Make, ToFingerprint
 from tests.fingerprints.test_decoding import HDR, with_segment, with_thumbnail
 
@@ -393,11 +393,6 @@ def test_a_gain_map_need_not_be_seen(
     found = fingerprint(both)
     assert "gain-map/full" in {view.view for view in found.perceptual["pdq"]}
     assert not found.low_quality
-
-
-def test_which_picture_a_view_is_of() -> None:
-    names = ("full", "trimmed/full", "inset-2/square-512", "on-black/full", "gain-map/trimmed/full")
-    assert [variant_of(name) for name in names] == ["", "", "", "on-black", "gain-map"]
 
 
 def test_plugins_are_found_and_used(make: Make, encode: Encode, plugins: Install) -> None:
