@@ -195,14 +195,19 @@ def test_a_dry_run_from_before_does_not_decide_what_was_sealed_since(
     assert later.report()["shards"]["done"] == 1
 
 
-def test_other_bytes_in_its_place_are_another_asset(
-    listed: Callable[[str], Job], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    job = listed(write_webdataset(tmp_path / "landing"))
+def replace_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Puts other pictures in the place of all, of which the next version lists none."""
     shutil.rmtree(tmp_path / "landing")
     monkeypatch.setattr(conftest, "content", lambda seed: content(seed + 20))
     write_webdataset(tmp_path / "landing")
     compiled(tmp_path, 2, listing(0))
+
+
+def test_other_bytes_in_its_place_are_another_asset(
+    listed: Callable[[str], Job], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = listed(write_webdataset(tmp_path / "landing"))
+    replace_all(tmp_path, monkeypatch)
     report = job.report()
     assert report["counts"]["quarantined"] == 0
 
@@ -231,10 +236,7 @@ def test_what_something_else_lies_in_the_place_of_comes_up_for_review(
     listed: Callable[[str], Job], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     job = listed(write_webdataset(tmp_path / "landing"))
-    shutil.rmtree(tmp_path / "landing")
-    monkeypatch.setattr(conftest, "content", lambda seed: content(seed + 20))
-    write_webdataset(tmp_path / "landing")
-    compiled(tmp_path, 2, listing(0))
+    replace_all(tmp_path, monkeypatch)
     assert job.report()["counts"]["quarantined"] == 0
     assert rescan(job, "--withdrawn")["put_up_for_review"] == 3
     assert up_for_review(job) == ["k01.jpg", "k07.jpg", "k08.jpg"]

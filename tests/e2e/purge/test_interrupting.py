@@ -84,6 +84,14 @@ def kill_purge_at(place: Any, function: str, gate: Job) -> None:
         assert purge_until_killed(gate) is None
 
 
+def interrupted(job: MakeJob, tmp_path: Path, format: str = "webdataset") -> Job:
+    """Returns a job whose purge was killed before it moved anything into its place."""
+    gate = job(WRITERS[format](tmp_path / "landing"))
+    gate.report()
+    kill_purge_at(storage, "move", gate)
+    return gate
+
+
 @pytest.mark.parametrize("format", list(WRITERS))
 @pytest.mark.parametrize("function", ["replace", "unlink"])
 def test_killed_between_any_two_steps_the_same_again_completes_it(
@@ -146,9 +154,7 @@ def test_a_purge_that_left_nothing_and_no_receipt_is_completed(
 def test_a_file_changed_while_a_purge_was_interrupted_is_not_written_over(
     job: MakeJob, tmp_path: Path
 ) -> None:
-    gate = job(WRITERS["webdataset"](tmp_path / "landing"))
-    gate.report()
-    kill_purge_at(storage, "move", gate)
+    gate = interrupted(job, tmp_path)
     shard = tmp_path / "landing" / "00000.tar"
     changed = shard.read_bytes() + bytes(512)
     shard.write_bytes(changed)
@@ -158,9 +164,7 @@ def test_a_file_changed_while_a_purge_was_interrupted_is_not_written_over(
 
 
 def test_what_was_staged_takes_no_place_if_it_was_changed(job: MakeJob, tmp_path: Path) -> None:
-    gate = job(WRITERS["webdataset"](tmp_path / "landing"))
-    gate.report()
-    kill_purge_at(storage, "move", gate)
+    gate = interrupted(job, tmp_path)
     before = landing(tmp_path / "landing")["00000.tar"]
     (staged,) = (tmp_path / "landing").glob(".purge.*/00000.tar")
     staged.write_bytes(staged.read_bytes() + bytes(512))
@@ -170,9 +174,7 @@ def test_what_was_staged_takes_no_place_if_it_was_changed(job: MakeJob, tmp_path
 
 
 def test_a_picture_that_was_changed_since_is_not_removed(job: MakeJob, tmp_path: Path) -> None:
-    gate = job(WRITERS["folder"](tmp_path / "landing"))
-    gate.report()
-    kill_purge_at(storage, "move", gate)
+    gate = interrupted(job, tmp_path, "folder")
     picture = tmp_path / "landing" / "k03.jpg"
     picture.write_bytes(content(4))
     (refused,) = purged(gate, code=5)["shards"]
@@ -181,9 +183,7 @@ def test_a_picture_that_was_changed_since_is_not_removed(job: MakeJob, tmp_path:
 
 
 def test_a_purge_of_another_judging_is_not_completed(job: MakeJob, tmp_path: Path) -> None:
-    gate = job(WRITERS["webdataset"](tmp_path / "landing"))
-    gate.report()
-    kill_purge_at(storage, "move", gate)
+    gate = interrupted(job, tmp_path)
     before = landing(tmp_path / "landing")["00000.tar"]
     record = gate.evidence / "purging" / "00000.tar.json"
     record.write_text(json.dumps(json.loads(record.read_text()) | {"judged_identity": "0" * 64}))
@@ -195,9 +195,7 @@ def test_a_purge_of_another_judging_is_not_completed(job: MakeJob, tmp_path: Pat
 def test_a_shard_that_left_the_input_while_its_purge_was_interrupted_is_named(
     job: MakeJob, tmp_path: Path
 ) -> None:
-    gate = job(WRITERS["webdataset"](tmp_path / "landing"))
-    gate.report()
-    kill_purge_at(storage, "move", gate)
+    gate = interrupted(job, tmp_path)
     shard = tmp_path / "landing" / "00000.tar"
     shard.rename(tmp_path / "away.tar")
     record = gate.evidence / "purging" / "00000.tar.json"
@@ -218,9 +216,7 @@ def test_a_shard_that_left_the_input_while_its_purge_was_interrupted_is_named(
 def test_a_shard_outside_this_input_whose_purge_was_interrupted_is_not_said_to_be_gone(
     job: MakeJob, tmp_path: Path
 ) -> None:
-    gate = job(WRITERS["webdataset"](tmp_path / "landing"))
-    gate.report()
-    kill_purge_at(storage, "move", gate)
+    gate = interrupted(job, tmp_path)
     part = replace(gate, inputs=[str(tmp_path / "landing" / "00001.tar")])
     _, other = purged(part, code=5)["shards"]
     assert (other["shard"], other["outcome"]) == ("00000.tar", "refused")

@@ -34,14 +34,22 @@ def flipped(value: bytes, bits: int, random: np.random.Generator) -> bytes:
 
 
 def make_lists(root: Path, values: list[bytes], digests: list[str], version: int = 1) -> ListSet:
-    for name, texts in (("pdq", [value.hex() for value in values]), ("md5", digests)):
-        lines = [f"{text},{name}-{number}" for number, text in enumerate(texts)]
-        (root / name).write_text("\n".join(["value,entry_id", *lines]) + "\n")
-    sources = [("pdq", str(root / "pdq")), ("md5", str(root / "md5"))]
+    listed = {"pdq": [value.hex() for value in values], "md5": digests}
+    lines = {
+        name: [f"{text},{name}-{number}" for number, text in enumerate(texts)]
+        for name, texts in listed.items()
+    }
+    return compiled(root, lines, version)
+
+
+def compiled(root: Path, lines: dict[str, list[str]], version: int = 1) -> ListSet:
+    """Compiles lists of values and ids, by signal type."""
+    for name, own in lines.items():
+        (root / name).write_text("\n".join(["value,entry_id", *own]) + "\n")
     compile_list(
         id="p",
         version=version,
-        sources=sources,
+        sources=[(name, str(root / name)) for name in lines],
         to=str(root / "lists"),
         issued=datetime(2026, 1, 1, tzinfo=UTC),
     )
@@ -247,15 +255,7 @@ def test_rows_that_the_reader_does_not_come_to_are_not_passed_over(
 def test_urls_that_cannot_be_read_on_a_host_that_is_listed_now_are_judged_again(
     tmp_path: Path,
 ) -> None:
-    (tmp_path / "url").write_text("value,entry_id\nhttps://pages.example/listed,u\n")
-    compile_list(
-        id="p",
-        version=1,
-        sources=[("url", str(tmp_path / "url"))],
-        to=str(tmp_path / "lists"),
-        issued=datetime(2026, 1, 1, tzinfo=UTC),
-    )
-    lists = ListSet.open(str(tmp_path / "lists"), now=NOW)
+    lists = compiled(tmp_path, {"url": ["https://pages.example/listed,u"]})
     wrapped = "%" + "25" * 20 + "2flisted"
     sources = {
         0: f"https://pages.example/{wrapped}",
@@ -279,15 +279,7 @@ def test_urls_that_cannot_be_read_on_a_host_that_is_listed_now_are_judged_again(
 def test_text_where_there_may_be_a_source_is_judged_again_if_it_says_that_it_is_one(
     tmp_path: Path,
 ) -> None:
-    (tmp_path / "domain").write_text("value,entry_id\nlisted.example,d\n")
-    compile_list(
-        id="q",
-        version=1,
-        sources=[("domain", str(tmp_path / "domain"))],
-        to=str(tmp_path / "lists"),
-        issued=datetime(2026, 1, 1, tzinfo=UTC),
-    )
-    lists = ListSet.open(str(tmp_path / "lists"), now=NOW)
+    lists = compiled(tmp_path, {"domain": ["listed.example,d"]})
     texts = ["3", "a caption", "http://[::bad", "https://listed.example/", "listed.example"]
     rows = [row(n, [], provenance={"url_text": text}) for n, text in enumerate(texts)]
     found = rescan_part(write(tmp_path, rows), RescanLists(Matcher(lists.lists), Policy()))
