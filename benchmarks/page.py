@@ -27,10 +27,10 @@ python -m benchmarks --only gate --images DIR    # one of them again, in make be
 ```
 
 `DIR` holds JPEG, PNG and other pictures. The figures below are of those of 961 photographs,
-drawings and wallpapers that are opaque and at least half as large as what is measured, resized to
-it. Ratios are of one run, on the same pictures, by CPU time unless it says otherwise, as the
-machine's cores are shared; a dash is a peer that was not installed or takes too long. Memory is
-resident, of the largest process.
+drawings and wallpapers that are opaque and at least half as large as what is measured, and of parts
+of them where there are too few, resized to it. Ratios are of one run, on the same pictures, by CPU
+time unless it says otherwise, as the machine's cores are shared; a dash is a peer that was not
+installed or takes too long. Memory is resident, of the largest process.
 """
 
 
@@ -115,7 +115,7 @@ def _gate(found: dict[str, Any], to: Path) -> str:
         "A run from the landing zone to admitted shards, per image; decoding the same files to "
         "gray is the limit. The columns of peers say how many times as long they take. The plain "
         "loop matches against the same list; imagededup and perception only hash. There were "
-        f"{many}, each landing several times.\n\n"
+        f"{many}, each landing several times, but no two alike side by side.\n\n"
         + _table(head, rows)
         + f"\nA run costs {first['start_cpu_seconds']} s of CPU ({first['start_seconds']} s by the "
         "clock) before its first image.\n\n" + _cost(found)

@@ -5,8 +5,8 @@ from collections.abc import Iterable, Iterator
 from ingestgate.assets.shard import Kind, Member, Sample
 
 #: At most so many, or as many as have so many bytes, are judged together.
-SAMPLES = 32
-BYTES = 8 << 20
+SAMPLES = 256
+BYTES = 32 << 20
 
 
 def batches(samples: Iterable[Sample]) -> Iterator[list[Sample]]:

@@ -11,11 +11,11 @@ def sizes(*contents: bytes | None, kind: Kind = Kind.PICTURE) -> list[int]:
 
 def test_so_many_samples_or_so_many_bytes() -> None:
     assert sizes() == []
-    assert sizes(*[b"x"] * 70) == [32, 32, 6]
-    assert sizes(*[bytes(3 << 20)] * 7) == [3, 3, 1]
+    assert sizes(*[b"x"] * 600) == [256, 256, 88]
+    assert sizes(*[bytes(12 << 20)] * 7) == [3, 3, 1]
 
 
 def test_what_only_the_container_has_read_counts_as_much_as_it_may_be() -> None:
     """A sparse member of a tar: its bytes are in memory, and in no content."""
     assert sizes(b"x", None, None, b"x", kind=Kind.OTHER) == [2, 1, 1]
-    assert sizes(*[None] * 40, kind=Kind.REFERENCE) == [32, 8]
+    assert sizes(*[None] * 300, kind=Kind.REFERENCE) == [256, 44]
