@@ -330,8 +330,12 @@ def search_index_each(
     pairs = find_pairs(hashes, index, np.concatenate(groups), threshold + margin, radii)
     pairs = pairs[np.argsort(pairs[:, 2])]
     starts = np.cumsum([0, *map(len, groups)])
-    own = np.split(pairs, np.searchsorted(pairs[:, 2], starts[1:-1]))
-    return [_nearest(part - [0, 0, start]) for part, start in zip(own, starts, strict=False)]
+    found = [_NONE] * len(groups)
+    group = np.searchsorted(starts, pairs[:, 2], "right") - 1
+    for number in np.unique(group):
+        first, last = np.searchsorted(group, (number, number + 1))
+        found[number] = _nearest(pairs[first:last] - [0, 0, starts[number]])
+    return found
 
 
 def find_pairs(
@@ -381,10 +385,11 @@ def _plan(bits: tuple[int, ...], radii: tuple[int, ...]) -> tuple[Integers, Unsi
     return np.column_stack([bits, radii, starts, ends]), np.concatenate([*per_chunk, more])
 
 
+_NONE = Neighbours(*np.empty((3, 0), np.int64))
+
+
 def _nearest(found: Integers) -> Neighbours:
     """Keeps of each row the smallest distance, and of those the first query."""
-    if not len(found):
-        return Neighbours(*found.T)
     order = np.lexsort((found[:, 2], found[:, 1], found[:, 0]))
     found = found[order]
     first = np.ones(len(found), bool)

@@ -50,12 +50,33 @@ class Matcher(SourceMatcher):
         Raises:
             UsageError: There is no such digest, or its width is wrong.
         """
+        return self.match_digest_each(name, [digest], [view]).get(0, [])
+
+    def match_digest_each(
+        self, name: str, digests: Sequence[str | bytes], views: Sequence[str]
+    ) -> dict[int, list[Finding]]:
+        """Does `match_digest` for several digests, in less time than for each by itself.
+
+        Args:
+            name: As there.
+            digests: Likewise.
+            views: Where each came from.
+
+        Returns:
+            Findings by the digest's place; nothing of those that match nothing.
+
+        Raises:
+            UsageError: As there.
+        """
         signal = _of_kind(name, SignalKind.DIGEST)
-        raw = decode_hex_value(digest, signal.width) if isinstance(digest, str) else digest
-        if raw is None or len(raw) != signal.width:
-            raise UsageError(f"view {view}: not a {name} of {signal.width} bytes")
-        keys = as_keys(np.frombuffer(raw, np.uint8).reshape(1, -1))
-        return find_equal(self.lists, signal, keys, [view]).get(0, [])
+        raw = []
+        for digest, view in zip(digests, views, strict=True):
+            value = decode_hex_value(digest, signal.width) if isinstance(digest, str) else digest
+            if value is None or len(value) != signal.width:
+                raise UsageError(f"view {view}: not a {name} of {signal.width} bytes")
+            raw.append(value)
+        keys = as_keys(np.frombuffer(b"".join(raw), np.uint8).reshape(-1, signal.width))
+        return find_equal(self.lists, signal, keys, views)
 
     def match_digests(
         self, name: str, column: pa.Array | pa.ChunkedArray, view: str
@@ -139,7 +160,8 @@ class Matcher(SourceMatcher):
                 words = hamming.as_words(table.values)
                 near = [hamming.scan(words, own, threshold + margin) for own in queries]
             for found, rows, names in zip(findings, near, views, strict=True):
-                found += _nearest(one, signal, rows, names)
+                if len(rows.rows):
+                    found += _nearest(one, signal, rows, names)
         return findings
 
 

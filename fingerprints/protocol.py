@@ -17,6 +17,7 @@ import struct
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import NamedTuple, NoReturn
 
 from ingestgate.assets.perceptual_view import PerceptualView
@@ -298,17 +299,25 @@ class _Fields:
         return self._answer[start : self._next]
 
     def unpack(self, form: struct.Struct) -> tuple[int, ...]:
-        return form.unpack(self.take(form.size))
+        start = self._next
+        self._next = start + form.size
+        if self._next > len(self._answer):
+            _refuse("it ends early")
+        return form.unpack_from(self._answer, start)
 
     def text(self, size: int, pattern: re.Pattern[bytes]) -> str:
-        raw = self.take(size)
-        if not pattern.fullmatch(raw):
-            _refuse("a name in it is none")
-        return raw.decode("ascii")
+        return _text(self.take(size), pattern)
 
     def end(self) -> None:
         if self._next != len(self._answer):
             _refuse("it goes on behind its end")
+
+
+@lru_cache(maxsize=1024)  # nearly always the same few, and none is long
+def _text(raw: bytes, pattern: re.Pattern[bytes]) -> str:
+    if not pattern.fullmatch(raw):
+        _refuse("a name in it is none")
+    return raw.decode("ascii")
 
 
 def _view(fields: _Fields, frames: int, size: int) -> PerceptualView:

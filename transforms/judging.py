@@ -48,6 +48,7 @@ from ingestgate.transforms.looking import AnyFingerprinter, Look, Looker
 from ingestgate.transforms.policy import Policy, matches_column
 
 _log = logging.getLogger(__name__)
+_CONTENT = "content"  # the view of an asset's own bytes
 _LONG_NAME = 256  # characters; those of longer ones are not kept, as a record may have any
 _remembered_match = lru_cache(maxsize=4096)(matches_column)
 
@@ -61,11 +62,12 @@ class _Seen(NamedTuple):
     """What was computed of a batch's bytes all at once, in the order in which it is asked for.
 
     Attributes:
-        digests: Of each sample's sidecars, then of its accountable members, if they have bytes.
+        digests: Of each sample's sidecars, then of its accountable members, if they have bytes;
+            and what they match.
         looks: Of each accountable member that is looked at.
     """
 
-    digests: Iterator[dict[str, str]]
+    digests: Iterator[tuple[dict[str, str], list[Finding]]]
     looks: Iterator[Look]
 
 
@@ -104,7 +106,8 @@ class Judge:
 
     def check(self, member: Member, provenance: Mapping[str, str]) -> Checked:
         """Runs every check on one asset that has no companions."""
-        seen = self._see([] if member.content is None else [member.content], [member])
+        contents = [] if member.content is None else [member.content]
+        seen = self._see(contents, [_CONTENT] * len(contents), [member])
         return self._check(member, self._check_provenance(provenance), seen)
 
     @property
@@ -148,22 +151,37 @@ class Judge:
     def _see_all(self, batch: Sequence[Sample]) -> _Seen:
         """Computes all digests and fingerprints of a batch."""
         contents: list[bytes] = []
+        views: list[str] = []
         members: list[Member] = []
         for sample in batch:
+            for member in sidecar_members(sample):
+                contents.append(member.content or b"")
+                views.append(f"{SIDECAR_VIEW}{member.name}")
             accountable = accountable_members(sample)
-            contents += [member.content or b"" for member in sidecar_members(sample)]
-            contents += [each.content for each in accountable if each.content is not None]
+            for member in accountable:
+                if member.content is not None:
+                    contents.append(member.content)
+                    views.append(_CONTENT)
             members += accountable
-        return self._see(contents, members)
+        return self._see(contents, views, members)
 
-    def _see(self, contents: Sequence[bytes], members: Sequence[Member]) -> _Seen:
+    def _see(
+        self, contents: Sequence[bytes], views: Sequence[str], members: Sequence[Member]
+    ) -> _Seen:
         computed = digests_of(contents, (*DIGESTS, *self.further))
+        findings: list[list[Finding]] = [[] for _ in contents]
+        for signal in (*DIGESTS, *self.further):
+            if contents and signal in self.lists.signal_types:
+                values = [digests[signal] for digests in computed]
+                for place, hits in self.lists.match_digest_each(signal, values, views).items():
+                    findings[place] += hits
         pictures = [
             member.content
             for member in members
             if member.content is not None and self._kind(member) is Kind.PICTURE
         ]
-        return _Seen(iter(computed), iter(self._looker.look_at(pictures)))
+        digests = zip(computed, findings, strict=True)
+        return _Seen(digests, iter(self._looker.look_at(pictures)))
 
     def _judge(
         self, shard: str, sample: Sample, seen: _Seen, earlier: EarlierMatches
@@ -260,21 +278,14 @@ class Judge:
             query = np.frombuffer(raw, np.uint8).reshape(1, width)
             evidence.findings += self.lists.match_perceptual(signal, query, [view])
 
-    def _check_digests(self, seen: _Seen, view: str, findings: list[Finding]) -> dict[str, str]:
-        """Returns the digests of the next content, and adds what they match to the findings."""
-        computed = next(seen.digests)
-        for signal, value in computed.items():
-            if signal in self.lists.signal_types:
-                findings += self.lists.match_digest(signal, value, view)
-        return computed
-
     def _check_sidecars(
         self, members: Iterable[Member], seen: _Seen
     ) -> tuple[tuple[Sidecar, ...], list[Finding]]:
         sidecars: list[Sidecar] = []
         findings: list[Finding] = []
         for member in members:
-            computed = self._check_digests(seen, f"{SIDECAR_VIEW}{member.name}", findings)
+            computed, matches = next(seen.digests)
+            findings += matches
             size = len(member.content or b"")
             sidecars.append(Sidecar(member.name, member.position, size, computed))
         return tuple(sidecars), findings
@@ -295,7 +306,8 @@ class Judge:
             if not evidence.sources and not evidence.candidates:
                 evidence.hold(Reason.NOTHING_TO_CHECK)
             return Checked(evidence, {}, None, "")
-        computed = self._check_digests(seen, "content", evidence.findings)
+        computed, matches = next(seen.digests)
+        evidence.findings += matches
         kind = self._kind(member)
         self._hold_by_kind(kind, evidence)
         fingerprint = self._use(next(seen.looks), evidence) if kind is Kind.PICTURE else None

@@ -103,15 +103,12 @@ class Looker:
             hashes, labels = [], []
             for _, perceptual in seen:
                 views = perceptual[name]
-                whole = np.frombuffer(b"".join(view.hashes for view in views), np.uint8)
+                whole = np.frombuffer(b"".join([view.hashes for view in views]), np.uint8)
                 hashes.append(whole.reshape(-1, width))
-                labels.append(
-                    [
-                        _label(view.frame, view.view, orientation)
-                        for view in views
-                        for orientation in range(len(view.hashes) // width)
-                    ]
-                )
+                own: list[str] = []
+                for view in views:
+                    own += _labels(view.frame, view.view, len(view.hashes) // width)
+                labels.append(own)
             margin = perceptual_hashes()[name].margin if with_margin else 0
             found = self._lists.match_perceptual_each(name, hashes, labels, margin=margin)
             for (look, _), findings in zip(seen, found, strict=True):
@@ -154,6 +151,6 @@ def release_fingerprinter() -> None:
 
 
 @lru_cache(maxsize=4096)
-def _label(frame: int, view: str, orientation: int) -> str:
-    label = f"{view}/{ORIENTATIONS[orientation]}"
-    return f"{label}@{frame}" if frame else label
+def _labels(frame: int, view: str, orientations: int) -> tuple[str, ...]:
+    end = f"@{frame}" if frame else ""
+    return tuple(f"{view}/{each}{end}" for each in ORIENTATIONS[:orientations])

@@ -21,7 +21,7 @@ from tests.pictures import jpeg
 
 CHECKS: list[tuple[Any, str]] = [
     (ListSet, "match_source"),
-    (ListSet, "match_digest"),
+    (ListSet, "match_digest_each"),
     (ListSet, "match_perceptual_each"),
     (Fingerprinter, "_fingerprint"),
     (judging, "digests_of"),

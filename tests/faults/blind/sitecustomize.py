@@ -19,5 +19,5 @@ if any("local_worker" in argument for argument in sys.orig_argv):
         from ingestgate.blocklists.matching import Matcher
         from ingestgate.transforms import settings
 
-        patch.object(Matcher, "match_digest", lambda *arguments, **more: []).start()
+        patch.object(Matcher, "match_digest_each", lambda *arguments, **more: {}).start()
         patch.object(settings, "lists_self_test", lambda: None).start()
