@@ -19,6 +19,7 @@ from ingestgate.quarantine import audit
 from ingestgate.quarantine.audit import (
     GENESIS,
     AuditHead,
+    AuditLine,
     check_lines,
     digest_of,
     head,
@@ -218,7 +219,12 @@ def test_a_line_is_checked_once_however_many_are_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     checked = []
-    monkeypatch.setattr(audit, "parse_line", lambda raw: checked.append(raw) or parse_line(raw))
+
+    def counted(raw: bytes) -> AuditLine | None:
+        checked.append(raw)
+        return parse_line(raw)
+
+    monkeypatch.setattr(audit, "parse_line", counted)
     for number in range(20):
         append_machine(str(tmp_path), "made", {"n": number}, KEY)
     assert [line.fields["n"] for line in read_log(str(tmp_path))] == [*range(20)]
