@@ -329,6 +329,8 @@ def _do_shards(
                 require_access(settings.quarantine, settings.recipients)
                 held.enter_context(output_lock(settings.output))
                 storage.sweep(settings.output)
+                if plan.todo:
+                    storage.require_writable(settings.output)
             storage.sweep(settings.evidence)
             shards = plan.discovery.shards
             earlier = earlier_manifests(settings, shards, plan.todo)

@@ -32,6 +32,7 @@ GENESIS: Final = "0" * 64
 _FIELDS: Final = frozenset(
     ("number", "time", "event", "fields", "key", "previous", "signature", "digest")
 )
+_CHUNK: Final = 1 << 20
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\+00:00")
 
 
@@ -112,8 +113,30 @@ def log_path(root: str) -> str:
     return storage.join(root, "audit", "log.jsonl")
 
 
+@dataclass(frozen=True, slots=True)
+class _Checked:
+    """A log as this process has checked it: as long as it begins so, that need not be done again.
+
+    Attributes:
+        size: Bytes.
+        digest: Their SHA-256.
+        lines: What they say.
+    """
+
+    size: int
+    digest: bytes
+    lines: tuple[AuditLine, ...]
+
+
+_NOTHING: Final = _Checked(0, hashlib.sha256().digest(), ())
+_checked: Final[dict[str, _Checked]] = {}  # by path, of one log: the last that was read whole
+
+
 def read_log(root: str) -> Iterator[AuditLine]:
     """Yields the lines of a quarantine's log, each checked before it is yielded.
+
+    A command that writes many lines reads the log before each: of what it has checked already, only
+    the digest is taken again.
 
     Raises:
         EvidenceError: A line was edited, dropped, put elsewhere or put in, or the log ends in
@@ -121,21 +144,48 @@ def read_log(root: str) -> Iterator[AuditLine]:
         StorageError: The log cannot be read.
     """
     path = log_path(root)
-    if storage.exists(path):
-        with storage.open_read(path) as source:
-            yield from check_lines(source, path)
+    if not storage.exists(path):
+        return
+    with storage.open_read(path) as source:
+        known = _checked.get(path, _NOTHING)
+        hashed = hashlib.sha256()
+        left = known.size
+        while left and (part := source.read(min(_CHUNK, left))):
+            hashed.update(part)
+            left -= len(part)
+        if hashed.digest() != known.digest:
+            source.seek(0)
+            known, hashed = _NOTHING, hashlib.sha256()
+        lines, size = list(known.lines), known.size
+        yield from known.lines
+        end = head_after(lines[-1]) if lines else AuditHead(0, GENESIS)
+        for line in check_lines(source, path, end):
+            yield line
+            raw = line.encoded() + b"\n"  # as it stands there: see `parse_line`
+            hashed.update(raw)
+            size += len(raw)
+            lines.append(line)
+    _checked.clear()
+    _checked[path] = _Checked(size, hashed.digest(), tuple(lines))
 
 
-def check_lines(source: BinaryIO, path: str) -> Iterator[AuditLine]:
-    """Yields the lines of an opened log; raises as `read_log` does."""
-    end = AuditHead(0, GENESIS)
+def whole_log(root: str) -> tuple[list[AuditLine], int]:
+    """Returns the lines of a quarantine's log and its bytes; raises as `read_log` does."""
+    lines = list(read_log(root))
+    return lines, _checked[log_path(root)].size if lines else 0
+
+
+def check_lines(
+    source: BinaryIO, path: str, end: AuditHead = AuditHead(0, GENESIS)
+) -> Iterator[AuditLine]:
+    """Yields the lines of an opened log that follow its ``end``; raises as `read_log` does."""
     for raw in source:
-        line = _checked(raw, end, path)
+        line = _checked_line(raw, end, path)
         yield line
         end = AuditHead(line.number, digest_of(raw[:-1]))
 
 
-def _checked(raw: bytes, end: AuditHead, path: str) -> AuditLine:
+def _checked_line(raw: bytes, end: AuditHead, path: str) -> AuditLine:
     at = end.count + 1
     if not raw.endswith(b"\n"):
         raise _refusal(path, at, "the log ends in the middle of it; see `ingestgate audit repair`")

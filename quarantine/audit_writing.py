@@ -28,7 +28,7 @@ from ingestgate.quarantine.audit import (
     head_after,
     log_path,
     make_line,
-    read_log,
+    whole_log,
 )
 from ingestgate.quarantine.presence import require_log
 
@@ -52,8 +52,7 @@ class AuditWriter:
     def __init__(self, root: str) -> None:
         self._path = log_path(root)
         self.repaired = _repair_torn(self._path)
-        self.lines: list[AuditLine] = list(read_log(root))
-        self._size = sum(len(line.encoded()) + 1 for line in self.lines)
+        self.lines, self._size = whole_log(root)
 
     @property
     def head(self) -> AuditHead:

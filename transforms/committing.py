@@ -12,7 +12,6 @@ from contextlib import ExitStack
 from datetime import UTC, datetime
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from ingestgate.assets import ledger, provenance, storage
 from ingestgate.assets.containers.arrow_text import decoded_table
@@ -38,7 +37,7 @@ from ingestgate.quarantine.vault import Vault
 from ingestgate.transforms.progress import ProgressNotes
 from ingestgate.transforms.sealing import ShardSealer
 from ingestgate.transforms.settings import RunSettings
-from ingestgate.transforms.verifying import changed, row_dicts, verified_samples, verify_range
+from ingestgate.transforms.verifying import row_dicts, verified_samples, verify_range
 
 
 class Committer:
@@ -96,9 +95,9 @@ class Committer:
                     ShardSealer(self._settings, self._lists, self._vault, shard)
                 )
                 if isinstance(reader, RowContainer):
-                    outputs = self._rewrite_rows(reader, source, works, sealer)
+                    outputs = self._rewrite_rows(reader, source, works, headers, sealer)
                 else:
-                    outputs = self._rewrite(reader, source, works, sealer)
+                    outputs = self._rewrite(reader, source, works, headers, sealer)
                 stem, digests = sealer.manifest, sealer.manifest_digests
         self._remove_surplus_parts(shard, len(works))
         receipt = Receipt(
@@ -151,33 +150,34 @@ class Committer:
         with ShardCopy(shard, self._settings.output) as copy:
             for work, header in zip(works, headers, strict=True):
                 verify_range(reader, copy.shard, work, header)
-                _, table = self._part(shard, work)
-                admitted = pc.equal(table["verdict"], Verdict.ADMITTED.value)
-                if not pc.all(admitted, min_count=0).as_py():  # a range may hold nothing
-                    raise changed(shard, f"the ledger of range {work.number}")
+                table = self._part(shard, work, header)
                 if isinstance(reader, SampleContainer):
                     for _ in verified_samples(reader, copy.shard, work, table, self._options):
                         pass
             return copy.publish()
 
-    def _part(self, shard: Shard, work: WorkRange) -> tuple[PartHeader, pa.Table]:
+    def _part(self, shard: Shard, work: WorkRange, known: PartHeader) -> pa.Table:
+        """Returns the rows of a part whose header was read before."""
         path = ledger.part_path(self._settings.ledger, shard.name, work.number)
         header, table = ledger.read_part(path)
+        if header != known:
+            raise LedgerError(path, "was replaced meanwhile; run again to judge it anew")
         # Unlike the rows, the header is under no checksum, and receipts count by it.
         if ledger.tally(table) != header.tallies:
             raise LedgerError(path, "its header counts other rows than it holds")
-        return header, table
+        return table
 
     def _rewrite(
         self,
         reader: SampleContainer,
         shard: Shard,
         works: Sequence[WorkRange],
+        headers: Sequence[PartHeader],
         sealer: ShardSealer,
     ) -> list[OutputFile]:
         with reader.rewrite(shard, self._settings.output) as writer:
-            for work in works:
-                header, table = self._part(shard, work)
+            for work, header in zip(works, headers, strict=True):
+                table = self._part(shard, work, header)
                 verify_range(reader, shard, work, header)
                 writer.begin(work)
                 for sample, first, verdicts in verified_samples(
@@ -206,11 +206,12 @@ class Committer:
         reader: RowContainer,
         shard: Shard,
         works: Sequence[WorkRange],
+        headers: Sequence[PartHeader],
         sealer: ShardSealer,
     ) -> list[OutputFile]:
         with reader.rewrite_rows(shard, self._settings.output) as writer:
-            for work in works:
-                header, table = self._part(shard, work)
+            for work, header in zip(works, headers, strict=True):
+                table = self._part(shard, work, header)
                 verify_range(reader, shard, work, header)
                 verdicts = table["verdict"].to_numpy()
                 quarantined = verdicts == Verdict.QUARANTINED.value

@@ -44,7 +44,12 @@ from ingestgate.assets.storage.renaming import (
     settle,
     sync_directory,
 )
-from ingestgate.assets.storage.writing import PendingFile, write_atomic, write_bytes
+from ingestgate.assets.storage.writing import (
+    PendingFile,
+    require_writable,
+    write_atomic,
+    write_bytes,
+)
 
 __all__ = [
     "BEAM_OPTIONS",
@@ -75,6 +80,7 @@ __all__ = [
     "parent",
     "publish_directory",
     "read_bytes",
+    "require_writable",
     "settle",
     "status",
     "sweep",

@@ -1,6 +1,7 @@
 """Files that appear whole under their final name, or not at all."""
 
 import os
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from types import TracebackType
@@ -123,3 +124,17 @@ def write_bytes(path: str, content: bytes, *, private: bool = False) -> None:
     """Writes a whole file atomically."""
     with write_atomic(path, private=private) as sink:
         sink.write(content)
+
+
+def require_writable(folder: str) -> None:
+    """Finds out before long work whether files can be made in a local folder; leaves none there.
+
+    Raises:
+        StorageError: None can.
+    """
+    if not is_remote(folder):
+        try:
+            tempfile.TemporaryFile(dir=folder).close()
+        except OSError as error:
+            problem = f"no file can be made there ({error.strerror})"
+            raise StorageError(f"{folder}: {problem}") from error

@@ -89,6 +89,25 @@ def test_a_header_that_counts_other_rows_is_not_committed(gate: Job, shard: str)
     check_the_next_run(gate)
 
 
+@pytest.mark.parametrize("shard", [UNTOUCHED, TOUCHED])
+def test_a_part_that_is_replaced_between_two_looks_is_not_committed(
+    gate: Job, shard: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The second time, its header names other rules."""
+    real = ledger.read_part
+
+    def replaced(path: str) -> tuple[PartHeader, pa.Table]:
+        header, table = real(path)
+        return (replace(header, context="0" * 64) if shard in path else header), table
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ledger, "read_part", replaced)
+        problems = failed(gate)
+    assert list(problems) == [shard]
+    assert "was replaced meanwhile" in problems[shard]
+    check_the_next_run(gate)
+
+
 def test_a_sample_is_admitted_only_if_every_asset_of_it_is(job: MakeJob, tmp_path: Path) -> None:
     landing = tmp_path / "landing"
     landing.mkdir()
@@ -154,5 +173,5 @@ def test_what_is_not_admitted_by_now_is_not_copied(gate: Job) -> None:
         patch.setattr(committing, "verify_range", changed)
         problems = failed(gate)
     assert list(problems) == [UNTOUCHED]
-    assert "the ledger of range 0 is no longer what was judged" in problems[UNTOUCHED]
+    assert "was replaced meanwhile" in problems[UNTOUCHED]
     check_the_next_run(gate)

@@ -1,5 +1,6 @@
 """What the run command refuses, says, and never says."""
 
+import errno
 import json
 import os
 import tempfile
@@ -171,6 +172,24 @@ def test_a_full_temporary_folder_is_no_fault_of_a_shard(
     assert "TMPDIR" in result.output
     assert not list(gate.evidence.glob("failures/**/*.json"))
     assert not list(gate.output.rglob("*.parquet"))
+    gate.report()
+    assert gate.census()["exact"]
+
+
+def test_an_output_that_nothing_can_be_written_to_is_told_before_judging(
+    job: MakeJob, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gate = job(WRITERS["parquet"](tmp_path / "landing"))
+    with monkeypatch.context() as read_only:
+
+        def refuse(dir: str) -> None:
+            assert Path(dir) == gate.output
+            raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+        read_only.setattr(tempfile, "TemporaryFile", refuse)
+        error = gate.report(code=1)["error"]
+    assert error == f"{gate.output}: no file can be made there (Read-only file system)"
+    assert not list(gate.evidence.glob("ledger/**/*.parquet"))
     gate.report()
     assert gate.census()["exact"]
 

@@ -15,9 +15,11 @@ from hypothesis import strategies as st
 
 from ingestgate.assets import storage
 from ingestgate.assets.errors import EvidenceError, StorageError, UsageError
+from ingestgate.quarantine import audit
 from ingestgate.quarantine.audit import (
     GENESIS,
     AuditHead,
+    AuditLine,
     check_lines,
     digest_of,
     head,
@@ -211,6 +213,37 @@ def test_a_torn_line_is_put_on_record(tmp_path: Path, kept: int) -> None:
     assert [event for event, _ in events] == ["one", "log.repaired", "three"]
     assert base64.b64decode(events[1][1]["torn"]) == second[:kept]
     assert not repair(root)
+
+
+def test_a_line_is_checked_once_however_many_are_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checked = []
+
+    def counted(raw: bytes) -> AuditLine | None:
+        checked.append(raw)
+        return parse_line(raw)
+
+    monkeypatch.setattr(audit, "parse_line", counted)
+    for number in range(20):
+        append_machine(str(tmp_path), "made", {"n": number}, KEY)
+    assert [line.fields["n"] for line in read_log(str(tmp_path))] == [*range(20)]
+    assert len(checked) == 20, "of what was checked, the digest alone is taken again"
+
+
+def test_what_was_checked_and_changed_since_is_found(tmp_path: Path) -> None:
+    root, path = str(tmp_path), tmp_path / "audit" / "log.jsonl"
+    for number in range(3):
+        append_machine(root, "made", {"n": number}, KEY)
+    assert head(root).count == 3
+    content = path.read_bytes()
+    path.write_bytes(content.replace(b'"n":1', b'"n":7'))
+    with pytest.raises(EvidenceError, match=r"log\.jsonl:2: .*edited"):
+        append_machine(root, "made", {}, KEY)
+    path.write_bytes(content[: content.index(b"\n") + 1])
+    assert head(root).count == 1, "a shorter one is read anew"
+    path.write_bytes(content)
+    assert append_machine(root, "made", {}, KEY).number == 4
 
 
 def test_repairing_without_appending(tmp_path: Path) -> None:

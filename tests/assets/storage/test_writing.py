@@ -142,3 +142,10 @@ def test_a_bare_name_in_the_working_directory(
     monkeypatch.chdir(tmp_path)
     storage.write_bytes("file", b"x")
     assert names(tmp_path) == ["file"]
+
+
+def test_whether_files_can_be_made_in_a_folder_leaves_none_there(tmp_path: Path) -> None:
+    storage.require_writable(str(tmp_path))
+    assert not list(tmp_path.iterdir())
+    with pytest.raises(StorageError, match=r"gone: no file can be made there \(No such"):
+        storage.require_writable(str(tmp_path / "gone"))

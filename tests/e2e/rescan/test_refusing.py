@@ -272,6 +272,21 @@ def test_matches_of_a_dry_run_recall_nothing(old_job: Callable[[str], Job], tmp_
     assert (found["matched"], found["recalled"]) == (1, [])
 
 
+def test_matches_of_a_dry_run_in_what_was_published_since_are_refused(
+    old_job: Callable[[str], Job], tmp_path: Path
+) -> None:
+    """As a first run leaves it that is killed between a shard's output and its receipt."""
+    job = old_job(write_webdataset(tmp_path / "landing"))
+    job.report("--dry-run")
+    shutil.copytree(tmp_path / "landing", job.output)
+    compiled(tmp_path, 2, new(pdq=None))
+    error = rescan(job, code=5)["error"]
+    assert "00000.tar: something in it matches, and no receipt says what was admitted" in error
+    assert "run again, which judges and commits it, and rescan then" in error
+    job.report()
+    assert rescan(job)["recalled"] == []
+
+
 @pytest.mark.parametrize("since", [(), ("--since", "1")], ids=["whole", "since"])
 @pytest.mark.parametrize(
     ("where", "broken"),
