@@ -5,6 +5,7 @@ it. MD5 of sixteen contents takes little longer than of one, and so does SHA of 
 are instructions for it.
 """
 
+import ctypes
 import functools
 import hashlib
 import inspect
@@ -13,7 +14,6 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final, Literal, cast
 
 import numpy as np
-import pyarrow as pa
 from llvmlite import ir
 from numba import literally, njit, types
 from numba.extending import intrinsic
@@ -73,7 +73,8 @@ def _end(content: bytes, order: Literal["little", "big"]) -> bytes:
 
 
 def _address(content: bytes) -> int:
-    return int(pa.py_buffer(content).address) if content else 0  # a tenth of NumPy's time
+    # A quarter of the time that NumPy takes to say it.
+    return ctypes.cast(ctypes.c_char_p(content), ctypes.c_void_p).value or 0
 
 
 @functools.cache

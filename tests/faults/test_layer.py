@@ -54,6 +54,8 @@ CHANGES: dict[str, tuple[Callable[[str], object], list[tuple[str, str]]]] = {
         [("unlink", "inside"), ("rmdir", "full")],
     ),
     "sweep": (lambda root: storage.sweep(root), [("unlink", "partial")]),
+    # A file without a name.
+    "require_writable": (lambda root: storage.require_writable(root), [("open", "root")]),
     "sync_directory": (lambda root: storage.sync_directory(root), [("fsync", "root")]),
     "erase": (
         lambda root: storage.erase(f"{root}/file"),
