@@ -11,7 +11,7 @@ in the order of names: so each window has a folder of its own, whose name comes 
 """
 
 import posixpath
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, NamedTuple, Protocol
 
@@ -239,26 +239,36 @@ class FolderExchange:
 
     def __init__(self, folder: str) -> None:
         self._folder = folder
+        self._listed: Iterator[storage.Entry] = iter(())
         self.name = f"folder {storage.absolute(folder)}"
 
     def page(self, since: JsonValue, window: Window) -> Page | None:
         """Returns the next file that is not known; see `Exchange.page`."""
         known = window.state if window.pages else since
         known = known if isinstance(known, dict) else {}
-        below = len(self._folder.rstrip("/")) + 1
-        new = [
-            entry
-            for entry in storage.walk(self._folder)
-            if known.get(entry.path[below:]) != f"{entry.size} {entry.mark}"
-        ]
-        if not new:
+        file = next(self._unknown(known), None)
+        if file is None:  # of those that were listed; others may have come meanwhile
+            self._listed = iter(storage.walk(self._folder))
+            file = next(self._unknown(known), None)
+        if file is None:
             return None
-        file, *others = new
-        state = {**known, file.path[below:]: f"{file.size} {file.mark}"}
+        state = {**known, self._below(file): _mark(file)}
         suffix = posixpath.splitext(file.path)[1]
-        # Which file that is may change until it is asked for: its number does not.
-        following = str(window.pages + 2) if others else None
-        return Page(_content(file.path), suffix, following, state)
+        # Which file that is, if any, may change until it is asked for: its number does not.
+        return Page(_content(file.path), suffix, str(window.pages + 2), state)
+
+    def _unknown(self, known: Mapping[str, JsonValue]) -> Iterator[storage.Entry]:
+        """Yields what is new or changed of the files that were listed and are left."""
+        for file in self._listed:
+            if known.get(self._below(file)) != _mark(file) and storage.exists(file.path):
+                yield file
+
+    def _below(self, file: storage.Entry) -> str:
+        return file.path[len(self._folder.rstrip("/")) + 1 :]
+
+
+def _mark(file: storage.Entry) -> str:
+    return f"{file.size} {file.mark}"
 
 
 def _content(path: str) -> Iterator[bytes]:

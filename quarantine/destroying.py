@@ -15,7 +15,7 @@ samples, and who asks says which.
 """
 
 import json
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence, Set
 from contextlib import suppress
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -226,7 +226,13 @@ def approve(
         )
     if not all(before.is_done(order, each.sample) for each in order.samples):
         envelope.signed(person.key).write(where)
-    return [_destroy(root, order, each, person, objects, before, note) for each in order.samples]
+    named: dict[str, set[str]] = {}
+    for path in objects:
+        named.setdefault(id_of(path), set()).add(path)
+    return [
+        _destroy(root, order, each, person, named[each.sample], before, note)
+        for each in order.samples
+    ]
 
 
 def _destroy(
@@ -234,14 +240,14 @@ def _destroy(
     order: DestructionOrder,
     ordered: OrderedSample,
     person: Person,
-    objects: Mapping[str, NamedObject],
+    named: Set[str],
     before: Destructions,
     note: Note,
 ) -> DestructionReceipt:
     sample = ordered.sample
     if before.is_done(order, sample):
         return _done(root, order, sample, before)
-    paths = _doomed(root, sample, objects)
+    paths = _doomed(root, sample, named)
     if not storage.exists(_begun_path(root, sample)) and not list(copies(root, sample)):
         with suppress(EvidenceError):  # a receipt that does not hold is none
             earlier = before.receipt(sample)
@@ -267,7 +273,7 @@ def _destroy(
     receipt = DestructionReceipt(
         sample=sample,
         assets=ordered.assets,
-        copies=tuple(DestroyedCopy(object=path, named=path in objects) for path in paths),
+        copies=tuple(DestroyedCopy(object=path, named=path in named) for path in paths),
         reason=order.reason,
         requested_by=order.requested_by,
         approved_by=person.name,
@@ -305,9 +311,8 @@ def _erase_unfinished(folder: str) -> None:
             storage.erase(entry.path)
 
 
-def _doomed(root: str, sample: str, objects: Mapping[str, NamedObject]) -> list[str]:
+def _doomed(root: str, sample: str, named: Set[str]) -> list[str]:
     """Returns the paths of all copies: named, lying there, or gone already in an earlier try."""
-    named = {path for path in objects if id_of(path) == sample}
     earlier = documents.read_receipt(root, sample)
     receipted = {copy.object for copy in earlier[0].copies} if earlier else set()
     return sorted(named | receipted | set(copies(root, sample)) | set(_begun(root, sample)))

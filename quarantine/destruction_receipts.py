@@ -8,6 +8,7 @@ asset lay, and an object's digest is that of a ciphertext nobody can open any mo
 
 import hashlib
 from collections.abc import Mapping
+from functools import cached_property
 from typing import Annotated, Final, Literal, TypeVar
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
@@ -59,7 +60,7 @@ class DestructionOrder(_Record):
         """Sixteen hex digits, of what it says."""
         return self.sha256[:16]
 
-    @property
+    @cached_property  # asked for with each sample, of all of which it is
     def sha256(self) -> str:
         """Hex digest of what is signed."""
         return hashlib.sha256(self.encoded()).hexdigest()

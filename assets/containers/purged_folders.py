@@ -32,6 +32,7 @@ def is_purged_folder(evidence: str, directory: str, entries: Sequence[Entry]) ->
         if storage.exists(unfinished_path(evidence, name)):
             return True
         shard = Shard(name, directory, "folder", 0, identity_of(root, entries))
+        # Whichever judging the purge was of: if not of the last, the shard is to be judged anew.
         if is_as_judged(evidence, shard, receipt.identity):
             return True
     return False

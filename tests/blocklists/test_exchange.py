@@ -15,6 +15,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from pydantic import JsonValue
 
+from ingestgate.assets import storage
 from ingestgate.assets.errors import ExchangeError, ListError, UsageError
 from ingestgate.blocklists import exchange as exchanges
 from ingestgate.blocklists import http_exchanges
@@ -538,7 +539,8 @@ def test_a_folder_may_be_added_to_while_it_is_fetched(
 
     def page(since: JsonValue, window: Window) -> Page | None:
         if window.pages == 1:
-            (offered / "a").write_text("a")  # before those that are still to come
+            (offered / "a").write_text("a")
+            (offered / "c").unlink()  # one that was to come
         if window.pages == 2:
             (offered / "b").write_text("another")
         return given(since, window)
@@ -546,8 +548,27 @@ def test_a_folder_may_be_added_to_while_it_is_fetched(
     monkeypatch.setattr(one, "page", page)
     fetched = fetch(one, str(tmp_path / "f"), now=NOW)
     pages = sorted(Path(str(fetched.folder)).iterdir())
-    assert [path.read_text() for path in pages] == ["b", "a", "another", "c", "d"]
-    assert set(checkpoint(tmp_path / "f")["since"]) == set("abcd")
+    assert [path.read_text() for path in pages] == ["b", "d", "a", "another"], "they come last"
+    assert set(checkpoint(tmp_path / "f")["since"]) == set("abd")
+
+
+@pytest.mark.parametrize("files", [1, 20])
+def test_a_folder_is_listed_for_all_its_files_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, files: int
+) -> None:
+    offered, listed = tmp_path / "offered", list[str]()
+    offered.mkdir()
+    for number in range(files):
+        (offered / f"{number:02}").write_text("x")
+
+    def counted(directory: str) -> list[storage.Entry]:
+        listed.append(directory)
+        return walk(directory)
+
+    walk = storage.walk
+    monkeypatch.setattr(storage, "walk", counted)
+    assert fetch(FolderExchange(str(offered)), str(tmp_path / "f"), now=NOW).pages == files
+    assert listed == [str(offered)] * 2, "once, and once more for what came meanwhile"
 
 
 def test_folders_of_pages_belong_to_one_exchange(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from ingestgate.assets import storage
 from ingestgate.assets.envelope import Envelope
 from ingestgate.assets.errors import EvidenceError, UsageError
 from ingestgate.assets.signing_keys import public_line
+from ingestgate.quarantine import destroying
 from ingestgate.quarantine.audit import read_log
 from ingestgate.quarantine.audit_writing import audit_writer
 from ingestgate.quarantine.checking import check_vault
@@ -19,6 +20,7 @@ from ingestgate.quarantine.destroying import Note, Person, affected, approve, re
 from ingestgate.quarantine.destruction_receipts import (
     RECEIPT_TYPE,
     DestroyedCopy,
+    DestructionOrder,
     DestructionReceipt,
     order_path,
     read_order,
@@ -117,6 +119,33 @@ def test_two_people_destroy_every_copy(root: Path) -> None:
     assert len(receipt.copies) == 3
     found = check_vault(str(root))
     assert (found.faults, found.destroyed, found.sound) == ([], 2, 2)
+
+
+def test_what_concerns_the_whole_order_is_not_done_anew_for_each_sample(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assets = [asset("one"), asset("pair"), asset("pair", 1), asset("three")]
+    order = request(str(root), assets, "requested by police", ALICE, logged(root, ALICE))
+    encoded: list[DestructionOrder] = []
+    split: list[str] = []
+    encode = DestructionOrder.encoded
+
+    def counted(order: DestructionOrder) -> bytes:
+        encoded.append(order)
+        return encode(order)
+
+    def counted_id(path: str) -> str:
+        split.append(path)
+        return id_of(path)
+
+    monkeypatch.setattr(DestructionOrder, "encoded", counted)
+    monkeypatch.setattr(destroying, "id_of", counted_id)
+    assert len(approve(str(root), order.id, BOB, TRUSTED, logged(root))) == len(SAMPLES)
+    assert len(encoded) == 1, "its digest is taken once"
+    assert len(split) == 2 * len(SAMPLES), "objects are told apart for all samples at once"
+    encoded.clear()
+    assert len(approve(str(root), order.id, BOB, TRUSTED, logged(root))) == len(SAMPLES)
+    assert len(encoded) == 1, "also where samples were destroyed before"
 
 
 def test_the_receipt_is_signed_and_says_nothing_of_the_content(root: Path) -> None:

@@ -10,7 +10,7 @@ from ingestgate.assets import storage
 from ingestgate.pipeline import run as run_module
 from ingestgate.pipeline.lock import run_lock
 from tests.e2e.conftest import Job, content, write_folder, write_webdataset
-from tests.e2e.purge.conftest import keys, purged
+from tests.e2e.purge.conftest import keys, purged, write_caught
 from tests.e2e.purge.test_interrupting import kill_purge_at
 from tests.e2e.rescan.conftest import compiled, md5_of
 
@@ -105,4 +105,25 @@ def test_a_purge_of_an_earlier_judging_is_none_of_a_later_one(job: MakeJob, tmp_
     assert gate.report()["shards"]["done"] == 1
     assert purged(gate)["assets"] == 1
     assert keys(tmp_path / "landing", "webdataset").isdisjoint({"k01", "k02"})
+    assert gate.census()["exact"]
+
+
+def test_a_folder_that_a_purge_of_an_earlier_judging_left_empty_is_judged_anew(
+    job: MakeJob, tmp_path: Path
+) -> None:
+    """It is still a shard: one that is no more what was judged, not an input that is refused."""
+    folder = tmp_path / "landing" / "photos"
+    gate = job(write_caught(folder))
+    gate.lists = compiled(tmp_path, 1, listing(3))
+    gate.report()
+    original = shutil.copytree(folder, tmp_path / "original")
+    purged(gate)
+    shutil.copytree(original, folder, dirs_exist_ok=True)
+    compiled(tmp_path, 2, listing(3, 4))
+    gate.report()
+    (folder / "k03.jpg").unlink()
+    (refused,) = purged(gate, code=5)["shards"]
+    assert "is not, or no longer, the shard that was judged; run again" in refused["problem"]
+    assert gate.census()["problems"] == ["photos: no receipt for the shard as it is now"]
+    assert gate.report()["shards"]["done"] == 1
     assert gate.census()["exact"]
