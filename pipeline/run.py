@@ -267,6 +267,10 @@ def _settings(
     ]
     if suppressions.source.path:
         roots.append(suppressions.source.path)
+    for root in roots[:3]:
+        # On an object store, a name may be an object's and a folder's.
+        if not storage.is_remote(root) and storage.file_if_there(root) is not None:
+            raise UsageError(f"{root}: is a file; move it away, or name a folder")
     for number, root in enumerate(roots):
         for other in roots[number + 1 :]:
             if f"{root}/".startswith(f"{other}/") or f"{other}/".startswith(f"{root}/"):
@@ -329,12 +333,11 @@ def _do_shards(
                 require_access(settings.quarantine, settings.recipients)
                 held.enter_context(output_lock(settings.output))
                 storage.sweep(settings.output)
-                if plan.todo:
-                    storage.require_writable(settings.output)
             storage.sweep(settings.evidence)
             shards = plan.discovery.shards
             earlier = earlier_manifests(settings, shards, plan.todo)
             if plan.todo and not settings.dry_run:
+                storage.require_writable(settings.output)
                 events.begin(plan.todo)
             carry_failures(settings.notes, plan.todo, plan.others)
             _forget(plan.todo if not request.resume else to_forget(plan, settings), settings)

@@ -86,4 +86,6 @@ def explain(error: Exception, path: str) -> StorageError:
         advice = "; free some room and run again, finished work is kept"
     elif isinstance(error, PermissionError):
         advice = "; check the permissions"
+    elif isinstance(error, OSError) and error.errno == errno.EROFS:
+        advice = "; mount it so that it can be written, or name another folder"
     return StorageError(f"{path}: {what}{advice}", path)

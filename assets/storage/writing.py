@@ -1,7 +1,6 @@
 """Files that appear whole under their final name, or not at all."""
 
 import os
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from types import TracebackType
@@ -9,7 +8,7 @@ from typing import BinaryIO
 
 from ingestgate.assets.errors import StorageError
 from ingestgate.assets.storage.explaining import explain, explaining
-from ingestgate.assets.storage.paths import is_remote, parent, temporary_name
+from ingestgate.assets.storage.paths import is_remote, join, parent, temporary_name
 from ingestgate.assets.storage.remote import remote_create, remote_rename
 from ingestgate.assets.storage.removing import delete
 from ingestgate.assets.storage.renaming import make_directory, sync_directory
@@ -120,21 +119,27 @@ def write_atomic(path: str, *, private: bool = False) -> Iterator[BinaryIO]:
         pending.publish()
 
 
+def require_writable(directory: str) -> None:
+    """Refuses a directory in which no file can be made; nothing is left in one where it can.
+
+    Raises:
+        StorageError: None can be made, or removed again.
+    """
+    temporary = temporary_name(join(directory, "probe"))
+    try:
+        with explaining(directory):
+            if is_remote(directory):
+                remote_create(temporary, directory).close()
+                delete(temporary)
+            else:
+                flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+                os.close(os.open(temporary, flags, 0o600))
+                os.unlink(temporary)
+    except StorageError as error:
+        raise StorageError(f"no file can be made in {error}", directory) from error
+
+
 def write_bytes(path: str, content: bytes, *, private: bool = False) -> None:
     """Writes a whole file atomically."""
     with write_atomic(path, private=private) as sink:
         sink.write(content)
-
-
-def require_writable(folder: str) -> None:
-    """Finds out before long work whether files can be made in a local folder; leaves none there.
-
-    Raises:
-        StorageError: None can.
-    """
-    if not is_remote(folder):
-        try:
-            tempfile.TemporaryFile(dir=folder).close()
-        except OSError as error:
-            problem = f"no file can be made there ({error.strerror})"
-            raise StorageError(f"{folder}: {problem}") from error

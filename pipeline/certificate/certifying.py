@@ -123,6 +123,8 @@ def certify(
     receipts = every_receipt(request.evidence)
     if not receipts:
         raise EvidenceError(f"{request.evidence}: no receipt of any shard; nothing to certify")
+    if storage.is_directory(request.output):
+        storage.require_writable(request.output)  # before all of it is read
     subjects = admitted_subjects(request.output, receipts, rehash=request.rehash, show=show)
     there = last_certificate(request.output, request.evidence)
     dataset = request.dataset

@@ -1,5 +1,7 @@
+import errno
 import hashlib
 import json
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -249,6 +251,18 @@ def _no_network(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(socket.socket, "connect", refused)
     monkeypatch.setattr(socket, "getaddrinfo", unresolved)
+
+
+def read_only(patch: pytest.MonkeyPatch, folder: Path) -> None:
+    """Makes a folder's file system one that is mounted read-only."""
+    real = os.open
+
+    def refusing(path: Any, flags: int, *arguments: Any, **more: Any) -> int:
+        if flags & os.O_CREAT and str(path).startswith(f"{folder}/"):
+            raise OSError(errno.EROFS, os.strerror(errno.EROFS), path)
+        return real(path, flags, *arguments, **more)
+
+    patch.setattr(os, "open", refusing)
 
 
 def on_store(

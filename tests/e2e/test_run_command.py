@@ -1,6 +1,5 @@
 """What the run command refuses, says, and never says."""
 
-import errno
 import json
 import os
 import tempfile
@@ -15,7 +14,15 @@ from ingestgate.assets import temporary
 from ingestgate.blocklists.compiling import compile_list
 from ingestgate.pipeline import run as run_module
 from ingestgate.pipeline.lock import run_lock
-from tests.e2e.conftest import LISTED_HOST, LISTED_MD5, WRITERS, Job, listed_pdq, write_webdataset
+from tests.e2e.conftest import (
+    LISTED_HOST,
+    LISTED_MD5,
+    WRITERS,
+    Job,
+    listed_pdq,
+    read_only,
+    write_webdataset,
+)
 
 MakeJob = Callable[..., Job]
 
@@ -126,6 +133,37 @@ def test_a_dry_run_writes_neither_output_nor_quarantine(job: MakeJob, tmp_path: 
     assert "recipient" in refused.stderr
 
 
+def test_an_output_that_cannot_be_written_is_told_before_anything_is_judged(
+    job: MakeJob, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gate = job(WRITERS["webdataset"](tmp_path / "landing"))
+    gate.output.mkdir(parents=True)
+    with monkeypatch.context() as patch:
+        read_only(patch, gate.output)
+        error = gate.report(code=1)["error"]
+        assert f"no file can be made in {gate.output}: Read-only file system; mount it" in error
+        assert not (gate.evidence / "ledger").exists()
+        gate.report("--dry-run")  # which writes nothing there
+    gate.report()
+    with monkeypatch.context() as patch:
+        read_only(patch, gate.output)
+        gate.report()  # nor does one that has nothing to do
+    assert sorted(path.name for path in gate.output.iterdir()) == ["00000.tar", "00001.tar"]
+
+
+@pytest.mark.parametrize("folder", ["output", "quarantine", "evidence"])
+def test_a_file_in_the_place_of_a_folder_is_refused(
+    job: MakeJob, tmp_path: Path, folder: str
+) -> None:
+    gate = job(WRITERS["webdataset"](tmp_path / "landing"))
+    gate.root.mkdir()
+    (gate.root / folder).write_bytes(b"x")
+    refused = gate.run()
+    assert refused.exit_code == 2
+    assert f"{gate.root / folder}: is a file; move it away, or name a folder" in refused.stderr
+    assert [path.name for path in gate.root.iterdir()] == [folder]
+
+
 def test_two_runs_at_once_on_one_evidence_folder(job: MakeJob, tmp_path: Path) -> None:
     gate = job(WRITERS["webdataset"](tmp_path / "landing"))
     with run_lock(str(gate.evidence)):
@@ -172,24 +210,6 @@ def test_a_full_temporary_folder_is_no_fault_of_a_shard(
     assert "TMPDIR" in result.output
     assert not list(gate.evidence.glob("failures/**/*.json"))
     assert not list(gate.output.rglob("*.parquet"))
-    gate.report()
-    assert gate.census()["exact"]
-
-
-def test_an_output_that_nothing_can_be_written_to_is_told_before_judging(
-    job: MakeJob, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    gate = job(WRITERS["parquet"](tmp_path / "landing"))
-    with monkeypatch.context() as read_only:
-
-        def refuse(dir: str) -> None:
-            assert Path(dir) == gate.output
-            raise OSError(errno.EROFS, os.strerror(errno.EROFS))
-
-        read_only.setattr(tempfile, "TemporaryFile", refuse)
-        error = gate.report(code=1)["error"]
-    assert error == f"{gate.output}: no file can be made there (Read-only file system)"
-    assert not list(gate.evidence.glob("ledger/**/*.parquet"))
     gate.report()
     assert gate.census()["exact"]
 

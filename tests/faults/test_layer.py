@@ -48,14 +48,16 @@ CHANGES: dict[str, tuple[Callable[[str], object], list[tuple[str, str]]]] = {
             *[("unlink", "inside"), ("rmdir", "partial")],
         ],
     ),
+    "require_writable": (
+        lambda root: storage.require_writable(root),
+        [("create", "partial"), ("unlink", "partial")],
+    ),
     "delete": (lambda root: storage.delete(f"{root}/file"), [("unlink", "file")]),
     "delete_tree": (
         lambda root: storage.delete_tree(f"{root}/full"),
         [("unlink", "inside"), ("rmdir", "full")],
     ),
     "sweep": (lambda root: storage.sweep(root), [("unlink", "partial")]),
-    # A file without a name.
-    "require_writable": (lambda root: storage.require_writable(root), [("open", "root")]),
     "sync_directory": (lambda root: storage.sync_directory(root), [("fsync", "root")]),
     "erase": (
         lambda root: storage.erase(f"{root}/file"),

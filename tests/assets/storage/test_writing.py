@@ -1,5 +1,6 @@
 import errno
 import os
+import re
 import stat
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,6 +10,7 @@ import pytest
 from ingestgate.assets import storage
 from ingestgate.assets.errors import StorageError
 from tests.assets.storage.conftest import everywhere, names
+from tests.object_store import ObjectStore
 
 
 @pytest.fixture
@@ -70,6 +72,30 @@ def test_an_error_in_the_block_leaves_what_was_there(root: str) -> None:
         raise KeyError
     assert storage.read_bytes(path) == b"old"
     assert storage.sweep(root) == 0, "the temporary file is gone as well"
+
+
+@everywhere
+def test_asking_whether_a_folder_can_be_written_leaves_nothing(root: str) -> None:
+    storage.write_bytes(f"{root}/file", b"x")
+    storage.require_writable(root)
+    assert storage.sweep(root) == 0
+    assert [entry.path for entry in storage.walk(root)] == [f"{root}/file"]
+
+
+@pytest.mark.parametrize("number", [errno.EACCES, errno.EROFS, errno.ENOSPC])
+def test_a_folder_that_cannot_be_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    monkeypatch.setattr(os, "open", failing(number))
+    said = f"no file can be made in {tmp_path}: {os.strerror(number)}; "
+    with pytest.raises(StorageError, match=re.escape(said)):
+        storage.require_writable(str(tmp_path))
+
+
+def test_a_store_that_cannot_be_written(stores: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ObjectStore, "failing", {"create"})
+    with pytest.raises(StorageError, match="no file can be made in teststore://bucket/data: "):
+        storage.require_writable("teststore://bucket/data")
 
 
 @everywhere
@@ -142,10 +168,3 @@ def test_a_bare_name_in_the_working_directory(
     monkeypatch.chdir(tmp_path)
     storage.write_bytes("file", b"x")
     assert names(tmp_path) == ["file"]
-
-
-def test_whether_files_can_be_made_in_a_folder_leaves_none_there(tmp_path: Path) -> None:
-    storage.require_writable(str(tmp_path))
-    assert not list(tmp_path.iterdir())
-    with pytest.raises(StorageError, match=r"gone: no file can be made there \(No such"):
-        storage.require_writable(str(tmp_path / "gone"))

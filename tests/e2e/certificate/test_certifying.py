@@ -31,7 +31,7 @@ from tests.e2e.certificate.conftest import (
     rewrite,
     verify,
 )
-from tests.e2e.conftest import WRITERS, Job
+from tests.e2e.conftest import WRITERS, Job, read_only
 
 MakeJob = Callable[..., Job]
 
@@ -303,3 +303,14 @@ def _in_force(gate: Job) -> tuple[str, str]:
     """The digests of rules and lists."""
     lists = ListSet.open(gate.lists, now=datetime.now(UTC)).digest
     return context_digest(Policy(), lists), lists
+
+
+def test_an_output_that_cannot_take_a_certificate_is_told_before_it_is_read(
+    gate: Job, key: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        read_only(patch, gate.output)
+        patch.delattr("ingestgate.pipeline.certificate.certifying.admitted_subjects")
+        result = certify(gate, key)
+    assert result.exit_code == 1
+    assert f"no file can be made in {gate.output}: Read-only file system" in result.stderr
