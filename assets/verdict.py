@@ -85,6 +85,9 @@ class SignalKind(StrEnum):
     SOURCE = "source"
 
 
+#: The view of a finding that is on the digest of an asset's own bytes.
+CONTENT_VIEW = "content"
+
 #: How the view of a finding begins that is on the bytes of an asset's sidecar, not on its own.
 SIDECAR_VIEW = "sidecar:"
 

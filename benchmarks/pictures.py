@@ -1,6 +1,7 @@
 """The pictures of known size that are measured with, made from a folder's photographs."""
 
 import io
+import itertools
 import random
 from pathlib import Path
 
@@ -24,26 +25,32 @@ def pictures(folder: Path, side: int, count: int = DISTINCT, *, mixed: bool = Fa
     files = sorted(path for path in folder.rglob("*") if path.is_file())
     rng = random.Random(SEED)
     rng.shuffle(files)
-    wholes: list[Image.Image] = []
-    for path in files:
-        if len(wholes) == count:
-            break
-        try:
-            with Image.open(path) as image:
-                if not image.has_transparency_data and 2 * max(image.size) >= side:
-                    wholes.append(image.convert("RGB"))
-        except (OSError, SyntaxError, ValueError):
-            continue
     found: list[bytes] = []
-    while wholes and len(found) < count:
-        whole = wholes[len(found) % len(wholes)]
-        shown = whole if len(found) < len(wholes) else _part(whole, rng)
+
+    def add(shown: Image.Image) -> None:
         scale = side / max(shown.size)
         size = (max(1, round(shown.width * scale)), max(1, round(shown.height * scale)))
         sink = io.BytesIO()
         format = _MIXED[len(found) % len(_MIXED)] if mixed else "JPEG"
         shown.resize(size, Image.Resampling.LANCZOS).save(sink, format, quality=_QUALITY)
         found.append(sink.getvalue())
+
+    taken: list[Path] = []  # and read again for a part: all of them decoded may be gigabytes
+    for path in files:
+        if len(found) == count:
+            break
+        try:
+            with Image.open(path) as image:
+                if image.has_transparency_data or 2 * max(image.size) < side:
+                    continue
+                whole = image.convert("RGB")
+        except (OSError, SyntaxError, ValueError):
+            continue
+        add(whole)
+        taken.append(path)
+    for path in itertools.islice(itertools.cycle(taken), count - len(found)):
+        with Image.open(path) as image:
+            add(_part(image.convert("RGB"), rng))
     return found
 
 

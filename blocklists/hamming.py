@@ -6,6 +6,7 @@ that lie near a query in at least one chunk of their bits, see `chunking`.
 
 import functools
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -330,12 +331,11 @@ def search_index_each(
     pairs = find_pairs(hashes, index, np.concatenate(groups), threshold + margin, radii)
     pairs = pairs[np.argsort(pairs[:, 2])]
     starts = np.cumsum([0, *map(len, groups)])
-    found = [_NONE] * len(groups)
-    group = np.searchsorted(starts, pairs[:, 2], "right") - 1
-    for number in np.unique(group):
-        first, last = np.searchsorted(group, (number, number + 1))
-        found[number] = _nearest(pairs[first:last] - [0, 0, starts[number]])
-    return found
+    bounds = pairwise(np.searchsorted(pairs[:, 2], starts).tolist())
+    return [
+        _nearest(pairs[first:last] - [0, 0, start]) if first < last else _NONE
+        for (first, last), start in zip(bounds, starts, strict=False)
+    ]
 
 
 def find_pairs(

@@ -75,7 +75,7 @@ class Matcher(SourceMatcher):
             if value is None or len(value) != signal.width:
                 raise UsageError(f"view {view}: not a {name} of {signal.width} bytes")
             raw.append(value)
-        keys = as_keys(np.frombuffer(b"".join(raw), np.uint8).reshape(-1, signal.width))
+        keys = as_keys(np.frombuffer(b"".join(raw), np.uint8).reshape(len(raw), signal.width))
         return find_equal(self.lists, signal, keys, views)
 
     def match_digests(

@@ -292,18 +292,19 @@ class _Fields:
         self._next = 0
 
     def take(self, size: int) -> bytes:
+        start = self._pass(size)
+        return self._answer[start : self._next]
+
+    def unpack(self, form: struct.Struct) -> tuple[int, ...]:
+        return form.unpack_from(self._answer, self._pass(form.size))
+
+    def _pass(self, size: int) -> int:
+        """Goes on by so many bytes; returns where they begin."""
         start = self._next
         self._next = start + size
         if self._next > len(self._answer):
             _refuse("it ends early")
-        return self._answer[start : self._next]
-
-    def unpack(self, form: struct.Struct) -> tuple[int, ...]:
-        start = self._next
-        self._next = start + form.size
-        if self._next > len(self._answer):
-            _refuse("it ends early")
-        return form.unpack_from(self._answer, start)
+        return start
 
     def text(self, size: int, pattern: re.Pattern[bytes]) -> str:
         return _text(self.take(size), pattern)

@@ -17,7 +17,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ingestgate.assets.verdict import Action, Finding, Reason, SignalKind
+from ingestgate.assets.verdict import CONTENT_VIEW, Action, Finding, Reason, SignalKind
 from ingestgate.quarantine.manifest import read_manifest_file
 from ingestgate.quarantine.manifest_reading import manifest_path, read_as_sealed
 from ingestgate.transforms.policy import Policy
@@ -51,7 +51,7 @@ class _Earlier:
     def is_of_bytes(self) -> bool:
         """Whether its very bytes matched, wherever in the shard they lie by now."""
         return self.sha256 is not None and any(
-            found.view == "content"
+            found.view == CONTENT_VIEW
             if found.kind == SignalKind.DIGEST
             else found.kind == SignalKind.PERCEPTUAL and not found.view.startswith(_DECLARED)
             for found in self.findings

@@ -25,6 +25,7 @@ from ingestgate.assets.shard import (
     sidecar_members,
 )
 from ingestgate.assets.verdict import (
+    CONTENT_VIEW,
     SIDECAR_VIEW,
     Finding,
     Reason,
@@ -48,7 +49,6 @@ from ingestgate.transforms.looking import AnyFingerprinter, Look, Looker
 from ingestgate.transforms.policy import Policy, matches_column
 
 _log = logging.getLogger(__name__)
-_CONTENT = "content"  # the view of an asset's own bytes
 _LONG_NAME = 256  # characters; those of longer ones are not kept, as a record may have any
 _remembered_match = lru_cache(maxsize=4096)(matches_column)
 
@@ -107,7 +107,7 @@ class Judge:
     def check(self, member: Member, provenance: Mapping[str, str]) -> Checked:
         """Runs every check on one asset that has no companions."""
         contents = [] if member.content is None else [member.content]
-        seen = self._see(contents, [_CONTENT] * len(contents), [member])
+        seen = self._see(contents, [CONTENT_VIEW] * len(contents), [member])
         return self._check(member, self._check_provenance(provenance), seen)
 
     @property
@@ -161,7 +161,7 @@ class Judge:
             for member in accountable:
                 if member.content is not None:
                     contents.append(member.content)
-                    views.append(_CONTENT)
+                    views.append(CONTENT_VIEW)
             members += accountable
         return self._see(contents, views, members)
 
@@ -171,7 +171,7 @@ class Judge:
         computed = digests_of(contents, (*DIGESTS, *self.further))
         findings: list[list[Finding]] = [[] for _ in contents]
         for signal in (*DIGESTS, *self.further):
-            if contents and signal in self.lists.signal_types:
+            if signal in self.lists.signal_types:
                 values = [digests[signal] for digests in computed]
                 for place, hits in self.lists.match_digest_each(signal, values, views).items():
                     findings[place] += hits

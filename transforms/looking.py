@@ -105,10 +105,13 @@ class Looker:
                 views = perceptual[name]
                 whole = np.frombuffer(b"".join([view.hashes for view in views]), np.uint8)
                 hashes.append(whole.reshape(-1, width))
-                own: list[str] = []
-                for view in views:
-                    own += _labels(view.frame, view.view, len(view.hashes) // width)
-                labels.append(own)
+                labels.append(
+                    [
+                        label
+                        for view in views
+                        for label in _labels(view.frame, view.view, len(view.hashes) // width)
+                    ]
+                )
             margin = perceptual_hashes()[name].margin if with_margin else 0
             found = self._lists.match_perceptual_each(name, hashes, labels, margin=margin)
             for (look, _), findings in zip(seen, found, strict=True):

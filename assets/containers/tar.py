@@ -216,7 +216,7 @@ def _check(shard: str, block: bytes, at: int) -> tuple[bytes, int]:
 
 
 def _sum(block: bytes) -> int:
-    """Returns the sum of a block's bytes: what Adler-32 adds up, modulo more than half of them."""
+    """Returns the sum of a block's bytes: that of each half is below Adler-32's modulus."""
     half = BLOCK // 2
     return (zlib.adler32(block[:half], 0) & 0xFFFF) + (zlib.adler32(block[half:], 0) & 0xFFFF)
 
