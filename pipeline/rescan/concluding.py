@@ -71,11 +71,11 @@ def conclude(
     used = [{"id": i.id, "version": i.version, "digest": i.digest} for i in lists.infos]
     exceptions = [one.described() for one in lists.exemptions.values()]
     output = request.output_of(evidence)
-    found_in = sorted({shard for shard, _ in findings.recalled()})
-    if quarantine is None:
-        # Of a dry run, nothing was admitted; but a run since may have been killed before a receipt.
-        found_in = [each for each in found_in if storage.is_there(storage.join(output, each))]
-    recalled, missing = _recalled(evidence, output, ledger.receipts, found_in, findings)
+    # Of a dry run, nothing was admitted.
+    recalled: list[dict[str, Any]] = []
+    missing: list[str] = []
+    if quarantine is not None:
+        recalled, missing = _recalled(evidence, output, ledger.receipts, findings)
     paths = []
     if findings.lines or again:
         _write_findings(evidence, name, findings)
@@ -155,11 +155,7 @@ def conclude(
 
 
 def _recalled(
-    evidence: str,
-    output: str,
-    receipts: Mapping[str, Receipt],
-    shards: Sequence[str],
-    findings: Findings,
+    evidence: str, output: str, receipts: Mapping[str, Receipt], findings: Findings
 ) -> tuple[list[dict[str, Any]], list[str]]:
     """Returns the admitted files of shards in which something was found, and which are missing.
 
@@ -170,6 +166,7 @@ def _recalled(
         UsageError: The output holds nothing of it: no training job would see the notice there.
     """
     recalled: list[dict[str, Any]] = []
+    shards = sorted({shard for shard, _ in findings.recalled()})
     for shard in shards:
         if shard not in receipts:
             raise EvidenceError(

@@ -1,10 +1,13 @@
 """Which ledger parts a rescan has to look at: all of every shard, or the rescan is refused.
 
 A part that is not there, or that some other judging left, would be passed over in silence, and what
-its assets match never be recalled. So receipts say what has to be there, and where a shard has none
-the parts themselves, each of which says how many there are. A shard that has none, and of which the
-output holds nothing, is left out: it failed, or nothing came of its judging, and it may have left
-the landing zone, so that no run would ever mend it.
+its assets match never be recalled. So receipts say what has to be there, and after dry runs, which
+leave none, the parts themselves, each of which says how many there are.
+
+A shard that lies in the output and has no receipt, as a run leaves it that is killed in between, is
+refused: its ledger may be of a later judging, as whatever else was judged since took its place. One
+of which the output holds nothing is left out: it failed, or nothing came of its judging, and it may
+have left the landing zone, so that no run would ever mend it.
 """
 
 from collections import defaultdict
@@ -13,7 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 from ingestgate.assets import storage
-from ingestgate.assets.errors import LedgerError
+from ingestgate.assets.errors import EvidenceError, LedgerError
 from ingestgate.assets.ledger import named_part, part_folder, part_path, read_header
 from ingestgate.assets.receipts import (
     Receipt,
@@ -51,7 +54,8 @@ def whole_ledger(evidence: str, output: str) -> Ledger:
 
     Raises:
         LedgerError: There is no ledger, or a part is missing, damaged or not of its shard's others.
-        EvidenceError: A receipt is damaged, or its shard's ledger is not the one it is of.
+        EvidenceError: A receipt is damaged, or its shard's ledger is not the one it is of; or the
+            output holds a shard that has none.
         UsageError: A shard has no receipt, and the output holds nothing of all others.
     """
     root = storage.join(evidence, "ledger")
@@ -63,7 +67,11 @@ def whole_ledger(evidence: str, output: str) -> Ledger:
     by_shard: dict[str, list[storage.Entry]] = defaultdict(list)
     for entry in entries:
         by_shard[named_part(entry.path[len(root) + 1 :])[0]].append(entry)
-    left_out = _left_out(evidence, output, sorted(by_shard.keys() - receipts.keys()), receipts)
+    failed = read_failures(evidence).keys()
+    # What failed may have been published before, and have no ledger any more.
+    _refuse_published(evidence, output, sorted((by_shard.keys() | failed) - receipts.keys()))
+    # Without any receipt, as after dry runs, what was judged is asked about all the same.
+    left_out = sorted(by_shard.keys() - receipts.keys() if receipts else by_shard.keys() & failed)
     # An output that holds nothing of the others is not theirs, and does not tell.
     missing = require_published(evidence, output, receipts.values()) if left_out else ()
     parts = []
@@ -93,19 +101,22 @@ def remedy_without_receipt(evidence: str, output: str, shard: str) -> str:
     )
 
 
-def _left_out(
-    evidence: str, output: str, uncommitted: Sequence[str], receipts: Mapping[str, Receipt]
-) -> Sequence[str]:
-    """Returns the shards, of those without a receipt, of which nothing is admitted."""
-    if not receipts:
-        # As after dry runs: what they judged is asked about all the same, but for what failed.
-        failed = read_failures(evidence)
-        uncommitted = [shard for shard in uncommitted if shard in failed]
-    # A note alone does not tell: a later run may have published the shard, and left no receipt.
+def _refuse_published(evidence: str, output: str, uncommitted: Sequence[str]) -> None:
+    """Refuses shards without a receipt that the output holds.
+
+    Raises:
+        EvidenceError: There is one.
+    """
     with ThreadPoolExecutor(_THREADS) as pool:
         paths = (storage.join(output, shard) for shard in uncommitted)
         there = zip(uncommitted, pool.map(storage.is_there, paths), strict=True)
-        return [shard for shard, admitted in there if not admitted]
+        published = [shard for shard, admitted in there if admitted]
+    if published:
+        raise EvidenceError(
+            f"{published[0]}: lies in {output}, and no receipt says what was admitted of it "
+            f"({len(published)} such shards); "
+            f"{remedy_without_receipt(evidence, output, published[0])}"
+        )
 
 
 def _total(root: str, shard: str, several: Sequence[storage.Entry], remedy: str) -> int:

@@ -239,7 +239,7 @@ def test_a_shard_that_left_the_input_before_it_was_committed_is_left_out(
     # If the output holds it, something was admitted, and both have to go.
     (job.output / "00001.tar").write_bytes(b"x")
     refused = rescan(job, code=5)["error"]
-    assert "00001.tar: something in it matches, and no receipt" in refused
+    assert f"00001.tar: lies in {job.output}, and no receipt says" in refused
     folder, admitted = job.evidence / "ledger" / "00001.tar.parts", job.output / "00001.tar"
     assert f"remove {folder}, and {admitted} if that is there" in refused
 

@@ -23,8 +23,11 @@ from ingestgate.transforms.rescanning import (
 from tests.archives import make_tar
 from tests.e2e.conftest import Job, content, write_webdataset
 from tests.e2e.rescan.conftest import OLD, compiled, md5_of, new, rescan
+from tests.faults.killing import run_and_be_killed
+from tests.faults.layer import FaultLayer
 
 MakeJob = Callable[..., Job]
+UNRECEIPTED = "/output, and no receipt says what was admitted of it (1 such shards); run again"
 
 
 def test_lists_that_need_what_the_ledger_lacks_are_refused(
@@ -141,7 +144,7 @@ def test_a_ledger_that_was_never_committed_vouches_for_nothing(
     assert "00000.tar: its ledger is not the one that was committed" in refused.output
 
 
-def test_a_match_in_a_shard_without_a_receipt_is_refused(
+def test_a_published_shard_without_a_receipt_is_refused(
     old_job: Callable[[str], Job], tmp_path: Path
 ) -> None:
     job = old_job(write_webdataset(tmp_path / "landing"))
@@ -152,7 +155,7 @@ def test_a_match_in_a_shard_without_a_receipt_is_refused(
     receipt.write_bytes(whole[:-3])
     assert "00000.tar.json: not a whole receipt" in rescan(job, code=5)["error"]
     receipt.unlink()
-    assert "00000.tar: something in it matches, and no receipt" in rescan(job, code=5)["error"]
+    assert UNRECEIPTED in rescan(job, code=5)["error"]
     for name in ("rescans", "recalls", "rescan-findings"):
         assert not (job.evidence / name).exists()
     receipt.write_bytes(whole)
@@ -160,7 +163,7 @@ def test_a_match_in_a_shard_without_a_receipt_is_refused(
     assert "part-00000.parquet: is missing" in rescan(job, code=1)["error"]
 
 
-def test_a_match_in_a_shard_that_was_published_without_any_receipt_is_refused(
+def test_a_shard_that_failed_once_it_was_published_is_refused(
     old_job: Callable[[str], Job], tmp_path: Path
 ) -> None:
     shard = tmp_path / "landing" / "00000.tar"
@@ -176,7 +179,31 @@ def test_a_match_in_a_shard_that_was_published_without_any_receipt_is_refused(
     assert (job.output / "00000.tar").exists()
     assert read_failures(str(job.evidence))
     compiled(tmp_path, 2, new(pdq=None))
-    assert "00000.tar: something in it matches, and no receipt" in rescan(job, code=5)["error"]
+    assert UNRECEIPTED in rescan(job, code=5)["error"]
+    job.report()
+    assert rescan(job)["matched"] == 0, "the run has judged it by the newer lists"
+
+
+@pytest.mark.parametrize("judged", ["once", "again"])
+def test_a_shard_that_a_killed_run_published_after_a_dry_run_is_refused(
+    old_job: Callable[[str], Job], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, judged: str
+) -> None:
+    """The report is still the dry run's, of which nothing was admitted."""
+    write_webdataset(tmp_path / "landing")
+    job = old_job(str(tmp_path / "landing" / "00000.tar"))
+    calm = job.elsewhere("calm")
+    layer = FaultLayer(monkeypatch.setattr, tmp_path)
+    for gate in (calm, job):
+        gate.report("--dry-run")
+    changed = [path for _, path in layer.counted(calm.report)]
+    run_and_be_killed(job, layer, changed.index(str(calm.evidence / "receipts")))
+    assert (job.output / "00000.tar").exists()
+    compiled(tmp_path, 2, new(pdq=None))
+    if judged == "again":  # now the ledger says that what the output holds was quarantined
+        job.report("--dry-run")
+    refused = rescan(job, code=5)["error"]
+    assert f"00000.tar: lies in {job.output}, and no receipt says" in refused
+    assert not (job.evidence / "rescans").exists()
     job.report()
     assert rescan(job)["matched"] == 0, "the run has judged it by the newer lists"
 
@@ -270,21 +297,6 @@ def test_matches_of_a_dry_run_recall_nothing(old_job: Callable[[str], Job], tmp_
     compiled(tmp_path, 2, new(pdq=None))
     found = rescan(job)
     assert (found["matched"], found["recalled"]) == (1, [])
-
-
-def test_matches_of_a_dry_run_in_what_was_published_since_are_refused(
-    old_job: Callable[[str], Job], tmp_path: Path
-) -> None:
-    """As a first run leaves it that is killed between a shard's output and its receipt."""
-    job = old_job(write_webdataset(tmp_path / "landing"))
-    job.report("--dry-run")
-    shutil.copytree(tmp_path / "landing", job.output)
-    compiled(tmp_path, 2, new(pdq=None))
-    error = rescan(job, code=5)["error"]
-    assert "00000.tar: something in it matches, and no receipt says what was admitted" in error
-    assert "run again, which judges and commits it, and rescan then" in error
-    job.report()
-    assert rescan(job)["recalled"] == []
 
 
 @pytest.mark.parametrize("since", [(), ("--since", "1")], ids=["whole", "since"])
