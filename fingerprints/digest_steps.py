@@ -1,8 +1,9 @@
 """MD5, SHA-1 and SHA-256 as steps over a block of each of several contents, in LLVM's terms.
 
 Each of these digests is a chain of steps of which each waits for the one before it; chains that
-have nothing to do with one another are laid side by side, MD5's in vectors, those of SHA by the
-processor's own instructions, which take turns.
+have nothing to do with one another are laid side by side. In vectors, a register holds one word of
+each of sixteen contents; where registers are too short for that, SHA has instructions of its own
+on many processors, of which two chains take turns.
 
 Sources: RFC 1321 (MD5); FIPS 180-4 (SHA); Intel's "SHA Extensions" (order of words in registers).
 """
@@ -20,14 +21,13 @@ _Steps = Generator[None, None, list[Any]]
 
 _WORD: Final = ir.IntType(32)
 _FOUR: Final = ir.VectorType(_WORD, 4)
-_BYTES: Final = ir.VectorType(ir.IntType(8), 16)
 _SINES: Final = [int(abs(math.sin(step + 1)) * 2**32) for step in range(64)]
 #: By round: by how many bits each of four steps rotates.
 _ROTATIONS: Final = ((7, 12, 17, 22), (5, 9, 14, 20), (4, 11, 16, 23), (6, 10, 15, 21))
 #: By round: of which word each step takes: so many times the step and so many more.
 _ORDERS: Final = ((1, 0), (5, 1), (3, 5), (7, 0))
-_MD5_LANES: Final = 16
-_LANE: Final = ir.VectorType(_WORD, _MD5_LANES)
+_ROW: Final = ir.VectorType(_WORD, 16)  # a block
+_SHA1_ADDED: Final = (0x5A827999, 0x6ED9EBA1, 0x8F1BBCDC, 0xCA62C1D6)
 # fmt: off
 _SHA256_ADDED: Final = (
     0x428A2F98, 0x71374491, 0xB5C0FBCF, 0xE9B5DBA5, 0x3956C25B, 0x59F111F1, 0x923F82A4, 0xAB1C5ED5,
@@ -47,6 +47,7 @@ class Steps(NamedTuple):
 
     Attributes:
         lanes: How many contents go side by side.
+        least: So many, of one length, take no longer side by side than one by one.
         start: The words of a state before its first block.
         load: From vectors of the lanes' first words, second words and so on, to registers.
         add: From registers and each lane's pointer to a block, to the registers after it.
@@ -54,49 +55,128 @@ class Steps(NamedTuple):
     """
 
     lanes: int
+    least: int
     start: tuple[int, ...]
     load: Callable[[Any, list[Any]], list[Any]]
     add: Callable[[Any, list[Any], list[Any]], list[Any]]
     store: Callable[[Any, list[Any]], list[Any]]
 
 
+def has_wide_registers() -> bool:
+    """Whether what is compiled here may use registers of sixteen words, and many of them."""
+    return _has("+avx512f", "+avx512bw")
+
+
 def has_sha_instructions() -> bool:
     """Whether what is compiled here may use x86's instructions for SHA."""
+    return _has("+sha", "+ssse3")
+
+
+def _has(*features: str) -> bool:
     chosen = config.CPU_FEATURES
-    features = codegen.get_host_cpu_features() if chosen is None else chosen
-    return {"+sha", "+ssse3"} <= set(features.split(","))
+    there = codegen.get_host_cpu_features() if chosen is None else chosen
+    return set(features) <= set(there.split(","))
 
 
-def _as_they_are(builder: Any, words: list[Any]) -> list[Any]:
-    return words
+def _in_vectors(lanes: int, least: int, start: tuple[int, ...], add: Any) -> Steps:
+    """Returns a digest whose words are vectors, by what adds a block of sixteen of these."""
+
+    def as_they_are(builder: Any, words: list[Any]) -> list[Any]:
+        return words
+
+    def add_blocks(builder: Any, before: list[Any], blocks: list[Any]) -> list[Any]:
+        rows = [_read(builder, block, _ROW) for block in blocks]
+        if add is not _add_md5:
+            rows = [_big_endian(builder, row) for row in rows]
+        words = columns(builder, rows[:16])
+        for first in range(16, lanes, 16):
+            more = columns(builder, rows[first : first + 16])
+            all_lanes = list(range(first + 16))
+            words = [_shuffled(builder, *both, all_lanes) for both in zip(words, more, strict=True)]
+        after = add(builder, before, words)
+        return [builder.add(was, now) for was, now in zip(before, after, strict=True)]
+
+    return Steps(lanes, least, start, as_they_are, add_blocks, as_they_are)
 
 
-def _add_md5(builder: Any, before: list[Any], blocks: list[Any]) -> list[Any]:
-    rows = [_read(builder, block, _LANE) for block in blocks]
-    words = columns(builder, rows)
+def _add_md5(builder: Any, before: list[Any], words: list[Any]) -> list[Any]:
     a, b, c, d = before
     for step, sine in enumerate(_SINES):
         number, place = divmod(step, 16)
         times, more = _ORDERS[number]
         word = words[(times * place + more) % 16]
         if number == 0:
-            mixed = builder.xor(d, builder.and_(b, builder.xor(c, d)))
+            mixed = _choice(builder, b, c, d)
         elif number == 1:
-            mixed = builder.xor(c, builder.and_(d, builder.xor(b, c)))
+            mixed = _choice(builder, d, b, c)
         elif number == 2:
-            mixed = builder.xor(builder.xor(b, c), d)
+            mixed = _parity(builder, b, c, d)
         else:
             mixed = builder.xor(c, builder.or_(b, builder.not_(d)))
-        known = builder.add(builder.add(a, word), _all(sine))
+        known = builder.add(builder.add(a, word), _all(word, sine))
         total = builder.add(known, mixed)
-        bits = _ROTATIONS[number][place % 4]
-        left, right = builder.shl(total, _all(bits)), builder.lshr(total, _all(32 - bits))
-        a, b, c, d = d, builder.add(b, builder.or_(left, right)), b, c
-    return [builder.add(was, now) for was, now in zip(before, (a, b, c, d), strict=True)]
+        turned = _rotated(builder, total, _ROTATIONS[number][place % 4])
+        a, b, c, d = d, builder.add(b, turned), b, c
+    return [a, b, c, d]
 
 
-def _all(value: int) -> Any:
-    return ir.Constant(_LANE, [value] * _MD5_LANES)
+def _add_sha1(builder: Any, before: list[Any], words: list[Any]) -> list[Any]:
+    a, b, c, d, e = before
+    for step in range(80):
+        if step >= 16:
+            mixed = _parity(builder, words[step - 3], words[step - 8], words[step - 14])
+            words.append(_rotated(builder, builder.xor(mixed, words[step - 16]), 1))
+        mix = (_choice, _parity, _majority, _parity)[step // 20]
+        known = builder.add(builder.add(e, words[step]), _all(e, _SHA1_ADDED[step // 20]))
+        total = builder.add(builder.add(known, mix(builder, b, c, d)), _rotated(builder, a, 5))
+        a, b, c, d, e = total, a, _rotated(builder, b, 30), c, d
+    return [a, b, c, d, e]
+
+
+def _add_sha256(builder: Any, before: list[Any], words: list[Any]) -> list[Any]:
+    a, b, c, d, e, f, g, h = before
+
+    def turned(word: Any, *bits: int) -> Any:
+        return _parity(builder, *(_rotated(builder, word, 32 - each) for each in bits))
+
+    def spread(word: Any, first: int, second: int, shift: int) -> Any:
+        turns = (_rotated(builder, word, 32 - each) for each in (first, second))
+        return _parity(builder, *turns, builder.lshr(word, _all(word, shift)))
+
+    for step, added in enumerate(_SHA256_ADDED):
+        if step >= 16:
+            known = builder.add(words[step - 16], words[step - 7])
+            known = builder.add(known, spread(words[step - 15], 7, 18, 3))
+            words.append(builder.add(known, spread(words[step - 2], 17, 19, 10)))
+        known = builder.add(builder.add(h, words[step]), _all(h, added))
+        known = builder.add(known, _choice(builder, e, f, g))
+        first = builder.add(known, turned(e, 6, 11, 25))
+        second = builder.add(turned(a, 2, 13, 22), _majority(builder, a, b, c))
+        a, b, c, d, e, f, g, h = builder.add(first, second), a, b, c, builder.add(d, first), e, f, g
+    return [a, b, c, d, e, f, g, h]
+
+
+def _choice(builder: Any, which: Any, if_set: Any, if_not: Any) -> Any:
+    return builder.xor(if_not, builder.and_(which, builder.xor(if_set, if_not)))
+
+
+def _parity(builder: Any, a: Any, b: Any, c: Any) -> Any:
+    return builder.xor(builder.xor(a, b), c)
+
+
+def _majority(builder: Any, a: Any, b: Any, c: Any) -> Any:
+    return builder.or_(builder.and_(a, b), builder.and_(c, builder.or_(a, b)))
+
+
+def _rotated(builder: Any, words: Any, bits: int) -> Any:
+    """Returns words rotated to the left."""
+    left, right = builder.shl(words, _all(words, bits)), builder.lshr(words, _all(words, 32 - bits))
+    return builder.or_(left, right)
+
+
+def _all(words: Any, value: int) -> Any:
+    """Returns a value for each of so many words."""
+    return ir.Constant(words.type, [value] * words.type.count)
 
 
 def _sha1_block(builder: Any, before: list[Any], block: Any) -> _Steps:
@@ -123,7 +203,7 @@ def _sha1_block(builder: Any, before: list[Any], block: Any) -> _Steps:
 
 def _sha256_block(builder: Any, before: list[Any], block: Any) -> _Steps:
     """From (f, e, b, a) and (h, g, d, c), by four steps of the sixty-four a turn."""
-    words = [_big_endian(builder, row, reverse=False) for row in _quarters(builder, block)]
+    words = [_big_endian(builder, row) for row in _quarters(builder, block)]
     abef, cdgh = before
     for turn in range(16):
         if turn >= 4:
@@ -180,7 +260,7 @@ def _sha(places: Sequence[int], start: tuple[int, ...], block: Callable[..., _St
             words.append(word)
         return words
 
-    return Steps(lanes, start, load, add, store)
+    return Steps(lanes, 1, start, load, add, store)
 
 
 def _read(builder: Any, pointer: Any, type: Any) -> Any:
@@ -193,11 +273,12 @@ def _quarters(builder: Any, block: Any) -> list[Any]:
     return [builder.load(builder.gep(rows, [index(row)]), align=1) for row in range(4)]
 
 
-def _big_endian(builder: Any, words: Any, *, reverse: bool) -> Any:
-    """Returns four words from their bytes, the first one in the highest place if reversed."""
-    order = [15 - n if reverse else n // 4 * 4 + 3 - n % 4 for n in range(16)]
-    packed = builder.bitcast(words, _BYTES)
-    return builder.bitcast(_shuffled(builder, packed, packed, order), _FOUR)
+def _big_endian(builder: Any, words: Any, *, reverse: bool = False) -> Any:
+    """Returns words from their bytes, the first one in the highest place if reversed."""
+    size = 4 * words.type.count
+    order = [size - 1 - n if reverse else n // 4 * 4 + 3 - n % 4 for n in range(size)]
+    packed = builder.bitcast(words, ir.VectorType(ir.IntType(8), size))
+    return builder.bitcast(_shuffled(builder, packed, packed, order), words.type)
 
 
 def _shuffled(builder: Any, first: Any, second: Any, order: list[int]) -> Any:
@@ -219,10 +300,15 @@ _SHA256_START: Final = (
     *(0x510E527F, 0x9B05688C, 0x1F83D9AB, 0x5BE0CD19),
 )
 
+# Registers are too few for thirty-two lanes of SHA, and each word is read once.
+_WIDE: Final = has_wide_registers()
+_MD5: Final = _in_vectors(32 if _WIDE else 16, 4, _SHA1_START[:4], _add_md5)
+
 #: By name, those that are compiled here.
-STEPS: Final = {
-    "md5": Steps(_MD5_LANES, _SHA1_START[:4], _as_they_are, _add_md5, _as_they_are),
-}
-if has_sha_instructions():
+STEPS: Final = {"md5": _MD5}
+if _WIDE:
+    STEPS["sha1"] = _in_vectors(16, 6, _SHA1_START, _add_sha1)
+    STEPS["sha256"] = _in_vectors(16, 8, _SHA256_START, _add_sha256)
+elif has_sha_instructions():
     STEPS["sha1"] = _sha((3, 2, 1, 0, 7), _SHA1_START, _sha1_block)
     STEPS["sha256"] = _sha((3, 2, 7, 6, 1, 0, 5, 4), _SHA256_START, _sha256_block)
