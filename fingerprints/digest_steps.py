@@ -136,12 +136,12 @@ def _add_sha1(builder: Any, before: list[Any], words: list[Any]) -> list[Any]:
 def _add_sha256(builder: Any, before: list[Any], words: list[Any]) -> list[Any]:
     a, b, c, d, e, f, g, h = before
 
-    def turned(word: Any, *bits: int) -> Any:
-        return _parity(builder, *(_rotated(builder, word, 32 - each) for each in bits))
+    def turned(word: Any, *bits: int) -> list[Any]:
+        return [_rotated(builder, word, 32 - each) for each in bits]
 
     def spread(word: Any, first: int, second: int, shift: int) -> Any:
-        turns = (_rotated(builder, word, 32 - each) for each in (first, second))
-        return _parity(builder, *turns, builder.lshr(word, _all(word, shift)))
+        shifted = builder.lshr(word, _all(word, shift))
+        return _parity(builder, shifted, *turned(word, first, second))
 
     for step, added in enumerate(_SHA256_ADDED):
         if step >= 16:
@@ -150,8 +150,9 @@ def _add_sha256(builder: Any, before: list[Any], words: list[Any]) -> list[Any]:
             words.append(builder.add(known, spread(words[step - 2], 17, 19, 10)))
         known = builder.add(builder.add(h, words[step]), _all(h, added))
         known = builder.add(known, _choice(builder, e, f, g))
-        first = builder.add(known, turned(e, 6, 11, 25))
-        second = builder.add(turned(a, 2, 13, 22), _majority(builder, a, b, c))
+        first = builder.add(known, _parity(builder, *turned(e, 6, 11, 25)))
+        second = _parity(builder, *turned(a, 2, 13, 22))
+        second = builder.add(second, _majority(builder, a, b, c))
         a, b, c, d, e, f, g, h = builder.add(first, second), a, b, c, builder.add(d, first), e, f, g
     return [a, b, c, d, e, f, g, h]
 

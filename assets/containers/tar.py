@@ -49,7 +49,9 @@ class Entry(NamedTuple):
         size: Bytes of its data.
         stop: Offset of the next header: ``[offset, stop)`` is its raw span.
         type: The type flag, with the normalisations above.
-        raw: The raw span; empty when only headers are walked.
+        head: All before the data, as it stands; empty when only headers are walked.
+        content: The data, likewise.
+        padding: What follows it, likewise.
         laden: Whether its extended headers, or the global one that it is, hold so much else than
             readers need that it may be anything. Nobody judges what stands there.
     """
@@ -60,7 +62,9 @@ class Entry(NamedTuple):
     size: int
     stop: int
     type: bytes
-    raw: bytes | memoryview
+    head: bytes = b""
+    content: bytes = b""
+    padding: bytes = b""
     laden: bool = False
 
     @property
@@ -69,10 +73,9 @@ class Entry(NamedTuple):
         return self.type in _REGULAR
 
     @property
-    def content(self) -> bytes:
-        """Its data; only where `raw` was read."""
-        start = self.data - self.offset
-        return bytes(self.raw[start : start + self.size])
+    def raw(self) -> tuple[bytes, ...]:
+        """Its raw span, in parts of which none is empty."""
+        return tuple(filter(None, (self.head, self.content, self.padding)))
 
 
 class Span(NamedTuple):
@@ -80,12 +83,12 @@ class Span(NamedTuple):
 
     Attributes:
         offset: Where they stand.
-        content: Headers, data and padding.
+        parts: Headers, data and padding, in parts of which none is empty.
         structural: Whether they stay when the sample goes (a pax global header).
     """
 
     offset: int
-    content: bytes | memoryview
+    parts: tuple[bytes, ...]
     structural: bool = False
 
 
@@ -100,7 +103,7 @@ def walk(
         stop: Where the range ends; the end of the file for the last one. Not looked at for
             the last range, which ends with the end-of-archive marker.
         last: Whether this is the last range.
-        data: Whether to read the members' bytes into `Entry.raw`.
+        data: Whether to read the members' bytes.
         size: The file's size, where it is known and bytes are not read.
 
     Raises:
@@ -121,10 +124,14 @@ def walk(
         if size is not None and entry.data + entry.size > size:
             raise _truncated(shard, entry, size)
         if data:
-            raw = window.take(entry.stop - start)
-            if len(raw) != entry.stop - start:
-                raise _truncated(shard, entry, start + len(raw))
-            entry = Entry(*entry[:6], raw, entry.laden)
+            head, content = window.read(entry.data - start), window.read(entry.size)
+            entry = entry._replace(
+                head=head,
+                content=content,
+                padding=window.read(entry.stop - entry.data - entry.size),
+            )
+            if window.offset != entry.stop:
+                raise _truncated(shard, entry, window.offset)
         else:
             window.skip(entry.stop - start)
         yield entry
@@ -164,7 +171,7 @@ def _entry(window: Window, shard: str, block: bytes) -> Entry:
         _check_global(shard, records, at)
         stop = at + BLOCK + _padded(size)
         laden = _is_laden(records)
-        return Entry(GLOBAL_NAME, start, at + BLOCK, size, stop, GLOBAL, b"", laden)
+        return Entry(GLOBAL_NAME, start, at + BLOCK, size, stop, GLOBAL, laden=laden)
 
     pax = _records(shard, extended[b"x"], start) if b"x" in extended else {}
     if "size" in pax:
@@ -193,7 +200,7 @@ def _entry(window: Window, shard: str, block: bytes) -> Entry:
         )
     long_names = any(len(extended.get(key, b"")) > _LONGEST_NAME for key in (b"L", b"K"))
     laden = long_names or _is_laden(pax)
-    return Entry(name, start, data, size, data + _padded(size), type_, b"", laden)
+    return Entry(name, start, data, size, data + _padded(size), type_, laden=laden)
 
 
 def _check(shard: str, block: bytes, at: int) -> tuple[bytes, int]:
@@ -323,7 +330,7 @@ def _trailing(window: Window, shard: str, data: bool) -> Iterator[Entry]:
     parts: list[bytes] = []
     total = zeros = 0
     found = False
-    while part := bytes(window.take(RECORD)):
+    while part := window.read(RECORD):
         total += len(part)
         if not found:
             rest = part.lstrip(b"\0")
@@ -336,5 +343,6 @@ def _trailing(window: Window, shard: str, data: bool) -> Iterator[Entry]:
     if found:
         offset = start + zeros // BLOCK * BLOCK
         size = start + total - offset
-        raw = b"".join(parts)
-        yield Entry(TRAILING_NAME, start, offset, size, start + total, TRAILING, raw)
+        raw, stop = b"".join(parts), start + total
+        head, content = raw[: offset - start], raw[offset - start :]
+        yield Entry(TRAILING_NAME, start, offset, size, stop, TRAILING, head, content)

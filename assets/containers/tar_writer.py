@@ -80,10 +80,11 @@ class TarWriter(Pending):
         ready = [span for span in self._waiting if offset is None or span.offset < offset]
         del self._waiting[: len(ready)]
         for span in ready:
-            self._write(span.content)
-            self._marked = self._marked or not bytes(span.content[:BLOCK]).strip(b"\0")
+            for part in span.parts:
+                self._write(part)
+            self._marked = self._marked or not span.parts[0][:BLOCK].strip(b"\0")
 
-    def _write(self, content: bytes | memoryview) -> None:
+    def _write(self, content: bytes) -> None:
         (self._zip or self._output).write(content)
         self._written += len(content)
 

@@ -83,7 +83,7 @@ class WebDataset:
         """Yields a range's samples; holds one, and the skipped members inside it, at a time."""
         last = work.number == work.total - 1
         with _archive(shard, work.start) as source:
-            window = Window(source, shard.name, work.start)
+            window = Window(source, shard.name, work.start, _read_chunk(shard))
             if not work.start and window.peek(max(map(len, _LZMA))).startswith(_LZMA):
                 problem = "begins as LZMA does, which loaders would unpack"
                 raise ShardError(shard.name, f"{problem}; tar shards are read plain or gzipped")
@@ -96,11 +96,11 @@ class WebDataset:
 
     def package(self, shard: Shard, sample: Sample) -> list[tuple[str, bytes]]:
         """Returns the members' files; one without bytes as its raw tar blocks."""
-        raw = {span.offset: span.content for span in spans(sample)}
+        raw = {span.offset: b"".join(span.parts) for span in spans(sample)}
         return [
             (member.name, member.content)
             if member.content is not None
-            else (f"{member.name}.tar", bytes(raw.get(member.position, b"")))
+            else (f"{member.name}.tar", raw.get(member.position, b""))
             for member in sample.members
         ]
 
@@ -120,6 +120,11 @@ def walk_keys(shard: Shard, stop: int) -> Iterator[str]:
 
 def _walk_chunk(shard: Shard) -> int:
     return _REMOTE_CHUNK if storage.is_remote(shard.path) else _WALK_CHUNK
+
+
+def _read_chunk(shard: Shard) -> int:
+    # What is read beside a member's data is copied once more.
+    return _REMOTE_CHUNK if storage.is_remote(shard.path) else tar.BLOCK
 
 
 def _key(entry: tar.Entry) -> tuple[str, str] | None:
@@ -159,7 +164,7 @@ class _Group:
     def __init__(self, shard: str, key: str, before: list[Span]) -> None:
         self.key = key
         self.spans = before
-        self._size = sum(len(span.content) for span in before)
+        self._size = sum(len(part) for span in before for part in span.parts)
         self.members: list[Member] = []
         self.suffixes = set(_RESERVED)
         self.said: list[tuple[str, bytes]] = []
@@ -172,7 +177,7 @@ class _Group:
         Raises:
             ShardError: The sample takes too much memory.
         """
-        self._size += len(entry.raw)
+        self._size += entry.stop - entry.offset
         if self._size > MOST_SAMPLE_BYTES:
             problem = f"the sample with the member at byte {entry.offset} has more than "
             raise ShardError(self._shard, problem + f"{MOST_SAMPLE_BYTES >> 20} MiB")
@@ -237,7 +242,7 @@ def _grouped(
             if group:
                 group.hold(entry)
             else:
-                waiting += len(entry.raw)
+                waiting += entry.stop - entry.offset
                 if waiting > MOST_SAMPLE_BYTES:
                     problem = f"the global headers before byte {entry.stop} have more than "
                     raise ShardError(shard, problem + f"{MOST_SAMPLE_BYTES >> 20} MiB")

@@ -7,7 +7,7 @@ from ingestgate.assets.errors import ShardError
 
 
 class Window:
-    """A forward-moving window on a file: look ahead, take, skip.
+    """A forward-moving window on a file: look ahead, read, skip.
 
     Args:
         source: The file, placed at ``offset``.
@@ -32,17 +32,17 @@ class Window:
             start = ahead
         return bytes(self._buffer[start : start + size])
 
-    def take(self, size: int) -> memoryview:
+    def read(self, size: int) -> bytes:
         """Returns the next ``size`` bytes and moves on; fewer at the end of the file.
 
-        Not a copy: what it holds on to is all that was read with it.
+        What was not read before goes where it stays, and holds on to nothing else.
         """
-        if self._at + size > len(self._buffer):
-            self._fill(size)
-        taken = self._buffer[self._at : self._at + size]
-        self._at += len(taken)
-        self.offset += len(taken)
-        return taken
+        before = self._buffer[self._at : self._at + size]
+        self._at += len(before)
+        pieces = self._pieces(size - len(before), 0, self.offset + len(before))
+        content = pieces[0] if not before and len(pieces) == 1 else b"".join([before, *pieces])
+        self.offset += len(content)
+        return content
 
     def skip(self, size: int) -> None:
         """Moves on without reading; past the end of the file too."""
@@ -56,13 +56,18 @@ class Window:
                 raise ShardError(self._shard, f"cannot seek ({error})") from error
 
     def _fill(self, size: int) -> None:
-        parts: list[bytes | memoryview] = [self._buffer[self._at :]]
-        missing = size - len(parts[0])
+        rest = self._buffer[self._at :]
+        pieces = self._pieces(size - len(rest), self._chunk, self.offset + len(rest))
+        self._buffer, self._at = memoryview(b"".join([rest, *pieces])), 0
+
+    def _pieces(self, size: int, chunk: int, at: int) -> list[bytes]:
+        """Reads ``size`` bytes or more, ``chunk`` at a time at least; fewer at the file's end."""
+        pieces: list[bytes] = []
         try:
-            while missing > 0 and (part := self._source.read(max(missing, self._chunk))):
-                parts.append(part)
-                missing -= len(part)
+            while size > 0 and (piece := self._source.read(max(size, chunk))):
+                pieces.append(piece)
+                size -= len(piece)
         except (EOFError, zlib.error, OSError) as error:
-            at = self.offset + sum(map(len, parts))
+            at += sum(map(len, pieces))
             raise ShardError(self._shard, f"cannot be read past byte {at} ({error})") from error
-        self._buffer, self._at = memoryview(b"".join(parts)), 0
+        return pieces
