@@ -33,6 +33,7 @@ from ingestgate.fingerprints.protocol import (
     send,
 )
 from ingestgate.fingerprints.selftest import self_test
+from ingestgate.fingerprints.shared_bytes import map_shared
 from ingestgate.fingerprints.unscannable import Unscannable
 
 SETUP_BYTES = 1 << 20  # far more than names and limits take
@@ -51,7 +52,8 @@ def main() -> None:
         received = receive(channel, SETUP_BYTES)
         if received is None:
             return
-        setup = json.loads(received[1][0])
+        setup, shared = map(json.loads, received[1])
+        memory = map_shared(*shared)
         names = setup["names"]
         formats = frozenset(setup["limits"].pop("formats"))
         limits = DecodeLimits(**setup["limits"], formats=formats)
@@ -73,7 +75,7 @@ def main() -> None:
         send(channel, bytes(NONCE_BYTES), [json.dumps({"measures": measures}).encode()])
         while request := receive(channel, setup["longest_request"]):
             nonce, items = request
-            exact, contents = read_request(items)
+            exact, contents = read_request(items, memory)
             outcomes = fingerprinter.fingerprint_many(contents, exact=exact)
             send(channel, nonce, [_answer(form, outcome) for outcome in outcomes])
 

@@ -36,8 +36,10 @@ from ingestgate.fingerprints.protocol import (
     ProtocolError,
     frame_bytes,
     receive,
+    request,
     send,
 )
+from ingestgate.fingerprints.shared_bytes import SharedBytes
 from ingestgate.fingerprints.unscannable import Unscannable
 
 if sys.platform == "linux":
@@ -108,7 +110,7 @@ class IsolatedFingerprinter:
             "names": names,
             "limits": {**asdict(limits), "formats": sorted(limits.formats)},
             "longest_request": frame_bytes(
-                1 + _BATCH_ASSETS, len(QUICK) + max(_BATCH_BYTES, limits.max_bytes)
+                2 + _BATCH_ASSETS, len(QUICK) + max(_BATCH_BYTES, limits.max_bytes)
             ),
         }
         self._starter = _Starter(
@@ -221,6 +223,7 @@ class _Child:
         self,
         process: subprocess.Popen[bytes],
         channel: socket.socket,
+        shared: SharedBytes,
         measures: Mapping[str, str],
         processor_s: int,
     ) -> None:
@@ -229,6 +232,7 @@ class _Child:
         self._processor_s = processor_s
         self.measures = {**measures, "processor": self._limit_processor()}
         self._channel = channel
+        self._shared = shared
         self.assets = 0  # that it was asked about
         self._memory = self._resident()
 
@@ -256,7 +260,7 @@ class _Child:
         nonce = os.urandom(NONCE_BYTES)
         self.assets += len(contents)
         self._limit_processor()
-        send(self._channel, nonce, [way, *contents], deadline)
+        send(self._channel, nonce, request(way, contents, self._shared), deadline)
         longest = frame_bytes(len(contents), len(contents) * form.longest)
         received = receive(self._channel, longest, deadline)
         if received is None or received[0] != nonce or len(received[1]) != len(contents):
@@ -271,6 +275,7 @@ class _Child:
     def end(self) -> int:
         """Ends it, if it has not ended; returns how it did, as `subprocess` has it."""
         self._channel.close()
+        self._shared.close()
         self._process.kill()
         return self._process.wait()
 
@@ -347,31 +352,35 @@ def _start(setup: bytes, processor_s: int) -> _Child:
         GateError: It cannot be started.
     """
     ours, theirs = socket.socketpair()
+    shared = SharedBytes(_BATCH_BYTES)
     try:
         with theirs:
-            process = _execute(theirs)
+            process = _execute(theirs, shared)
     except OSError as error:
         ours.close()
+        shared.close()
         raise _cannot_start(f"{type(error).__name__}: {error.strerror}") from error
     try:
         deadline = time.monotonic() + _START_SECONDS
-        send(ours, bytes(NONCE_BYTES), [setup], deadline)
+        where = json.dumps([shared.descriptor, shared.size]).encode()
+        send(ours, bytes(NONCE_BYTES), [setup, where], deadline)
         received = receive(ours, _REPORT_BYTES, deadline)
         report = {} if received is None else json.loads(received[1][0])
         if "measures" in report:
-            return _Child(process, ours, report["measures"], processor_s)
+            return _Child(process, ours, shared, report["measures"], processor_s)
         problem = report.get("problem", "standard error says why")
     except TimeoutError:
         problem = f"not ready in {_START_SECONDS:g} seconds"
     except (ProtocolError, OSError, ValueError):
         problem = "standard error says why"
     ours.close()
+    shared.close()
     process.kill()
     process.wait()
     raise _cannot_start(problem)
 
 
-def _execute(channel: socket.socket) -> subprocess.Popen[bytes]:
+def _execute(channel: socket.socket, shared: SharedBytes) -> subprocess.Popen[bytes]:
     environment = {name: os.environ[name] for name in _KEPT_ENVIRONMENT if name in os.environ}
     return subprocess.Popen(  # noqa: S603 - this very interpreter, and this project's module
         [sys.executable, "-I", "-c", _BOOT, *(entry or os.getcwd() for entry in sys.path)],
@@ -379,7 +388,7 @@ def _execute(channel: socket.socket) -> subprocess.Popen[bytes]:
         stdout=subprocess.DEVNULL,
         cwd="/",
         env={"LC_ALL": "C.UTF-8", **_KEEP_MEMORY, **dict.fromkeys(_ONE_THREAD, "1"), **environment},
-        close_fds=True,
+        pass_fds=() if shared.descriptor is None else (shared.descriptor,),
         start_new_session=True,  # an interrupt from the keyboard is the gate's to handle
     )
 

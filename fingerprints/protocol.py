@@ -1,7 +1,7 @@
 """What passes between the gate and the process that decodes for it.
 
 Frames over a stream socket: a nonce of 8 bytes, a length, a payload, which is a list of byte
-strings: `QUICK` or `EXACT` and assets one way, as many answers as assets the other. The gate draws
+strings: a request (see there) one way, as many answers as it has assets the other. The gate draws
 a nonce for each request and takes no answers but those under it, so that neither a delayed nor a
 prepared answer can become another asset's.
 
@@ -18,6 +18,7 @@ import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import accumulate, pairwise
 from typing import NamedTuple, NoReturn
 
 from ingestgate.assets.perceptual_view import PerceptualView
@@ -25,6 +26,7 @@ from ingestgate.assets.verdict import REASONS, Reason, Verdict
 from ingestgate.fingerprints.fingerprinter import Fingerprint
 from ingestgate.fingerprints.limits import DecodeLimits
 from ingestgate.fingerprints.perceptual import VIEW_NAME, PerceptualHash
+from ingestgate.fingerprints.shared_bytes import SharedBytes
 from ingestgate.fingerprints.unscannable import Unscannable
 
 NONCE_BYTES = 8
@@ -60,15 +62,39 @@ def frame_bytes(items: int, content: int) -> int:
     return items * _SIZE.size + content
 
 
-def read_request(items: Sequence[bytes]) -> tuple[bool, Sequence[bytes]]:
+def request(way: bytes, contents: Sequence[bytes], shared: SharedBytes) -> list[bytes]:
+    """Returns the items of a request.
+
+    Args:
+        way: `QUICK` or `EXACT`, the first item.
+        contents: The assets. They lie in shared memory if there is room for them, and the second
+            item says how long each is; else that is empty, and they are further items.
+        shared: The memory.
+    """
+    if shared.put(contents):
+        return [way, b"".join([_SIZE.pack(len(content)) for content in contents])]
+    return [way, b"", *contents]
+
+
+def read_request(items: Sequence[bytes], memory: memoryview) -> tuple[bool, Sequence[bytes]]:
     """Returns whether assets are to be fingerprinted exactly, and the assets.
 
+    Args:
+        items: Those of the request.
+        memory: What is shared.
+
     Raises:
-        ProtocolError: It does not say how, in one of the two words there are for it.
+        ProtocolError: They are no request.
     """
-    if not items or items[0] not in (QUICK, EXACT):
-        raise ProtocolError("a request does not say how assets are to be fingerprinted")
-    return items[0] == EXACT, items[1:]
+    if len(items) < 2 or items[0] not in (QUICK, EXACT) or len(items[1]) % _SIZE.size:
+        raise ProtocolError("a request does not say what is to be fingerprinted, or how")
+    way, sizes, *contents = items
+    if sizes:
+        ends = list(accumulate(size for (size,) in _SIZE.iter_unpack(sizes)))
+        if contents or ends[-1] > len(memory):
+            raise ProtocolError("a request has assets where there are none")
+        contents = [bytes(memory[start:stop]) for start, stop in pairwise([0, *ends])]
+    return way == EXACT, contents
 
 
 def send(

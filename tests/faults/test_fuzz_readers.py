@@ -5,6 +5,7 @@ import io
 import json
 import re
 import socket
+import struct
 import tarfile
 import tempfile
 import time
@@ -396,19 +397,42 @@ def stream_of(items: list[bytes]) -> bytes:
 @fuzzed(200, 50_000)
 @given(changes(8), st.sampled_from([QUICK, EXACT]))
 def test_requests_to_the_decoder(made: list[Change], way: bytes) -> None:
-    for items in received(mutated(stream_of([way, JPEG, b"", JPEG * 2]), made)):
-        try:
-            exact, contents = read_request(items)
-        except ProtocolError:
-            continue
-        # Nothing but the two words says how assets are fingerprinted.
-        assert [EXACT if exact else QUICK, *contents] == items
+    there = JPEG * 3
+    sizes = [struct.pack("<3Q", len(JPEG), 0, 2 * len(JPEG))]
+    for sent in ([b"", JPEG, b"", JPEG * 2], sizes):
+        for items in received(mutated(stream_of([way, *sent]), made)):
+            try:
+                exact, contents = read_request(items, memoryview(there))
+            except ProtocolError:
+                continue
+            # Nothing but the two words says how assets are fingerprinted, and all are there.
+            assert items[0] == (EXACT if exact else QUICK)
+            assert contents == items[2:] if not items[1] else b"".join(contents) in there
+            assert [len(content) for content in contents] == [
+                *(len(item) for item in items[2:]),
+                *(size for (size,) in struct.iter_unpack("<Q", items[1])),
+            ]
 
 
-@pytest.mark.parametrize("items", [[], [b"quicK"], [b""], [b"exact "], [JPEG, JPEG]])
-def test_a_way_that_is_none_is_not_taken_for_one(items: list[bytes]) -> None:
-    with pytest.raises(ProtocolError, match="how"):
-        read_request(items)
+@pytest.mark.parametrize(
+    ("items", "problem"),
+    [
+        ([], "how"),
+        ([b"quick"], "how"),
+        ([b"quicK", b""], "how"),
+        ([b"", b""], "how"),
+        ([b"exact ", b""], "how"),
+        ([JPEG, JPEG], "how"),
+        ([b"exact", bytes(7)], "what"),
+        ([b"exact", struct.pack("<Q", 9)], "where there are none"),
+        ([b"exact", struct.pack("<2Q", 8, 1)], "where there are none"),
+        ([b"exact", struct.pack("<Q", 1 << 63)], "where there are none"),
+        ([b"exact", struct.pack("<Q", 8), JPEG], "where there are none"),
+    ],
+)
+def test_what_is_no_request_is_not_taken_for_one(items: list[bytes], problem: str) -> None:
+    with pytest.raises(ProtocolError, match=problem):
+        read_request(items, memoryview(bytes(8)))
 
 
 @fuzzed(200, 50_000)

@@ -7,6 +7,7 @@ from contextlib import suppress
 import psutil
 
 from ingestgate.fingerprints.isolated import _execute
+from ingestgate.fingerprints.shared_bytes import SharedBytes
 
 _STARTS_AND_IS_KILLED = """
 import os, signal, psutil
@@ -57,6 +58,6 @@ def test_the_child_ends_with_a_gate_that_is_killed() -> None:
 def test_the_child_ends_when_its_socket_does() -> None:
     ours, theirs = socket.socketpair()
     with theirs:
-        process = _execute(theirs)
+        process = _execute(theirs, SharedBytes(1))
     ours.close()
     assert process.wait(timeout=60) == 0
