@@ -116,5 +116,5 @@ def accountable_members(sample: Sample) -> tuple[Member, ...]:
 
 def sidecar_members(sample: Sample) -> tuple[Member, ...]:
     """Returns the other members: they are listed in the row of the first accountable one."""
-    own = accountable_members(sample)
-    return tuple(member for member in sample.members if member not in own)
+    sidecars = tuple(member for member in sample.members if member.kind is Kind.SIDECAR)
+    return sidecars if len(sidecars) < len(sample.members) else sidecars[1:]

@@ -105,13 +105,11 @@ class SortedValues:
         (hit,) = (keys.take(first, mode="clip") == queries).nonzero()
         if not len(hit):
             return _NO_ROWS, _NO_ROWS
-        pairs = [
-            (query, row)
-            for query, last in zip(hit, keys.searchsorted(queries[hit], "right"), strict=True)
-            for row in range(first[query], last)
-        ]
-        found = np.array(pairs, dtype=np.intp).reshape(-1, 2)
-        return found[:, 0], found[:, 1]
+        first = first[hit]
+        counts = keys.searchsorted(queries[hit], "right") - first
+        # By how much each query's first row is ahead of its first pair's place among all.
+        ahead = first - (np.cumsum(counts) - counts)
+        return np.repeat(hit, counts), np.arange(counts.sum()) + np.repeat(ahead, counts)
 
 
 def as_keys(values: npt.NDArray[np.uint8]) -> npt.NDArray[np.bytes_]:

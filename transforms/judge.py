@@ -28,6 +28,9 @@ from ingestgate.transforms.verifying import verify_range
 _ROWS_PER_BATCH = 256
 _OVERHEAD = 768  # of a tar member: its header, and half a block of padding
 
+#: Characters of what a sample says of its assets, each as often as an asset of a range has it.
+_MOST_SAID = 1 << 28
+
 
 def judge_range(
     shard: Shard,
@@ -127,8 +130,16 @@ def _judge(
     else:
         samples = reader.read(shard, work, settings.policy.read_options())
         judged = judge.judge_all(shard.name, samples, earlier)
-        done = 0
+        done = said = 0
         for batch in _batches(judged):
+            said += sum(map(_said, batch))
+            if said > _MOST_SAID:
+                raise ShardError(
+                    shard.name,
+                    f"what its samples say of themselves takes more than {_MOST_SAID >> 20} MiB in "
+                    f"range {work.number}, as often as their members have it; keep less of it "
+                    "beside them, or fewer of them in a sample",
+                )
             read = min(sum(map(_bytes_read, batch)), size - done)
             done += read
             notes.add("judged_bytes", read)
@@ -144,6 +155,10 @@ def _bytes_read(row: LedgerRow) -> int:
     """Returns about how many bytes of its shard an asset and its sidecars are."""
     sizes = [row.size or 0, *(sidecar.size for sidecar in row.sidecars)]
     return sum(size + _OVERHEAD for size in sizes)
+
+
+def _said(row: LedgerRow) -> int:
+    return sum(len(name) + len(value) for name, value in row.provenance.items())
 
 
 def _note(notes: ProgressNotes, table: pa.Table) -> None:

@@ -202,6 +202,7 @@ class Judge:
                 check = replace(check, before=before) if before else check
             checks.append(check)
         verdicts = {check.verdict for check in checks}
+        provenance = self.recorded(sample.provenance)  # the same for all, and held but once
         rows = []
         for number, (member, check) in enumerate(zip(members, checks, strict=True)):
             verdict, reason = check.verdict, check.reason
@@ -229,7 +230,7 @@ class Judge:
                     frames=picture.frames if picture else None,
                     digests=check.digests,
                     perceptual=picture.perceptual if picture else {},
-                    provenance=self.recorded(sample.provenance),
+                    provenance=provenance,
                     sidecars=sidecars if number == 0 else (),
                 )
             )

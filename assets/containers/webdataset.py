@@ -37,6 +37,7 @@ _GZIP = b"\x1f\x8b"
 #: Bytes of a sample, with what stands inside it: it is in memory whole. A little more than the
 #: largest member has; a small gzipped shard may hold any number of those under one key.
 MOST_SAMPLE_BYTES = tar.MAX_MEMBER_BYTES + (64 << 20)
+_MEMBER_BYTES = 4096  # what a member takes beside its own, from its header to its ledger row
 # What Python's `tarfile`, as loaders call it, takes for LZMA: also a tar in which a name begins so,
 # in a header whose name nobody uses. They would then see something else than is judged.
 _LZMA = (b"]\x00\x00\x80", b"\xfd7zXZ")
@@ -177,10 +178,10 @@ class _Group:
         Raises:
             ShardError: The sample takes too much memory.
         """
-        self._size += entry.stop - entry.offset
+        self._size += entry.stop - entry.offset + _MEMBER_BYTES
         if self._size > MOST_SAMPLE_BYTES:
-            problem = f"the sample with the member at byte {entry.offset} has more than "
-            raise ShardError(self._shard, problem + f"{MOST_SAMPLE_BYTES >> 20} MiB")
+            problem = f"the sample with the member at byte {entry.offset} takes more than "
+            raise ShardError(self._shard, problem + f"{MOST_SAMPLE_BYTES >> 20} MiB of memory")
 
     def add(self, entry: tar.Entry, suffix: str, sidecars: frozenset[str]) -> None:
         content = None if entry.type == tar.SPARSE or entry.laden else entry.content

@@ -87,6 +87,13 @@ def nested_metadata(root: Path) -> None:
     (root / "f" / "metadata.jsonl").write_text(nested_line(1500))
 
 
+def shared_text(root: Path, members: int = 80, length: int = 4_000_000) -> None:
+    """A few kilobytes, of which the ledger would hold the same text once for each member."""
+    said = json.dumps({"url": f"https://fine.example/{'a' * length}"}).encode()
+    items = [("k.json", said), *((f"k.{number}.bin", b"") for number in range(members))]
+    (root / "a.tar").write_bytes(gzip.compress(make_tar(items)))
+
+
 def pipe(root: Path) -> None:
     os.mkfifo(root / "a.tar")
 

@@ -51,6 +51,7 @@ BAD: dict[str, tuple[bombs.Maker, str, str]] = {
     "a pipe of rows": (bombs.pipe_of_rows, "a.parquet", "neither a file nor a directory"),
     "an endless device": (bombs.endless, "a.tar", "neither a file nor a directory"),
     "a dangling link": (bombs.dangling, "a.tar", "No such file"),
+    "a text that many members share": (bombs.shared_text, "a.tar", "say of themselves takes more"),
     "no Parquet": (bombs.no_parquet, "a.parquet", "cannot be read as Parquet"),
     "no trio": (bombs.no_trio, "a.tar", "cannot be read as Parquet"),
 }

@@ -362,28 +362,28 @@ def test_is_a_sample_container() -> None:
 
 def test_a_sample_without_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Many members under one key, or between those of one, pack into a few bytes."""
-    monkeypatch.setattr(webdataset, "MOST_SAMPLE_BYTES", 10_000)
+    monkeypatch.setattr(webdataset, "MOST_SAMPLE_BYTES", 20_000)
     apart = [(f"{n}.bin", bytes(4000)) for n in range(5)]
     whole = write_shard(tmp_path, gzip.compress(make_tar([("a.jpg", JPEG), *apart])))
     assert len(read_all(WebDataset(), whole)) == 6
-    for name in ("a.{}", "__{}__/x"):
-        members = [(name.format(n), bytes(4000)) for n in range(5)]
+    for name, size in (("a.{}", 4000), ("__{}__/x", 4000), ("a.{}", 0)):
+        members = [(name.format(n), bytes(size)) for n in range(5)]
         source = write_shard(tmp_path, gzip.compress(make_tar([("a.jpg", JPEG), *members])))
         with pytest.raises(
-            ShardError, match=r"the sample with the member at byte .* has more than"
+            ShardError, match=r"the sample with the member at byte .* takes more than"
         ):
             read_all(WebDataset(), source)
 
 
 def test_global_headers_without_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(webdataset, "MOST_SAMPLE_BYTES", 10_000)
+    monkeypatch.setattr(webdataset, "MOST_SAMPLE_BYTES", 14_000)
     header = tarfile.TarInfo.create_pax_global_header({"comment": "made for a test"})
     rest = make_tar([("a.jpg", JPEG), ("b.jpg", JPEG)])
     few = write_shard(tmp_path, gzip.compress(header * 8 + rest))
     assert [sample.key for sample in read_all(WebDataset(), few)] == ["a", "b"]
     for headers, problem in (
-        (10, "the global headers before byte 10240 have more than"),
-        (9, "the sample with the member at byte 9216 has more than"),
+        (14, "the global headers before byte 14336 have more than"),
+        (9, "the sample with the member at byte 9216 takes more than"),
     ):
         source = write_shard(tmp_path, gzip.compress(header * headers + rest))
         with pytest.raises(ShardError, match=problem):
