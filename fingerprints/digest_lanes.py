@@ -47,8 +47,7 @@ def digest_many(name: str, contents: Sequence[bytes]) -> list[bytes]:
     if not contents:
         return []
     steps = STEPS[name]
-    order: Literal["little", "big"] = "little" if name == "md5" else "big"
-    ends = [_end(content, order) for content in contents]
+    ends = [_end(content, steps.order) for content in contents]
     last = b"".join(ends)
     blocks = np.empty((len(contents), 2), np.int64)
     blocks[:, 0] = [len(content) // _BLOCK for content in contents]
@@ -60,7 +59,7 @@ def digest_many(name: str, contents: Sequence[bytes]) -> list[bytes]:
     start = np.repeat(np.array(steps.start, np.uint32)[:, None], steps.lanes, axis=1)
     digests = np.empty((len(contents), len(start)), np.uint32)
     _compiled(name)(places[longest_first], blocks[longest_first], start, digests)
-    by_content = np.empty_like(digests, "<u4" if order == "little" else ">u4")
+    by_content = np.empty_like(digests, "<u4" if steps.order == "little" else ">u4")
     by_content[longest_first] = digests
     return [digest.tobytes() for digest in by_content]
 

@@ -10,7 +10,7 @@ Sources: RFC 1321 (MD5); FIPS 180-4 (SHA); Intel's "SHA Extensions" (order of wo
 
 import math
 from collections.abc import Callable, Generator, Sequence
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, Literal, NamedTuple
 
 from llvmlite import ir
 from numba.core import codegen, config
@@ -48,6 +48,7 @@ class Steps(NamedTuple):
     Attributes:
         lanes: How many contents go side by side.
         least: So many, of one length, take no longer side by side than one by one.
+        order: Of the bytes in a word.
         start: The words of a state before its first block.
         load: From vectors of the lanes' first words, second words and so on, to registers.
         add: From registers and each lane's pointer to a block, to the registers after it.
@@ -56,6 +57,7 @@ class Steps(NamedTuple):
 
     lanes: int
     least: int
+    order: Literal["little", "big"]
     start: tuple[int, ...]
     load: Callable[[Any, list[Any]], list[Any]]
     add: Callable[[Any, list[Any], list[Any]], list[Any]]
@@ -78,7 +80,13 @@ def _has(*features: str) -> bool:
     return set(features) <= set(there.split(","))
 
 
-def _in_vectors(lanes: int, least: int, start: tuple[int, ...], add: Any) -> Steps:
+def _in_vectors(
+    lanes: int,
+    least: int,
+    order: Literal["little", "big"],
+    start: tuple[int, ...],
+    add: Callable[[Any, list[Any], list[Any]], list[Any]],
+) -> Steps:
     """Returns a digest whose words are vectors, by what adds a block of sixteen of these."""
 
     def as_they_are(builder: Any, words: list[Any]) -> list[Any]:
@@ -86,7 +94,7 @@ def _in_vectors(lanes: int, least: int, start: tuple[int, ...], add: Any) -> Ste
 
     def add_blocks(builder: Any, before: list[Any], blocks: list[Any]) -> list[Any]:
         rows = [_read(builder, block, _ROW) for block in blocks]
-        if add is not _add_md5:
+        if order == "big":
             rows = [_big_endian(builder, row) for row in rows]
         words = columns(builder, rows[:16])
         for first in range(16, lanes, 16):
@@ -96,7 +104,7 @@ def _in_vectors(lanes: int, least: int, start: tuple[int, ...], add: Any) -> Ste
         after = add(builder, before, words)
         return [builder.add(was, now) for was, now in zip(before, after, strict=True)]
 
-    return Steps(lanes, least, start, as_they_are, add_blocks, as_they_are)
+    return Steps(lanes, least, order, start, as_they_are, add_blocks, as_they_are)
 
 
 def _add_md5(builder: Any, before: list[Any], words: list[Any]) -> list[Any]:
@@ -261,7 +269,7 @@ def _sha(places: Sequence[int], start: tuple[int, ...], block: Callable[..., _St
             words.append(word)
         return words
 
-    return Steps(lanes, 1, start, load, add, store)
+    return Steps(lanes, 1, "big", start, load, add, store)
 
 
 def _read(builder: Any, pointer: Any, type: Any) -> Any:
@@ -303,13 +311,13 @@ _SHA256_START: Final = (
 
 # Registers are too few for thirty-two lanes of SHA, and each word is read once.
 _WIDE: Final = has_wide_registers()
-_MD5: Final = _in_vectors(32 if _WIDE else 16, 4, _SHA1_START[:4], _add_md5)
+_MD5: Final = _in_vectors(32 if _WIDE else 16, 4, "little", _SHA1_START[:4], _add_md5)
 
 #: By name, those that are compiled here.
 STEPS: Final = {"md5": _MD5}
 if _WIDE:
-    STEPS["sha1"] = _in_vectors(16, 6, _SHA1_START, _add_sha1)
-    STEPS["sha256"] = _in_vectors(16, 8, _SHA256_START, _add_sha256)
+    STEPS["sha1"] = _in_vectors(16, 6, "big", _SHA1_START, _add_sha1)
+    STEPS["sha256"] = _in_vectors(16, 8, "big", _SHA256_START, _add_sha256)
 elif has_sha_instructions():
     STEPS["sha1"] = _sha((3, 2, 1, 0, 7), _SHA1_START, _sha1_block)
     STEPS["sha256"] = _sha((3, 2, 7, 6, 1, 0, 5, 4), _SHA256_START, _sha256_block)
