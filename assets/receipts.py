@@ -25,7 +25,7 @@ from ingestgate.assets.withdrawn_receipts import (
     withdrawals,
 )
 
-RECEIPT_VERSION = 3
+RECEIPT_VERSION = 4
 #: Problem of a shard that failed in one run, and that a later one has not come to.
 NOT_TRIED = "it failed, and the run after that ended before it was tried again; run again"
 _THREADS = 16
@@ -42,6 +42,7 @@ class Receipt:
         context: Hex digest of the rules it was judged by.
         ranges: How many ledger parts it has.
         ledger: Hex digest of these, see `ledger_digest`.
+        judged_at: When each of them was judged, RFC 3339 UTC time.
         tallies: Counts of assets (see `ledger.tally`), and `ledger.tally_isolation`.
         outputs: ``{name, sha256, size}`` of each admitted file, names below the output root.
         manifest: Stem of its manifest's file names, "" where nothing was quarantined.
@@ -57,6 +58,7 @@ class Receipt:
     context: str
     ranges: int
     ledger: str
+    judged_at: Sequence[str]
     tallies: Mapping[str, int]
     outputs: Sequence[Mapping[str, Any]]
     manifest: str
@@ -326,20 +328,23 @@ def _has_its_ledger(receipt: Receipt, evidence: str) -> bool:
 def _is_its_ledger(receipt: Receipt, evidence: str) -> bool:
     """Whether the ledger is the one that was committed, by its parts' headers.
 
-    It is not where a run that was killed has begun to judge by other rules, or anew.
+    It is not where a run that was killed has begun to judge by other rules, or anew: also if one
+    since has judged by the same rules again, as what the other published is still there.
 
     Raises:
         LedgerError: A part is missing or damaged.
     """
     root = storage.join(evidence, "ledger")
     judged = (receipt.shard, receipt.identity, receipt.context, receipt.ranges)
-    for number in range(receipt.ranges):
+    if len(receipt.judged_at) != receipt.ranges:
+        return False
+    for number, judged_at in enumerate(receipt.judged_at):
         path = ledger.part_path(root, receipt.shard, number)
         header = ledger.read_header(path)
         if header is None:
             raise LedgerError(path, "is missing; run again, which judges its shard anew")
         said = (header.shard, header.identity, header.context, header.total)
-        if said != judged or header.number != number:
+        if said != judged or (header.number, header.judged_at) != (number, judged_at):
             return False
     return True
 

@@ -12,6 +12,7 @@ from typing import Any
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from ingestgate.assets import ledger, storage
+from ingestgate.assets.bound_output import bind_output, require_output
 from ingestgate.assets.containers.discovery import shown
 from ingestgate.assets.errors import GateError, UsageError
 from ingestgate.assets.evidence import evidence_id
@@ -124,9 +125,11 @@ def run(request: RunRequest, display: ProgressDisplay) -> dict[str, Any]:
         raise UsageError("a dry run admits nothing that could be certified; leave one of them out")
     settings = _settings(request, policy, lists, suppressions, recipients)
     _refuse_half_purged(settings.evidence)
+    require_output(settings.evidence, settings.output)
     plan = _planned(request, settings, lists)
     with run_lock(settings.evidence), _notes() as notes:
         refuse_unfinished(settings.evidence)  # what began since and was killed
+        require_output(settings.evidence, settings.output)
         if not is_current(plan, request.inputs, request.format, settings):
             plan = _planned(request, settings, lists)
         elif request.resume:
@@ -338,6 +341,7 @@ def _do_shards(
             earlier = earlier_manifests(settings, shards, plan.todo)
             if plan.todo and not settings.dry_run:
                 storage.require_writable(settings.output)
+                bind_output(settings.evidence, settings.output)
                 events.begin(plan.todo)
             carry_failures(settings.notes, plan.todo, plan.others)
             _forget(plan.todo if not request.resume else to_forget(plan, settings), settings)
@@ -391,12 +395,14 @@ def _forget(shards: Sequence[Shard], settings: RunSettings) -> None:
     and a note says of what the output holds that it has none.
     """
     for shard in shards:
+        receipt = receipt_path(settings.evidence, shard.name)
         output = storage.join(settings.output, shard.name)
-        admitted = not settings.dry_run and storage.is_there(output)
+        # What has a receipt was let in, if not here, then where the output was before.
+        admitted = not settings.dry_run and (storage.exists(receipt) or storage.is_there(output))
         if admitted:
             note_withdrawal(settings.evidence, shard.name, forgotten=False)
         if not settings.dry_run:
-            storage.delete(receipt_path(settings.evidence, shard.name))
+            storage.delete(receipt)
             storage.delete_tree(ledger.part_folder(f"{settings.tried}/ledger", shard.name))
         storage.delete_tree(ledger.part_folder(settings.ledger_of(shard.name), shard.name))
         if admitted:

@@ -108,6 +108,7 @@ class Committer:
             context=self._settings.context,
             ranges=len(works),
             ledger=hash_shard_ledger(self._settings.evidence, shard.name, len(works)),
+            judged_at=[header.judged_at for header in headers],
             tallies=dict(sorted({**tallies, **ledger.tally_isolation(headers)}.items())),
             outputs=[output._asdict() for output in outputs],
             manifest=stem,

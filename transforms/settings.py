@@ -92,10 +92,14 @@ class RunSettings:
     def ledger_of(self, shard: str) -> str:
         """Returns the root of the ledger that a shard's parts are written to.
 
-        The ledger of a shard that is committed is evidence of what was admitted. A dry run
-        leaves it as it is: what it judges of such a shard lies apart.
+        The ledger of a shard that is committed, or that a run which was killed has published, is
+        evidence of what was admitted. A dry run leaves it as it is: what it judges of such a shard
+        lies apart.
         """
-        if self.dry_run and storage.exists(receipt_path(self.evidence, shard)):
+        if self.dry_run and (
+            storage.exists(receipt_path(self.evidence, shard))
+            or storage.is_there(storage.join(self.output, shard))
+        ):
             return f"{self.tried}/ledger"
         return self.ledger
 

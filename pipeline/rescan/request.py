@@ -8,6 +8,7 @@ from typing import Any
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from ingestgate.assets import storage
+from ingestgate.assets.bound_output import bound_output, require_output
 from ingestgate.assets.errors import GateError, UsageError
 from ingestgate.blocklists.suppressions import NO_SUPPRESSIONS, Suppressions
 from ingestgate.pipeline.rescan.since import WHOLE, Since
@@ -25,7 +26,7 @@ class RescanRequest:
         list_state: File that remembers which lists were seen, or None.
         key: Signs recall notices, or None.
         workers: Local worker processes.
-        output: Root of the admitted shards; None: as the evidence's report says.
+        output: Root of the admitted shards; None: as the evidence says.
         quarantine: Whose audit log has to say what was found; None: as the report says.
         withdrawals: Also look for quarantined assets that only withdrawn entries had matched.
         suppressions: Those that were verified.
@@ -45,8 +46,19 @@ class RescanRequest:
     beam_options: Sequence[str] = ()
 
     def output_of(self, evidence: str) -> str:
-        """Returns the root of the shards that were admitted; raises as `quarantine_of`."""
-        return self.output or str(_reported(evidence, "output")["paths"]["output"])
+        """Returns the root of the shards that were admitted.
+
+        Raises:
+            UsageError: It was not told, and nothing in the evidence says it; or it was, and is
+                another than that of the evidence, which is still there.
+            EvidenceError: What says it is damaged.
+        """
+        if self.output:
+            output = storage.absolute(self.output)
+            require_output(evidence, output)
+            return output
+        # The report of a dry run may be of another.
+        return bound_output(evidence) or str(_reported(evidence, "output")["paths"]["output"])
 
     def quarantine_of(self, evidence: str) -> str | None:
         """Returns the quarantine of what was judged; None where that was a dry run's, without one.

@@ -30,7 +30,8 @@ def receipt(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Receipt:
     monkeypatch.setenv(ROOT_VARIABLE, str(tmp_path))
     monkeypatch.setattr(ObjectStore, "failing", set())
     written = Receipt(
-        *("a/0.tar", "webdataset", "ab" * 32, 10, "cd" * 32, 1, "ef" * 32, {"verdict:admitted": 2}),
+        *("a/0.tar", "webdataset", "ab" * 32, 10, "cd" * 32, 1, "ef" * 32),
+        *(["2026-01-02T03:04:05.000005+00:00"], {"verdict:admitted": 2}),
         *([{"name": "a/0.tar", "sha256": "12" * 32, "size": 10}], "", {}),
         *("2026-01-02T03:04:05.000006+00:00", "0.1.0"),
     )
@@ -99,7 +100,8 @@ def committed(tmp_path: Path) -> Committed:
     entry = {"name": shard.name, "sha256": hashlib.sha256(b"0123456789").hexdigest(), "size": 10}
     receipt = Receipt(
         *(shard.name, shard.format, shard.identity, shard.size, "cd" * 32, 2),
-        *(hash_shard_ledger(evidence, shard.name, 2), {}, [entry], "", {}),
+        *(hash_shard_ledger(evidence, shard.name, 2), [each.judged_at for each in headers]),
+        *({}, [entry], "", {}),
         *("2026-01-02T03:04:05.000006+00:00", "0.1.0"),
     )
     write_receipt(evidence, receipt)
@@ -121,6 +123,8 @@ def test_what_was_committed_is_finished(committed: Committed) -> None:
         lambda done: done.judge(identity="12" * 32),
         lambda done: done.judge(context="12" * 32),
         lambda done: done.judge(total=3),
+        lambda done: done.judge(judged_at="2026-01-02T03:04:05.000007+00:00"),
+        lambda done: done._replace(receipt=replace(done.receipt, judged_at=[])),
     ],
     ids=[
         "another-content",
@@ -131,6 +135,8 @@ def test_what_was_committed_is_finished(committed: Committed) -> None:
         "ledger-of-another-content",
         "ledger-by-other-rules",
         "ledger-of-more-ranges",
+        "ledger-of-a-later-judging",
+        "receipt-of-no-judging",
     ],
 )
 def test_it_is_not_once_anything_is_otherwise(

@@ -10,6 +10,7 @@ import pyarrow as pa
 import pytest
 
 from ingestgate.assets import ledger
+from ingestgate.assets.errors import StorageError
 from ingestgate.assets.ledger import PartHeader
 from ingestgate.assets.shard import Shard
 from ingestgate.transforms import committing, verifying
@@ -17,7 +18,7 @@ from ingestgate.transforms.committing import Committer
 from ingestgate.transforms.judge import JudgeRange
 from tests.archives import make_tar
 from tests.e2e.conftest import EXACT, Job, write_webdataset
-from tests.pictures import jpeg
+from tests.pictures import encoded, jpeg, picture
 
 MakeJob = Callable[..., Job]
 Change = Callable[[PartHeader, pa.Table], tuple[PartHeader, pa.Table]]
@@ -175,3 +176,31 @@ def test_what_is_not_admitted_by_now_is_not_copied(gate: Job) -> None:
     assert list(problems) == [UNTOUCHED]
     assert "was replaced meanwhile" in problems[UNTOUCHED]
     check_the_next_run(gate)
+
+
+def test_what_other_rules_let_in_since_is_not_taken_for_what_the_first_did(
+    job: MakeJob, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two runs fail at their ends; the ledger is then by the receipt's rules, and not its own."""
+    folder = tmp_path / "landing" / "pics"
+    folder.mkdir(parents=True)
+    for name, side in (("small.jpg", 64), ("large.jpg", 256)):
+        (folder / name).write_bytes(encoded(picture(2).resize((side, side))))
+    (tmp_path / "strict.yaml").write_text("limits: {max_pixels: 10000}\n")
+    strict = ("--policy", str(tmp_path / "strict.yaml"))
+    gate = job(str(folder))
+    assert gate.report(*strict)["counts"]["unscannable"] == 1
+
+    def fails(*arguments: Any) -> None:
+        raise StorageError("receipts: no space left")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(committing, "write_receipt", fails)
+        gate.report(code=1)
+    assert (gate.output / "pics" / "large.jpg").exists()
+    with monkeypatch.context() as patch:
+        patch.setattr(Committer, "commit", fails)
+        gate.report(*strict, code=1)
+    assert gate.report(*strict)["counts"]["unscannable"] == 1
+    assert [path.name for path in (gate.output / "pics").iterdir()] == ["small.jpg"]
+    assert gate.census()["exact"]

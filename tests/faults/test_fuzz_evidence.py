@@ -24,6 +24,7 @@ RECEIPT = Receipt(
     context="1" * 64,
     ranges=2,
     ledger="3" * 64,
+    judged_at=["2026-01-01T00:00:00+00:00"] * 2,
     tallies={"verdict:admitted": 3},
     outputs=[{"name": "a.tar", "sha256": "2" * 64, "size": 9}],
     manifest="",

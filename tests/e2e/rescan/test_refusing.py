@@ -2,7 +2,6 @@
 
 import shutil
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -13,7 +12,6 @@ from ingestgate.assets.receipts import read_failures
 from ingestgate.assets.signing_keys import generate_signing_key
 from ingestgate.blocklists.matching import Matcher
 from ingestgate.blocklists.selftest import self_test
-from ingestgate.pipeline.lock import output_lock
 from ingestgate.quarantine.audit import read_log
 from ingestgate.transforms.rescanning import (
     digests,
@@ -184,11 +182,14 @@ def test_a_shard_that_failed_once_it_was_published_is_refused(
     assert rescan(job)["matched"] == 0, "the run has judged it by the newer lists"
 
 
-@pytest.mark.parametrize("judged", ["once", "again"])
+@pytest.mark.parametrize("judged", ["once", "again", "not"])
 def test_a_shard_that_a_killed_run_published_after_a_dry_run_is_refused(
     old_job: Callable[[str], Job], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, judged: str
 ) -> None:
-    """The report is still the dry run's, of which nothing was admitted."""
+    """The report is still the dry run's, of which nothing was admitted.
+
+    What a later one judges, or cannot, is not what was let in.
+    """
     write_webdataset(tmp_path / "landing")
     job = old_job(str(tmp_path / "landing" / "00000.tar"))
     calm = job.elsewhere("calm")
@@ -199,8 +200,14 @@ def test_a_shard_that_a_killed_run_published_after_a_dry_run_is_refused(
     run_and_be_killed(job, layer, changed.index(str(calm.evidence / "receipts")))
     assert (job.output / "00000.tar").exists()
     compiled(tmp_path, 2, new(pdq=None))
-    if judged == "again":  # now the ledger says that what the output holds was quarantined
+    if judged == "again":
         job.report("--dry-run")
+    if judged == "not":
+        landing = tmp_path / "landing" / "00000.tar"
+        whole = landing.read_bytes()
+        landing.write_bytes(whole[:700])
+        job.report("--dry-run", "--no-resume", code=1)
+        landing.write_bytes(whole)
     refused = rescan(job, code=5)["error"]
     assert f"00000.tar: lies in {job.output}, and no receipt says" in refused
     assert not (job.evidence / "rescans").exists()
@@ -208,46 +215,36 @@ def test_a_shard_that_a_killed_run_published_after_a_dry_run_is_refused(
     assert rescan(job)["matched"] == 0, "the run has judged it by the newer lists"
 
 
-def _dry_run(job: Job) -> Path:
-    run_elsewhere(job, "--dry-run", code=0)
-    return job.output
-
-
-def _failed_run(job: Job) -> Path:
-    elsewhere = job.root / "elsewhere"
-    elsewhere.mkdir()
-    run_elsewhere(job, code=1, held=output_lock(str(elsewhere)))
-    return job.output
-
-
-def _moved(job: Job) -> Path:
-    return job.output.rename(job.root / "trained")
-
-
-def run_elsewhere(
-    job: Job, *extra: str, code: int, held: AbstractContextManager[None] | None = None
-) -> None:
-    folders = [*job.run_arguments, "--output", str(job.root / "elsewhere"), *extra]
-    with held or nullcontext():
-        assert job.invoke(*folders).exit_code == code, job.results[-1].output
-
-
-@pytest.mark.parametrize("since_then", [_dry_run, _failed_run, _moved])
 def test_a_recall_goes_to_no_folder_that_does_not_hold_what_it_recalls(
-    old_job: Callable[[str], Job], tmp_path: Path, since_then: Callable[[Job], Path]
+    old_job: Callable[[str], Job], tmp_path: Path
 ) -> None:
     job = old_job(write_webdataset(tmp_path / "landing"))
     job.report()
-    output = since_then(job)
+    moved = job.output.rename(job.root / "trained")
     compiled(tmp_path, 2, new(pdq=None))
     said = rescan(job, code=2)["error"]
     assert "00000.tar: not there as the receipt of 00000.tar says; give the --output" in said
     for name in ("rescans", "recalls", "rescan-findings"):
         assert not (job.evidence / name).exists()
     assert not list(job.root.rglob("_ingestgate"))
-    found = rescan(job, "--output", str(output))
+    found = rescan(job, "--output", str(moved))
     assert found["recalled"] == ["00000.tar"]
-    assert list((output / "_ingestgate" / "recalls").iterdir())
+    assert list((moved / "_ingestgate" / "recalls").iterdir())
+
+
+def test_evidence_tells_of_one_output(old_job: Callable[[str], Job], tmp_path: Path) -> None:
+    """In another one, what a shard was would not be what the evidence says of it."""
+    job = old_job(write_webdataset(tmp_path / "landing"))
+    job.report()
+    elsewhere = ("--output", str(job.root / "elsewhere"))
+    for more in ((), ("--dry-run",), ("--no-resume",)):
+        refused = job.invoke(*job.run_arguments, *elsewhere, *more)
+        assert refused.exit_code == 2
+        assert f"is the evidence of {job.output}, and tells of no other output" in refused.output
+    assert not (job.root / "elsewhere").exists()
+    compiled(tmp_path, 2, new(pdq=None))
+    assert "and tells of no other output" in rescan(job, *elsewhere, code=2)["error"]
+    assert rescan(job)["recalled"] == ["00000.tar"]
 
 
 def test_a_recalled_shard_that_was_cut_off_in_the_output_is_refused(

@@ -30,6 +30,7 @@ RECEIPT = Receipt(
     context="c",
     ranges=3,
     ledger="",
+    judged_at=[HEADER.judged_at] * 3,
     tallies={},
     outputs=[{"name": "a.tar", "sha256": "0" * 64, "size": 1}],
     manifest="",
