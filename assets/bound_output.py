@@ -48,7 +48,7 @@ def require_output(evidence: str, output: str) -> None:
         return
     raise UsageError(
         f"{evidence}: is the evidence of {bound}, and tells of no other output; give that, or an "
-        f"--evidence of its own for {output}"
+        f"--evidence of its own for {output}; if both are copies, remove {bound_path(evidence)}"
     )
 
 

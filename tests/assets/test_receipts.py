@@ -31,9 +31,13 @@ def receipt(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Receipt:
     monkeypatch.setattr(ObjectStore, "failing", set())
     written = Receipt(
         *("a/0.tar", "webdataset", "ab" * 32, 10, "cd" * 32, 1, "ef" * 32),
-        *(["2026-01-02T03:04:05.000005+00:00"], {"verdict:admitted": 2}),
-        *([{"name": "a/0.tar", "sha256": "12" * 32, "size": 10}], "", {}),
-        *("2026-01-02T03:04:05.000006+00:00", "0.1.0"),
+        judged_at=["2026-01-02T03:04:05.000005+00:00"],
+        tallies={"verdict:admitted": 2},
+        outputs=[{"name": "a/0.tar", "sha256": "12" * 32, "size": 10}],
+        manifest="",
+        manifest_digests={},
+        committed_at="2026-01-02T03:04:05.000006+00:00",
+        software="0.1.0",
     )
     write_receipt(EVIDENCE, written)
     return written
@@ -100,9 +104,14 @@ def committed(tmp_path: Path) -> Committed:
     entry = {"name": shard.name, "sha256": hashlib.sha256(b"0123456789").hexdigest(), "size": 10}
     receipt = Receipt(
         *(shard.name, shard.format, shard.identity, shard.size, "cd" * 32, 2),
-        *(hash_shard_ledger(evidence, shard.name, 2), [each.judged_at for each in headers]),
-        *({}, [entry], "", {}),
-        *("2026-01-02T03:04:05.000006+00:00", "0.1.0"),
+        ledger=hash_shard_ledger(evidence, shard.name, 2),
+        judged_at=[each.judged_at for each in headers],
+        tallies={},
+        outputs=[entry],
+        manifest="",
+        manifest_digests={},
+        committed_at="2026-01-02T03:04:05.000006+00:00",
+        software="0.1.0",
     )
     write_receipt(evidence, receipt)
     return Committed(evidence, output, shard, receipt, headers[0])

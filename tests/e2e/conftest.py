@@ -2,6 +2,7 @@ import errno
 import hashlib
 import json
 import os
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -73,6 +74,12 @@ class Job:
     def elsewhere(self, name: str) -> "Job":
         """The same input, with outputs of its own."""
         root = self.root.parent / name
+        return Job(root, self.inputs, self.lists, self.identity, self.recipient)
+
+    def copied(self, root: Path) -> "Job":
+        """A copy of it with all that it has done so far."""
+        shutil.copytree(self.root, root)
+        (root / "evidence" / "output.json").unlink(missing_ok=True)
         return Job(root, self.inputs, self.lists, self.identity, self.recipient)
 
     @property

@@ -11,7 +11,6 @@ import json
 import shutil
 import tarfile
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -60,9 +59,9 @@ def original(tmp_path_factory: pytest.TempPathFactory, lists: str) -> Certified:
 @pytest.fixture
 def gate(original: Certified, tmp_path: Path) -> Certified:
     """A copy; everything that looks for tampering finds none yet."""
-    shutil.copytree(original.job.root, tmp_path / "job")
+    job = original.job.copied(tmp_path / "job")
     shutil.copytree(original.job.root.parent / "landing", tmp_path / "landing")
-    job = replace(original.job, root=tmp_path / "job", inputs=[str(tmp_path / "landing" / "*.tar")])
+    job.inputs = [str(tmp_path / "landing" / "*.tar")]
     made = original._replace(job=job)
     for look in (check, audit, verify, verify_evidence):
         result = look(made)

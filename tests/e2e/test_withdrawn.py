@@ -150,8 +150,7 @@ def test_killed_anywhere_the_next_run_ends_in_the_same(
 ) -> None:
     job = listed(write_webdataset(tmp_path / "landing"))
     compiled(tmp_path, 2, listing(0))
-    killed = job.elsewhere("killed")
-    shutil.copytree(job.root, killed.root)
+    killed = job.copied(tmp_path / "killed")
     job.report()
     killed.report()
     # Killed before the receipt, which is the last thing a commit writes; and the ledger with it.

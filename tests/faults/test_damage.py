@@ -237,8 +237,7 @@ def original(tmp_path_factory: pytest.TempPathFactory, lists: str) -> Certified:
 @pytest.fixture
 def left(original: Certified, tmp_path: Path) -> Certified:
     """A copy of it, which a test may do with as it likes."""
-    shutil.copytree(original.job.root, tmp_path / "job")
-    return original._replace(job=replace(original.job, root=tmp_path / "job"))
+    return original._replace(job=original.job.copied(tmp_path / "job"))
 
 
 def verify(left: Certified, *extra: str) -> Result:
@@ -293,8 +292,7 @@ def test_judged_parts(job: MakeJob, tmp_path: Path) -> None:
     damaged += bits(raw, 1, "header", range(start, start + len(coded[0])))
     damaged.append(Damage("flip", digit, miscounted))
     for damage in damaged:
-        shutil.copytree(gate.root, tmp_path / "again")
-        again = gate.elsewhere("again")
+        again = gate.copied(tmp_path / "again")
         one(again.evidence, "ledger/*/part-00000.parquet").write_bytes(damage.content)
         tried = sound(again.run())
         assert tried.exit_code in (0, 1), (damage[:2], tried.output)
@@ -428,9 +426,8 @@ def test_audit_log(left: Certified, tmp_path: Path) -> None:
             assert "log.jsonl" in found.stderr, damage[:2]
             if number % 10 and not thorough():
                 continue
-            shutil.copytree(left.job.root, tmp_path / "again")
+            again = left.job.copied(tmp_path / "again")
             (tmp_path / "landing").mkdir()
-            again = replace(left.job, root=tmp_path / "again")
             ran = sound(again.run("--no-resume"))
             assert ran.exit_code in (0, 1, 5), damage[:2]
             assert again.state()["output"] == left.state["output"], damage[:2]

@@ -188,7 +188,7 @@ def test_a_log_that_says_something_else_than_the_receipts_is_named(
     (path,) = (root / "manifest").glob("*.jsonl")
     evidence = str(tmp_path / "evidence")
     said = dict.fromkeys(("jsonl", "parquet"), "0" * 64)
-    receipt = Receipt("a.tar", "webdataset", "", 1, "", 1, "", {}, [], path.stem, said, "", "")
+    receipt = Receipt("a.tar", "webdataset", "", 1, "", 1, "", [], {}, [], path.stem, said, "", "")
     write_receipt(evidence, receipt)
     first, *others = check_vault(str(root), evidence=[evidence]).faults
     name = f"manifest/{path.stem}"
