@@ -28,7 +28,7 @@ def test_what_nobody_has_foreseen_is_told_by_its_type(
     kind: type[Exception], caplog: pytest.LogCaptureFixture
 ) -> None:
     with (
-        caplog.at_level(logging.DEBUG),
+        caplog.at_level(logging.DEBUG, "ingestgate"),
         pytest.raises(ShardError, match=rf"^0\.tar: .* an unexpected {kind.__name__};") as caught,
         blaming(SHARD),
     ):
