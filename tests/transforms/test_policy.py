@@ -1,4 +1,8 @@
+from collections.abc import Iterator
+from typing import Any
+
 import pytest
+from annotated_types import Ge, Le
 from pydantic import ValidationError
 
 from ingestgate.assets.provenance import LOCATION
@@ -119,7 +123,7 @@ def test_who_has_to_have_signed_decides_no_verdict() -> None:
 
 def test_what_a_picture_may_cost_has_bounds_and_reaches_the_decoder() -> None:
     bounds = {name: field.metadata for name, field in Limits.model_fields.items()}
-    assert all(len(found) == 2 for name, found in bounds.items() if name != "formats")
+    assert all({Ge, Le} <= {*map(type, bounds[name])} for name in bounds if name != "formats")
     given = {"max_bytes": 1, "max_pixels": 2, "max_frames": 3, "max_total_pixels": 4}
     limits = Policy(limits=Limits(**given, max_memory=300 << 20)).decode_limits()
     assert {name: getattr(limits, name) for name in given} == given
@@ -139,3 +143,33 @@ def test_suppressions_decide_verdicts_and_none_leave_the_digest_as_it_was() -> N
     assert context_digest(Policy(), "00", "") == context_digest(Policy(), "00")
     assert context_digest(Policy(), "00", "11") != context_digest(Policy(), "00")
     assert context_digest(Policy(), "00", "11") != context_digest(Policy(), "00", "12")
+
+
+def _leaves(schema: dict[str, Any], part: dict[str, Any], *path: str) -> Iterator[tuple[str, Any]]:
+    """Yields type and place of every value that a policy may have."""
+    for one in (part, *part.get("anyOf", ())):
+        if "$ref" in one:
+            one = schema["$defs"][one["$ref"].rsplit("/", 1)[-1]]
+        for name, further in one.get("properties", {}).items():
+            yield from _leaves(schema, further, *path, name)
+        if isinstance(further := one.get("additionalProperties"), dict):
+            yield from _leaves(schema, further, *path, "pdq")
+        if one.get("type") in ("integer", "number", "boolean"):
+            yield one["type"], path
+
+
+def test_what_is_of_another_type_is_not_made_a_number_or_a_flag() -> None:
+    """A threshold of `yes` would be one of 1, and let pass what is listed."""
+    schema = Policy.model_json_schema()
+    leaves = [*_leaves(schema, schema)]
+    places = {path for _, path in leaves}
+    assert {("require_source",), ("range_bytes",), ("limits", "max_bytes")} < places
+    assert {("lists", "pdq", "thresholds", "pdq"), ("trust", "max_change")} < places
+    for kind, path in leaves:
+        for given in ("1", "yes", 1 if kind == "boolean" else True):
+            content: Any = given
+            for name in reversed(path):
+                content = {name: content}
+            with pytest.raises(ValidationError, match="Input should be a valid") as caught:
+                Policy.model_validate(content)
+            assert [error["loc"] for error in caught.value.errors()] == [path], given
