@@ -117,6 +117,38 @@ def test_columns_that_only_say_they_are_images_are_references(tmp_path: Path) ->
     assert members(sample) == [("image", Kind.REFERENCE, None)]
 
 
+@pytest.mark.parametrize(
+    ("feature", "value", "field"),
+    [
+        ({"img": {"_type": "Image"}}, {"img": "https://x/a.png", "who": "me"}, "turn.img"),
+        ([{"img": {"_type": "Image"}}], [{"img": "https://x/a.png"}], "turn[0].img"),
+        (
+            {"_type": "List", "feature": {"a": {"b": [{"_type": "Image"}]}, "c": {}}},
+            [{"c": "text", "a": {"b": ["https://x/a.png"], "c": "text"}}],
+            "turn[0].a.b[0]",
+        ),
+        (
+            {"_type": "Sequence", "feature": {"img": {"_type": "Image"}}},
+            {"img": ["https://x/a.png"]},
+            "turn.img[0]",
+        ),
+        (
+            {"_type": {"_type": "Value"}, "feature": {"_type": "Image"}},
+            {"_type": "text", "feature": "https://x/a.png"},
+            "turn.feature",
+        ),
+    ],
+)
+def test_fields_that_say_they_are_images_are_references_at_any_depth(
+    tmp_path: Path, feature: object, value: object, field: str
+) -> None:
+    metadata = {"huggingface": json.dumps({"info": {"features": {"turn": feature}}})}
+    table = pa.table({"turn": [value]}).replace_schema_metadata(metadata)
+    (sample,) = read(write(tmp_path, table))
+    assert members(sample) == [(field, Kind.REFERENCE, None)]
+    assert sample.provenance["ingestgate.location"] == "https://x/a.png"
+
+
 def test_values_that_python_cannot_hold_do_not_stop_a_shard(tmp_path: Path) -> None:
     text = pa.array([b"caf\xe9"], pa.binary()).view(pa.string())
     nested = pa.StructArray.from_arrays([text], names=["t"])
