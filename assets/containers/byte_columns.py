@@ -21,10 +21,10 @@ Declared: TypeAlias = "bool | Mapping[str, Declared]"
 def image_columns(schema: pa.Schema) -> list[str]:
     """Returns the names of the top-level columns that hold bytes, or that say they hold images.
 
-    Those are columns of (lists of, structs of) ``struct<bytes: binary, path: string>`` or
-    binary, lists of integers of 8 bits, and those that the schema's ``huggingface`` metadata calls
-    an ``Image``, or a field of them. Binary of a fixed width up to 32 bytes is a digest or an
-    identifier, and a list of these is bytes again.
+    Those are columns of (lists of, structs of) ``struct<bytes: binary, path: string>``, of which
+    the bytes may be text, or binary, lists of integers of 8 bits, and those that the schema's
+    ``huggingface`` metadata calls an ``Image``, or a field of them. Binary of a fixed width up to
+    32 bytes is a digest or an identifier, and a list of these is bytes again.
     """
     declared = declared_images(schema)
     return [field.name for field in schema if has_bytes(field.type) or field.name in declared]
@@ -122,14 +122,18 @@ def is_bytes(kind: pa.DataType) -> bool:
 
 
 def is_image(kind: pa.DataType) -> bool:
-    """Whether a type is Hugging Face's struct; where all bytes are null they may have no type."""
+    """Whether a type is Hugging Face's struct, of which the bytes may be text.
+
+    Text is what JSON makes of them, and is cast to bytes. Where all are null they may have no type.
+    """
     if not pa.types.is_struct(kind):
         return False
     fields = {child.name: child.type for child in kind}
-    content = fields.get("bytes")
-    if "path" not in fields or content is None:
+    if "path" not in fields or "bytes" not in fields:
         return False
-    return is_bytes(content) or pa.types.is_null(content)
+    content, types = stored(fields["bytes"]), pa.types
+    tests = (is_bytes, types.is_null, types.is_string, types.is_large_string, types.is_string_view)
+    return any(test(content) for test in tests)
 
 
 def is_in_pieces(kind: pa.DataType) -> bool:

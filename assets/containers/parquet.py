@@ -41,6 +41,7 @@ from ingestgate.assets.provenance import LOCATION, Named, flatten, readable
 from ingestgate.assets.shard import Kind, Member, Sample, Shard, WorkRange
 
 _SUBTYPE = re.compile(r"image/(?:x-|vnd\.)?([a-z0-9]+)")
+_ENCODED = re.compile(r"(?:data:[^,]*,)?[A-Za-z0-9+/=_%\s-]*+", re.ASCII)  # base64, hex, data URI
 
 
 class ParquetImages:
@@ -202,14 +203,15 @@ def _pictures(kind: pa.DataType, value: Any, field: str, declared: Declared) -> 
     elif is_in_pieces(kind):
         if len(content := joined(value)) >= LEAST:
             yield _of_bytes(content, field, itself)
-    elif is_image(kind):
-        path = value["path"]
+    elif is_image(kind) or (itself and pa.types.is_struct(kind)):
+        path, content = value.get("path"), value.get("bytes")
         lies = path if isinstance(path, str) else ""
-        if value["bytes"] is not None:
-            yield _Found(field, value["bytes"], Kind.PICTURE, lies)
-        elif path is not None:
+        if content is None and path is not None:
             yield _Found(field, None, Kind.REFERENCE, lies)
-        yield from _fields(kind, value, field, {}, skip="bytes")
+        for number, form in enumerate(_forms(content)):
+            yield _Found(_numbered(field, number), form, Kind.PICTURE, lies)
+        own = content is None or isinstance(content, bytes | str)
+        yield from _fields(kind, value, field, {}, skip="bytes" if own else "")
     elif is_list(kind):
         if (numbers := carried_in_list(value)) is not None:
             yield _Found(field, numbers, Kind.PICTURE)
@@ -237,9 +239,25 @@ def _of_bytes(content: bytes, field: str, declared: bool) -> _Found:
 def _in_text(text: str, field: str, declared: bool) -> Iterator[_Found]:
     pictures = carried(text)
     for number, content in enumerate(pictures):
-        yield _Found(f"{field}#{number}" if number else field, content, Kind.PICTURE)
+        yield _Found(_numbered(field, number), content, Kind.PICTURE)
     if declared and not pictures:
         yield _Found(field, None, Kind.REFERENCE, text)
+
+
+def _forms(content: Any) -> list[bytes]:
+    """Returns what the bytes of an Image are; as text, as it stands and what it carries.
+
+    Base64 alone is no picture as it stands.
+    """
+    if not isinstance(content, str):
+        return [content] if isinstance(content, bytes) else []
+    pictures = carried(content)
+    as_it_stands = [] if pictures and _ENCODED.fullmatch(content) else [content.encode()]
+    return [*dict.fromkeys(as_it_stands + pictures)]
+
+
+def _numbered(field: str, number: int) -> str:
+    return f"{field}#{number}" if number else field
 
 
 def _fields(
