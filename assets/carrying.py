@@ -1,9 +1,9 @@
 """Pictures in the shape of something else: text in base64 or hex, lists of numbers.
 
 What data sets do, and the libraries that read them undo: ``b64encode``, ``data:`` URIs in
-documents, ``bytes.hex``, ``list(content)``, bytes decoded as Latin-1. It is told by what comes out:
-text that does not decode to the signature of a picture is text. Whoever wants to hide something has
-other ways.
+documents, ``bytes.hex``, ``list(content)``, bytes decoded as Latin-1; and pictures whose bytes are
+text as they stand. It is told by what comes out: text that does not decode to the signature of a
+picture is text. Whoever wants to hide something has other ways.
 """
 
 import binascii
@@ -39,6 +39,32 @@ _HEX = re.compile(rf"[0-9a-fA-F]{{{_SHORTEST},}}")
 _HEAD = 4096
 # The one signature of two bytes, which chance has at the beginning of one line in 65,536.
 _SHORT_SIGNATURE = b"\xff\x0a"
+
+
+def _portable(comment: str) -> str:
+    """Returns a pattern of Netpbm's headers, to where pixels begin, as Pillow takes them."""
+    blank = r"[ \t-\r]"
+    gap = rf"(?:{blank}|{comment})*+"
+    # A comment may stand within a number, too.
+    number = rf"[+-]?(?:{comment})*+\.?[0-9](?:[0-9._eE+-]|{comment})*+{blank}{gap}"
+    return (
+        rf"P1{blank}{gap}(?:{number}){{2}}(?:[01]{gap}){{16}}"
+        rf"|P[23]{blank}{gap}(?:{number}){{4}}"
+        rf"|P4{blank}{gap}(?:{number}){{2}}"
+        rf"|P(?:(?:[56Ff]|yP){blank}|0CMYK|yRGBA|yCMYK){gap}(?:{number}){{3}}"
+        r"|P7\n(?:#[^\n]*\n)*+(?:WIDTH|HEIGHT|DEPTH)[ \t]+[0-9]"
+        r"|P7 332\n(?:#[^\n]*\n)*+[0-9]"
+    )
+
+
+# What text begins with that is a picture as it stands: a whole header of Netpbm's, of which readers
+# differ what ends a comment, or a signature with bytes that no text has.
+_AS_IT_STANDS = re.compile(
+    _portable(r"#[^\r\n]*[\r\n]")
+    + "|"
+    + _portable(r"#[^\n]*\n")
+    + r"|[^\x00-\x08\x0e-\x1f]{0,31}[\x00-\x08\x0e-\x1f]"
+)
 _STANDARD = str.maketrans("-_", "+/")
 
 
@@ -83,9 +109,15 @@ def carries(value: object) -> bool:
 
 def _decoded(text: str) -> Iterator[bytes]:
     """Yields what text may stand for."""
-    if not text.isascii():
-        with suppress(UnicodeEncodeError):
+    # The pattern takes longer: it is asked only where text begins as little text does.
+    doubtful = text[0] == "P" or not text[:32].isprintable()
+    as_it_stands = doubtful and _AS_IT_STANDS.match(text)
+    if as_it_stands or not text.isascii():
+        try:
             yield text.encode("latin-1")
+        except UnicodeEncodeError:
+            if as_it_stands:
+                yield text.encode("utf-8", "surrogatepass")
     flat = _BREAK.sub("", text) if "\n" in text or "\r" in text else text
     if not any(_BLOCK.match(flat, at) for at in range(0, len(flat), _BLOCK_LENGTH)):
         return

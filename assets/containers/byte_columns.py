@@ -5,8 +5,8 @@ Whoever reads Parquet either judges such columns value by value (`parquet`) or r
 """
 
 import json
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterator, Mapping
+from typing import Any, TypeAlias
 
 import pyarrow as pa
 
@@ -14,14 +14,17 @@ from ingestgate.assets.carrying import carries
 from ingestgate.assets.containers.arrow_text import is_identifier, is_list, stored
 from ingestgate.assets.errors import ShardError
 
+#: Where a column is declared an Image: itself (lists are looked through), or fields of it by name.
+Declared: TypeAlias = "bool | Mapping[str, Declared]"
+
 
 def image_columns(schema: pa.Schema) -> list[str]:
     """Returns the names of the top-level columns that hold bytes, or that say they hold images.
 
-    Those are columns of (lists of, structs of) ``struct<bytes: binary, path: string>`` or
-    binary, lists of integers of 8 bits, and those that the schema's ``huggingface`` metadata calls
-    an ``Image``. Binary of a fixed width up to 32 bytes is a digest or an identifier, and a list of
-    these is bytes again.
+    Those are columns of (lists of, structs of) ``struct<bytes: binary, path: string>``, of which
+    the bytes may be text, or binary, lists of integers of 8 bits, and those that the schema's
+    ``huggingface`` metadata calls an ``Image``, or a field of them. Binary of a fixed width up to
+    32 bytes is a digest or an identifier, and a list of these is bytes again.
     """
     declared = declared_images(schema)
     return [field.name for field in schema if has_bytes(field.type) or field.name in declared]
@@ -85,22 +88,26 @@ def has_bytes(kind: pa.DataType) -> bool:
     return own or any(has_bytes(child.type) for child in children)
 
 
-def declared_images(schema: pa.Schema) -> frozenset[str]:
-    """Returns the columns that the ``huggingface`` metadata calls an Image, or a list of them."""
+def declared_images(schema: pa.Schema) -> dict[str, Declared]:
+    """Returns the columns of which the ``huggingface`` metadata calls something an Image."""
     text = (schema.metadata or {}).get(b"huggingface", b"{}")
     try:
         features = json.loads(text)["info"]["features"]
-        return frozenset(name for name in schema.names if _is_feature(features.get(name)))
+        declared = {name: _declared(features.get(name)) for name in schema.names}
+        return {name: found for name, found in declared.items() if found}
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-        return frozenset()  # a hint only: bytes are found by their type
+        return {}  # a hint only: bytes are found by their type
 
 
-def _is_feature(feature: Any) -> bool:
+def _declared(feature: Any) -> Declared:
     if isinstance(feature, list):
-        return any(map(_is_feature, feature))
+        return next((found for item in feature if (found := _declared(item))), False)
     if not isinstance(feature, dict):
         return False
-    return feature.get("_type") == "Image" or _is_feature(feature.get("feature"))
+    if isinstance(kind := feature.get("_type"), str):  # else it is a field of that name
+        return kind == "Image" or _declared(feature.get("feature"))
+    fields = {name: _declared(child) for name, child in feature.items()}
+    return {name: found for name, found in fields.items() if found}
 
 
 def is_bytes(kind: pa.DataType) -> bool:
@@ -115,14 +122,18 @@ def is_bytes(kind: pa.DataType) -> bool:
 
 
 def is_image(kind: pa.DataType) -> bool:
-    """Whether a type is Hugging Face's struct; where all bytes are null they may have no type."""
+    """Whether a type is Hugging Face's struct, of which the bytes may be text.
+
+    Text is what JSON makes of them, and is cast to bytes. Where all are null they may have no type.
+    """
     if not pa.types.is_struct(kind):
         return False
     fields = {child.name: child.type for child in kind}
-    content = fields.get("bytes")
-    if "path" not in fields or content is None:
+    if "path" not in fields or "bytes" not in fields:
         return False
-    return is_bytes(content) or pa.types.is_null(content)
+    content, types = stored(fields["bytes"]), pa.types
+    tests = (is_bytes, types.is_null, types.is_string, types.is_large_string, types.is_string_view)
+    return any(test(content) for test in tests)
 
 
 def is_in_pieces(kind: pa.DataType) -> bool:

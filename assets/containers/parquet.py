@@ -5,7 +5,7 @@ path (``image``, ``images[2]``, ``turns[0].picture``): no column is a way past t
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
@@ -24,6 +24,7 @@ from ingestgate.assets.containers.arrow_text import (
     stored,
 )
 from ingestgate.assets.containers.byte_columns import (
+    Declared,
     declared_images,
     has_bytes,
     is_image,
@@ -40,6 +41,7 @@ from ingestgate.assets.provenance import LOCATION, Named, flatten, readable
 from ingestgate.assets.shard import Kind, Member, Sample, Shard, WorkRange
 
 _SUBTYPE = re.compile(r"image/(?:x-|vnd\.)?([a-z0-9]+)")
+_ENCODED = re.compile(r"(?:data:[^,]*,)?[A-Za-z0-9+/=_%\s-]*+", re.ASCII)  # base64, hex, data URI
 
 
 class ParquetImages:
@@ -157,14 +159,14 @@ class _Columns:
         }
 
 
-def _sample(number: int, columns: _Columns, declared: frozenset[str], row: _Row) -> Sample:
+def _sample(number: int, columns: _Columns, declared: Mapping[str, Declared], row: _Row) -> Sample:
     values = columns.row(row.at)
     name = str(number)
     found = [
         each
         for column in columns.schema
         for each in _pictures(
-            column.type, values[column.name], column.name, column.name in declared
+            column.type, values[column.name], column.name, declared.get(column.name, False)
         )
     ]
     members = tuple(Member(name, number, each.content, each.kind, each.field) for each in found)
@@ -190,37 +192,39 @@ class _Found(NamedTuple):
     path: str = ""
 
 
-def _pictures(kind: pa.DataType, value: Any, field: str, declared: bool) -> Iterator[_Found]:
+def _pictures(kind: pa.DataType, value: Any, field: str, declared: Declared) -> Iterator[_Found]:
     """Yields every picture, or other bytes, in a value."""
     kind = stored(kind)
+    itself = declared is True
     if value is None:
         return
     if isinstance(value, bytes) and not is_identifier(kind):
-        yield _of_bytes(value, field, declared)  # of text as well, where it is no text
+        yield _of_bytes(value, field, itself)  # of text as well, where it is no text
     elif is_in_pieces(kind):
         if len(content := joined(value)) >= LEAST:
-            yield _of_bytes(content, field, declared)
-    elif is_image(kind):
-        path = value["path"]
+            yield _of_bytes(content, field, itself)
+    elif is_image(kind) or (itself and pa.types.is_struct(kind)):
+        path, content = value.get("path"), value.get("bytes")
         lies = path if isinstance(path, str) else ""
-        if value["bytes"] is not None:
-            yield _Found(field, value["bytes"], Kind.PICTURE, lies)
-        elif path is not None:
+        if content is None and path is not None:
             yield _Found(field, None, Kind.REFERENCE, lies)
-        yield from _fields(kind, value, field, skip="bytes")
+        for number, form in enumerate(_forms(content)):
+            yield _Found(_numbered(field, number), form, Kind.PICTURE, lies)
+        own = content is None or isinstance(content, bytes | str)
+        yield from _fields(kind, value, field, {}, skip="bytes" if own else "")
     elif is_list(kind):
         if (numbers := carried_in_list(value)) is not None:
             yield _Found(field, numbers, Kind.PICTURE)
         for index, item in enumerate(value):
             yield from _pictures(kind.value_type, item, f"{field}[{index}]", declared)
     elif pa.types.is_struct(kind):
-        yield from _fields(kind, value, field)
+        yield from _fields(kind, value, field, {} if isinstance(declared, bool) else declared)
     elif pa.types.is_map(kind):
         for index, (key, item) in enumerate(value):
             yield from _pictures(kind.key_type, key, f"{field}[{index}].key", False)
             yield from _pictures(kind.item_type, item, f"{field}[{index}].value", False)
     elif isinstance(value, str):
-        yield from _in_text(value, field, declared)
+        yield from _in_text(value, field, itself)
     elif has_bytes(kind):
         yield _Found(
             field, None, Kind.OTHER
@@ -235,15 +239,34 @@ def _of_bytes(content: bytes, field: str, declared: bool) -> _Found:
 def _in_text(text: str, field: str, declared: bool) -> Iterator[_Found]:
     pictures = carried(text)
     for number, content in enumerate(pictures):
-        yield _Found(f"{field}#{number}" if number else field, content, Kind.PICTURE)
+        yield _Found(_numbered(field, number), content, Kind.PICTURE)
     if declared and not pictures:
         yield _Found(field, None, Kind.REFERENCE, text)
 
 
-def _fields(kind: pa.StructType, value: Any, field: str, skip: str = "") -> Iterator[_Found]:
+def _forms(content: Any) -> list[bytes]:
+    """Returns what the bytes of an Image are; as text, as it stands and what it carries.
+
+    Base64 alone is no picture as it stands.
+    """
+    if not isinstance(content, str):
+        return [content] if isinstance(content, bytes) else []
+    pictures = carried(content)
+    as_it_stands = [] if pictures and _ENCODED.fullmatch(content) else [content.encode()]
+    return [*dict.fromkeys(as_it_stands + pictures)]
+
+
+def _numbered(field: str, number: int) -> str:
+    return f"{field}#{number}" if number else field
+
+
+def _fields(
+    kind: pa.StructType, value: Any, field: str, declared: Mapping[str, Declared], skip: str = ""
+) -> Iterator[_Found]:
     for child in kind:
         if child.name != skip:
-            yield from _pictures(child.type, value[child.name], f"{field}.{child.name}", False)
+            inner = declared.get(child.name, False)
+            yield from _pictures(child.type, value[child.name], f"{field}.{child.name}", inner)
 
 
 def _suffix(content: bytes) -> str:

@@ -1,6 +1,7 @@
 """Pictures in text and in lists are told from text and lists."""
 
 import base64
+import io
 import itertools
 import random
 import re
@@ -13,6 +14,7 @@ import pytest
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 
 from ingestgate.assets.carrying import LEAST, _decoded, carried, carried_in_list, carries
 from ingestgate.assets.containers.container import DEFAULT_SIDECARS
@@ -240,6 +242,69 @@ def test_several_are_all_found() -> None:
     assert carried(f"{PLAIN} {base64.b64encode(other).decode()}") == [CONTENT, other]
 
 
+PIXELS = "17 200 45\n" * 200
+AS_THEY_STAND = {
+    "bits": "P1\n40 40\n" + "01" * 800,
+    "parted bits": "P1 40 40 " + "0 1\n" * 800,
+    "grays": "P2\n24 25\n255\n" + PIXELS,
+    "colours": "P3\n20 10\n255\n" + PIXELS,
+    "commented": "P3 # drawn #\n#\r20#\n\v1#0 by\n0 +25#\r5\t" + PIXELS,
+    "commented to the line's end": "P3\n# drawn\rby hand\n20 10 255\n" + PIXELS,
+    "commented in words of any language": "P3\n# \u7d75\n20 10 255\n" + PIXELS,
+    "a lone surrogate behind": "P3\n20 10 255\n" + PIXELS + "\ud800",
+    "bytes below 128": "P5\n40 40\n127\n" + "\x00a~\x7f" * 400,
+    "printable bytes": "P6 20 20 255\n" + "abc" * 400,
+    "bitmap of bytes": "P4 80 99\n" + "a" * 1200,
+    "PAM": "P7\n# any\nWIDTH 20\nHEIGHT 20\nDEPTH 3\nMAXVAL 255\nENDHDR\n" + "abc" * 400,
+    "thumbnail": "P7 332\n#END_OF_COMMENTS\n40 40 255\n" + "a" * 1600,
+    "Windows bitmap": "BM" + "a" * 12 + "\x28\0\0\0" + "a" * 1600,
+    "TIFF": "II*\0" + "a" * 1600,
+}
+
+
+@pytest.mark.parametrize("text", AS_THEY_STAND.values(), ids=AS_THEY_STAND)
+def test_pictures_that_are_text_as_they_stand_are_found(text: str) -> None:
+    assert carried(text) == [text.encode("utf-8", "surrogatepass")]
+
+
+@pytest.mark.parametrize("plain", ["P1", "P2", "P3"])
+def test_what_pillow_reads_of_plain_pictures_is_found(plain: str) -> None:
+    pixels = "1 " * 3 * 20 * 20
+    for depth in ("",) if plain == "P1" else ("1 ", "0_9\n", "+65#\n535\r"):
+        text = f"{plain} #a\n 20\f2#b\r0\n{depth}{pixels}"
+        with Image.open(io.BytesIO(text.encode())) as image:
+            image.load()
+        assert image.size == (20, 20)
+        assert carried(text) == [text.encode()]
+
+
+@pytest.mark.parametrize(
+    "beginning",
+    [
+        *(
+            "P3 player",
+            "P3 2 of 4 8",
+            "P3 2 4 players",
+            "P3 2 4 8 of",
+            "P2",
+            "P1 12 15 14 16",
+            "P4 2 of",
+        ),
+        *(
+            "P6 1 2 seats",
+            "P7\n# A heading\n",
+            "PyPI 1 2 3",
+            "Pf 1 2",
+            "P5 # 1 2 3 4",
+            "Portrait 1 2",
+        ),
+        *("GIF89a is a format", "BMW", "\tII", "\x1b[31mred\x1b[0m", "<svg>", "a P3\n2 2 255\n"),
+    ],
+)
+def test_prose_that_begins_like_a_picture_is_none(beginning: str) -> None:
+    assert carried(f"{beginning} " + "and so on, " * 200) == []
+
+
 @pytest.mark.parametrize(
     "text",
     [
@@ -295,4 +360,12 @@ def test_values_are_searched_at_any_depth() -> None:
 def test_what_is_made_to_be_slow_is_not(text: str) -> None:
     started = time.process_time()
     carried(text * (1_000_000 // len(text)))
+    assert time.process_time() - started < 5
+
+
+@pytest.mark.parametrize("before", ["P3 ", "P1 2 2 "])
+@pytest.mark.parametrize("text", ["#\n", "#\r\n", "1#\n", "+#\n", "1 ", "\n", "#"])
+def test_a_header_without_end_is_not_slow(before: str, text: str) -> None:
+    started = time.process_time()
+    carried(before + text * (1_000_000 // len(text)))
     assert time.process_time() - started < 5

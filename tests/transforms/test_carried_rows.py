@@ -28,6 +28,10 @@ CARRIERS = (
         for width, indent in ((5, " "), (2, "\t"), (76, "  "), (300, " " * 300))
     ),
     re.sub("(.{60})", "\\1\n    ", CONTENT.hex()),
+    "P3\n20 20\n255\n" + "17 200 45\n" * 400,
+    "P1 # \u7d75\n40 40 " + "01" * 800,
+    "P5\n40 40\n127\n" + "\x00a~\x7f" * 400,
+    "BM" + "a" * 12 + "\x28\0\0\0" + "a" * 1600,
 )
 # What a picture that was decoded as Latin-1 may begin with.
 BEGINNINGS = [
@@ -70,6 +74,11 @@ def test_the_same_rows_are_found_as_one_by_one(texts: list[str | None], skipped:
     expected = [row for row, text in enumerate(texts[skipped:]) if text and carried(text)]
     for kind in (pa.string(), pa.large_string()):
         assert rows_that_carry(pa.array(texts, kind).slice(skipped)) == expected
+
+
+def test_rows_that_are_pictures_as_they_stand_are_found() -> None:
+    texts = [None, "P3 is a word " * 99, *CARRIERS[-4:]]
+    assert rows_that_carry(pa.array(texts)) == [2, 3, 4, 5]
 
 
 def test_most_captions_are_ruled_out() -> None:

@@ -33,6 +33,7 @@ def test_columns_with_bytes_are_found_at_any_depth() -> None:
             ("deep", pa.struct([("turns", pa.list_(pa.struct([("picture", IMAGE)])))])),
             ("mapped", pa.map_(pa.string(), pa.binary())),
             ("untyped", pa.struct([("bytes", pa.null()), ("path", pa.string())])),
+            ("texts", pa.struct([("path", pa.string()), ("bytes", pa.large_string())])),
             ("array", pa.list_(pa.uint8())),
             ("view", pa.list_view(pa.uint8())),
             ("tensor", pa.list_(pa.list_(pa.int8(), 3))),
@@ -42,13 +43,17 @@ def test_columns_with_bytes_are_found_at_any_depth() -> None:
             ("scores", pa.list_(pa.int16())),
             ("tags", pa.list_(pa.string())),
             ("declared", pa.string()),
+            ("turns", pa.list_(pa.struct([("img", pa.string())]))),
+            ("feature", pa.struct([("img", pa.string())])),
         ]
     )
-    assert image_columns(schema) == schema.names[:14]
-    features = {"declared": {"_type": "Image"}, "tags": [{"_type": "Image"}], "text": {}}
+    assert image_columns(schema) == schema.names[:15]
+    image = {"_type": "Image"}
+    features = {"declared": image, "tags": [image], "text": {}, "feature": {"other": {}}}
+    features["turns"] = {"_type": "List", "feature": {"img": image}}
     metadata = {"huggingface": json.dumps({"info": {"features": features}})}
     found = image_columns(schema.with_metadata(metadata))
-    assert found == [*schema.names[:14], "tags", "declared"]
+    assert found == [*schema.names[:15], "tags", "declared", "turns"]
     assert not has_images(pa.schema([("md5", pa.binary(16)), ("url", pa.string())]))
     assert not has_images(pa.schema([("a", pa.int8())], {"huggingface": "not json"}))
 

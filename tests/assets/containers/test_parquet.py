@@ -1,5 +1,6 @@
 """Parquet with pictures: every one found, what stays written as it was."""
 
+import base64
 import io
 import json
 from collections.abc import Callable
@@ -115,6 +116,95 @@ def test_columns_that_only_say_they_are_images_are_references(tmp_path: Path) ->
     schema = pa.schema([("image", pa.string())], metadata)
     (sample,) = read(write(tmp_path, pa.table({"image": ["a.png"]}, schema)))
     assert members(sample) == [("image", Kind.REFERENCE, None)]
+
+
+@pytest.mark.parametrize(
+    ("feature", "value", "field"),
+    [
+        ({"img": {"_type": "Image"}}, {"img": "https://x/a.png", "who": "me"}, "turn.img"),
+        ([{"img": {"_type": "Image"}}], [{"img": "https://x/a.png"}], "turn[0].img"),
+        (
+            {"_type": "List", "feature": {"a": {"b": [{"_type": "Image"}]}, "c": {}}},
+            [{"c": "text", "a": {"b": ["https://x/a.png"], "c": "text"}}],
+            "turn[0].a.b[0]",
+        ),
+        (
+            {"_type": "Sequence", "feature": {"img": {"_type": "Image"}}},
+            {"img": ["https://x/a.png"]},
+            "turn.img[0]",
+        ),
+        (
+            {"_type": {"_type": "Value"}, "feature": {"_type": "Image"}},
+            {"_type": "text", "feature": "https://x/a.png"},
+            "turn.feature",
+        ),
+    ],
+)
+def test_fields_that_say_they_are_images_are_references_at_any_depth(
+    tmp_path: Path, feature: object, value: object, field: str
+) -> None:
+    metadata = {"huggingface": json.dumps({"info": {"features": {"turn": feature}}})}
+    table = pa.table({"turn": [value]}).replace_schema_metadata(metadata)
+    (sample,) = read(write(tmp_path, table))
+    assert members(sample) == [(field, Kind.REFERENCE, None)]
+    assert sample.provenance["ingestgate.location"] == "https://x/a.png"
+
+
+TEXT = pa.struct([("bytes", pa.string()), ("path", pa.string())])
+PLAIN = "P3\n2 2\n255\n" + "17 200 45\n" * 4
+BASE64 = base64.b64encode(PICTURES[0] + bytes(1024)).decode()
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (PLAIN, [("image", PLAIN.encode())]),
+        ("", [("image", b"")]),
+        (BASE64, [("image", PICTURES[0] + bytes(1024))]),
+        (f"data:image/png;base64,{BASE64}", [("image", PICTURES[0] + bytes(1024))]),
+        (
+            f"Image type: x\n{BASE64}",
+            [
+                ("image", f"Image type: x\n{BASE64}".encode()),
+                ("image#1", PICTURES[0] + bytes(1024)),
+            ],
+        ),
+    ],
+    ids=["plain", "empty", "base64", "data URI", "another that begins with text"],
+)
+def test_bytes_of_an_image_may_be_text(
+    tmp_path: Path, text: str, expected: list[tuple[str, bytes]]
+) -> None:
+    for kind in (TEXT, pa.struct([("path", pa.large_string()), ("bytes", pa.large_string())])):
+        rows = pa.array([{"bytes": text, "path": "https://x/a.png"}], kind)
+        (sample,) = read(write(tmp_path, pa.table({"image": rows})))
+        assert members(sample) == [(field, Kind.PICTURE, content) for field, content in expected]
+        assert sample.provenance["ingestgate.location"] == "https://x/a.png"
+
+
+def test_text_without_bytes_is_a_reference(tmp_path: Path) -> None:
+    rows = pa.array([{"bytes": None, "path": "a.png"}], TEXT)
+    (sample,) = read(write(tmp_path, pa.table({"image": rows})))
+    assert members(sample) == [("image", Kind.REFERENCE, None)]
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ({"bytes": PLAIN}, ("turn.img", Kind.PICTURE, PLAIN.encode())),
+        ({"path": "https://x/a.png"}, ("turn.img", Kind.REFERENCE, None)),
+        ({"path": "a.png", "bytes": [1, 2]}, None),
+        ({"other": "text"}, None),
+    ],
+)
+def test_a_declared_image_may_lack_fields(
+    tmp_path: Path, value: dict[str, object], expected: tuple[str, Kind, bytes | None] | None
+) -> None:
+    features = {"turn": {"img": {"_type": "Image"}}}
+    metadata = {"huggingface": json.dumps({"info": {"features": features}})}
+    table = pa.table({"turn": [{"img": value}]}).replace_schema_metadata(metadata)
+    (sample,) = read(write(tmp_path, table))
+    assert members(sample) == [expected or ("", Kind.REFERENCE, None)]
 
 
 def test_values_that_python_cannot_hold_do_not_stop_a_shard(tmp_path: Path) -> None:
