@@ -16,12 +16,24 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ingestgate.assets import storage
+from ingestgate.assets.errors import UsageError
 from ingestgate.quarantine.manifest import BATCH_ROWS, ManifestRow, arrow_schema
 
 #: What an export has beside a manifest row's fields.
 ADDED: Final = ("cluster", "state", "up_for_review")
 COLUMNS: Final = (*ManifestRow.model_fields, *ADDED)
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")  # noqa: RUF001
+
+
+def require_new(path: str) -> None:
+    """Refuses a file that is there, before anything is put on record.
+
+    Raises:
+        UsageError: It is.
+        StorageError: It cannot be told.
+    """
+    if storage.is_there(path):
+        raise UsageError(f"{path}: exists; an export never overwrites, remove it or give another")
 
 
 def export(rows: Iterable[Mapping[str, Any]], form: str, path: str) -> int:

@@ -221,7 +221,7 @@ def show(root: str, key: str | None, as_json: bool, asset_id: str) -> None:
     "--to", "to", required=True, type=click.Path(), metavar="FILE", help="Where it goes (private)."
 )
 def export(root: str, key: str | None, form: str, to: str, **choice: Any) -> None:
-    """Write rows of the manifest, with cluster and state of review, to a file.
+    """Write rows of the manifest, with cluster and state of review, to a new file.
 
     As confidential as the manifest. With --key it is on record that you took it; once the audit log
     knows people, it takes one.
@@ -231,9 +231,13 @@ def export(root: str, key: str | None, form: str, to: str, **choice: Any) -> Non
       ingestgate quarantine export --quarantine vault --state confirmed \\
         --format csv --to confirmed.csv
     """  # noqa: D301 - \b is click's own
+    from ingestgate.quarantine.apart import require_apart
     from ingestgate.quarantine.exporting import export as write
+    from ingestgate.quarantine.exporting import require_new
     from ingestgate.quarantine.selecting import select
 
+    require_new(to)
+    require_apart(root, to)
     said = {"format": form, "choice": _wanted(choice)}
     put_on_record(root, "manifest.exported", said, key)
     count = write(select(root, _selection(choice)), form, to)

@@ -62,12 +62,14 @@ def open_(
     sealed several times it is the latest. Nothing is overwritten.
     """
     from ingestgate.quarantine import opened
+    from ingestgate.quarantine.apart import require_apart
     from ingestgate.quarantine.audit_writing import require_sound_log
     from ingestgate.quarantine.inventory import rows_of
     from ingestgate.quarantine.layout import id_of
     from ingestgate.quarantine.opening import open_as_sealed, read_identities
 
     require_sound_log(root)
+    require_apart(root, to)
     identities = read_identities(identity)
     rows = rows_of(root, asset_id)
     asset = rows[0]["asset_id"]

@@ -380,3 +380,15 @@ def test_a_run_and_a_change_of_the_vault_exclude_each_other(
         purge = gate.invoke("purge", "--input", *gate.inputs, *gate.folders)
     assert purge.exit_code == 1
     assert "another run is at work" in purge.stderr
+
+
+@pytest.mark.parametrize("to", ["output", "output/new", "quarantine/new", "evidence/new"])
+def test_nothing_is_opened_into_what_is_handed_on_or_kept(gate: Job, to: str) -> None:
+    secret = ("--identity", gate.identity, "--to", str(gate.root / to))
+    before = gate.state()
+    refused = quarantine(gate, "open", *secret, asset(gate))
+    assert refused.exit_code == 2
+    assert f"{gate.root / to}: lies in {gate.root / to.split('/')[0]}, which the gate" in (
+        refused.stderr
+    )
+    assert gate.state() == before

@@ -299,3 +299,16 @@ def test_what_cannot_be_logged_is_not_shown(vault: Vault, tmp_path: Path) -> Non
     taken = ("--format", "csv", "--to", str(to))
     assert vault("export", *vault.by("rob"), *taken).exit_code == 5
     assert not to.exists()
+
+
+def test_an_export_overwrites_nothing(vault: Vault, tmp_path: Path) -> None:
+    key, log = tmp_path / "rob.pem", Path(log_path(str(vault.root)))
+    key.write_bytes(b"a key")
+    before = log.read_bytes()
+    for to, said in ((key, "exists; an export never overwrites"), (log, "exists"), ("", "lies in")):
+        where = str(to or vault.root / "export.csv")
+        refused = vault("export", *vault.by("rob"), "--format", "csv", "--to", where)
+        assert refused.exit_code == 2
+        assert f"{where}: {said}" in refused.stderr
+    assert (key.read_bytes(), log.read_bytes()) == (b"a key", before)
+    assert not (vault.root / "export.csv").exists()
