@@ -22,6 +22,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+from PIL.GifImagePlugin import GifImageFile
 from PIL.JpegImagePlugin import JpegImageFile
 from PIL.TiffImagePlugin import TiffImageFile
 
@@ -29,6 +30,7 @@ from ingestgate.assets.verdict import Reason
 from ingestgate.fingerprints.avif_still import has_unnamed_sequence, still_of
 from ingestgate.fingerprints.disagreements import CheckedAvif, disagreement
 from ingestgate.fingerprints.exif_thumbnail import thumbnail
+from ingestgate.fingerprints.gif_frames import undisposed
 from ingestgate.fingerprints.image_memory import levels, levels_of_colours
 from ingestgate.fingerprints.limits import DecodeLimits
 from ingestgate.fingerprints.multi_picture import image_offsets, names_gain_map
@@ -36,7 +38,7 @@ from ingestgate.fingerprints.normalising import pictures
 from ingestgate.fingerprints.sniffing import sniff
 from ingestgate.fingerprints.tiff_pages import disagreement_on_page, loaded
 from ingestgate.fingerprints.unscannable import Unscannable
-from ingestgate.fingerprints.views import EXIF_THUMBNAIL, GAIN_MAP, STILL, Picture
+from ingestgate.fingerprints.views import EXIF_THUMBNAIL, GAIN_MAP, STILL, UNDISPOSED, Picture
 
 # Pillow logs what it reads: tags and their values, at level DEBUG.
 logging.getLogger("PIL").setLevel(logging.CRITICAL + 1)
@@ -64,6 +66,7 @@ class Decoded:
         self._limits = limits
         self._mode = mode
         self._stream = io.BytesIO(content)
+        self._undisposed: Iterator[Image.Image] | None = None  # once it is otherwise
         self.media_type = media_type
         self.frames = 0
         self.is_quick = False
@@ -168,6 +171,17 @@ class Decoded:
             # The next frame may be decoded into the memory of this one.
             image = shown.copy() if shown is self._image and self._claimed != 1 else shown
             yield _picture(number, GAIN_MAP if self._is_gain_map() else variant, image, outline)
+        if isinstance(frame, GifImageFile):
+            yield from self._over_all_before(number, frame)
+
+    def _over_all_before(self, number: int, frame: GifImageFile) -> Iterator[Picture]:
+        """Yields what a GIF's frame shows where none is taken away, if that is something else."""
+        if self._undisposed is not None:
+            image = next(self._undisposed)
+            if image.tobytes() != frame.convert("RGB").tobytes():
+                yield _picture(number, UNDISPOSED, image, None)
+        elif frame.dispose is not None:
+            self._undisposed = itertools.islice(undisposed(self._content), number + 1, None)
 
     def _outline(self, number: int) -> NDArray[np.uint8]:
         """Returns the luma that the quick way has for a JPEG's frame."""

@@ -11,7 +11,7 @@ import struct
 from PIL.AvifImagePlugin import AvifImageFile
 
 from ingestgate.assets.verdict import Reason
-from ingestgate.fingerprints.animated_png import animation_controls
+from ingestgate.fingerprints.png_chunks import chunks
 from ingestgate.fingerprints.unscannable import Unscannable
 
 # What ends a comment, and whether one may stand at a number, readers do not agree on.
@@ -44,7 +44,9 @@ def disagreement(content: bytes, format: str) -> str:
 
 
 def _png(content: bytes) -> str:
-    return "that says twice how it is animated" if animation_controls(content) > 1 else ""
+    if chunks(content, b"acTL") > 1:
+        return "that says twice how it is animated"
+    return "that says twice what is transparent" if chunks(content, b"tRNS") > 1 else ""
 
 
 def _portable(content: bytes) -> str:
@@ -82,7 +84,7 @@ def _bitmap(content: bytes) -> str:
         return "of grays that are not as many as its bits can name"
     masks = head[54:66]
     if packing == _MASKS and (
-        (bits == 32 and size < 56 and masks not in _BLUE_FIRST)
+        (bits == 32 and masks not in _BLUE_FIRST)
         or (bits == 16 and content[behind : behind + 12] in _OF_16_BITS - {masks})
     ):
         return "whose colours lie in another order than usual"

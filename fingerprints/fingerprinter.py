@@ -51,8 +51,8 @@ class Fingerprint:
             16 levels) need not be seen, as there is nothing to see; but something must be, and
             so must all that is not blank. A deep frame is blank only if all that it stores is one
             value: what is faint in it is spread out, and must be seen so. EXIF thumbnails, gain
-            maps and what shows on gray count for nothing here, nor does a deep picture clipped if
-            seven eighths of it are white.
+            maps, indexes and what shows on gray count for nothing here, nor does a deep picture
+            clipped if seven eighths of it are white.
         doubtful: The hashes of which only the exact way can tell what they are, or whether they can
             be relied on: they came the quick way, and are unsure (see `PerceptualView`), or of
             about the quality that is needed.

@@ -11,15 +11,28 @@ is partly transparent, it can show on gray what it shows on neither: that is one
 more than 8 bits is two: scaled, and as that same reader sees it, with all but the darkest levels
 white. Of what is faint there when it is scaled, the levels are spread out as well: readers that
 scale by the extremes, or by percentiles, see that.
+
+A frame with a palette is two: its colours, and its indexes, which some readers take for levels. So
+is a CMYK JPEG that does not say by Adobe's marker that its inks are inverted: Pillow takes them for
+that, others do not.
 """
 
+import itertools
 from collections.abc import Iterator
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import ExifTags, Image
+from PIL import ExifTags, Image, ImageChops
 
-from ingestgate.fingerprints.views import CLIPPED, ON_BLACK, ON_GRAY, OPAQUE, STRETCHED
+from ingestgate.fingerprints.views import (
+    CLIPPED,
+    INDEXES,
+    INVERTED,
+    ON_BLACK,
+    ON_GRAY,
+    OPAQUE,
+    STRETCHED,
+)
 
 #: How the stored frame must be turned to be upright, by the value of EXIF's Orientation.
 _UPRIGHT = {
@@ -48,7 +61,7 @@ def pictures(frame: Image.Image, mode: str) -> Iterator[tuple[str, Image.Image]]
         mode: Of the pictures: ``L``, or ``RGB``.
     """
     turn = _UPRIGHT.get(_orientation(frame) or 1)
-    for variant, picture in _variants(frame, mode):
+    for variant, picture in itertools.chain(_variants(frame, mode), _otherwise(frame, mode)):
         yield variant, picture if turn is None else picture.transpose(turn)
 
 
@@ -85,6 +98,17 @@ def _variants(frame: Image.Image, mode: str) -> Iterator[tuple[str, Image.Image]
     if partly * _MUCH >= plain.width * plain.height:
         gray = Image.new("L", plain.size, _GRAY).convert(mode)
         yield ON_GRAY, Image.composite(plain, gray, alpha)
+
+
+def _otherwise(frame: Image.Image, mode: str) -> Iterator[tuple[str, Image.Image]]:
+    """Yields what readers show that give other colours to what is stored."""
+    if frame.mode in {"P", "PA"}:
+        stored = frame if frame.mode == "P" else frame.getchannel("P")
+        indexes = Image.fromarray(np.asarray(stored))
+        if indexes.tobytes() != frame.convert("RGBA").convert("L").tobytes():
+            yield INDEXES, indexes.convert(mode)
+    elif frame.mode == "CMYK" and frame.format == "JPEG" and "adobe_transform" not in frame.info:
+        yield INVERTED, _converted(ImageChops.invert(frame), mode)
 
 
 def _is_deep(frame: Image.Image) -> bool:

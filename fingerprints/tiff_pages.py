@@ -38,7 +38,9 @@ _PLANES, _STRIPS, _ROWS, _PALETTE, _TILE_WIDTH, _TILE_HEIGHT, _TILES = (
 # With the order of bits, the number of samples, and what samples there are beyond colours.
 _DECIDING = frozenset({_WIDTH, _HEIGHT, _BITS, _COMPRESSION, _MEANING, _PLANES, _PALETTE})
 _DECIDING |= {266, 277, 338, 339}
-_WHITE_IS_ZERO, _YCBCR = 0, 6
+_WHITE_IS_ZERO, _RGB, _INDEXES, _YCBCR = 0, 2, 3, 6
+_BEYOND_COLOURS, _UNSPECIFIED = 338, 0
+_LEVELS = 256  # of 8 bits
 _IN_PLANES = 2
 _JPEG = 7
 
@@ -67,6 +69,10 @@ def disagreement_on_page(content: bytes, page: TiffImageFile) -> str:
         return "of luma and colours in planes of their own"
     if page.mode in {"P", "PA"} and not _has_whole_palette(page.tag_v2):
         return "whose palette is of more or fewer colours than its bits can name"
+    if page.mode in {"P", "PA"} and 0 < max(page.tag_v2[_PALETTE]) < _LEVELS:
+        return "whose palette is of 8 bits, or all but black"
+    if meaning in {_RGB, _INDEXES} and page.tag_v2.get(_BEYOND_COLOURS, ())[:1] == (_UNSPECIFIED,):
+        return "with a sample beside its colours of which it does not say whether it is alpha"
     if page.tag_v2.get(_COMPRESSION) == _JPEG and _is_larger_than_its_jpegs(content, page):
         return "of JPEGs that do not fill it"
     return ""

@@ -37,12 +37,15 @@ ON_GRAY = "on-gray"
 OPAQUE = "opaque"
 CLIPPED = "clipped"
 STRETCHED = "stretched"
+INDEXES = "indexes"  #: of a palette, taken for levels
+INVERTED = "inverted"  #: inks, where it is not said whether they are
 EXIF_THUMBNAIL = "exif-thumbnail"
 GAIN_MAP = "gain-map"
+UNDISPOSED = "undisposed"  #: a GIF's frame, drawn over all before it
 STILL = "still"  #: what an AVIF shows where its sequence is not
-#: Of these, what a reader that knows of neither does not show, and what is faint on gray in many a
-#: harmless drawing: hashed, but not to be relied on.
-NEED_NOT_BE_SEEN = frozenset({EXIF_THUMBNAIL, GAIN_MAP, ON_GRAY})
+#: Of these, what a reader that knows of neither does not show, what is faint on gray in many a
+#: harmless drawing, and indexes, which are noise in most: hashed, but not to be relied on.
+NEED_NOT_BE_SEEN = frozenset({EXIF_THUMBNAIL, GAIN_MAP, INDEXES, ON_GRAY})
 
 TRIMMED = "trimmed"
 INSET = "inset"  #: followed by the share of a side that is taken off, in %
@@ -75,8 +78,9 @@ class Picture:
         frame: 0-based frame or page it comes from.
         variant: "" for the frame as shown on white; else `ON_BLACK`, `ON_GRAY`, `OPAQUE` (alpha
             ignored), `CLIPPED` (levels above 255 white), `STRETCHED` (faint levels spread out),
-            `EXIF_THUMBNAIL`, `GAIN_MAP` or `STILL`. Followed by `TRIMMED` once for each border that
-            was taken off, or by `INSET` and a share.
+            `INDEXES` (of a palette), `INVERTED` (inks), `UNDISPOSED` (a GIF's), `EXIF_THUMBNAIL`,
+            `GAIN_MAP` or `STILL`. Followed by `TRIMMED` once for each border that was taken off, or
+            by `INSET` and a share.
         luma: uint8[height, width], C-contiguous, read-only.
         colour: The same picture in mode RGB; None unless a hash needs it.
         outline: Luma by which it is told where borders end, of the same shape; None: `luma`.

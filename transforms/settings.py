@@ -21,7 +21,7 @@ from ingestgate.transforms.policy import ListTrust, Policy
 
 #: Raised whenever the same bytes, policy and lists could give another verdict or other
 #: fingerprints than before, so that older ledger parts are not taken for current.
-JUDGING_VERSION = 11
+JUDGING_VERSION = 12
 
 
 @dataclass(frozen=True, slots=True)

@@ -134,7 +134,7 @@ def test_other_truncated_formats(make: Make, encode: Encode, format: str) -> Non
 def test_an_animation_cut_between_frames_is_truncated(make: Make, encode: Encode) -> None:
     frames = [make(seed, 80, 60) for seed in range(4)]
     content = encode(frames[0], "GIF", save_all=True, append_images=frames[1:])
-    assert len(pictures(content)) == 4
+    assert {picture.frame for picture in pictures(content)} == set(range(4))
     assert reason(content[:-1]) is Reason.TRUNCATED
 
 

@@ -167,7 +167,8 @@ def test_bitmaps_that_pillow_writes_are_decoded(mode: str) -> None:
         bitmap(24, COLOURS[:1024], colours=256),
         bitmap(32),
         bitmap(32, packing=3, behind=BGR),
-        bitmap(32, packing=3, header=OTHERS + bytes(4)),
+        bitmap(32, packing=3, header=BGR + bytes(4)),
+        bitmap(32, packing=3, header=BGR + bytes(56)),
     ],
 )
 def test_ordinary_bitmaps_are_decoded(content: bytes) -> None:
@@ -214,6 +215,8 @@ def test_bitmaps_whose_palette_pillow_leaves_out_are_held(content: bytes) -> Non
         bitmap(32, packing=3, behind=OTHERS),
         bitmap(32, packing=3, header=OTHERS),
         bitmap(32, packing=3, behind=RGB),
+        bitmap(32, packing=3, header=OTHERS + bytes(4)),  # some readers pass over any masks
+        bitmap(32, packing=3, header=OTHERS + bytes(56)),
         bitmap(16, packing=3, header=WITH_SIX + bytes(4), behind=FIVES),
     ],
 )

@@ -4,7 +4,7 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageChops
 
 from ingestgate.fingerprints.fingerprinter import Fingerprint
 from ingestgate.fingerprints.normalising import pictures
@@ -257,3 +257,81 @@ def test_only_what_stores_one_value_is_blank(
 def test_what_is_not_faint_is_not_stretched(make: Make) -> None:
     deep = Image.fromarray(np.asarray(make(44).convert("L")).astype(np.uint16) * 257)
     assert list(levels(deep)) == ["", "clipped"]
+
+
+def with_indexes(hidden: Image.Image, decoy: Image.Image) -> Image.Image:
+    """A picture of a palette that shows the decoy, and whose indexes show the hidden one."""
+    nibbles = np.asarray(hidden) // 16 * 16 + np.asarray(decoy) // 16
+    frame = Image.frombytes("P", hidden.size, nibbles.tobytes())
+    frame.putpalette(bytes(index % 16 * 17 for index in range(256) for _ in "RGB"))
+    return frame
+
+
+@pytest.mark.parametrize(
+    ("format", "options"),
+    [
+        ("BMP", {}),
+        ("GIF", {"optimize": False}),
+        ("PNG", {}),
+        ("PNG", {"transparency": bytes(range(256))}),
+        ("TIFF", {}),
+    ],
+)
+def test_what_indexes_show(
+    make: Make,
+    encode: Encode,
+    fingerprint: ToFingerprint,
+    distance: Distance,
+    format: str,
+    options: dict[str, object],
+) -> None:
+    hidden, decoy = make(45).convert("L"), make(46).convert("L")
+    frame = with_indexes(hidden, decoy)
+    expected = first_hash(fingerprint(encode(Image.fromarray(np.asarray(frame)), "PNG")))
+    found = fingerprint(encode(frame, format, **options))
+    far = {view.view: distance(view.hashes[:32], expected) for view in found.perceptual["pdq"]}
+    assert far.pop("indexes/full") == 0
+    assert min(far.values()) > 31
+
+
+def test_indexes_need_not_be_seen(make: Make, encode: Encode, fingerprint: ToFingerprint) -> None:
+    frame = Image.fromarray(np.asarray(make(47).convert("L")) // 8).convert("L")
+    frame.putpalette(bytes(index * 8 for index in range(32) for _ in "RGB"))
+    found = fingerprint(encode(frame, "PNG"))
+    quality = {view.view: view.quality for view in found.perceptual["pdq"]}
+    assert quality["indexes/full"] < 50 <= quality["full"]
+    assert not found.low_quality
+
+
+def test_indexes_that_are_the_levels_are_one_picture(make: Make) -> None:
+    frame = make(48).convert("L").convert("P")
+    assert list(levels(frame)) == [""]
+    frame.info["transparency"] = bytes([255] * 256)
+    assert list(levels(frame)) == [""]
+
+
+def without_marker(content: bytes) -> bytes:
+    """Returns a JPEG without what Adobe's programs say of its inks."""
+    start = content.index(b"\xff\xee")
+    length = int.from_bytes(content[start + 2 : start + 4])
+    assert content[start + 4 : start + 9] == b"Adobe"
+    return content[:start] + content[start + 2 + length :]
+
+
+def test_inks_of_which_nothing_is_said_are_seen_either_way(
+    make: Make, encode: Encode, fingerprint: ToFingerprint, distance: Distance
+) -> None:
+    """Pillow takes them for inverted; TensorFlow, without Adobe's marker, does not."""
+    hidden = make(49).convert("L")
+    stored = [hidden.point(lambda level: 255 - level)] * 3 + [Image.new("L", hidden.size, 128)]
+    inks = ImageChops.invert(Image.merge("CMYK", stored))  # as Pillow writes them: inverted
+    content = encode(inks, "JPEG", quality=95)
+    expected = first_hash(fingerprint(encode(hidden, "PNG")))
+
+    def far(content: bytes) -> dict[str, int]:
+        views = fingerprint(content).perceptual["pdq"]
+        return {view.view: distance(view.hashes[:32], expected) for view in views}
+
+    assert far(without_marker(content))["inverted/full"] <= 8
+    assert far(without_marker(content))["full"] > 31
+    assert list(far(content)) == ["full"]

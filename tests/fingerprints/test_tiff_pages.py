@@ -236,6 +236,47 @@ def test_a_palette_that_does_not_fit_is_held(palette: list[int], kind: int) -> N
     assert "whose palette is of more or fewer colours" in doubt(page(palette, kind))
 
 
+@pytest.mark.parametrize("number", [0, 1])
+def test_a_palette_of_8_bits_is_held(number: int) -> None:
+    """Some readers take it for that, others for one that is black."""
+
+    def pages(scale: int) -> bytes:
+        sink = io.BytesIO()
+        shades = Image.fromarray(LISTED).convert("P")
+        both = [picture(1, (WIDTH, HEIGHT)), shades]
+        first, second = both if number else both[::-1]
+        first.save(sink, "TIFF", save_all=True, append_images=[second])
+        colours = struct.pack("<256H", *(level << 8 for level in range(256))) * 3
+        scaled = struct.pack("<256H", *(level * scale for level in range(256))) * 3
+        assert sink.getvalue().count(colours) == 1
+        return sink.getvalue().replace(colours, scaled)
+
+    assert shown(pages(257))
+    assert shown(pages(0))  # black to all
+    assert "whose palette is of 8 bits" in doubt(pages(1))
+
+
+def with_further_sample(meaning: int, samples: int, *beyond: int) -> bytes:
+    data = np.dstack([LISTED] * (samples - 1) + [HARMLESS]).tobytes()
+    fields = [(258, [8] * samples), (262, [meaning]), (277, [samples]), (279, [len(data)])]
+    palette: list[Field] = [(320, PALETTE)] if meaning == 3 else []
+    more: list[Field] = [(338, beyond)] if beyond else []
+    return tiff(gray(*fields, *palette, *more), data, b"", types={320: 3, 338: 3})
+
+
+@pytest.mark.parametrize(("meaning", "samples"), [(2, 4), (3, 2)])
+def test_a_sample_that_may_be_alpha_is_held(meaning: int, samples: int) -> None:
+    """Pillow drops it; others hand it over for alpha."""
+    content = with_further_sample(meaning, samples, 0)
+    assert "of which it does not say whether it is alpha" in doubt(content)
+
+
+def test_a_sample_that_is_alpha_is_shown_as_such() -> None:
+    for beyond in ((), (2,)):  # Pillow takes one that is not named for alpha as well
+        found = {found.variant for found in shown(with_further_sample(2, 4, *beyond))}
+        assert {"", ON_BLACK, OPAQUE} <= found
+
+
 @pytest.mark.parametrize("is_tiled", [False, True])
 def test_a_jpeg_that_does_not_fill_its_strip_or_tile_is_held(is_tiled: bool) -> None:
     """The rest is what was in memory."""
