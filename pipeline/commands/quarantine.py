@@ -1,12 +1,12 @@
 """``ingestgate quarantine``: looking at what was caught, for people."""
 
-import json
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from ingestgate.assets.printable import printable_json
 from ingestgate.assets.verdict import Tier
 from ingestgate.pipeline.commands import quarantine_vault, reviewing
 from ingestgate.pipeline.commands.on_record import put_on_record
@@ -115,7 +115,7 @@ def list_(root: str, as_json: bool, key: str | None, **choice: Any) -> None:
     if as_json:
         put_on_record(root, "manifest.listed", {"choice": _wanted(choice)}, key)
         for row in _or_none(rows):
-            click.echo(json.dumps(row, ensure_ascii=False))
+            click.echo(printable_json(row))
         return
     show_table(
         ("cluster", "assets", "the first lay in", "tier", "list", "state"),
@@ -203,7 +203,7 @@ def show(root: str, key: str | None, as_json: bool, asset_id: str) -> None:
     found = select_asset(root, asset_id)
     put_on_record(root, "asset.viewed", {"assets": [found[0]["asset_id"]]}, key)
     for row in found:
-        click.echo(json.dumps(row, indent=None if as_json else 1, ensure_ascii=False))
+        click.echo(printable_json(row, indent=None if as_json else 1))
 
 
 @quarantine.command()

@@ -199,7 +199,23 @@ def test_all_that_was_sealed_of_an_asset_is_shown_the_latest_last(vault: Vault) 
     rows = [json.loads(line) for line in lines.split("\n")[:-1]]
     assert [each["sealed_at"][:7] for each in rows] == ["2026-01", "2027-01", "2027-02", "2027-03"]
     assert {(each["cluster"], each["state"]) for each in rows} == {(ASSET, "open")}
-    assert "".join(json.dumps(each, indent=1, ensure_ascii=False) + "\n" for each in rows) == shown
+    indented = shown.replace("\n}\n{", "\n},\n{")
+    assert json.loads(f"[{indented}]") == rows
+
+
+@pytest.mark.parametrize("words", [("show", "--json", ASSET), ("show", ASSET), ("list", "--json")])
+def test_what_is_shown_of_a_manifest_moves_no_cursor(
+    tmp_path: Path, words: tuple[str, ...]
+) -> None:
+    hostile = "ü\x9b2J\x7f\u202egpj"
+    write(tmp_path / "vault", [row(1, member=hostile, provenance={hostile: hostile})])
+    log_manifests(tmp_path / "vault")
+    where = ("--quarantine", str(tmp_path / "vault"))
+    shown = CliRunner().invoke(cli, ["quarantine", *words, *where]).stdout
+    assert all(line.isprintable() for line in shown.split("\n")), ascii(shown)
+    assert r"ü\u009b2J\u007f\u202egpj" in shown
+    said = json.loads(shown)
+    assert (said["member"], said["provenance"]) == (hostile, {hostile: hostile})
 
 
 def test_who_looked_is_on_record_first(vault: Vault, tmp_path: Path) -> None:
