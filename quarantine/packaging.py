@@ -4,7 +4,8 @@ import hashlib
 import re
 from collections.abc import Iterable
 
-_UNSAFE = re.compile(r"[\x00-\x1f\x7f\\:]")
+#: Controls (C0, DEL, C1), breaks of a line, and marks that turn the direction of writing.
+_UNSAFE = re.compile(r"[\x00-\x1f\x7f-\x9f\\:\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 #: File systems take names of 255 bytes; a number has to fit in as well.
 _MOST_NAME_BYTES = 200
 #: Of the 4,096 bytes of a path, elsewhere 1,024, the rest is for where it is unpacked.
@@ -16,8 +17,9 @@ def packed(files: Iterable[tuple[str, bytes]]) -> list[tuple[str, bytes]]:
     """Returns the files under safe relative names, each name once.
 
     Names stay as they are where they can: no leading ``/``, no ``.`` or ``..`` component, no
-    control characters. What is too long for a file system is cut, and gets a digest of what it
-    was. The second of a name becomes ``stem~2.suffix``; so does what would be a file and a folder.
+    control characters, no marks that turn the direction of writing. What is too long for a file
+    system is cut, and gets a digest of what it was. The second of a name becomes
+    ``stem~2.suffix``; so does what would be a file and a folder.
     """
     names = _Names()
     return [(names.place(_safe(name)), content) for name, content in files]

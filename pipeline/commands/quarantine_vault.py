@@ -82,7 +82,7 @@ def open_(
     files = open_as_sealed(root, row, identities)
     put_on_record(root, "asset.opened", {"asset": asset, "object": row["sealed_object"]}, key)
     for written in opened.write(folder, files):
-        click.echo(written)
+        click.echo(printable(written))
 
 
 def _last_copy(root: str, rows: Sequence[dict[str, Any]]) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from ingestgate.assets.errors import StorageError, UsageError, VaultError
 from ingestgate.quarantine.keys import generate_identity, read_recipients
 from ingestgate.quarantine.layout import key_path, object_id, object_path
-from ingestgate.quarantine.opening import open_object, read_identities
+from ingestgate.quarantine.opening import open_object, read_identities, unpacked
 from ingestgate.quarantine.packaging import packed
 from ingestgate.quarantine.vault import Vault, package
 
@@ -254,6 +254,31 @@ def test_names_cannot_harm_who_unpacks() -> None:
             *("etc/passwd", "x", "a/b", "x_y_", "c__d", "unnamed", "unnamed~2"),
             *("same.tar.gz", "same~2.tar.gz", "same~3.tar.gz"),
         ]
+
+
+#: C0, DEL, C1; breaks of a line; Unicode's Bidi_Control.
+UNSAFE = (
+    "\x01\x1b\x1f\x7f\x80\x9b\x9f\u2028\u2029"
+    "\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
+)
+
+
+@pytest.mark.parametrize("sealed_before", [False, True])
+def test_no_name_moves_a_cursor_or_turns_the_writing(
+    monkeypatch: pytest.MonkeyPatch, *, sealed_before: bool
+) -> None:
+    """Nor one out of a package that was sealed with its names as they were."""
+    given = [(f"é{one}gpj.exe", b"%d" % number) for number, one in enumerate(UNSAFE)]
+    with monkeypatch.context() as patch:
+        if sealed_before:
+            patch.setattr("ingestgate.quarantine.vault.packed", lambda files: files)
+        plain = package(given)
+    with tarfile.open(fileobj=io.BytesIO(plain)) as tar:
+        assert ("é\x9bgpj.exe" in tar.getnames()) == sealed_before
+    harmless = ["é_gpj.exe", *(f"é_gpj~{number}.exe" for number in range(2, len(UNSAFE) + 1))]
+    files = unpacked("x.age", plain)
+    assert [name for name, _ in files] == harmless
+    assert [content for _, content in files] == [content for _, content in given]
 
 
 def test_names_fit_into_every_file_system_and_stay_as_they_are_where_they_can() -> None:

@@ -1,8 +1,9 @@
-"""Which of several sealed copies ``quarantine open`` opens."""
+"""Which of several sealed copies ``quarantine open`` opens, and what it says of it."""
 
 import hashlib
 from pathlib import Path
 
+import pytest
 from click.testing import CliRunner
 
 from ingestgate.pipeline.cli import cli
@@ -10,7 +11,7 @@ from ingestgate.quarantine.audit import read_log
 from ingestgate.quarantine.layout import id_of
 from ingestgate.quarantine.vault import SealedObject, Vault
 from tests.quarantine.test_manifest import row, write
-from tests.quarantine.vaults import Sample, log_manifests, reader, seal
+from tests.quarantine.vaults import Sample, asset, fill, log_manifests, reader, seal
 
 
 def test_the_latest_is_opened_or_the_sample_that_is_named(tmp_path: Path) -> None:
@@ -35,18 +36,34 @@ def test_the_latest_is_opened_or_the_sample_that_is_named(tmp_path: Path) -> Non
     sealed(2, "ee")
     log_manifests(root)
     where = ("--quarantine", str(root), "--identity", str(tmp_path / "identity.txt"))
-    asset = f"{1:032x}"
+    wanted = f"{1:032x}"
     opened = CliRunner().invoke(
-        cli, ["quarantine", "open", *where, "--to", str(tmp_path / "opened"), asset]
+        cli, ["quarantine", "open", *where, "--to", str(tmp_path / "opened"), wanted]
     )
-    path = tmp_path / "opened" / asset / "one.0.jpg"
+    path = tmp_path / "opened" / wanted / "one.0.jpg"
     assert (opened.exit_code, opened.stdout) == (0, f"{path}\n")
     assert path.read_bytes() == b"3"
-    assert list(read_log(str(root)))[-1].fields == {"asset": asset, "object": latest.path}
+    assert list(read_log(str(root)))[-1].fields == {"asset": wanted, "object": latest.path}
 
     by_sample = ("--to", str(tmp_path / "first"), "--sample")
-    wrong = CliRunner().invoke(cli, ["quarantine", "open", *where, *by_sample, "ab" * 20, asset])
+    wrong = CliRunner().invoke(cli, ["quarantine", "open", *where, *by_sample, "ab" * 20, wanted])
     assert (wrong.exit_code, "sealed of it in that sample" in wrong.stderr) == (2, True)
-    command = ["quarantine", "open", *where, *by_sample, id_of(first.path), asset]
+    command = ["quarantine", "open", *where, *by_sample, id_of(first.path), wanted]
     assert CliRunner().invoke(cli, command).exit_code == 0
-    assert (tmp_path / "first" / asset / "one.0.jpg").read_bytes() == b"1"
+    assert (tmp_path / "first" / wanted / "one.0.jpg").read_bytes() == b"1"
+
+
+def test_what_was_opened_is_named_as_a_terminal_may_show_it(tmp_path: Path) -> None:
+    """Its package holds what its manifest says, also if it was sealed with names as they were."""
+    root, person, key = tmp_path / "vault", reader(), "ü\x9b2J\u202e\u200b"
+    (tmp_path / "identity.txt").write_text(str(person.identity))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("ingestgate.quarantine.vault.packed", lambda files: files)
+        fill(root, [person.recipient], Sample(key))
+    where = ("--quarantine", str(root), "--identity", str(tmp_path / "identity.txt"))
+    assert CliRunner().invoke(cli, ["quarantine", "check", *where]).exit_code == 0
+    to = ("--to", str(tmp_path / "to"))
+    opened = CliRunner().invoke(cli, ["quarantine", "open", *where, *to, asset(key)])
+    folder = tmp_path / "to" / asset(key)
+    assert (opened.exit_code, opened.stdout) == (0, f"{folder}/ü_2J_\\u200b.0.jpg\n")
+    assert [path.name for path in folder.iterdir()] == ["ü_2J_\u200b.0.jpg"]
