@@ -272,7 +272,7 @@ def is_finished(
     receipt: Receipt | None, shard: Shard, context: str, output: str, evidence: str
 ) -> bool:
     """Whether a shard needs no more work: judged by these rules, its output and ledger there."""
-    if receipt is None or receipt.context != context:
+    if receipt is None or (receipt.context, receipt.format) != (context, shard.format):
         return False
     if receipt.identity != shard.identity and purge_of(evidence, shard, receipt) is None:
         return False

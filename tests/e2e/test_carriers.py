@@ -292,3 +292,17 @@ def test_bytes_in_the_headers_of_a_tar_are_held(job: MakeJob, tmp_path: Path) ->
     ]
     assert gate.ledger()[0]["member"] == "<global header>"
     assert (gate.output / "a.tar").read_bytes()[: len(plain) - 10240] == plain[: len(plain) - 10240]
+
+
+@pytest.mark.parametrize("before", [(), ("--dry-run",)], ids=["run", "dry-run"])
+def test_what_was_held_as_one_format_is_judged_as_another(
+    job: MakeJob, tmp_path: Path, before: tuple[str, ...]
+) -> None:
+    """Of a manifest, a row of base64 is held; as Parquet with pictures, it is one."""
+    texts = [base64.b64encode(content).decode() for content in (LISTED, HARMLESS)]
+    write(tmp_path / "landing" / "a.parquet", {"url": [FINE] * 2, "image": pa.array(texts)})
+    gate = job(str(tmp_path / "landing" / "*.parquet"))
+    assert gate.report(*before)["counts"]["unscannable"] == 2
+    parquet = ("--format", "parquet")
+    assert gate.report(*parquet)["counts"] == {"admitted": 1, "quarantined": 1, "unscannable": 0}
+    assert gate.report(*parquet)["shards"]["finished_before"] == 1
