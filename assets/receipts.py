@@ -194,6 +194,12 @@ def every_receipt(evidence: str) -> dict[str, Receipt]:
     return found
 
 
+def how_to_remove(evidence: str, shard: str) -> str:
+    """Returns how to remove what is left of a committed shard; completes a sentence."""
+    folder = ledger.part_folder(storage.join(evidence, "ledger"), shard)
+    return f"remove it from the output, with {receipt_path(evidence, shard)} and {folder}"
+
+
 def require_their_ledgers(evidence: str, receipts: Mapping[str, Receipt]) -> None:
     """Refuses receipts whose shards' ledgers are not the ones that were committed, to the byte.
 

@@ -34,6 +34,7 @@ from ingestgate.pipeline.contexts import record_context
 from ingestgate.pipeline.exit_codes import exit_code
 from ingestgate.pipeline.list_opening import open_lists
 from ingestgate.pipeline.lock import output_lock, run_lock
+from ingestgate.pipeline.overlap import refuse_nested
 from ingestgate.pipeline.plan import Plan, is_current, make_plan, still_to_do
 from ingestgate.pipeline.progress import ProgressDisplay
 from ingestgate.pipeline.recalling import (
@@ -131,6 +132,7 @@ def run(request: RunRequest, display: ProgressDisplay) -> dict[str, Any]:
             plan = _planned(request, settings, lists)
         elif request.resume:
             plan = still_to_do(plan, settings, recalled_shards(settings, lists))
+        refuse_nested(plan.discovery.shards, settings.evidence)
         if request.list_state is not None and not settings.dry_run:
             remember(request.list_state, lists.infos)  # before anything goes by them
         settings = replace(settings, evidence_id=evidence_id(settings.evidence))
