@@ -308,15 +308,29 @@ def _in_force(gate: Job) -> tuple[str, str]:
     return context_digest(Policy(), lists), lists
 
 
+@pytest.mark.parametrize("before", [True, False], ids=["certified before", "never certified"])
 def test_an_output_that_cannot_take_a_certificate_is_told_before_it_is_read(
-    gate: Job, key: str, monkeypatch: pytest.MonkeyPatch
+    gate: Job, key: str, monkeypatch: pytest.MonkeyPatch, before: bool
 ) -> None:
+    statements = gate.output / "_ingestgate"
+    if not before:
+        shutil.rmtree(statements)
     with monkeypatch.context() as patch:
         read_only(patch, gate.output)
         patch.delattr("ingestgate.pipeline.certificate.certifying.admitted_subjects")
         result = certify(gate, key)
     assert result.exit_code == 1
-    assert f"no file can be made in {gate.output}: Read-only file system" in result.stderr
+    where = statements if before else gate.output
+    assert f"no file can be made in {where}: Read-only file system" in result.stderr
+
+
+def test_only_the_folder_of_statements_need_be_writable(
+    gate: Job, key: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        read_only(patch, gate.output, but=gate.output / "_ingestgate")
+        result = certify(gate, key)
+    assert result.exit_code == 0, result.output
 
 
 @pytest.mark.parametrize("inner", ["a/b", "a/b/0.tar"])
