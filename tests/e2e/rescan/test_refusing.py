@@ -29,7 +29,7 @@ from tests.faults.killing import run_and_be_killed
 from tests.faults.layer import FaultLayer
 
 MakeJob = Callable[..., Job]
-UNRECEIPTED = "/output, and no receipt says what was admitted of it (1 such shards); run again"
+UNRECEIPTED = "/output, and no receipt says what was admitted of it (1 such shards); "
 
 
 def test_lists_that_need_what_the_ledger_lacks_are_refused(
