@@ -35,6 +35,7 @@ from ingestgate.pipeline.contexts import record_context
 from ingestgate.pipeline.exit_codes import exit_code
 from ingestgate.pipeline.list_opening import open_lists
 from ingestgate.pipeline.lock import output_lock, run_lock
+from ingestgate.pipeline.overlap import refuse_nested
 from ingestgate.pipeline.plan import Plan, is_current, make_plan, still_to_do
 from ingestgate.pipeline.progress import ProgressDisplay
 from ingestgate.pipeline.recalling import (
@@ -134,6 +135,8 @@ def run(request: RunRequest, display: ProgressDisplay) -> dict[str, Any]:
             plan = _planned(request, settings, lists)
         elif request.resume:
             plan = still_to_do(plan, settings, recalled_shards(settings, lists))
+        refuse_nested(plan.discovery.shards, settings.evidence)
+        others = summary.of_other_content(plan.todo, settings)
         if request.list_state is not None and not settings.dry_run:
             remember(request.list_state, lists.infos)  # before anything goes by them
         settings = replace(settings, evidence_id=evidence_id(settings.evidence))
@@ -144,7 +147,7 @@ def run(request: RunRequest, display: ProgressDisplay) -> dict[str, Any]:
             error = _close_recalls(settings, keys, every=request.recall)
         seconds = time.monotonic() - started
         # What stood before a run that did not come to judging is none of its work.
-        figures = summary.add_up(plan.todo if began else (), plan.finished, settings)
+        figures = summary.add_up(plan.todo if began else (), plan.finished, settings, others)
         failed = _failed_of(plan, settings)
         report = run_report(
             *(settings, plan, lists, suppressions, figures, failed, error, started_at, seconds)

@@ -183,6 +183,13 @@ def show(report: dict[str, Any]) -> None:
     for failure in shards["failed"]:
         failed = printable(f"failed: {failure['shard']}: {failure['problem']}")
         console.print(failed, markup=False)
+    if shards["replaced"]:
+        replaced = printable(", ".join(shards["replaced"]))
+        console.print(
+            "replaced in the output, as the landing zone has other content under the name: "
+            f"{replaced}",
+            markup=False,
+        )
     if report["input"]["left_behind"]:
         left = printable(", ".join(report["input"]["left_behind"]))
         console.print(f"part of no shard, not let through: {left}", markup=False)

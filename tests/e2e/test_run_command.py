@@ -14,6 +14,7 @@ from ingestgate.assets import temporary
 from ingestgate.blocklists.compiling import compile_list
 from ingestgate.pipeline import run as run_module
 from ingestgate.pipeline.lock import run_lock
+from tests.archives import make_tar
 from tests.e2e.conftest import (
     LISTED_HOST,
     LISTED_MD5,
@@ -23,6 +24,7 @@ from tests.e2e.conftest import (
     read_only,
     write_webdataset,
 )
+from tests.pictures import jpeg
 
 MakeJob = Callable[..., Job]
 
@@ -91,9 +93,31 @@ def test_one_unreadable_shard_does_not_stop_the_others(job: MakeJob, tmp_path: P
         "finished_before": 1,
         "left_out": 0,
         "done": 1,
+        "replaced": [],
         "failed": [],
     }
     assert gate.census()["exact"]
+
+
+def test_what_another_landing_zone_replaces_is_named(job: MakeJob, tmp_path: Path) -> None:
+    gate = job(WRITERS["webdataset"](tmp_path / "landing"))
+    assert gate.report()["shards"]["replaced"] == []
+    before = (gate.output / "00000.tar").read_bytes()
+    os.utime(tmp_path / "landing" / "00001.tar", (1, 1))
+    assert gate.report()["shards"]["replaced"] == [], "the same was admitted again"
+    assert gate.report("--no-resume")["shards"]["replaced"] == [], "so it was"
+    (tmp_path / "day2").mkdir()
+    (tmp_path / "day2" / "00000.tar").write_bytes(make_tar([("z.jpg", jpeg(20))]))
+    gate.inputs = [str(tmp_path / "day2")]
+    assert gate.report("--dry-run")["shards"]["replaced"] == [], "it admits nothing"
+    again = [one for one in gate.run_arguments if one != "--json"]
+    said = " ".join(gate.invoke(*again).stdout.split())
+    assert "as the landing zone has other content under the name: 00000.tar report:" in said
+    report = json.loads((gate.evidence / "report.json").read_text())
+    assert report["shards"]["replaced"] == ["00000.tar"]
+    assert (gate.output / "00000.tar").read_bytes() != before
+    assert "under the name: 00000.tar</p>" in (gate.evidence / "report.html").read_text()
+    assert gate.report()["shards"]["replaced"] == []
 
 
 def test_exit_on_match(job: MakeJob, tmp_path: Path) -> None:
