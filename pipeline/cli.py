@@ -1,5 +1,6 @@
 """``ingestgate``: the command line."""
 
+import io
 import json
 import logging
 import os
@@ -136,6 +137,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Runs the command line and ends the process with its exit code."""
     code: object = ExitCode.FAILED
     failure: OSError | None = None
+    for stream in (sys.stdout, sys.stderr):  # which may have been closed, and are then None
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a name may not be in its encoding
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # a scheduler's Ctrl-C
     try:
         cli.main(args=None if arguments is None else list(arguments), standalone_mode=True)
