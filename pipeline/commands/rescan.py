@@ -100,8 +100,10 @@ def rescan(ctx: click.Context, /, **options: Any) -> None:
     from ingestgate.pipeline.rescan.request import RescanRequest
     from ingestgate.pipeline.rescan.since import parse_since
     from ingestgate.pipeline.run_policy import policy_of
+    from ingestgate.pipeline.runners import check_beam_options
 
     as_json = options["as_json"]
+    check_beam_options(options["beam_options"])
     if options["beam_options"]:
         storage.use_beam_options(options["beam_options"])
     for folder in options["evidence"]:

@@ -139,6 +139,9 @@ def test_a_run_that_is_refused_does_not_say_that_there_is_nothing_to_do(
     gate.report()
     again = (*again, "--recipient", gate.recipient, "--workers", "1")
     assert "Nothing to do, all is finished: 2 shards." in gate.invoke(*again).stdout
+    wrong = gate.invoke(*again, "--", "--nosuchoption=3")
+    assert (wrong.exit_code, "Beam has no such option" in wrong.stderr) == (2, True)
+    assert "Nothing to do" not in wrong.stdout
     gate.quarantine.chmod(0o755)
     refused = gate.invoke(*again)
     assert (refused.exit_code, "open to others; close it" in refused.stderr) == (
