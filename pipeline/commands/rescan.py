@@ -86,7 +86,8 @@ def rescan(ctx: click.Context, /, **options: Any) -> None:
 
     \b
     Example:
-      ingestgate rescan --evidence evidence --lists lists --since 6 --key recall.key
+      ingestgate rescan --evidence evidence --lists lists --since 6 \\
+        --key certificate-key.pem
       ingestgate run --recall --input 'landing/*.tar' --output admitted --quarantine vault \\
         --evidence evidence --lists lists --recipient recipients.txt
     """  # noqa: D301 - \b is click's own

@@ -59,6 +59,7 @@ def test_another_policy_is_refused(old_job: Callable[[str], Job], tmp_path: Path
     compiled(tmp_path, 2, new())
     found = rescan(job, "--policy", str(tmp_path / "policy.yaml"), code=5)
     assert "judged by other rules" in found["error"]
+    assert "give the run's --policy, or run again" in found["error"]
 
 
 def test_a_damaged_part_is_named(old_job: Callable[[str], Job], tmp_path: Path) -> None:
