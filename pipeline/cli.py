@@ -52,8 +52,8 @@ class _Group(click.Group):
         try:
             _refuse_unexpanded(ctx.meta[_TYPED])
             return super().invoke(ctx)
-        except click.UsageError as error:
-            _say_in_json(ctx, error.format_message(), ExitCode.USAGE)
+        except click.UsageError as refused:
+            _say_in_json(ctx, refused.format_message(), ExitCode.USAGE)
             raise
         except GateError as raised:
             error = _mistyped(raised, ctx.meta[_TYPED]) or raised
