@@ -87,17 +87,18 @@ def verify(ctx: click.Context, /, **options: Any) -> None:
     as_json = options["as_json"]
     if options["quarantine"] and not options["evidence"]:
         raise UsageError("--quarantine goes with --evidence")
+    wanted = demands(
+        options["policy_file"],
+        lines=options["lines"],
+        threshold=options["threshold"],
+        max_age_days=options["max_age"],
+        lists=options["lists"],
+        recalls=options["recalls"],
+    )
     storage.require_directory(options["directory"])
     found = verify_dataset(
         options["directory"],
-        demands(
-            options["policy_file"],
-            lines=options["lines"],
-            threshold=options["threshold"],
-            max_age_days=options["max_age"],
-            lists=options["lists"],
-            recalls=options["recalls"],
-        ),
+        wanted,
         datetime.now(UTC),
         threads=options["threads"] or 0,
         show=None if as_json else HashProgress(),
