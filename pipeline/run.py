@@ -48,7 +48,7 @@ from ingestgate.pipeline.recalling import (
 from ingestgate.pipeline.run_events import RunEvents
 from ingestgate.pipeline.run_policy import policy_of
 from ingestgate.pipeline.run_report import run_report
-from ingestgate.pipeline.runners import RunFailedError, run_job
+from ingestgate.pipeline.runners import RunFailedError, check_beam_options, run_job
 from ingestgate.quarantine.keys import read_recipients
 from ingestgate.quarantine.locking import quarantine_lock, sweep_quarantine
 from ingestgate.quarantine.rewraps import require_access
@@ -113,6 +113,7 @@ def run(request: RunRequest, display: ProgressDisplay) -> dict[str, Any]:
     """
     started = time.monotonic()
     started_at = datetime.now(UTC)
+    check_beam_options(request.beam_options)
     if request.beam_options:
         storage.use_beam_options(request.beam_options)
     policy = policy_of(request.policy_file)
@@ -274,9 +275,8 @@ def _settings(
     if suppressions.source.path:
         roots.append(suppressions.source.path)
     for root in roots[:3]:
-        # On an object store, a name may be an object's and a folder's.
-        if not storage.is_remote(root) and storage.file_if_there(root) is not None:
-            raise UsageError(f"{root}: is a file; move it away, or name a folder")
+        if file := storage.file_in_the_way(root):
+            raise UsageError(f"{file}: is a file; move it away, or name a folder")
     for number, root in enumerate(roots):
         for other in roots[number + 1 :]:
             if f"{root}/".startswith(f"{other}/") or f"{other}/".startswith(f"{root}/"):

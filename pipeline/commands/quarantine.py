@@ -115,7 +115,7 @@ def list_(root: str, as_json: bool, key: str | None, **choice: Any) -> None:
     if as_json:
         put_on_record(root, "manifest.listed", {"choice": _wanted(choice)}, key)
         for row in _or_none(rows):
-            click.echo(json.dumps(row, ensure_ascii=False))
+            click.echo(json.dumps(row))
         return
     show_table(
         ("cluster", "assets", "the first lay in", "tier", "list", "state"),
@@ -203,7 +203,7 @@ def show(root: str, key: str | None, as_json: bool, asset_id: str) -> None:
     found = select_asset(root, asset_id)
     put_on_record(root, "asset.viewed", {"assets": [found[0]["asset_id"]]}, key)
     for row in found:
-        click.echo(json.dumps(row, indent=None if as_json else 1, ensure_ascii=False))
+        click.echo(json.dumps(row, indent=None if as_json else 1, ensure_ascii=as_json))
 
 
 @quarantine.command()

@@ -162,7 +162,7 @@ def test_a_sample_that_was_sealed_twice_is_sound_and_the_surplus_is_named(
 def test_rewrap_changes_who_opens_it(gate: Job, tmp_path: Path) -> None:
     new = str(tmp_path / "new.txt")
     recipient = generate_identity(new)
-    assert opens(gate, tmp_path / "refused", new).exit_code == 1
+    assert opens(gate, tmp_path / "refused", new).exit_code == 2
     wrong = quarantine(gate, "rewrap", "--identity", new, "--recipient", recipient)
     assert wrong.exit_code == 2
     assert "nothing was changed" in wrong.stderr
@@ -172,7 +172,7 @@ def test_rewrap_changes_who_opens_it(gate: Job, tmp_path: Path) -> None:
     assert (done["rewrapped"], done["unopened"]) == (3, [])
     assert opens(gate, tmp_path / "opened", new).exit_code == 0
     assert (tmp_path / "opened" / asset(gate) / "k03.jpg").read_bytes() == content(3)
-    assert opens(gate, tmp_path / "old", gate.identity).exit_code == 1
+    assert opens(gate, tmp_path / "old", gate.identity).exit_code == 2
     assert gate.census()["exact"]
     assert said(quarantine(gate, "check", "--identity", new, "--json"))["objects"]["opened"] == 3
     refused = gate.run("--no-resume")
@@ -189,7 +189,7 @@ def test_rewrap_lets_somebody_into_one_sample(gate: Job, tmp_path: Path) -> None
     named = ("--identity", gate.identity, *both, "--asset", asset(gate)[:9])
     assert "1 key sealed to 2 recipients" in quarantine(gate, "rewrap", *named).stdout
     assert opens(gate, tmp_path / "one", guest).exit_code == 0
-    assert opens(gate, tmp_path / "two", guest, "k05").exit_code == 1
+    assert opens(gate, tmp_path / "two", guest, "k05").exit_code == 2
     assert opens(gate, tmp_path / "two", gate.identity, "k05").exit_code == 0
 
 

@@ -69,7 +69,7 @@ def test_credentials_are_not_shown() -> None:
 
 
 def _committed(evidence: Path, name: str, format: str) -> None:
-    receipt = Receipt(name, format, "i", 1, "c", 1, "l", {}, [], "", {}, "", "")
+    receipt = Receipt(name, format, "i", 1, "c", 1, "l", [""], {}, [], "", {}, "", "")
     write_receipt(str(evidence), receipt)
 
 

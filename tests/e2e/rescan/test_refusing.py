@@ -43,6 +43,15 @@ def test_lists_that_need_what_the_ledger_lacks_are_refused(
     assert job.report()["shards"]["finished_before"] == 0
 
 
+def test_options_that_beam_does_not_have_are_refused_before_anything_is_looked_at(
+    old_job: Callable[[str], Job], tmp_path: Path
+) -> None:
+    job = old_job(str(tmp_path / "landing"))
+    folders = ("--evidence", str(tmp_path / "none"), "--lists", job.lists)
+    refused = job.invoke("rescan", *folders, "--", "--nosuchoption=3")
+    assert (refused.exit_code, "Beam has no such option" in refused.stderr) == (2, True)
+
+
 def test_another_policy_is_refused(old_job: Callable[[str], Job], tmp_path: Path) -> None:
     job = old_job(write_webdataset(tmp_path / "landing"))
     job.report()
@@ -50,6 +59,7 @@ def test_another_policy_is_refused(old_job: Callable[[str], Job], tmp_path: Path
     compiled(tmp_path, 2, new())
     found = rescan(job, "--policy", str(tmp_path / "policy.yaml"), code=5)
     assert "judged by other rules" in found["error"]
+    assert "give the run's --policy, or run again" in found["error"]
 
 
 def test_a_damaged_part_is_named(old_job: Callable[[str], Job], tmp_path: Path) -> None:

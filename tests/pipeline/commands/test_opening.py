@@ -50,3 +50,9 @@ def test_the_latest_is_opened_or_the_sample_that_is_named(tmp_path: Path) -> Non
     command = ["quarantine", "open", *where, *by_sample, id_of(first.path), asset]
     assert CliRunner().invoke(cli, command).exit_code == 0
     assert (tmp_path / "first" / asset / "one.0.jpg").read_bytes() == b"1"
+
+    stranger = tmp_path / "stranger.txt"
+    stranger.write_text(str(reader().identity))
+    again = ("--quarantine", str(root), "--identity", str(stranger), "--to", str(tmp_path / "none"))
+    refused = CliRunner().invoke(cli, ["quarantine", "open", *again, asset])
+    assert (refused.exit_code, "sealed to others than this identity" in refused.stderr) == (2, True)

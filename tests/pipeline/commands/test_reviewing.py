@@ -25,7 +25,10 @@ class Vault:
         write(self.root, [row(1), row(2)])
         log_manifests(self.root)
         for name, role in (("ann", "administrator"), ("rob", "reviewer")):
-            person = ("--name", name, "--public", self.lines[name], "--role", role)
+            public = root / f"{name}.pub"
+            public.write_text(f"{self.lines[name]}\n")
+            given = str(public) if name == "ann" else self.lines[name]
+            person = ("--name", name, "--public", given, "--role", role)
             assert self("reviewers", "add", *self.by("ann"), *person).exit_code == 0
 
     def by(self, name: str) -> tuple[str, str]:
@@ -116,6 +119,12 @@ def test_a_checkpoint_goes_with_its_key(vault: Vault, tmp_path: Path) -> None:
     vault.audit("checkpoint", *vault.by("ann"), "--to", kept)
     assert vault.audit("verify", "--checkpoint", kept).exit_code == 2
     assert vault.audit("verify", "--checkpoint", kept, "--key", "ann").exit_code == 2
+    line = tmp_path / "ann.pub"
+    line.write_text(f"# of Ann's\n{vault.lines['ann']}\n")
+    assert vault.audit("verify", "--checkpoint", kept, "--key", str(line)).exit_code == 0
+    line.write_text("\n".join(vault.lines.values()))
+    several = vault.audit("verify", "--checkpoint", kept, "--key", str(line))
+    assert (several.exit_code, "holds several public keys" in several.stderr) == (2, True)
     other = vault.audit("verify", "--checkpoint", kept, "--key", vault.lines["rob"])
     assert (other.exit_code, "not signed with the key" in other.stderr) == (5, True)
 
