@@ -9,7 +9,16 @@ from fnmatch import fnmatchcase
 from typing import Annotated, Literal, Self, get_args
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    StrictBool,
+    StrictFloat,
+    StrictInt,
+    field_validator,
+    model_validator,
+)
 
 from ingestgate.assets.containers.container import (
     DEFAULT_RANGE_BYTES,
@@ -44,24 +53,26 @@ def _known(names: tuple[str, ...], known: Iterable[str]) -> tuple[str, ...]:
 
 
 class _Section(BaseModel):
+    # Numbers and booleans are strict, field by field: `pdq: true` is no threshold of 1. Not the
+    # model, to which YAML's lists and texts are no tuples and members of enums.
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
 
 class Limits(_Section):
     """What a picture may cost; beyond a limit it is unscannable."""
 
-    max_bytes: int = Field(_LIMITS.max_bytes, ge=1, le=1 << 30)
+    max_bytes: StrictInt = Field(_LIMITS.max_bytes, ge=1, le=1 << 30)
     """Largest encoded size, in bytes."""
-    max_pixels: int = Field(_LIMITS.max_pixels, ge=1, le=MOST_PIXELS)
+    max_pixels: StrictInt = Field(_LIMITS.max_pixels, ge=1, le=MOST_PIXELS)
     """Largest frame, in pixels (width x height). Raise `max_memory` with it."""
-    max_frames: int = Field(_LIMITS.max_frames, ge=1, le=10_000)
+    max_frames: StrictInt = Field(_LIMITS.max_frames, ge=1, le=10_000)
     """Most frames or pages."""
-    max_total_pixels: int = Field(_LIMITS.max_total_pixels, ge=1, le=10_000_000_000)
+    max_total_pixels: StrictInt = Field(_LIMITS.max_total_pixels, ge=1, le=10_000_000_000)
     """Most pixels of all frames together."""
-    max_seconds: int = Field(120, ge=1, le=3600)
+    max_seconds: StrictInt = Field(120, ge=1, le=3600)
     """Longest time that decoding and fingerprinting may take, in seconds; also of processor time.
     Not in force with `decoder: in_process`."""
-    max_memory: int = Field(_LIMITS.max_memory, ge=256 << 20, le=64 << 30)
+    max_memory: StrictInt = Field(_LIMITS.max_memory, ge=256 << 20, le=64 << 30)
     """Most memory that the decoder may take for a picture, in bytes, beyond what it takes when it
     is idle. Enough for any picture: 512 MiB, and 64 bytes for each of `max_pixels`. Not in force
     with `decoder: in_process`."""
@@ -81,7 +92,7 @@ class ListPolicy(_Section):
 
     action: Action | None = None
     """`quarantine`, or `observe`: record and count its matches without acting on them."""
-    thresholds: dict[str, Annotated[int, Field(ge=0)]] = {}
+    thresholds: dict[str, Annotated[StrictInt, Field(ge=0)]] = {}
     """Largest Hamming distance that matches, per signal type."""
 
 
@@ -91,15 +102,15 @@ class ListTrust(_Section):
     keys: dict[str, str] = {}
     """Public keys by the names of whom they are; `ingestgate keys signing` prints one. As soon as
     there are any, unsigned lists are refused."""
-    threshold: int = Field(1, ge=1)
+    threshold: StrictInt = Field(1, ge=1)
     """How many of the keys have to have signed each list."""
-    max_change: float = Field(0.5, gt=0, lt=1)
+    max_change: StrictFloat = Field(0.5, gt=0, lt=1)
     """Largest share by which a list may shrink or grow between versions, where `--list-state`
     remembers what was seen. A version that changes more is taken by `lists accept` alone."""
     suppression_keys: dict[str, str] = {}
     """Public keys, likewise, of the people who may sign suppressions (`run --suppressions`).
     Without any, none is honoured."""
-    suppression_threshold: int = Field(LEAST_SIGNERS, ge=LEAST_SIGNERS)
+    suppression_threshold: StrictInt = Field(LEAST_SIGNERS, ge=LEAST_SIGNERS)
     """How many of these have to have signed each suppression."""
 
     @field_validator("keys", "suppression_keys")
@@ -172,7 +183,7 @@ class Policy(_Section):
     low_quality: LowQuality | dict[str, LowQuality] = "hold"
     """A picture too flat for a perceptual hash that a list needs: hold it, or let digests and
     sources decide. For all hashes, or for each by its name; those not named hold."""
-    require_source: bool = False
+    require_source: StrictBool = False
     """Hold assets that carry no source at all."""
     skipped_members: Literal["hold", "screen"] = "hold"
     """Members that dataset readers do not see: hold them, or screen them like any other."""
@@ -186,7 +197,7 @@ class Policy(_Section):
     lists: dict[str, ListPolicy] = {}
     """Per list id: what differs from what the list says."""
     trust: ListTrust = ListTrust()
-    range_bytes: int = Field(DEFAULT_RANGE_BYTES, ge=1)
+    range_bytes: StrictInt = Field(DEFAULT_RANGE_BYTES, ge=1)
     """Shards are judged in ranges of about this many bytes; also what a killed run may have to
     do again per worker."""
 

@@ -1,9 +1,16 @@
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
 import pytest
+from annotated_types import Ge, Le
 from pydantic import ValidationError
 
+from ingestgate.assets.errors import PolicyError
 from ingestgate.assets.provenance import LOCATION
 from ingestgate.blocklists.signals import signal_types
 from ingestgate.fingerprints.limits import MOST_PIXELS, DecodeLimits
+from ingestgate.pipeline.policy_file import load_policy
 from ingestgate.transforms.policy import Limits, Policy, matches_column
 from ingestgate.transforms.settings import context_digest, policy_digest
 
@@ -43,6 +50,57 @@ KEY = "ed25519:11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo="
 def test_a_policy_without_effect_is_none(fields: dict[str, object], said: str) -> None:
     with pytest.raises(ValidationError, match=said):
         Policy(**fields)
+
+
+#: What YAML has for another type than the schema's, though Python could make one of the other.
+ALIKE = {
+    "integer": ("true", "false", '"1"', "1.0"),
+    "number": ("true", '"0.5"'),
+    "boolean": ("1", "0", "1.0", '"yes"', '"true"'),
+}
+
+
+def keys_of(schema: dict[str, Any], *path: str) -> Iterator[tuple[tuple[str, ...], str]]:
+    """Yields each key of the policy, by the keys that lead to it, and the type of its value."""
+    if "$ref" in schema:
+        schema = Policy.model_json_schema()["$defs"][schema["$ref"].rsplit("/", 1)[-1]]
+    if "properties" in schema:
+        for name, field in schema["properties"].items():
+            yield from keys_of(field, *path, name)
+    elif "additionalProperties" in schema:
+        yield from keys_of(schema["additionalProperties"], *path, "any")
+    else:
+        yield path, schema.get("type", "")
+
+
+NUMBERS_AND_BOOLEANS = [
+    (path, kind) for path, kind in keys_of(Policy.model_json_schema()) if kind in ALIKE
+]
+
+
+def test_every_key_with_a_number_or_a_boolean_is_looked_at() -> None:
+    assert {kind for _, kind in NUMBERS_AND_BOOLEANS} == set(ALIKE)
+    paths = [path for path, _ in NUMBERS_AND_BOOLEANS]
+    assert {("require_source",), ("limits", "max_bytes"), ("trust", "max_change")} <= set(paths)
+    assert ("lists", "any", "thresholds", "any") in paths
+
+
+@pytest.mark.parametrize(
+    ("path", "kind"), NUMBERS_AND_BOOLEANS, ids=[".".join(p) for p, _ in NUMBERS_AND_BOOLEANS]
+)
+def test_nothing_is_made_into_a_number_or_a_boolean(
+    tmp_path: Path, path: tuple[str, ...], kind: str
+) -> None:
+    file = tmp_path / "policy.yaml"
+    above = [f"{'  ' * depth}{key}:" for depth, key in enumerate(path)]
+    for value in ALIKE[kind]:
+        file.write_text("\n".join(above) + f" {value}\n")
+        with pytest.raises(PolicyError) as caught:
+            load_policy(str(file), Policy)
+        said = str(caught.value)
+        assert said.startswith(f"{file}:{len(path)}: {'.'.join(path)}: "), value
+        assert said.endswith(f"is not allowed (input should be a valid {kind})"), value
+        assert ("the text " in said) == value.startswith('"'), value
 
 
 def test_low_quality_may_be_said_for_all_hashes_or_for_each() -> None:
@@ -118,8 +176,8 @@ def test_who_has_to_have_signed_decides_no_verdict() -> None:
 
 
 def test_what_a_picture_may_cost_has_bounds_and_reaches_the_decoder() -> None:
-    bounds = {name: field.metadata for name, field in Limits.model_fields.items()}
-    assert all(len(found) == 2 for name, found in bounds.items() if name != "formats")
+    bounds = {n: {type(m) for m in field.metadata} for n, field in Limits.model_fields.items()}
+    assert all({Ge, Le} <= found for name, found in bounds.items() if name != "formats")
     given = {"max_bytes": 1, "max_pixels": 2, "max_frames": 3, "max_total_pixels": 4}
     limits = Policy(limits=Limits(**given, max_memory=300 << 20)).decode_limits()
     assert {name: getattr(limits, name) for name in given} == given
