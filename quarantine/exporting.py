@@ -16,12 +16,30 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ingestgate.assets import storage
+from ingestgate.assets.errors import UsageError
 from ingestgate.quarantine.manifest import BATCH_ROWS, ManifestRow, arrow_schema
+from ingestgate.quarantine.outside import require_outside
 
 #: What an export has beside a manifest row's fields.
 ADDED: Final = ("cluster", "state", "up_for_review")
 COLUMNS: Final = (*ManifestRow.model_fields, *ADDED)
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")  # noqa: RUF001
+
+
+def require_new(root: str, path: str) -> None:
+    """Refuses a path that something is at already, or that lies in a quarantine.
+
+    Args:
+        root: The quarantine that is exported from.
+        path: Where the export is to go.
+
+    Raises:
+        UsageError: It is such a path.
+        StorageError: It cannot be told.
+    """
+    require_outside(root, path)
+    if storage.is_there(path):
+        raise UsageError(f"{path}: exists; a file is never overwritten, give another name")
 
 
 def export(rows: Iterable[Mapping[str, Any]], form: str, path: str) -> int:

@@ -217,6 +217,29 @@ def test_who_looked_is_on_record_first(vault: Vault, tmp_path: Path) -> None:
     ]
 
 
+def test_an_export_overwrites_nothing(vault: Vault, tmp_path: Path) -> None:
+    log = Path(log_path(str(vault.root)))
+    manifest = next((vault.root / "manifest").glob("*.jsonl"))
+    (another := tmp_path / "another" / "audit").mkdir(parents=True)
+    (another / "log.jsonl").touch()
+    (tmp_path / "link").symlink_to(vault.root)
+    inside = "lies in {}, the quarantine of a run;"
+    for to, said in (
+        (Path(vault.keys["ann"]), "exists; a file is never overwritten, give another name"),
+        (tmp_path, "exists; a file is never overwritten"),
+        (log, inside.format(vault.root)),
+        (manifest, inside.format(vault.root)),
+        (vault.root / "new" / "out.csv", inside.format(vault.root)),
+        (tmp_path / "link" / "out.csv", inside.format(vault.root)),
+        (another / "out.csv", inside.format(another.parent)),
+    ):
+        before = (log.read_bytes(), to.read_bytes() if to.is_file() else None)
+        refused = vault("export", *vault.by("rob"), "--format", "csv", "--to", str(to))
+        assert refused.exit_code == 2, refused.output
+        assert f"{to}: {said}" in refused.stderr
+        assert (log.read_bytes(), to.read_bytes() if to.is_file() else None) == before
+
+
 def test_which_source_was_asked_for_is_not_on_record(vault: Vault, tmp_path: Path) -> None:
     to = str(tmp_path / "out.csv")
     of = ("--source", "example.org", "--tier", "near")
