@@ -15,6 +15,7 @@ from typing import Any, Final
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from ingestgate.assets import storage
 from ingestgate.assets.containers.discovery import shown
 from ingestgate.assets.receipts import Receipt, read_receipts
 from ingestgate.assets.shard import Shard
@@ -68,11 +69,15 @@ class RunEvents:
         with audit_writer(self._settings.quarantine) as writer:
             yield writer
 
-    def begin(self, todo: Iterable[Shard]) -> None:
+    def begin(self, todo: Iterable[Shard], inputs: Iterable[str]) -> None:
         """Puts on record that shards are about to be judged; without any, nothing.
 
         What an earlier run sealed of them and could not put on record is put there first: their
         receipts are about to be replaced.
+
+        Args:
+            todo: The shards.
+            inputs: Paths or patterns of the landing zone.
 
         Raises:
             EvidenceError: The log does not hold; the run must not begin.
@@ -88,6 +93,8 @@ class RunEvents:
                 BEGUN,
                 {
                     "run": self.run,
+                    "inputs": [shown(storage.absolute(each)) for each in inputs],
+                    "output": shown(self._settings.output),
                     "evidence": shown(self._settings.evidence),
                     "shards": len(shards),
                     "lists": self._lists,

@@ -48,7 +48,8 @@ def _folders_of_runs(root: str) -> Iterator[tuple[str, str]]:
 
 def _fixed(pattern: str) -> str:
     """Returns the folder that a pattern is below; a path that is none is its own."""
-    while storage.has_wildcard(pattern) and not storage.exists(pattern):
+    remote = storage.is_remote(pattern)  # then no store is asked: where to open is local
+    while storage.has_wildcard(pattern) and (remote or not storage.exists(pattern)):
         pattern = storage.parent(pattern)
     return pattern
 
