@@ -29,7 +29,7 @@ from ingestgate.assets.perceptual_view import PerceptualView
 from ingestgate.assets.shard import Shard, WorkRange
 from ingestgate.assets.verdict import Action, Finding, Reason, Tier, Verdict
 
-LEDGER_VERSION = 3
+LEDGER_VERSION = 4
 _META_KEY = b"ingestgate.ledger"
 _PARTS = ".parts"  # how the folder of a shard's parts ends
 
@@ -103,6 +103,7 @@ class PartHeader:
             process found when it tried; empty where nothing was decoded.
         earlier: Hex digest of what had been quarantined of the shard before by other rules, which
             decides a verdict, too; "" for nothing.
+        format: Name of the container format that the shard was read as.
     """
 
     shard: str
@@ -117,6 +118,7 @@ class PartHeader:
     tallies: Mapping[str, int] = field(default_factory=dict)
     isolation: Mapping[str, str] = field(default_factory=dict)
     earlier: str = ""
+    format: str = ""
 
 
 def ledger_schema(perceptual: Iterable[str], further: Iterable[str] = ()) -> pa.Schema:
@@ -421,7 +423,7 @@ def _header(path: str, schema: pa.Schema) -> PartHeader:
 def is_current(
     header: PartHeader | None, shard: Shard, work: WorkRange, context: str, earlier: str | None
 ) -> bool:
-    """Whether a part may stand for judging ``work`` again: same bytes, same range, same rules.
+    """Whether a part may stand for judging again: same bytes, read alike, same range, same rules.
 
     Args:
         header: The part's; None: there is none.
@@ -433,6 +435,7 @@ def is_current(
     return header is not None and (
         header.shard,
         header.identity,
+        header.format,
         header.number,
         header.total,
         header.start,
@@ -442,6 +445,7 @@ def is_current(
     ) == (
         shard.name,
         shard.identity,
+        shard.format,
         work.number,
         work.total,
         work.start,

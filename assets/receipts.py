@@ -269,8 +269,8 @@ def purge_of(evidence: str, shard: Shard, receipt: Receipt) -> PurgeReceipt | No
 def is_finished(
     receipt: Receipt | None, shard: Shard, context: str, output: str, evidence: str
 ) -> bool:
-    """Whether a shard needs no more work: judged by these rules, its output and ledger there."""
-    if receipt is None or receipt.context != context:
+    """Whether a shard needs no more work: judged by these rules, read alike, all still there."""
+    if receipt is None or (receipt.context, receipt.format) != (context, shard.format):
         return False
     if receipt.identity != shard.identity and purge_of(evidence, shard, receipt) is None:
         return False

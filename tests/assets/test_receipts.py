@@ -115,6 +115,7 @@ def test_what_was_committed_is_finished(committed: Committed) -> None:
     [
         lambda done: done._replace(shard=done.shard._replace(identity="12" * 32)),
         lambda done: done._replace(receipt=replace(done.receipt, context="12" * 32)),
+        lambda done: done._replace(shard=done.shard._replace(format="img2dataset")),
         lambda done: (done.output / done.shard.name).unlink(),
         lambda done: (done.output / done.shard.name).write_bytes(b"012345678"),
         lambda done: Path(ledger.part_path(f"{done.evidence}/ledger", "a/0.tar", 1)).unlink(),
@@ -125,6 +126,7 @@ def test_what_was_committed_is_finished(committed: Committed) -> None:
     ids=[
         "another-content",
         "other-rules",
+        "another-format",
         "no-output",
         "output-of-another-size",
         "no-ledger-part",
