@@ -26,11 +26,11 @@ from ingestgate.pipeline.audit_events import put_up_for_review
 from ingestgate.quarantine.audit import AuditLine
 from ingestgate.quarantine.audit_writing import AuditWriter, audit_writer
 from ingestgate.quarantine.manifest_reading import read_as_sealed
+from ingestgate.quarantine.outside import RUN_BEGUN
 from ingestgate.quarantine.presence import refuse_lost_log
 from ingestgate.quarantine.sealed_manifests import SealedManifest, put_on_record
 from ingestgate.transforms.settings import RunSettings, policy_digest
 
-BEGUN: Final = "run.begun"
 ENDED: Final = "run.ended"
 
 
@@ -90,7 +90,7 @@ class RunEvents:
         with self._writer() as writer:
             self.sealed += put_on_record(writer, manifests, self._key, run=self.run)
             writer.add(
-                BEGUN,
+                RUN_BEGUN,
                 {
                     "run": self.run,
                     "inputs": [shown(storage.absolute(each)) for each in inputs],
@@ -180,6 +180,6 @@ def _owes(lines: Iterable[AuditLine], evidence: str) -> bool:
     """Whether the last run of an evidence folder that began did not put on record how it ended."""
     owes = False
     for line in lines:
-        if line.event in (BEGUN, ENDED) and line.fields.get("evidence") == evidence:
-            owes = line.event == BEGUN
+        if line.event in (RUN_BEGUN, ENDED) and line.fields.get("evidence") == evidence:
+            owes = line.event == RUN_BEGUN
     return owes

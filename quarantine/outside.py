@@ -3,11 +3,15 @@
 import os
 from collections.abc import Collection, Iterable, Iterator
 from itertools import chain
+from typing import Final
 
 from ingestgate.assets import storage
 from ingestgate.assets.containers.earlier_runs import left_by_a_run
 from ingestgate.assets.errors import UsageError
 from ingestgate.quarantine.audit import read_log
+
+#: Has the absolute paths of a run's folders: `inputs`, `output`, `evidence`.
+RUN_BEGUN: Final = "run.begun"
 
 
 def require_outside(root: str, to: str) -> None:
@@ -38,9 +42,11 @@ def require_apart(root: str, to: str) -> None:
 
 
 def _folders_of_runs(root: str) -> Iterator[tuple[str, str]]:
-    for line in read_log(root):  # which of them a line names depends on its event and version
+    for line in read_log(root):
+        if line.event != RUN_BEGUN:  # others have paths as they were typed, somewhere
+            continue
         for name in ("evidence", "output"):
-            if name in line.fields:
+            if name in line.fields:  # earlier versions named the evidence alone
                 yield str(line.fields[name]), name
         for pattern in line.fields.get("inputs", ()):
             yield _fixed(str(pattern)), "input"

@@ -14,6 +14,7 @@ def root(tmp_path: Path) -> Path:
     made = tmp_path / "vault"
     (tmp_path / "named[1]").mkdir()
     append_machine(str(made), "run.begun", {})  # as before lines named any
+    append_machine(str(made), "purge.begun", {"inputs": [str(tmp_path / "opened")]})
     folders = {name: str(tmp_path / name) for name in ("output", "evidence")}
     inputs = ["landing/*.tar", "deep/*/[ab]/*.tar", "one.parquet", "named[1]/*.tar"]
     named = [str(tmp_path / each) for each in inputs]
