@@ -183,6 +183,8 @@ def _problem(model: type[BaseModel], detail: ErrorDetails) -> str:
         return f"{where or 'policy'}: {allowed}"
     plain = isinstance(given, str | int | float)
     what = repr(str(given)[:60]) if plain else "an empty value" if given is None else "this value"
+    if isinstance(given, str) and detail["type"].endswith("_type"):
+        what = f"the text {what}"  # in quotes, "5" is none of the numbers
     return f"{where or 'policy'}: {what} is not allowed ({allowed})"
 
 

@@ -345,7 +345,7 @@ def _do_shards(
             if plan.todo and not settings.dry_run:
                 storage.require_writable(settings.output)
                 bind_output(settings.evidence, settings.output)
-                events.begin(plan.todo)
+                events.begin(plan.todo, request.inputs)
             carry_failures(settings.notes, plan.todo, plan.others)
             _forget(plan.todo if not request.resume else to_forget(plan, settings), settings)
             began = True

@@ -137,8 +137,9 @@ def _headers(shard: Shard, settings: RunSettings) -> Iterator[ledger.PartHeader]
             header = ledger.read_header(ledger.part_path(root, shard.name, number))
         except LedgerError:
             return
-        if header is None or (header.identity, header.context) != (
+        if header is None or (header.identity, header.format, header.context) != (
             shard.identity,
+            shard.format,
             settings.context,
         ):
             return

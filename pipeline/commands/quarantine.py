@@ -218,7 +218,13 @@ def show(root: str, key: str | None, as_json: bool, asset_id: str) -> None:
     help="csv is for spreadsheets, and made so that no cell is a formula.",
 )
 @click.option(
-    "--to", "to", required=True, type=click.Path(), metavar="FILE", help="Where it goes (private)."
+    "--to",
+    "to",
+    required=True,
+    type=click.Path(),
+    metavar="FILE",
+    help="Where it goes (private), outside every quarantine; an existing file is never "
+    "overwritten.",
 )
 def export(root: str, key: str | None, form: str, to: str, **choice: Any) -> None:
     """Write rows of the manifest, with cluster and state of review, to a new file.
@@ -231,13 +237,11 @@ def export(root: str, key: str | None, form: str, to: str, **choice: Any) -> Non
       ingestgate quarantine export --quarantine vault --state confirmed \\
         --format csv --to confirmed.csv
     """  # noqa: D301 - \b is click's own
-    from ingestgate.quarantine.apart import require_apart
     from ingestgate.quarantine.exporting import export as write
     from ingestgate.quarantine.exporting import require_new
     from ingestgate.quarantine.selecting import select
 
-    require_new(to)
-    require_apart(root, to)
+    require_new(root, to)
     said = {"format": form, "choice": _wanted(choice)}
     put_on_record(root, "manifest.exported", said, key)
     count = write(select(root, _selection(choice)), form, to)

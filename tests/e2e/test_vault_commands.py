@@ -346,6 +346,21 @@ def test_what_was_opened_is_not_replaced_by_the_next(gate: Job, tmp_path: Path) 
     assert events(gate) == [("vault.opened", "")] * 2, "what is refused is not on record as opened"
 
 
+def test_nothing_is_opened_into_a_folder_of_the_run(gate: Job, tmp_path: Path) -> None:
+    for folder, what in (
+        (gate.output, "output"),
+        (gate.quarantine, "quarantine"),
+        (gate.evidence, "evidence"),
+        (tmp_path / "landing", "input"),
+    ):
+        before = {path for path in folder.rglob("*") if path.name != ".lock"}
+        refused = opens(gate, folder / "sub", gate.identity)
+        assert refused.exit_code == 2, refused.output
+        assert f"{folder}/sub: lies in {folder}, the {what} of a run" in refused.stderr
+        assert {path for path in folder.rglob("*") if path.name != ".lock"} == before
+    assert events(gate) == [], "what is refused is not on record as opened"
+
+
 def test_where_nobody_is_known_that_it_was_opened_is_on_record(gate: Job, tmp_path: Path) -> None:
     assert opens(gate, tmp_path / "opened", gate.identity).exit_code == 0
     assert events(gate) == [("vault.opened", "")]
@@ -380,15 +395,3 @@ def test_a_run_and_a_change_of_the_vault_exclude_each_other(
         purge = gate.invoke("purge", "--input", *gate.inputs, *gate.folders)
     assert purge.exit_code == 1
     assert "another run is at work" in purge.stderr
-
-
-@pytest.mark.parametrize("to", ["output", "output/new", "quarantine/new", "evidence/new"])
-def test_nothing_is_opened_into_what_is_handed_on_or_kept(gate: Job, to: str) -> None:
-    secret = ("--identity", gate.identity, "--to", str(gate.root / to))
-    before = gate.state()
-    refused = quarantine(gate, "open", *secret, asset(gate))
-    assert refused.exit_code == 2
-    assert f"{gate.root / to}: lies in {gate.root / to.split('/')[0]}, which the gate" in (
-        refused.stderr
-    )
-    assert gate.state() == before

@@ -226,6 +226,29 @@ def test_who_looked_is_on_record_first(vault: Vault, tmp_path: Path) -> None:
     ]
 
 
+def test_an_export_overwrites_nothing(vault: Vault, tmp_path: Path) -> None:
+    log = Path(log_path(str(vault.root)))
+    manifest = next((vault.root / "manifest").glob("*.jsonl"))
+    (another := tmp_path / "another" / "audit").mkdir(parents=True)
+    (another / "log.jsonl").touch()
+    (tmp_path / "link").symlink_to(vault.root)
+    inside = "lies in {}, the quarantine of a run;"
+    for to, said in (
+        (Path(vault.keys["ann"]), "exists; a file is never overwritten, give another name"),
+        (tmp_path, "exists; a file is never overwritten"),
+        (log, inside.format(vault.root)),
+        (manifest, inside.format(vault.root)),
+        (vault.root / "new" / "out.csv", inside.format(vault.root)),
+        (tmp_path / "link" / "out.csv", inside.format(vault.root)),
+        (another / "out.csv", inside.format(another.parent)),
+    ):
+        before = (log.read_bytes(), to.read_bytes() if to.is_file() else None)
+        refused = vault("export", *vault.by("rob"), "--format", "csv", "--to", str(to))
+        assert refused.exit_code == 2, refused.output
+        assert f"{to}: {said}" in refused.stderr
+        assert (log.read_bytes(), to.read_bytes() if to.is_file() else None) == before
+
+
 def test_which_source_was_asked_for_is_not_on_record(vault: Vault, tmp_path: Path) -> None:
     to = str(tmp_path / "out.csv")
     of = ("--source", "example.org", "--tier", "near")
@@ -308,16 +331,3 @@ def test_what_cannot_be_logged_is_not_shown(vault: Vault, tmp_path: Path) -> Non
     taken = ("--format", "csv", "--to", str(to))
     assert vault("export", *vault.by("rob"), *taken).exit_code == 5
     assert not to.exists()
-
-
-def test_an_export_overwrites_nothing(vault: Vault, tmp_path: Path) -> None:
-    key, log = tmp_path / "rob.pem", Path(log_path(str(vault.root)))
-    key.write_bytes(b"a key")
-    before = log.read_bytes()
-    for to, said in ((key, "exists; an export never overwrites"), (log, "exists"), ("", "lies in")):
-        where = str(to or vault.root / "export.csv")
-        refused = vault("export", *vault.by("rob"), "--format", "csv", "--to", where)
-        assert refused.exit_code == 2
-        assert f"{where}: {said}" in refused.stderr
-    assert (key.read_bytes(), log.read_bytes()) == (b"a key", before)
-    assert not (vault.root / "export.csv").exists()
