@@ -29,7 +29,7 @@ from ingestgate.assets.perceptual_view import PerceptualView
 from ingestgate.assets.shard import Shard, WorkRange
 from ingestgate.assets.verdict import Action, Finding, Reason, Tier, Verdict
 
-LEDGER_VERSION = 3
+LEDGER_VERSION = 4
 _META_KEY = b"ingestgate.ledger"
 _PARTS = ".parts"  # how the folder of a shard's parts ends
 
@@ -103,6 +103,7 @@ class PartHeader:
             process found when it tried; empty where nothing was decoded.
         earlier: Hex digest of what had been quarantined of the shard before by other rules, which
             decides a verdict, too; "" for nothing.
+        format: Container format that the shard was read as: the same file may be read as several.
     """
 
     shard: str
@@ -117,6 +118,7 @@ class PartHeader:
     tallies: Mapping[str, int] = field(default_factory=dict)
     isolation: Mapping[str, str] = field(default_factory=dict)
     earlier: str = ""
+    format: str = ""
 
 
 def ledger_schema(perceptual: Iterable[str], further: Iterable[str] = ()) -> pa.Schema:
@@ -421,7 +423,7 @@ def _header(path: str, schema: pa.Schema) -> PartHeader:
 def is_current(
     header: PartHeader | None, shard: Shard, work: WorkRange, context: str, earlier: str | None
 ) -> bool:
-    """Whether a part may stand for judging ``work`` again: same bytes, same range, same rules.
+    """Whether a part may stand for judging ``work`` again: the same bytes, read and judged alike.
 
     Args:
         header: The part's; None: there is none.
@@ -439,6 +441,7 @@ def is_current(
         header.stop,
         header.context,
         header.earlier,
+        header.format,
     ) == (
         shard.name,
         shard.identity,
@@ -448,4 +451,5 @@ def is_current(
         work.stop,
         context,
         header.earlier if earlier is None else earlier,
+        shard.format,
     )

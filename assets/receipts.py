@@ -196,6 +196,12 @@ def every_receipt(evidence: str) -> dict[str, Receipt]:
     return found
 
 
+def how_to_remove(evidence: str, shard: str) -> str:
+    """Returns how to remove what is left of a committed shard; completes a sentence."""
+    folder = ledger.part_folder(storage.join(evidence, "ledger"), shard)
+    return f"remove it from the output, with {receipt_path(evidence, shard)} and {folder}"
+
+
 def require_their_ledgers(evidence: str, receipts: Mapping[str, Receipt]) -> None:
     """Refuses receipts whose shards' ledgers are not the ones that were committed, to the byte.
 
@@ -212,18 +218,23 @@ def require_their_ledgers(evidence: str, receipts: Mapping[str, Receipt]) -> Non
 
 
 def _require_its_ledger(receipt: Receipt, evidence: str) -> None:
+    gone = _if_it_is_gone(evidence, receipt.shard)
     if not _is_its_ledger(receipt, evidence):
         raise EvidenceError(
             f"{receipt.shard}: its ledger is not the one that was committed, says its receipt; "
-            "run again, which judges and commits it anew"
+            f"run again, which judges and commits it anew; {gone}"
         )
     if hash_shard_ledger(evidence, receipt.shard, receipt.ranges) != receipt.ledger:
         # Runs look at the parts' headers alone, and would find the shard finished.
         folder = ledger.part_folder(storage.join(evidence, "ledger"), receipt.shard)
         raise EvidenceError(
             f"{folder}: damaged, as its shard's receipt tells; remove it and run again, which "
-            "judges and commits the shard anew"
+            f"judges and commits the shard anew; {gone}"
         )
+
+
+def _if_it_is_gone(evidence: str, shard: str) -> str:
+    return f"if the shard is not in the input any more, {how_to_remove(evidence, shard)}"
 
 
 def read_receipts(evidence: str, shards: Sequence[Shard]) -> dict[str, Receipt]:
@@ -272,7 +283,7 @@ def is_finished(
     receipt: Receipt | None, shard: Shard, context: str, output: str, evidence: str
 ) -> bool:
     """Whether a shard needs no more work: judged by these rules, its output and ledger there."""
-    if receipt is None or receipt.context != context:
+    if receipt is None or (receipt.context, receipt.format) != (context, shard.format):
         return False
     if receipt.identity != shard.identity and purge_of(evidence, shard, receipt) is None:
         return False
@@ -342,7 +353,8 @@ def _is_its_ledger(receipt: Receipt, evidence: str) -> bool:
         path = ledger.part_path(root, receipt.shard, number)
         header = ledger.read_header(path)
         if header is None:
-            raise LedgerError(path, "is missing; run again, which judges its shard anew")
+            gone = _if_it_is_gone(evidence, receipt.shard)
+            raise LedgerError(path, f"is missing; run again, which judges its shard anew; {gone}")
         said = (header.shard, header.identity, header.context, header.total)
         if said != judged or (header.number, header.judged_at) != (number, judged_at):
             return False

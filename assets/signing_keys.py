@@ -84,6 +84,41 @@ def parse_public_line(text: str) -> Ed25519PublicKey:
     return Ed25519PublicKey.from_public_bytes(raw)
 
 
+def read_public_lines(path: str) -> list[str]:
+    """Returns the lines of a file of public keys, without blank ones and those that begin with #.
+
+    Raises:
+        UsageError: It holds none, or a private key.
+        StorageError: It cannot be read.
+    """
+    content = storage.read_bytes(path).decode("utf-8", "replace")
+    if "PRIVATE KEY" in content:
+        raise UsageError(f"{path}: a private key; give the public line that belongs to it")
+    rows = [row.strip() for row in content.splitlines()]
+    rows = [row for row in rows if row and not row.startswith("#")]
+    if not rows:
+        raise UsageError(
+            f"{path}: holds no public key; write the line '{PREFIX}...' into it that "
+            "'ingestgate keys signing' printed"
+        )
+    return rows
+
+
+def one_public_line(given: str) -> str:
+    """Returns the line of a public key that somebody gave, or a file of that one key.
+
+    Raises:
+        UsageError: A file of that name holds none, several, or a private key.
+        StorageError: It cannot be read.
+    """
+    if given.strip().startswith(PREFIX) or not storage.exists(given):
+        return given
+    rows = read_public_lines(given)
+    if len(rows) > 1:
+        raise UsageError(f"{given}: holds several public keys; give the line of the one meant")
+    return rows[0]
+
+
 def key_id(key: Ed25519PublicKey) -> str:
     """Returns the hex SHA-256 of a public key, a short name for it in envelopes."""
     return hashlib.sha256(key.public_bytes_raw()).hexdigest()

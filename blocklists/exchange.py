@@ -10,8 +10,7 @@ Pages are what partners sent in confidence: 0600. ``FOLDER/pages`` is what ``lis
 in the order of names: so each window has a folder of its own, whose name comes after the others.
 """
 
-import posixpath
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, NamedTuple, Protocol
 
@@ -25,7 +24,6 @@ from ingestgate.blocklists.manifest import utc_seconds
 CHECKPOINT = "checkpoint.json"
 PAGES = "pages"
 MAX_PAGES = 100_000  # of a window
-_CHUNK = 1 << 20
 _NAME = "%Y%m%dT%H%M%SZ"
 _NAMED = r"[0-9]{8}T[0-9]{6}Z"
 
@@ -91,6 +89,10 @@ class StaleWindowError(Exception):
     """The exchange no longer knows the place a window got to: it has to be begun anew."""
 
 
+class UnsettledError(Exception):
+    """What a page is of changed while it was read: it is left for a later window."""
+
+
 class Exchange(Protocol):
     """Where a partner's pages come from."""
 
@@ -118,11 +120,13 @@ class Fetched(NamedTuple):
         pages: How many the window has.
         every: Folder of the pages of all windows, which is what to import: so one whose import
             was refused or killed is made up for by the next.
+        unsettled: How many pages changed while they were read, and are left for a later fetch.
     """
 
     folder: str | None
     pages: int
     every: str
+    unsettled: int = 0
 
 
 def fetch(exchange: Exchange, folder: str, *, now: datetime) -> Fetched:
@@ -150,6 +154,7 @@ def _fetch(exchange: Exchange, folder: str, now: datetime) -> Fetched:
     resumed = checkpoint.window is not None
     window = checkpoint.window or _opened(folder, now)
     named: set[str] = set()
+    unsettled = 0
     while True:
         try:
             page = exchange.page(checkpoint.since, window)
@@ -162,9 +167,10 @@ def _fetch(exchange: Exchange, folder: str, now: datetime) -> Fetched:
             continue
         if page is None:
             if not window.pages:
-                return Fetched(None, 0, every)
+                return Fetched(None, 0, every, unsettled)
             _write(path, checkpoint.model_copy(update={"since": window.state, "window": None}))
-            return Fetched(storage.join(every, window.folder), window.pages, every)
+            folder = storage.join(every, window.folder)
+            return Fetched(folder, window.pages, every, unsettled)
         number = window.pages + 1
         if number > MAX_PAGES:
             raise ListError(
@@ -172,9 +178,13 @@ def _fetch(exchange: Exchange, folder: str, now: datetime) -> Fetched:
             )
         pages = storage.join(every, window.folder)
         stored = storage.join(pages, f"page-{number:06}{page.suffix}")
-        with storage.write_atomic(stored, private=True) as sink:
-            for part in page.content:
-                sink.write(part)
+        try:
+            with storage.write_atomic(stored, private=True) as sink:
+                for part in page.content:
+                    sink.write(part)
+        except UnsettledError:
+            unsettled += 1
+            continue
         if page.next in named:
             raise ListError(
                 f"{exchange.name}: names a page again that it named before, so that a fetch would "
@@ -183,7 +193,7 @@ def _fetch(exchange: Exchange, folder: str, now: datetime) -> Fetched:
         if page.next is None:
             done = checkpoint.model_copy(update={"since": page.state, "window": None})
             _write(path, done)
-            return Fetched(pages, number, every)
+            return Fetched(pages, number, every, unsettled)
         named.add(page.next)
         update = {"pages": number, "next": page.next, "state": page.state}
         window = window.model_copy(update=update)
@@ -228,53 +238,6 @@ def _read(path: str, name: str) -> Checkpoint:
 
 def _write(path: str, checkpoint: Checkpoint) -> None:
     storage.write_bytes(path, checkpoint.model_dump_json(indent=1).encode() + b"\n", private=True)
-
-
-class FolderExchange:
-    """A plain folder that a partner puts files into: each new or changed one is a page.
-
-    Args:
-        folder: Which folder.
-    """
-
-    def __init__(self, folder: str) -> None:
-        self._folder = folder
-        self._listed: Iterator[storage.Entry] = iter(())
-        self.name = f"folder {storage.absolute(folder)}"
-
-    def page(self, since: JsonValue, window: Window) -> Page | None:
-        """Returns the next file that is not known; see `Exchange.page`."""
-        known = window.state if window.pages else since
-        known = known if isinstance(known, dict) else {}
-        file = next(self._unknown(known), None)
-        if file is None:  # of those that were listed; others may have come meanwhile
-            self._listed = iter(storage.walk(self._folder))
-            file = next(self._unknown(known), None)
-        if file is None:
-            return None
-        state = {**known, self._below(file): _mark(file)}
-        suffix = posixpath.splitext(file.path)[1]
-        # Which file that is, if any, may change until it is asked for: its number does not.
-        return Page(_content(file.path), suffix, str(window.pages + 2), state)
-
-    def _unknown(self, known: Mapping[str, JsonValue]) -> Iterator[storage.Entry]:
-        """Yields what is new or changed of the files that were listed and are left."""
-        for file in self._listed:
-            if known.get(self._below(file)) != _mark(file) and storage.exists(file.path):
-                yield file
-
-    def _below(self, file: storage.Entry) -> str:
-        return file.path[len(self._folder.rstrip("/")) + 1 :]
-
-
-def _mark(file: storage.Entry) -> str:
-    return f"{file.size} {file.mark}"
-
-
-def _content(path: str) -> Iterator[bytes]:
-    with storage.open_read(path) as source:
-        while part := source.read(_CHUNK):
-            yield part
 
 
 def utc(time: datetime) -> str:

@@ -8,7 +8,6 @@ import numpy as np
 from numba import njit
 from PIL import Image
 
-from ingestgate.assets.errors import UsageError
 from ingestgate.assets.perceptual_view import PerceptualView
 from ingestgate.assets.verdict import Reason
 from ingestgate.fingerprints.decoding import decode, quiet
@@ -18,7 +17,7 @@ from ingestgate.fingerprints.perceptual import (
     BadViews,
     PerceptualHash,
     check_views,
-    perceptual_hashes,
+    chosen_hashes,
 )
 from ingestgate.fingerprints.trimming import layers
 from ingestgate.fingerprints.unscannable import Unscannable
@@ -84,13 +83,7 @@ class Fingerprinter:
     """
 
     def __init__(self, names: Iterable[str], limits: DecodeLimits) -> None:
-        known = perceptual_hashes()
-        names = sorted(set(names))
-        if unknown := [name for name in names if name not in known]:
-            raise UsageError(
-                f"no perceptual hash {', '.join(unknown)}; there are {', '.join(sorted(known))}"
-            )
-        self._hashes = {name: known[name] for name in names}
+        self._hashes = chosen_hashes(names)
         self._limits = limits
         self._colour = any(scheme.colour for scheme in self._hashes.values())
         for scheme in self._hashes.values():

@@ -23,11 +23,11 @@ from threading import Lock
 
 import psutil
 
-from ingestgate.assets.errors import GateError, UsageError
+from ingestgate.assets.errors import GateError
 from ingestgate.assets.verdict import Reason
 from ingestgate.fingerprints.fingerprinter import Fingerprint
 from ingestgate.fingerprints.limits import DecodeLimits
-from ingestgate.fingerprints.perceptual import perceptual_hashes
+from ingestgate.fingerprints.perceptual import chosen_hashes
 from ingestgate.fingerprints.protocol import (
     EXACT,
     NONCE_BYTES,
@@ -96,18 +96,13 @@ class IsolatedFingerprinter:
     def __init__(
         self, names: Iterable[str], limits: DecodeLimits, *, timeout_s: float = 120.0
     ) -> None:
-        known = perceptual_hashes()
-        names = sorted(set(names))
-        if unknown := [name for name in names if name not in known]:
-            raise UsageError(
-                f"no perceptual hash {', '.join(unknown)}; there are {', '.join(sorted(known))}"
-            )
-        self.is_exact = any(known[name].colour for name in names)
-        self._form = AnswerForm.of([known[name] for name in names], limits)
+        hashes = chosen_hashes(names)
+        self.is_exact = any(scheme.colour for scheme in hashes.values())
+        self._form = AnswerForm.of(list(hashes.values()), limits)
         self._timeout = timeout_s
         self._lock = Lock()
         setup = {
-            "names": names,
+            "names": list(hashes),
             "limits": {**asdict(limits), "formats": sorted(limits.formats)},
             "longest_request": frame_bytes(
                 2 + _BATCH_ASSETS, len(QUICK) + max(_BATCH_BYTES, limits.max_bytes)

@@ -6,6 +6,7 @@ a `PerceptualHash`.
 """
 
 import re
+from collections.abc import Iterable
 from functools import cache
 from importlib.metadata import entry_points
 from typing import Any, Protocol
@@ -100,6 +101,20 @@ def perceptual_hashes() -> dict[str, PerceptualHash]:
             )
         hashes[plugin.name] = plugin
     return hashes
+
+
+def chosen_hashes(names: Iterable[str]) -> dict[str, PerceptualHash]:
+    """Returns some of all perceptual hashes, each once, in the order of their names.
+
+    Raises:
+        UsageError: There is none of such a name; or as of `perceptual_hashes`.
+    """
+    known, chosen = perceptual_hashes(), sorted(set(names))
+    if unknown := [name for name in chosen if name not in known]:
+        raise UsageError(
+            f"no perceptual hash {', '.join(unknown)}; there are {', '.join(sorted(known))}"
+        )
+    return {name: known[name] for name in chosen}
 
 
 def _problem(plugin: Any) -> str | None:

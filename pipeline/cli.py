@@ -1,11 +1,12 @@
 """``ingestgate``: the command line."""
 
+import io
 import json
 import logging
 import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -37,23 +38,26 @@ _TYPED = "ingestgate.typed"
 
 class _Group(click.Group):
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Keeps what was typed and is no path that is there; see `_mistyped`."""
-        named = (path for one in args for path in (one, one.partition("=")[2]))  # TYPE=PATH
-        ctx.meta[_TYPED] = tuple(
-            path
-            for path in named
-            if path and not storage.is_remote(path) and not os.path.lexists(path)
-        )
+        """Keeps what was typed and may be a local path, and whether that is there."""
+        own = args[: args.index("--")] if "--" in args else args  # what follows is Beam's
+        named = (path for one in own for path in (one, one.partition("=")[2]))  # TYPE=PATH
+        ctx.meta[_TYPED] = {
+            path: os.path.lexists(path) for path in named if path and not storage.is_remote(path)
+        }
+        ctx.obj = "json" if "--json" in own else None
         return super().parse_args(ctx, args)
 
     def invoke(self, ctx: click.Context) -> Any:
         """Runs a command; an error of the gate's is one sentence and an exit code."""
         try:
+            _refuse_unexpanded(ctx.meta[_TYPED])
             return super().invoke(ctx)
+        except click.UsageError as refused:
+            _say_in_json(ctx, refused.format_message(), ExitCode.USAGE)
+            raise
         except GateError as raised:
             error = _mistyped(raised, ctx.meta[_TYPED]) or raised
-            if ctx.obj == "json":
-                click.echo(json.dumps({"error": str(error), "exit_code": exit_code(error)}))
+            _say_in_json(ctx, str(error), exit_code(error))
             said = "\n".join(map(printable, str(error).split("\n")))  # it may name an asset
             click.echo(f"ingestgate: {said}", err=True)
             ctx.exit(int(exit_code(error)))
@@ -62,17 +66,44 @@ class _Group(click.Group):
             ctx.exit(int(ExitCode.FAILED))
 
 
-def _mistyped(error: GateError, typed: Sequence[str]) -> UsageError | None:
-    """Returns the error of a local path that was named and is not there, if it is that.
+def _say_in_json(ctx: click.Context, error: str, code: ExitCode) -> None:
+    if ctx.obj == "json":
+        click.echo(json.dumps({"error": error, "exit_code": code}))
+
+
+def _refuse_unexpanded(typed: Iterable[str]) -> None:
+    """Refuses a home directory that the shell was not asked for: a folder `~` would be made."""
+    for path in typed:
+        if path == "~" or path.startswith("~/"):
+            raise UsageError(
+                f"{path}: the shell has not put your home directory in the place of the ~, which "
+                "it does only at the beginning of a word without quotes; write the whole path"
+            )
+
+
+def _mistyped(error: GateError, typed: Mapping[str, bool]) -> UsageError | None:
+    """Returns the error of a local path that was named and cannot be meant, if it is that.
 
     What has appeared since is the command's own: what is missing below it was not mistyped.
+
+    Args:
+        error: What a command ends with.
+        typed: By path, whether it was there when the command began.
     """
-    if not isinstance(error.__cause__, FileNotFoundError) or not isinstance(error, StorageError):
+    if not isinstance(error, StorageError):
         return None
-    for path in typed:
-        below = f"{storage.absolute(error.path)}/".startswith(f"{storage.absolute(path)}/")
-        if below and not os.path.lexists(path):
-            return UsageError(f"{path}: there is nothing of that name; check the path")
+    at = storage.absolute(error.path)
+    for path, was_there in typed.items():
+        below = f"{at}/".startswith(f"{storage.absolute(path)}/")
+        match error.__cause__:
+            case FileNotFoundError() if below and not was_there and not os.path.lexists(path):
+                return UsageError(f"{path}: there is nothing of that name; check the path")
+            case IsADirectoryError() if at == storage.absolute(path):
+                return UsageError(f"{path}: is a folder; name a file")
+            case NotADirectoryError() | FileExistsError():
+                file = storage.file_in_the_way(at)
+                if file and f"{storage.absolute(path)}/".startswith(f"{file}/"):
+                    return UsageError(f"{file}: is a file; move it away, or name a folder")
     return None
 
 
@@ -136,6 +167,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Runs the command line and ends the process with its exit code."""
     code: object = ExitCode.FAILED
     failure: OSError | None = None
+    for stream in (sys.stdout, sys.stderr):  # which may have been closed, and are then None
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a name may not be in its encoding
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # a scheduler's Ctrl-C
     try:
         cli.main(args=None if arguments is None else list(arguments), standalone_mode=True)

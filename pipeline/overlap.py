@@ -1,12 +1,18 @@
-"""Input patterns against the folders of a run, before anything is written into either."""
+"""What would be written into what else is there, told before anything is written.
+
+Input patterns against the folders of a run, and its shards against those that others committed.
+"""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
 
 from ingestgate.assets import storage
 from ingestgate.assets.containers.discovery import shown
 from ingestgate.assets.errors import UsageError
+from ingestgate.assets.evidence import records
+from ingestgate.assets.receipts import how_to_remove, read_receipt
+from ingestgate.assets.shard import Shard
 
 
 def refuse_overlap(inputs: Sequence[str], folders: Mapping[str, str]) -> None:
@@ -29,6 +35,50 @@ def refuse_overlap(inputs: Sequence[str], folders: Mapping[str, str]) -> None:
                     f"{_said(pattern, folder, what, place)}; input, output, quarantine, evidence "
                     "and lists need folders of their own"
                 )
+
+
+def refuse_nested(shards: Sequence[Shard], evidence: str) -> None:
+    """Refuses shards that would be published into an image folder of an earlier run, or around one.
+
+    Each would be a part of what the other's receipt says, or would replace it.
+
+    Args:
+        shards: What the inputs resolve to; none of them lies in another.
+        evidence: Where the receipts lie.
+
+    Raises:
+        UsageError: One would be; names both.
+        StorageError: A receipt cannot be read.
+    """
+    names = {shard.name for shard in shards}
+    folders = {shard.name for shard in shards if shard.format == "folder"}
+    committed = records(storage.join(evidence, "receipts")).keys() - names
+    for name in sorted(committed):
+        for folder in _above(name):
+            if folder in folders:
+                raise _nested(evidence, folder, "is an image folder around", name)
+    for name in sorted(names):
+        for folder in _above(name):
+            if folder in committed and _may_be_folder(evidence, folder):
+                raise _nested(evidence, name, "lies inside the image folder", folder)
+
+
+def _above(name: str) -> Iterator[str]:
+    parts = name.split("/")
+    return ("/".join(parts[:count]) for count in range(1, len(parts)))
+
+
+def _may_be_folder(evidence: str, shard: str) -> bool:
+    receipt = read_receipt(evidence, shard)
+    return receipt is None or receipt.format == "folder"
+
+
+def _nested(evidence: str, name: str, lies: str, other: str) -> UsageError:
+    return UsageError(
+        f"{name}: {lies} {other}, which an earlier run has committed with this evidence; give "
+        f"{name} an --output and --evidence of its own, or, if {other} is not meant any more, "
+        f"{how_to_remove(evidence, other)}"
+    )
 
 
 def _said(pattern: str, folder: str, what: str, place: str) -> str:

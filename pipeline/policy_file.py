@@ -179,12 +179,13 @@ def _problem(model: type[BaseModel], detail: ErrorDetails) -> str:
     message = detail["msg"].removeprefix("Value error, ").removeprefix("Assertion failed, ")
     allowed = message[:1].lower() + message[1:]
     given = detail["input"]
+    if isinstance(given, dict | list):  # it is what is in it that is not allowed, as a rule
+        return f"{where or 'policy'}: {allowed}"
     plain = isinstance(given, str | int | float)
-    what = repr(str(given)[:60]) if plain else _KINDS.get(type(given), "this value")
+    what = repr(str(given)[:60]) if plain else "an empty value" if given is None else "this value"
+    if isinstance(given, str) and detail["type"].endswith("_type"):
+        what = f"the text {what}"  # in quotes, "5" is none of the numbers
     return f"{where or 'policy'}: {what} is not allowed ({allowed})"
-
-
-_KINDS: dict[type, str] = {dict: "a mapping", list: "a list", type(None): "an empty value"}
 
 
 def _keys(model: type[BaseModel], path: Sequence[int | str]) -> set[str]:

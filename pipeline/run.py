@@ -35,6 +35,7 @@ from ingestgate.pipeline.contexts import record_context
 from ingestgate.pipeline.exit_codes import exit_code
 from ingestgate.pipeline.list_opening import open_lists
 from ingestgate.pipeline.lock import output_lock, run_lock
+from ingestgate.pipeline.overlap import refuse_nested
 from ingestgate.pipeline.plan import Plan, is_current, make_plan, still_to_do
 from ingestgate.pipeline.progress import ProgressDisplay
 from ingestgate.pipeline.recalling import (
@@ -47,7 +48,7 @@ from ingestgate.pipeline.recalling import (
 from ingestgate.pipeline.run_events import RunEvents
 from ingestgate.pipeline.run_policy import policy_of
 from ingestgate.pipeline.run_report import run_report
-from ingestgate.pipeline.runners import RunFailedError, run_job
+from ingestgate.pipeline.runners import RunFailedError, check_beam_options, run_job
 from ingestgate.quarantine.keys import read_recipients
 from ingestgate.quarantine.locking import quarantine_lock, sweep_quarantine
 from ingestgate.quarantine.rewraps import require_access
@@ -112,6 +113,7 @@ def run(request: RunRequest, display: ProgressDisplay) -> dict[str, Any]:
     """
     started = time.monotonic()
     started_at = datetime.now(UTC)
+    check_beam_options(request.beam_options)
     if request.beam_options:
         storage.use_beam_options(request.beam_options)
     policy = policy_of(request.policy_file)
@@ -134,6 +136,8 @@ def run(request: RunRequest, display: ProgressDisplay) -> dict[str, Any]:
             plan = _planned(request, settings, lists)
         elif request.resume:
             plan = still_to_do(plan, settings, recalled_shards(settings, lists))
+        refuse_nested(plan.discovery.shards, settings.evidence)
+        others = summary.of_other_content(plan.todo, settings)
         if request.list_state is not None and not settings.dry_run:
             remember(request.list_state, lists.infos)  # before anything goes by them
         settings = replace(settings, evidence_id=evidence_id(settings.evidence))
@@ -144,7 +148,7 @@ def run(request: RunRequest, display: ProgressDisplay) -> dict[str, Any]:
             error = _close_recalls(settings, keys, every=request.recall)
         seconds = time.monotonic() - started
         # What stood before a run that did not come to judging is none of its work.
-        figures = summary.add_up(plan.todo if began else (), plan.finished, settings)
+        figures = summary.add_up(plan.todo if began else (), plan.finished, settings, others)
         failed = _failed_of(plan, settings)
         report = run_report(
             *(settings, plan, lists, suppressions, figures, failed, error, started_at, seconds)
@@ -271,9 +275,8 @@ def _settings(
     if suppressions.source.path:
         roots.append(suppressions.source.path)
     for root in roots[:3]:
-        # On an object store, a name may be an object's and a folder's.
-        if not storage.is_remote(root) and storage.file_if_there(root) is not None:
-            raise UsageError(f"{root}: is a file; move it away, or name a folder")
+        if file := storage.file_in_the_way(root):
+            raise UsageError(f"{file}: is a file; move it away, or name a folder")
     for number, root in enumerate(roots):
         for other in roots[number + 1 :]:
             if f"{root}/".startswith(f"{other}/") or f"{other}/".startswith(f"{root}/"):
@@ -342,7 +345,7 @@ def _do_shards(
             if plan.todo and not settings.dry_run:
                 storage.require_writable(settings.output)
                 bind_output(settings.evidence, settings.output)
-                events.begin(plan.todo)
+                events.begin(plan.todo, request.inputs)
             carry_failures(settings.notes, plan.todo, plan.others)
             _forget(plan.todo if not request.resume else to_forget(plan, settings), settings)
             began = True

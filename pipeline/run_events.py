@@ -15,6 +15,7 @@ from typing import Any, Final
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from ingestgate.assets import storage
 from ingestgate.assets.containers.discovery import shown
 from ingestgate.assets.receipts import Receipt, read_receipts
 from ingestgate.assets.shard import Shard
@@ -25,11 +26,11 @@ from ingestgate.pipeline.audit_events import put_up_for_review
 from ingestgate.quarantine.audit import AuditLine
 from ingestgate.quarantine.audit_writing import AuditWriter, audit_writer
 from ingestgate.quarantine.manifest_reading import read_as_sealed
+from ingestgate.quarantine.outside import RUN_BEGUN
 from ingestgate.quarantine.presence import refuse_lost_log
 from ingestgate.quarantine.sealed_manifests import SealedManifest, put_on_record
 from ingestgate.transforms.settings import RunSettings, policy_digest
 
-BEGUN: Final = "run.begun"
 ENDED: Final = "run.ended"
 
 
@@ -68,11 +69,15 @@ class RunEvents:
         with audit_writer(self._settings.quarantine) as writer:
             yield writer
 
-    def begin(self, todo: Iterable[Shard]) -> None:
+    def begin(self, todo: Iterable[Shard], inputs: Iterable[str]) -> None:
         """Puts on record that shards are about to be judged; without any, nothing.
 
         What an earlier run sealed of them and could not put on record is put there first: their
         receipts are about to be replaced.
+
+        Args:
+            todo: The shards.
+            inputs: Paths or patterns of the landing zone.
 
         Raises:
             EvidenceError: The log does not hold; the run must not begin.
@@ -85,9 +90,11 @@ class RunEvents:
         with self._writer() as writer:
             self.sealed += put_on_record(writer, manifests, self._key, run=self.run)
             writer.add(
-                BEGUN,
+                RUN_BEGUN,
                 {
                     "run": self.run,
+                    "inputs": [shown(storage.absolute(each)) for each in inputs],
+                    "output": shown(self._settings.output),
                     "evidence": shown(self._settings.evidence),
                     "shards": len(shards),
                     "lists": self._lists,
@@ -173,6 +180,6 @@ def _owes(lines: Iterable[AuditLine], evidence: str) -> bool:
     """Whether the last run of an evidence folder that began did not put on record how it ended."""
     owes = False
     for line in lines:
-        if line.event in (BEGUN, ENDED) and line.fields.get("evidence") == evidence:
-            owes = line.event == BEGUN
+        if line.event in (RUN_BEGUN, ENDED) and line.fields.get("evidence") == evidence:
+            owes = line.event == RUN_BEGUN
     return owes

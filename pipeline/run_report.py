@@ -82,6 +82,7 @@ def run_report(
             "finished_before": len(plan.finished),
             "left_out": len(shards) - len(plan.finished) - len(plan.todo),
             "done": len(figures.done),
+            "replaced": list(figures.replaced),
             "failed": [
                 {"shard": name, "problem": problem} for name, problem in sorted(failed.items())
             ],

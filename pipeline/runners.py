@@ -75,6 +75,33 @@ def _refuse_unknown(options: Any, arguments: Sequence[str]) -> None:
         raise UsageError(f"{', '.join(named + stray)} {_PLACES}: Beam has no such option")
 
 
+def check_beam_options(given: Sequence[str]) -> None:
+    """Refuses options that Beam does not take, whether or not there is work for it.
+
+    Args:
+        given: The caller's arguments for Beam, which follow those of the environment.
+
+    Raises:
+        UsageError: Beam does not take one, or has no such option or runner.
+    """
+    wanted = storage.beam_options(given)
+    if not wanted:
+        return
+    from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
+    from apache_beam.runners.runner import create_runner
+
+    options = PipelineOptions(wanted)
+    try:
+        if name := options.view_as(StandardOptions).runner:
+            create_runner(name)  # whose job service may have options of its own
+        else:
+            _refuse_unknown(options, wanted)
+    except SystemExit as error:  # how Beam's option parser gives up
+        raise UsageError(_NOT_TAKEN) from error
+    except (AttributeError, ImportError, ValueError) as error:
+        raise UsageError(f"--runner {_PLACES}: {error}") from error
+
+
 def run_job(
     build: Callable[..., None],
     arguments: Sequence[str],
@@ -92,7 +119,7 @@ def run_job(
         poll: Called a few times a second while the job runs (progress).
 
     Raises:
-        UsageError: Beam does not take the arguments, or has no such option.
+        UsageError: As `check_beam_options` does.
         RunFailedError: The job failed, or a local worker process died. Threads of a dead job
             may be left: end the process by `os._exit` after this.
         KeyboardInterrupt: SIGINT or SIGTERM came while the job ran; it is cancelled.
@@ -101,14 +128,9 @@ def run_job(
     from apache_beam.options.pipeline_options import PipelineOptions
     from apache_beam.runners.runner import PipelineState
 
-    wanted = storage.beam_options(arguments)
-    runner, taken = _runner(wanted, workers, arguments)
+    check_beam_options(arguments)
+    runner, taken = _runner(storage.beam_options(arguments), workers, arguments)
     options = PipelineOptions(taken)
-    if wanted and runner is not None:  # another's job service may have options of its own
-        try:
-            _refuse_unknown(options, wanted)
-        except SystemExit as error:  # how Beam's option parser gives up
-            raise UsageError(_NOT_TAKEN) from error
     failures: list[BaseException] = []
     jobs: list[Any] = []
     abandoned, ended = threading.Event(), threading.Event()

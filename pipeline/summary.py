@@ -16,7 +16,8 @@ from typing import Any
 
 from ingestgate.assets import ledger, storage
 from ingestgate.assets.errors import LedgerError
-from ingestgate.assets.receipts import finished_receipts, read_receipts
+from ingestgate.assets.purges import is_as_judged
+from ingestgate.assets.receipts import Receipt, finished_receipts, read_receipts
 from ingestgate.assets.shard import Shard
 from ingestgate.assets.verdict import Verdict
 from ingestgate.blocklists.exemptions import Exemption
@@ -60,16 +61,49 @@ class Figures:
         unreported: Tallies of what no earlier report has counted: what this run did, and what a
             run committed which was killed before it could write its report.
         counted: Digests of the ledgers that ``unreported`` is of.
+        replaced: Names of those of ``done`` whose admitted output has taken the place of what an
+            earlier content of the landing zone had under that name.
     """
 
     done: Mapping[str, Counter[str]]
     total: Counter[str]
     unreported: Counter[str]
     counted: Sequence[str]
+    replaced: Sequence[str] = ()
 
 
-def add_up(todo: Sequence[Shard], finished: Sequence[Shard], settings: RunSettings) -> Figures:
-    """Returns the figures of a run: what it had to do, and what was finished before."""
+def of_other_content(todo: Sequence[Shard], settings: RunSettings) -> dict[str, Receipt]:
+    """Returns the receipts of shards that were another content of the landing zone, by their names.
+
+    Not of those that are what a purge has left of that.
+
+    Raises:
+        EvidenceError: What lies in the place of a purge's receipt is none.
+        StorageError: One cannot be read.
+    """
+    receipts = read_receipts(settings.evidence, todo)
+    return {
+        shard.name: receipts[shard.name]
+        for shard in todo
+        if shard.name in receipts
+        and not is_as_judged(settings.evidence, shard, receipts[shard.name].identity)
+    }
+
+
+def add_up(
+    todo: Sequence[Shard],
+    finished: Sequence[Shard],
+    settings: RunSettings,
+    others: Mapping[str, Receipt],
+) -> Figures:
+    """Returns the figures of a run.
+
+    Args:
+        todo: What it had to do.
+        finished: What was finished before.
+        settings: The run's settings.
+        others: What `of_other_content` returned before it began.
+    """
     before = read_receipts(settings.evidence, finished)
     earlier = _sum(receipt.tallies for receipt in before.values())
     if settings.dry_run:
@@ -83,6 +117,11 @@ def add_up(todo: Sequence[Shard], finished: Sequence[Shard], settings: RunSettin
         total=_sum(receipt.tallies for receipt in made.values()) + earlier,
         unreported=_sum(receipt.tallies for receipt in new.values()),
         counted=report_history.digests(new),
+        replaced=[
+            name
+            for name, receipt in others.items()
+            if name in made and made[name].outputs != receipt.outputs
+        ],
     )
 
 
@@ -98,8 +137,9 @@ def _headers(shard: Shard, settings: RunSettings) -> Iterator[ledger.PartHeader]
             header = ledger.read_header(ledger.part_path(root, shard.name, number))
         except LedgerError:
             return
-        if header is None or (header.identity, header.context) != (
+        if header is None or (header.identity, header.format, header.context) != (
             shard.identity,
+            shard.format,
             settings.context,
         ):
             return

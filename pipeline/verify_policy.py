@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from ingestgate.assets import storage
 from ingestgate.assets.errors import UsageError
-from ingestgate.assets.signing_keys import PREFIX, parse_public_line
+from ingestgate.assets.signing_keys import PREFIX, parse_public_line, read_public_lines
 from ingestgate.blocklists.manifest import LIST_ID
 from ingestgate.pipeline.dataset_verifying import Demands
 from ingestgate.pipeline.policy_file import load_policy
@@ -100,16 +100,6 @@ def _named(lines: Sequence[str]) -> dict[str, str]:
             continue
         if not storage.exists(text):
             raise UsageError(f"{text}: neither a public key ({PREFIX}...) nor a file of them")
-        content = storage.read_bytes(text).decode("utf-8", "replace")
-        if "PRIVATE KEY" in content:
-            raise UsageError(f"{text}: a private key; give the public line that belongs to it")
-        rows = [row.strip() for row in content.splitlines()]
-        rows = [row for row in rows if row and not row.startswith("#")]
-        if not rows:
-            raise UsageError(
-                f"{text}: holds no public key; write the line '{PREFIX}...' into it that "
-                "'ingestgate keys signing' printed"
-            )
-        for number, row in enumerate(rows):
+        for number, row in enumerate(read_public_lines(text)):
             found[text + (f":{number + 1}" if number else "")] = row
     return found

@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 from ingestgate.assets import storage
 from ingestgate.assets.errors import UsageError
 from ingestgate.quarantine.manifest import BATCH_ROWS, ManifestRow, arrow_schema
+from ingestgate.quarantine.outside import require_outside
 
 #: What an export has beside a manifest row's fields.
 ADDED: Final = ("cluster", "state", "up_for_review")
@@ -25,15 +26,20 @@ COLUMNS: Final = (*ManifestRow.model_fields, *ADDED)
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")  # noqa: RUF001
 
 
-def require_new(path: str) -> None:
-    """Refuses a file that is there, before anything is put on record.
+def require_new(root: str, path: str) -> None:
+    """Refuses a path that something is at already, or that lies in a quarantine.
+
+    Args:
+        root: The quarantine that is exported from.
+        path: Where the export is to go.
 
     Raises:
-        UsageError: It is.
+        UsageError: It is such a path.
         StorageError: It cannot be told.
     """
+    require_outside(root, path)
     if storage.is_there(path):
-        raise UsageError(f"{path}: exists; an export never overwrites, remove it or give another")
+        raise UsageError(f"{path}: exists; a file is never overwritten, give another name")
 
 
 def export(rows: Iterable[Mapping[str, Any]], form: str, path: str) -> int:

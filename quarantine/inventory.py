@@ -137,6 +137,8 @@ def the_one(what: str, start: str, found: Collection[str]) -> str:
     Raises:
         UsageError: There is none, or there are several.
     """
+    if not start:
+        raise UsageError(f"no id; name the {what} by its id, or the start of it; see `list`")
     if len(found) != 1:
         problem = f"several {what}s" if found else f"no {what}"
         starts = "start" if found else "starts"

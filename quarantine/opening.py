@@ -25,6 +25,10 @@ _STRANGE = (
 )
 
 
+class NotARecipientError(VaultError, UsageError):
+    """Something is sealed to others than who wants to open it."""
+
+
 def read_identities(path: str) -> list[Any]:
     """Returns the secret keys of an age identity file or of an unencrypted SSH key file.
 
@@ -36,7 +40,7 @@ def read_identities(path: str) -> list[Any]:
         with storage.open_read(path) as source:
             raw = source.read(MAX_FILE_BYTES)
     except (OSError, StorageError):
-        raise UsageError(f"{path}: not a readable identity file") from None
+        raise _unreadable(path) from None
     return _identities(raw, path)
 
 
@@ -46,7 +50,7 @@ def _identities(raw: bytes, path: str) -> list[Any]:
         if "PRIVATE KEY-----" in text:
             return [pyrage.ssh.Identity.from_buffer(raw)]
     except (UnicodeDecodeError, pyrage.IdentityError):
-        raise UsageError(f"{path}: not a readable identity file") from None
+        raise _unreadable(path) from None
     identities = []
     for number, line in enumerate(text.splitlines(), 1):
         if not line.strip() or line.startswith("#"):
@@ -60,6 +64,13 @@ def _identities(raw: bytes, path: str) -> list[Any]:
     return identities
 
 
+def _unreadable(path: str) -> UsageError:
+    return UsageError(
+        f"{path}: not a readable identity file; it takes an age secret key, as 'ingestgate keys "
+        "recipient' makes, or an SSH key without a passphrase: a signing key opens nothing"
+    )
+
+
 def open_key(root: str, path: str, identities: Sequence[Any]) -> bytes:
     """Returns the secret key that one object is sealed to, as an age identity file.
 
@@ -69,7 +80,8 @@ def open_key(root: str, path: str, identities: Sequence[Any]) -> bytes:
         identities: As `read_identities` returns them.
 
     Raises:
-        VaultError: None of the keys opens the key file, or it is damaged.
+        NotARecipientError: None of the keys opens the key file.
+        VaultError: It is damaged.
         StorageError: It cannot be read.
     """
     return _decrypt(storage.join(root, key_path(path)), identities, _STRANGE)
@@ -145,8 +157,10 @@ def _decrypt(path: str, identities: Sequence[Any], strange: str = "") -> bytes:
         return bytes(pyrage.decrypt(sealed, list(identities)))
     except pyrage.DecryptError as error:
         unknown = "matching keys" in str(error)  # pyrage has one class for all that can be wrong
-        why = f"{error}{strange if unknown else ''}"
-        raise VaultError(f"{path}: cannot be opened ({why})") from error
+        if unknown and strange:
+            said = f"{path}: cannot be opened ({error}{strange})"
+            raise NotARecipientError(said) from error
+        raise VaultError(f"{path}: cannot be opened ({error})") from error
 
 
 def opener(

@@ -80,6 +80,7 @@ def judge_range(
         tallies=ledger.tally(table),
         isolation={} if isinstance(reader, RowContainer) else judge.isolation,
         earlier=known,
+        format=shard.format,
     )
     verify_range(reader, shard, work, header)
     ledger.write_part(root, header, table)

@@ -50,22 +50,34 @@ def refuse_around(directory: str, shown: str, paths: Iterable[str]) -> None:
     _refuse(directory, shown, _ancestors(directory, paths), storage.is_there)
 
 
+def left_by_a_run(folder: str, there: Callable[[str], bool] = storage.is_there) -> str:
+    """Returns what a folder is of an earlier run: evidence, quarantine, output; "" for none.
+
+    Args:
+        folder: Its path.
+        there: Tells whether there is a file or a directory of a name.
+
+    Raises:
+        StorageError: It cannot be told.
+    """
+    if there(storage.join(folder, "contexts")) and there(storage.join(folder, "ledger")):
+        return "evidence"
+    if there(storage.join(folder, *_LOG)):
+        return "quarantine"
+    return "output" if there(storage.join(folder, STATEMENTS)) else ""
+
+
 def _refuse(
     directory: str, shown: str, folders: Iterable[str], there: Callable[[str], bool]
 ) -> None:
     for folder in sorted(folders):
-        # An output that is named itself is the input of another gate.
-        what = "the output" if folder != directory else ""
-        if there(storage.join(folder, "contexts")) and there(storage.join(folder, "ledger")):
-            what = "the evidence"
-        elif there(storage.join(folder, *_LOG)):
-            what = "the quarantine"
-        elif not there(storage.join(folder, STATEMENTS)):
-            continue
+        what = left_by_a_run(folder, there)
+        if what == "output" and folder == directory:
+            continue  # one that is named itself is the input of another gate
         if what:
             raise UsageError(
-                f"{folder}: is {what} of an earlier run and lies in the input {shown}; what a run "
-                "left is no input: move it elsewhere, or name the shards more precisely"
+                f"{folder}: is the {what} of an earlier run and lies in the input {shown}; what a "
+                "run left is no input: move it elsewhere, or name the shards more precisely"
             )
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
-from ingestgate.assets.errors import StorageError
+from ingestgate.assets.errors import GateError, StorageError
 from ingestgate.assets.storage.paths import is_partial, is_remote
 
 P = ParamSpec("P")
@@ -19,7 +19,7 @@ def explaining(path: str) -> Iterator[None]:
     """Turns what file systems raise into a StorageError that says what and where."""
     try:
         yield
-    except StorageError:
+    except GateError:
         raise
     except (OSError, ValueError) as error:
         raise explain(error, path) from error
@@ -77,6 +77,7 @@ class ExplainedFile:
 
 def explain(error: Exception, path: str) -> StorageError:
     """Returns the StorageError that tells of another error; it names no temporary name."""
+    error = _innermost(error)
     named = error.filename if isinstance(error, OSError) else None
     if isinstance(named, str) and not is_partial(named):  # nobody knows a temporary name
         path = named
@@ -89,3 +90,13 @@ def explain(error: Exception, path: str) -> StorageError:
     elif isinstance(error, OSError) and error.errno == errno.EROFS:
         advice = "; mount it so that it can be written, or name another folder"
     return StorageError(f"{path}: {what}{advice}", path)
+
+
+def _innermost(error: Exception) -> Exception:
+    """Returns what a store's client raised, which Beam wraps, once or twice, as the repr of it."""
+    while details := getattr(error, "exception_details", None):
+        inner = next(iter(details.values()))
+        if not isinstance(inner, Exception) or not str(inner):
+            break
+        error = inner
+    return error

@@ -13,9 +13,9 @@ import stat
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
-from ingestgate.assets.errors import StorageError
+from ingestgate.assets.errors import StorageError, UsageError
 from ingestgate.assets.storage.explaining import explained
-from ingestgate.assets.storage.paths import basename, has_wildcard, is_partial, is_remote
+from ingestgate.assets.storage.paths import basename, has_wildcard, is_partial, is_remote, parent
 from ingestgate.assets.storage.remote import filesystems, remote_exists, remote_match, remote_tree
 
 #: What a file system answers where there is no such name; what is too long for a name is none.
@@ -229,7 +229,7 @@ def walk(directory: str, *, partials: bool = False, others: bool = False) -> lis
             or, unless they are asked for, holds any of the others.
     """
     if is_remote(directory):
-        filesystem = filesystems().get_filesystem(directory)
+        filesystem = filesystems(directory).get_filesystem(directory)
         entries = [_remote_entry(metadata) for metadata in remote_tree(filesystem, directory)]
         below = len(directory.rstrip("/"))
         return sorted(e for e in entries if partials or not is_partial(e.path[below:]))
@@ -308,6 +308,33 @@ def file_if_there(path: str) -> Entry | None:
     return _entry(path, found) if stat.S_ISREG(found.st_mode) else None
 
 
+def file_in_the_way(directory: str) -> str | None:
+    """Returns the file that lies in the place of a local directory, or of one above it.
+
+    On an object store, a name may be an object's and a directory's.
+
+    Raises:
+        StorageError: It cannot be told.
+    """
+    path = directory
+    while path and not is_remote(path):
+        if file_if_there(path) is not None:
+            return path
+        path = parent(path) if path != "/" else ""
+    return None
+
+
+def require_directory(path: str) -> None:
+    """Refuses a local path that is no directory; an object store knows no empty one.
+
+    Raises:
+        UsageError: There is none of that name.
+        StorageError: It cannot be told.
+    """
+    if not is_remote(path) and not is_directory(path):
+        raise UsageError(f"{path}: no such folder; check the path")
+
+
 @explained
 def status(path: str) -> Entry:
     """Returns the entry of one file.
@@ -316,7 +343,7 @@ def status(path: str) -> Entry:
         StorageError: There is none.
     """
     if is_remote(path):
-        return _remote_entry(filesystems().get_filesystem(path).metadata(path))
+        return _remote_entry(filesystems(path).get_filesystem(path).metadata(path))
     return _local_entry(path)
 
 

@@ -50,10 +50,24 @@ def use_beam_options(given: Sequence[str] = ()) -> None:
     FileSystems.set_options(PipelineOptions(beam_options(given)))
 
 
-def filesystems() -> Any:
-    """Returns Beam's class of all file systems; without options S3 and HDFS refuse to work."""
+def filesystems(path: str) -> Any:
+    """Returns Beam's class of all file systems; without options S3 and HDFS refuse to work.
+
+    Args:
+        path: What is to be reached.
+
+    Raises:
+        UsageError: No file system takes its scheme.
+    """
+    from apache_beam.io.filesystem import FileSystem
     from apache_beam.io.filesystems import FileSystems
 
+    scheme = FileSystems.get_scheme(path)
+    if all(one.scheme() != scheme for one in FileSystem.get_all_subclasses()):
+        raise UsageError(
+            f"{path}: nothing here reads or writes {scheme}://; name another path, or install what "
+            "Beam needs for it (gs://: apache-beam[gcp], s3://: apache-beam[aws])"
+        )
     if FileSystems._pipeline_options is None:  # in a worker, or since a job began, they are there
         use_beam_options()
     mend_s3()
@@ -67,7 +81,7 @@ def remote_open(path: str) -> BinaryIO:
     """
     from apache_beam.io.filesystem import CompressionTypes
 
-    handle = filesystems().open(path, compression_type=CompressionTypes.UNCOMPRESSED)
+    handle = filesystems(path).open(path, compression_type=CompressionTypes.UNCOMPRESSED)
     return cast(BinaryIO, ExplainedFile(handle, path))
 
 
@@ -80,7 +94,7 @@ def remote_create(path: str, final: str) -> BinaryIO:
     """
     from apache_beam.io.filesystem import CompressionTypes
 
-    handle = filesystems().create(
+    handle = filesystems(path).create(
         path,
         mime_type="application/octet-stream",
         compression_type=CompressionTypes.UNCOMPRESSED,
@@ -90,7 +104,7 @@ def remote_create(path: str, final: str) -> BinaryIO:
 
 def remote_exists(path: str) -> bool:
     """Whether there is a remote file; one that an interrupted replacement left gets its name."""
-    filesystem = filesystems().get_filesystem(path)
+    filesystem = filesystems(path).get_filesystem(path)
     if not filesystem.has_dirs():
         # Of a bucket without a name in it, clients raise.
         return "/" in path.partition("://")[2].rstrip("/") and bool(filesystem.exists(path))
@@ -180,7 +194,7 @@ def _is_directory(filesystem: Any, metadata: Any) -> bool:
 
 def remote_match(pattern: str) -> list[Any]:
     """Returns Beam's metadata of the files a remote path or pattern matches."""
-    filesystem = filesystems().get_filesystem(pattern)
+    filesystem = filesystems(pattern).get_filesystem(pattern)
     if not has_wildcard(pattern):
         found = [filesystem.metadata(pattern)] if remote_exists(pattern) else []
         found = [m for m in found if not _is_directory(filesystem, m)]
@@ -201,7 +215,7 @@ def remote_rename(source: str, path: str) -> None:
     what is replaced makes way first, and comes back if the other cannot take its place: at once,
     or after a crash, by `remote_settle`.
     """
-    filesystem = filesystems().get_filesystem(path)
+    filesystem = filesystems(path).get_filesystem(path)
     if not filesystem.has_dirs():
         filesystem.rename([source], [path])
         return
@@ -222,7 +236,7 @@ def remote_rename(source: str, path: str) -> None:
 
 def remote_settle(path: str) -> None:
     """Ends an interrupted replacement of a file, see `remote_rename`: one of the two stays."""
-    filesystem, aside = filesystems().get_filesystem(path), aside_name(path)
+    filesystem, aside = filesystems(path).get_filesystem(path), aside_name(path)
     if not filesystem.has_dirs() or not filesystem.exists(aside):
         return
     if filesystem.exists(path):

@@ -47,7 +47,7 @@ def delete_tree(path: str) -> None:
 
 
 def _delete_remote(path: str, *, tree: bool) -> None:
-    filesystem = filesystems().get_filesystem(path)
+    filesystem = filesystems(path).get_filesystem(path)
     remote_settle(path)  # else what it once replaced would be taken for it
     found = [path] if filesystem.exists(path) else []
     if tree and not filesystem.has_dirs():  # elsewhere what lies below goes with the directory
@@ -66,7 +66,7 @@ def sweep(directory: str) -> int:
     Only for a caller that holds the run's lock: a live writer's files go as well.
     """
     if is_remote(directory):
-        filesystem = filesystems().get_filesystem(directory)
+        filesystem = filesystems(directory).get_filesystem(directory)
         below = len(directory.rstrip("/"))
         tree = remote_tree(filesystem, directory)
         found = [metadata.path for metadata in tree if is_partial(metadata.path[below:])]

@@ -123,8 +123,7 @@ def certify(
     receipts = every_receipt(request.evidence)
     if not receipts:
         raise EvidenceError(f"{request.evidence}: no receipt of any shard; nothing to certify")
-    if storage.is_directory(request.output):
-        storage.require_writable(request.output)  # before all of it is read
+    _require_room_for_it(request.output)
     subjects = admitted_subjects(request.output, receipts, rehash=request.rehash, show=show)
     there = last_certificate(request.output, request.evidence)
     dataset = request.dataset
@@ -157,6 +156,20 @@ def certify(
     path = certificate_path(request.output)
     envelope.write(path, private=False)
     return Certified(path, digest, len(envelope.signatures), made, added)
+
+
+def _require_room_for_it(output: str) -> None:
+    """Refuses an output that takes no certificate, before all of it is read.
+
+    Only the folder of statements need be writable, once it is there.
+
+    Raises:
+        StorageError: No file can be made where it would lie.
+    """
+    for folder in (storage.parent(certificate_path(output)), output):
+        if storage.is_directory(folder):
+            storage.require_writable(folder)
+            return
 
 
 def _restated(made: Certificate, there: Certificate) -> Certificate:

@@ -1,7 +1,7 @@
 """What a certificate is about: admitted files, as receipts name them and the output has them."""
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from datetime import datetime
 
 from ingestgate.assets import storage
@@ -39,6 +39,7 @@ def admitted_subjects(
         if receipt.format == "folder"
         for entry in receipt.outputs
     }
+    _refuse_nested(receipts, folders)
     for name in list(sizes):
         for folder in _ancestors(name):
             if folder in folders:
@@ -76,6 +77,19 @@ def admitted_subjects(
     if rehash:
         _rehash(output, subjects, below, show)
     return subjects
+
+
+def _refuse_nested(receipts: Mapping[str, Receipt], folders: Set[str]) -> None:
+    for shard, receipt in receipts.items():
+        for out in receipt.outputs:
+            for folder in _ancestors(str(out["name"])):
+                if folder in folders:
+                    raise EvidenceError(
+                        f"{out['name']}: admitted by the receipt of {shard}, and inside the image "
+                        f"folder {folder}, which has a receipt as well; remove {folder} from the "
+                        "output, and receipts and ledgers of both from the evidence, and run again "
+                        "with one of them"
+                    )
 
 
 def _ancestors(name: str) -> list[str]:

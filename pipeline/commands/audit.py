@@ -50,7 +50,9 @@ def checkpoint(root: str, key: str, path: str) -> None:
 @QUARANTINE
 @click.option("--checkpoint", "path", type=FILE, metavar="FILE", help="A checkpoint that was kept.")
 @click.option(
-    "--key", metavar="ed25519:...", help="Public line of the key that signed the checkpoint."
+    "--key",
+    metavar="FILE|ed25519:...",
+    help="Public key that signed the checkpoint: its line, or a file of it.",
 )
 @JSON
 def verify(root: str, path: str | None, key: str | None, as_json: bool) -> None:
@@ -65,7 +67,7 @@ def verify(root: str, path: str | None, key: str | None, as_json: bool) -> None:
       ingestgate audit verify --quarantine vault --checkpoint kept/audit.json \\
         --key ed25519:...
     """  # noqa: D301 - \b is click's own
-    from ingestgate.assets.signing_keys import parse_public_line
+    from ingestgate.assets.signing_keys import one_public_line, parse_public_line
     from ingestgate.quarantine.audit import head, require_head
     from ingestgate.quarantine.audit_checkpoints import read_checkpoint
     from ingestgate.quarantine.decisions import decisions
@@ -76,7 +78,7 @@ def verify(root: str, path: str | None, key: str | None, as_json: bool) -> None:
     require_log(root)
     if path is not None and key is not None:
         try:
-            public = parse_public_line(key)
+            public = parse_public_line(one_public_line(key))
         except ValueError as error:
             raise UsageError(f"--key: {error}") from None
         end = require_head(root, read_checkpoint(path, public), path)

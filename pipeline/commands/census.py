@@ -54,7 +54,6 @@ def census(ctx: click.Context, /, **options: Any) -> None:
     if as_json:
         click.echo(json.dumps(found.as_dict()))
     else:
-        console = Console(highlight=False)
         table = Table(title=f"Census of {counted(found.shards, 'shard')}")
         table.add_column("assets")
         table.add_column("", justify="right")
@@ -65,13 +64,13 @@ def census(ctx: click.Context, /, **options: Any) -> None:
             table.add_row("matched, admitted by suppression", f"{found.suppressed:,}")
         for verdict, count in found.as_dict()["counts"].items():
             table.add_row(verdict, f"{count:,}")
-        console.print(table)
+        Console(highlight=False).print(table)
         if found.counted_once:
-            console.print(
+            click.echo(
                 f"{found.counted_once} of the shards counted by the gate's own readers alone: no "
                 "plain library reads their format, or them"
             )
-        console.print("exact" if found.exact else f"{counted(found.problem_count, 'problem')}:")
+        click.echo("exact" if found.exact else f"{counted(found.problem_count, 'problem')}:")
         for problem in found.problems:
-            console.print(f"  {printable(problem)}", markup=False)
+            click.echo(f"  {printable(problem)}")
     ctx.exit(int(ExitCode.DONE if found.exact else ExitCode.FAILED))

@@ -68,6 +68,7 @@ def certify(**options: Any) -> None:
 
     as_json = options["as_json"]
     quarantine = options["quarantine"]
+    storage.require_directory(options["output"])
     require_evidence(options["evidence"])
     if quarantine is not None:
         require_sound_log(quarantine)

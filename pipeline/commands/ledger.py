@@ -37,7 +37,7 @@ def ledger(evidence: str, verdict: str | None, reason: str | None, as_json: bool
     rows = _rows(evidence, verdict, reason)
     if as_json:
         for row in rows:
-            click.echo(json.dumps(row, ensure_ascii=False))
+            click.echo(json.dumps(row))
         return
     show_table(
         ("shard", "member", "verdict", "reason", "tier"),

@@ -50,6 +50,7 @@ def fetch(kind: str, source: str, to: str, as_json: bool) -> None:
         --from https://report.cybertip.org/hashsharing
     """  # noqa: D301 - \b is click's own
     from ingestgate.blocklists import exchange
+    from ingestgate.blocklists.folder_exchange import FolderExchange, refuse_within
     from ingestgate.blocklists.http_exchanges import NcmecExchange, StopNciiExchange
 
     with ExitStack() as stack:
@@ -63,8 +64,12 @@ def fetch(kind: str, source: str, to: str, as_json: bool) -> None:
             )
             one = stack.enter_context(StopNciiExchange(source, *keys))
         else:
-            one = exchange.FolderExchange(source)
+            refuse_within(to, source)
+            one = FolderExchange(source)
         fetched = exchange.fetch(one, to, now=datetime.now(UTC))
+    if fetched.unsettled:
+        files = counted(fetched.unsettled, "file")
+        click.echo(f"{files} changed while being read: left for the next fetch", err=True)
     if as_json:
         click.echo(json.dumps(fetched._asdict()))
     elif fetched.folder is None:

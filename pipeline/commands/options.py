@@ -30,12 +30,7 @@ def json_flag(help: str) -> Any:
     Args:
         help: What is printed.
     """
-    return click.option("--json", "as_json", is_flag=True, callback=_errors_too, help=help)
-
-
-def _errors_too(ctx: click.Context, _: click.Parameter, asked: bool) -> bool:
-    ctx.find_root().obj = "json" if asked else None  # `cli` looks there when it says an error
-    return asked
+    return click.option("--json", "as_json", is_flag=True, help=help)
 
 
 JSON = json_flag("Print JSON.")

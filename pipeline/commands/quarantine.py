@@ -1,5 +1,6 @@
 """``ingestgate quarantine``: looking at what was caught, for people."""
 
+import json
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -115,7 +116,7 @@ def list_(root: str, as_json: bool, key: str | None, **choice: Any) -> None:
     if as_json:
         put_on_record(root, "manifest.listed", {"choice": _wanted(choice)}, key)
         for row in _or_none(rows):
-            click.echo(printable_json(row))
+            click.echo(json.dumps(row))
         return
     show_table(
         ("cluster", "assets", "the first lay in", "tier", "list", "state"),
@@ -203,7 +204,7 @@ def show(root: str, key: str | None, as_json: bool, asset_id: str) -> None:
     found = select_asset(root, asset_id)
     put_on_record(root, "asset.viewed", {"assets": [found[0]["asset_id"]]}, key)
     for row in found:
-        click.echo(printable_json(row, indent=None if as_json else 1))
+        click.echo(json.dumps(row) if as_json else printable_json(row, indent=1))
 
 
 @quarantine.command()
@@ -218,7 +219,13 @@ def show(root: str, key: str | None, as_json: bool, asset_id: str) -> None:
     help="csv is for spreadsheets, and made so that no cell is a formula.",
 )
 @click.option(
-    "--to", "to", required=True, type=click.Path(), metavar="FILE", help="Where it goes (private)."
+    "--to",
+    "to",
+    required=True,
+    type=click.Path(),
+    metavar="FILE",
+    help="Where it goes (private), outside every quarantine; an existing file is never "
+    "overwritten.",
 )
 def export(root: str, key: str | None, form: str, to: str, **choice: Any) -> None:
     """Write rows of the manifest, with cluster and state of review, to a new file.
@@ -231,13 +238,11 @@ def export(root: str, key: str | None, form: str, to: str, **choice: Any) -> Non
       ingestgate quarantine export --quarantine vault --state confirmed \\
         --format csv --to confirmed.csv
     """  # noqa: D301 - \b is click's own
-    from ingestgate.quarantine.apart import require_apart
     from ingestgate.quarantine.exporting import export as write
     from ingestgate.quarantine.exporting import require_new
     from ingestgate.quarantine.selecting import select
 
-    require_new(to)
-    require_apart(root, to)
+    require_new(root, to)
     said = {"format": form, "choice": _wanted(choice)}
     put_on_record(root, "manifest.exported", said, key)
     count = write(select(root, _selection(choice)), form, to)

@@ -41,7 +41,7 @@ _KEY = click.option(
     type=click.Path(),
     metavar="DIR",
     help="Folder below which the sample's files are written, into a new one named for the asset. "
-    "Made private, or it has to be.",
+    "Made private, or it has to be. Not in a folder that a run reads or writes.",
 )
 @click.option(
     "--sample",
@@ -62,14 +62,13 @@ def open_(
     sealed several times it is the latest. Nothing is overwritten.
     """
     from ingestgate.quarantine import opened
-    from ingestgate.quarantine.apart import require_apart
     from ingestgate.quarantine.audit_writing import require_sound_log
     from ingestgate.quarantine.inventory import rows_of
     from ingestgate.quarantine.layout import id_of
     from ingestgate.quarantine.opening import open_as_sealed, read_identities
+    from ingestgate.quarantine.outside import require_apart
 
     require_sound_log(root)
-    require_apart(root, to)
     identities = read_identities(identity)
     rows = rows_of(root, asset_id)
     asset = rows[0]["asset_id"]
@@ -78,6 +77,7 @@ def open_(
         if not rows:
             raise UsageError(f"{asset}: nothing was sealed of it in that sample; see `show`")
     folder = opened.new_folder(to, asset)
+    require_apart(root, to)
     row = _last_copy(root, rows)
     files = open_as_sealed(root, row, identities)
     put_on_record(root, "asset.opened", {"asset": asset, "object": row["sealed_object"]}, key)

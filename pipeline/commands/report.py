@@ -39,6 +39,7 @@ def croissant(output: str, name: str, to: str) -> None:
         digest_of,
     )
 
+    storage.require_directory(output)
     found = current_certificate(output)
     if found is None:
         raise EvidenceError(f"{certificate_path(output)}: no certificate; have it certified first")

@@ -7,7 +7,6 @@ from datetime import UTC, datetime
 from typing import Any
 
 import click
-from rich.console import Console
 
 from ingestgate.assets.errors import GateError
 from ingestgate.assets.printable import counted, printable
@@ -87,7 +86,8 @@ def rescan(ctx: click.Context, /, **options: Any) -> None:
 
     \b
     Example:
-      ingestgate rescan --evidence evidence --lists lists --since 6 --key recall.key
+      ingestgate rescan --evidence evidence --lists lists --since 6 \\
+        --key certificate-key.pem
       ingestgate run --recall --input 'landing/*.tar' --output admitted --quarantine vault \\
         --evidence evidence --lists lists --recipient recipients.txt
     """  # noqa: D301 - \b is click's own
@@ -101,8 +101,10 @@ def rescan(ctx: click.Context, /, **options: Any) -> None:
     from ingestgate.pipeline.rescan.request import RescanRequest
     from ingestgate.pipeline.rescan.since import parse_since
     from ingestgate.pipeline.run_policy import policy_of
+    from ingestgate.pipeline.runners import check_beam_options
 
     as_json = options["as_json"]
+    check_beam_options(options["beam_options"])
     if options["beam_options"]:
         storage.use_beam_options(options["beam_options"])
     for folder in options["evidence"]:
@@ -160,7 +162,7 @@ def rescan(ctx: click.Context, /, **options: Any) -> None:
             "consumers": used,
             "seconds": round(seconds, 3),
         }
-        click.echo(json.dumps(found, ensure_ascii=False))
+        click.echo(json.dumps(found))
     else:
         _show_end(used, seconds)
     for one in failed:
@@ -171,44 +173,38 @@ def rescan(ctx: click.Context, /, **options: Any) -> None:
 
 
 def _show(report: dict[str, Any]) -> None:
-    console = Console(highlight=False)
-    console.print(
+    click.echo(
         f"{report['evidence']}: {counted(report['compared'], 'asset')} of "
         f"{counted(report['shards'], 'shard')} held against "
         f"{counted(len(report['lists']), 'list')}: {report['matched']:,} admitted ones match, "
         f"{report['to_judge_again']:,} have to be judged again, "
-        f"{report['withdrawn']:,} quarantined ones matched withdrawn entries only",
-        markup=False,
+        f"{report['withdrawn']:,} quarantined ones matched withdrawn entries only"
     )
     if report["suppressed"] or report["released"]:
-        console.print(
+        click.echo(
             f"let pass by suppressions: {report['suppressed']:,} that match, and "
-            f"{report['released']:,} quarantined ones, which the next run judges anew",
-            markup=False,
+            f"{report['released']:,} quarantined ones, which the next run judges anew"
         )
     for one in report["exceptions"]:
-        console.print(
+        click.echo(
             f"list {one['list_id']} has expired, and is used until {one['until']} by an "
-            f"exception: {one['reason']}",
-            markup=False,
+            f"exception: {one['reason']}"
         )
     for name in report["suppressions_expired"]:
-        console.print(f"suppression {name} has ended; it is not honoured", markup=False)
+        click.echo(f"suppression {name} has ended; it is not honoured")
     if left_out := report["left_out"]:
-        console.print(
+        click.echo(
             f"left out: {counted(len(left_out), 'shard')} of which nothing is admitted, "
-            f"{printable(left_out[0])} among them",
-            markup=False,
+            f"{printable(left_out[0])} among them"
         )
     for name in report["recalled"]:
-        console.print(printable(f"recalled: {name}"), markup=False)
+        click.echo(printable(f"recalled: {name}"))
     for path in report["notices"]:
-        console.print(f"notice: {path}", markup=False)
+        click.echo(f"notice: {path}")
 
 
 def _show_end(used: list[dict[str, Any]], seconds: float) -> None:
-    console = Console(highlight=False)
     for one in used:
         what = ", ".join(one[name] for name in ("shard", "sha256", "time") if one[name])
-        console.print(f"read by: {one['run']} ({what})", markup=False)
-    console.print(f"{seconds:.1f} s", markup=False)
+        click.echo(f"read by: {one['run']} ({what})")
+    click.echo(f"{seconds:.1f} s")

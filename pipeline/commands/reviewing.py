@@ -42,8 +42,8 @@ def reviewers() -> None:
     "--public",
     "line",
     required=True,
-    metavar="ed25519:...",
-    help="Their public line, as 'ingestgate keys signing' prints it.",
+    metavar="FILE|ed25519:...",
+    help="Their public key: the line that 'ingestgate keys signing' prints, or a file of it.",
 )
 @click.option("--role", required=True, type=click.Choice(_ROLES), help="What they may do.")
 def add(root: str, key: str, name: str, line: str, role: str) -> None:
@@ -57,11 +57,11 @@ def add(root: str, key: str, name: str, line: str, role: str) -> None:
     killed runs; an administrator also adds and removes people, and changes who can open the
     quarantine.
     """
-    from ingestgate.assets.signing_keys import read_signing_key
+    from ingestgate.assets.signing_keys import one_public_line, read_signing_key
     from ingestgate.quarantine.presence import may_begin, require_log
     from ingestgate.quarantine.reviewers import Role, add_reviewer, require_first
 
-    private, begins = read_signing_key(key), may_begin(root)
+    private, begins, line = read_signing_key(key), may_begin(root), one_public_line(line)
     if begins:
         require_first(line, Role[role.upper()], private)  # before anything is made there
     else:

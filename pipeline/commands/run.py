@@ -133,7 +133,7 @@ def run(ctx: click.Context, /, **options: Any) -> None:
     options["format"] = options.pop("format_")
     report = run_gate(RunRequest(**options), ProgressDisplay(quiet=as_json))
     if as_json:
-        click.echo(json.dumps(report, ensure_ascii=False))
+        click.echo(json.dumps(report))
     else:
         show(report)
     code = report["exit_code"]
@@ -144,10 +144,9 @@ def run(ctx: click.Context, /, **options: Any) -> None:
 
 def show(report: dict[str, Any]) -> None:
     """Prints a report for people."""
-    console = Console(highlight=False)
     shards = report["shards"]
     if shards["finished_before"] == shards["total"] and not report["error"]:
-        console.print(f"Nothing to do, all is finished: {counted(shards['total'], 'shard')}.")
+        click.echo(f"Nothing to do, all is finished: {counted(shards['total'], 'shard')}.")
     table = Table(title="Verdicts" + (" (dry run)" if report["dry_run"] else ""))
     table.add_column("verdict")
     table.add_column("assets", justify="right")
@@ -155,43 +154,45 @@ def show(report: dict[str, Any]) -> None:
     reasons = report["reasons"]
     for verdict, count in report["counts"].items():
         table.add_row(verdict, f"{count:,}", _of_which(verdict, reasons, report["tiers"]))
-    console.print(table)
+    Console(highlight=False).print(table)
     rate = report["throughput"]
-    console.print(
+    click.echo(
         f"{counted(shards['total'], 'shard')}, {shards['finished_before']} finished before, "
         f"{shards['done']} done now in {rate['seconds']:.1f} s "
         f"({rate['assets_per_second']:.0f} assets/s)"
     )
     for used in report["lists"]:
         if exception := used["exception"]:
-            console.print(
+            click.echo(
                 f"list {used['id']} has expired, and is used until {exception['until']} by an "
-                f"exception: {exception['reason']}",
-                markup=False,
+                f"exception: {exception['reason']}"
             )
     for name, signals in report["not_searched"].items():
-        console.print(
+        click.echo(
             f"list {name}: nothing was held against its {', '.join(signals)} entries, as the "
-            "policy names no url_columns",
-            markup=False,
+            "policy names no url_columns"
         )
     suppressed = report["suppressions"]
     if count := suppressed["assets"].get("admitted"):
-        console.print(f"matched, and admitted by signed suppressions: {counted(count, 'asset')}")
+        click.echo(f"matched, and admitted by signed suppressions: {counted(count, 'asset')}")
     for one in suppressed["expired"]:
-        console.print(f"suppression {one['id']} ended on {one['until']}; it is not honoured")
+        click.echo(f"suppression {one['id']} ended on {one['until']}; it is not honoured")
     for failure in shards["failed"]:
-        failed = printable(f"failed: {failure['shard']}: {failure['problem']}")
-        console.print(failed, markup=False)
+        click.echo(printable(f"failed: {failure['shard']}: {failure['problem']}"))
+    if shards["replaced"]:
+        replaced = printable(", ".join(shards["replaced"]))
+        click.echo(
+            "replaced in the output, as the landing zone has other content under the name: "
+            f"{replaced}"
+        )
     if report["input"]["left_behind"]:
         left = printable(", ".join(report["input"]["left_behind"]))
-        console.print(f"part of no shard, not let through: {left}", markup=False)
-    console.print(f"report: {report['paths']['evidence']}/report.html", markup=False)
+        click.echo(f"part of no shard, not let through: {left}")
+    click.echo(f"report: {report['paths']['evidence']}/report.html")
     if report["certificate"]:
-        console.print(f"certificate: {report['certificate']['path']}", markup=False)
+        click.echo(f"certificate: {report['certificate']['path']}")
     if report["error"]:
-        said = printable(f"ingestgate: {report['error']}")
-        Console(stderr=True, highlight=False).print(said, markup=False)
+        click.echo(printable(f"ingestgate: {report['error']}"), err=True)
 
 
 def _of_which(verdict: str, reasons: dict[str, int], tiers: dict[str, int]) -> str:

@@ -78,6 +78,7 @@ def verify(ctx: click.Context, /, **options: Any) -> None:
     """  # noqa: D301 - \b is click's own
     from datetime import UTC, datetime
 
+    from ingestgate.assets import storage
     from ingestgate.pipeline.dataset_verifying import verify as verify_dataset
     from ingestgate.pipeline.dataset_verifying import verify_evidence
     from ingestgate.pipeline.hash_progress import HashProgress
@@ -86,16 +87,18 @@ def verify(ctx: click.Context, /, **options: Any) -> None:
     as_json = options["as_json"]
     if options["quarantine"] and not options["evidence"]:
         raise UsageError("--quarantine goes with --evidence")
+    wanted = demands(
+        options["policy_file"],
+        lines=options["lines"],
+        threshold=options["threshold"],
+        max_age_days=options["max_age"],
+        lists=options["lists"],
+        recalls=options["recalls"],
+    )
+    storage.require_directory(options["directory"])
     found = verify_dataset(
         options["directory"],
-        demands(
-            options["policy_file"],
-            lines=options["lines"],
-            threshold=options["threshold"],
-            max_age_days=options["max_age"],
-            lists=options["lists"],
-            recalls=options["recalls"],
-        ),
+        wanted,
         datetime.now(UTC),
         threads=options["threads"] or 0,
         show=None if as_json else HashProgress(),

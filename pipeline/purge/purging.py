@@ -131,6 +131,12 @@ class Purger:
                     "is not, or no longer, the shard that was judged; run again, which judges what "
                     "is there now",
                 )
+            if receipt.format != shard.format:
+                raise ShardError(
+                    shard.name,
+                    f"was judged as {receipt.format} and is named as {shard.format}; say --format "
+                    f"{receipt.format}",
+                )
             if not is_finished(
                 receipt, shard, receipt.context, self._settings.output, self._settings.evidence
             ):

@@ -69,7 +69,8 @@ def whole_ledger(evidence: str, output: str) -> Ledger:
         by_shard[named_part(entry.path[len(root) + 1 :])[0]].append(entry)
     failed = read_failures(evidence).keys()
     # What failed may have been published before, and have no ledger any more.
-    _refuse_published(evidence, output, sorted((by_shard.keys() | failed) - receipts.keys()))
+    uncommitted = sorted((by_shard.keys() | failed) - receipts.keys())
+    _refuse_published(evidence, output, uncommitted, any_receipt=bool(receipts))
     # Without any receipt, as after dry runs, what was judged is asked about all the same.
     left_out = sorted(by_shard.keys() - receipts.keys() if receipts else by_shard.keys() & failed)
     # An output that holds nothing of the others is not theirs, and does not tell.
@@ -101,7 +102,9 @@ def remedy_without_receipt(evidence: str, output: str, shard: str) -> str:
     )
 
 
-def _refuse_published(evidence: str, output: str, uncommitted: Sequence[str]) -> None:
+def _refuse_published(
+    evidence: str, output: str, uncommitted: Sequence[str], *, any_receipt: bool
+) -> None:
     """Refuses shards without a receipt that the output holds.
 
     Raises:
@@ -112,10 +115,16 @@ def _refuse_published(evidence: str, output: str, uncommitted: Sequence[str]) ->
         there = zip(uncommitted, pool.map(storage.is_there, paths), strict=True)
         published = [shard for shard, admitted in there if admitted]
     if published:
+        # Without any receipt here, the output may be another evidence's, whose receipts are valid.
+        remedy = (
+            remedy_without_receipt(evidence, output, published[0])
+            if any_receipt
+            else "give an --output of its own, or the --evidence of the run that filled this one, "
+            "or run again, which judges and commits it, and rescan then"
+        )
         raise EvidenceError(
             f"{published[0]}: lies in {output}, and no receipt says what was admitted of it "
-            f"({len(published)} such shards); "
-            f"{remedy_without_receipt(evidence, output, published[0])}"
+            f"({len(published)} such shards); {remedy}"
         )
 
 

@@ -116,7 +116,8 @@ def require_decided(
         if record is None:
             raise EvidenceError(
                 f"{found['shard']}: was judged by other rules than this policy and program, or by "
-                "rules that are not on record; run again, which judges it anew"
+                "rules that are not on record; give the run's --policy, or run again, which judges "
+                "it anew"
             )
         shard = found["shard"]
         held = _held_against(record, rescans, shard, digests[shard], request) if older else set()

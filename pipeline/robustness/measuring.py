@@ -24,7 +24,6 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ingestgate.assets.errors import UsageError
 from ingestgate.assets.perceptual_view import PerceptualView
 from ingestgate.assets.shard import Kind, Member, Sample
 from ingestgate.assets.verdict import Reason, Verdict
@@ -32,7 +31,7 @@ from ingestgate.blocklists.compiling import compile_list
 from ingestgate.blocklists.listset import ListSet
 from ingestgate.blocklists.signals import signal_type
 from ingestgate.fingerprints.fingerprinter import Fingerprint
-from ingestgate.fingerprints.perceptual import perceptual_hashes
+from ingestgate.fingerprints.perceptual import chosen_hashes, perceptual_hashes
 from ingestgate.fingerprints.unscannable import Unscannable
 from ingestgate.pipeline.robustness.alterations import ALTERATIONS, encode
 from ingestgate.pipeline.robustness.references import Reference, as_rgb, references
@@ -156,9 +155,7 @@ def measure(
         UsageError: There is no such hash, or no list can hold it.
         GateError: No process that decodes can be started.
     """
-    if unknown := sorted(set(names) - perceptual_hashes().keys()):
-        known = ", ".join(sorted(perceptual_hashes()))
-        raise UsageError(f"no perceptual hash {', '.join(unknown)}; there are {known}")
+    chosen_hashes(names)  # all are known
     names = tuple(dict.fromkeys(names))
     result = Robustness()
     others = peers()

@@ -28,6 +28,7 @@ HEADER = PartHeader(
     judged_at="2026-01-02T03:04:05Z",
     range_sha256="ab" * 32,
     tallies={"verdict:admitted": 1},
+    format=SHARD.format,
 )
 DIGESTS = {"md5": "1" * 32, "sha1": "2" * 40, "sha256": "3" * 64}
 MATCHED = LedgerRow(
@@ -198,6 +199,7 @@ def test_tally_counts_verdicts_reasons_tiers_and_lists() -> None:
         {"stop": 4097},
         {"shard": "train/00001.tar"},
         {"earlier": "1f" * 32},
+        {"format": "folder"},
     ],
 )
 def test_a_part_of_other_bytes_range_or_rules_is_not_current(change: dict[str, Any]) -> None:
@@ -281,7 +283,7 @@ def test_another_version_or_another_file_is_refused(tmp_path: Path) -> None:
     assert "no ingestgate header" in refusal({})
     assert "version 99" in refusal({b"ingestgate.ledger": b'{"version": 99}'})
     assert "version None" in refusal({b"ingestgate.ledger": b"[]"})
-    for damaged in (b"{", b"1", b"\xff", b'{"version": 3}', b'{"version": 3, "more": 2}'):
+    for damaged in (b"{", b"1", b"\xff", b'{"version": 4}', b'{"version": 4, "more": 2}'):
         assert "header is damaged" in refusal({b"ingestgate.ledger": damaged})
 
 

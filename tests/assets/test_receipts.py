@@ -7,7 +7,7 @@ from typing import NamedTuple
 import pytest
 
 from ingestgate.assets import ledger, storage
-from ingestgate.assets.errors import EvidenceError, StorageError
+from ingestgate.assets.errors import EvidenceError, LedgerError, StorageError
 from ingestgate.assets.ledger import PartHeader
 from ingestgate.assets.ledger_digest import hash_shard_ledger
 from ingestgate.assets.receipts import (
@@ -126,6 +126,7 @@ def test_what_was_committed_is_finished(committed: Committed) -> None:
     [
         lambda done: done._replace(shard=done.shard._replace(identity="12" * 32)),
         lambda done: done._replace(receipt=replace(done.receipt, context="12" * 32)),
+        lambda done: done._replace(shard=done.shard._replace(format="folder")),
         lambda done: (done.output / done.shard.name).unlink(),
         lambda done: (done.output / done.shard.name).write_bytes(b"012345678"),
         lambda done: Path(ledger.part_path(f"{done.evidence}/ledger", "a/0.tar", 1)).unlink(),
@@ -138,6 +139,7 @@ def test_what_was_committed_is_finished(committed: Committed) -> None:
     ids=[
         "another-content",
         "other-rules",
+        "another-format",
         "no-output",
         "output-of-another-size",
         "no-ledger-part",
@@ -165,6 +167,30 @@ def test_the_receipt_of_another_shard_stands_for_none(committed: Committed) -> N
     copied.write_bytes(Path(receipt_path(committed.evidence, committed.shard.name)).read_bytes())
     with pytest.raises(EvidenceError, match=r"b/0\.tar\.json: not a whole receipt"):
         every_receipt(committed.evidence)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda done: done.judge(context="12" * 32), "not the one that was committed"),
+        (lambda done: done.judge(tallies={"verdict:admitted": 1}), "damaged, as its shard's"),
+        (
+            lambda done: Path(ledger.part_path(f"{done.evidence}/ledger", "a/0.tar", 0)).unlink(),
+            "is missing; run again",
+        ),
+    ],
+    ids=["other-rules", "damaged", "missing"],
+)
+def test_what_to_do_about_a_ledger_whose_shard_no_run_finds_any_more_is_told(
+    committed: Committed, change: Callable[[Committed], None], said: str
+) -> None:
+    change(committed)
+    receipt = receipt_path(committed.evidence, "a/0.tar")
+    folder = f"{committed.evidence}/ledger/a/0.tar.parts"
+    remedy = "if the shard is not in the input any more, remove it from the output, with"
+    with pytest.raises((EvidenceError, LedgerError), match=said) as refused:
+        require_their_ledgers(committed.evidence, {"a/0.tar": committed.receipt})
+    assert str(refused.value).endswith(f"; {remedy} {receipt} and {folder}")
 
 
 def test_a_ledger_that_says_something_else_by_the_same_rules_is_not_its_own(

@@ -15,12 +15,10 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from pydantic import JsonValue
 
-from ingestgate.assets import storage
 from ingestgate.assets.errors import ExchangeError, ListError, UsageError
 from ingestgate.blocklists import exchange as exchanges
 from ingestgate.blocklists import http_exchanges
-from ingestgate.blocklists.exchange import Fetched, FolderExchange, Page, Window, fetch
-from ingestgate.blocklists.formats.mapping import parse_mapping
+from ingestgate.blocklists.exchange import Fetched, Page, Window, fetch
 from ingestgate.blocklists.formats.ncmec import NAMESPACE
 from ingestgate.blocklists.http_exchanges import ATTEMPTS, NcmecExchange, StopNciiExchange
 from ingestgate.blocklists.importing import import_files
@@ -455,43 +453,6 @@ def test_a_stopncii_page_without_records_is_not_an_empty_one(
 # --- folders ------------------------------------------------------------------------------
 
 
-def test_folder_brings_what_is_new_or_changed(tmp_path: Path) -> None:
-    offered, to = tmp_path / "offered", str(tmp_path / "f")
-    (offered / "below").mkdir(parents=True)
-    (offered / "b.txt").write_text(f"md5 {md5('b')}\n")
-    (offered / "below" / "a").write_text(f"md5 {md5('a')}\n")
-    one = FolderExchange(str(offered))
-    fetched = fetch(one, to, now=NOW)
-    assert fetched.pages == 2
-    assert len(entries(fetched, tmp_path / "s")) == 2
-    assert sorted(path.name for path in Path(str(fetched.folder)).iterdir()) == [
-        "page-000001.txt",
-        "page-000002",
-    ]
-    assert fetch(one, to, now=LATER) == Fetched(None, 0, f"{to}/pages")
-    (offered / "b.txt").write_text(f"md5 {md5('c')}\nmd5 {md5('d')}\n")
-    assert fetch(one, to, now=LATER).pages == 1
-
-
-@pytest.mark.parametrize("later", [timedelta(0), -timedelta(days=400), timedelta(days=1)])
-def test_no_window_takes_another_ones_folder(tmp_path: Path, later: timedelta) -> None:
-    """Of the same second, or after the clock was set back."""
-    offered, to = tmp_path / "offered", tmp_path / "f"
-    offered.mkdir()
-    folders = []
-    for number, text in enumerate("abc"):
-        (offered / "list.csv").write_text(f"id,md5\n1,{md5(text)}\n2{text},{md5(text)}\n")
-        now = NOW + number * later
-        folders.append(str(fetch(FolderExchange(str(offered)), str(to), now=now).folder))
-    assert sorted(set(folders)) == folders
-    assert {len(list(Path(folder).iterdir())) for folder in folders} == {1}
-    mapping = parse_mapping("id=id,md5=md5")
-    import_files(str(tmp_path / "s"), "p", [str(to / "pages")], mapping=mapping)
-    ((_, stored),) = stored_entries(str(tmp_path / "s"), "p")
-    found = {one.entry_id: one.value.hex() for one in stored}
-    assert found == {"1": md5("c"), "2a": md5("a"), "2b": md5("b"), "2c": md5("c")}
-
-
 def test_a_window_keeps_its_folder_when_it_goes_on(tmp_path: Path) -> None:
     def cut_short(number: int) -> str | None:
         if number:
@@ -505,79 +466,6 @@ def test_a_window_keeps_its_folder_when_it_goes_on(tmp_path: Path) -> None:
     assert fetched == Fetched(
         str(tmp_path / "pages" / "20260110T123006Z"), 2, str(tmp_path / "pages")
     )
-
-
-def test_folder_goes_on_where_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    offered = tmp_path / "offered"
-    offered.mkdir()
-    for name in "abc":
-        (offered / name).write_text(name)
-    one = FolderExchange(str(offered))
-    given = one.page
-    pages = iter([given, given])
-    monkeypatch.setattr(one, "page", lambda *args: next(pages)(*args))
-    with pytest.raises(StopIteration):
-        fetch(one, str(tmp_path / "f"), now=NOW)
-    assert checkpoint(tmp_path / "f")["since"] is None
-    (offered / "c").unlink()  # what was to come is gone
-    fetched = fetch(FolderExchange(str(offered)), str(tmp_path / "f"), now=LATER)
-    assert fetched == Fetched(
-        str(tmp_path / "f" / "pages" / "20260110T123005Z"), 2, str(tmp_path / "f" / "pages")
-    )
-    assert set(checkpoint(tmp_path / "f")["since"]) == {"a", "b"}
-
-
-def test_a_folder_may_be_added_to_while_it_is_fetched(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    offered = tmp_path / "offered"
-    offered.mkdir()
-    for name in "bcd":
-        (offered / name).write_text(name)
-    one = FolderExchange(str(offered))
-    given = one.page
-
-    def page(since: JsonValue, window: Window) -> Page | None:
-        if window.pages == 1:
-            (offered / "a").write_text("a")
-            (offered / "c").unlink()  # one that was to come
-        if window.pages == 2:
-            (offered / "b").write_text("another")
-        return given(since, window)
-
-    monkeypatch.setattr(one, "page", page)
-    fetched = fetch(one, str(tmp_path / "f"), now=NOW)
-    pages = sorted(Path(str(fetched.folder)).iterdir())
-    assert [path.read_text() for path in pages] == ["b", "d", "a", "another"], "they come last"
-    assert set(checkpoint(tmp_path / "f")["since"]) == set("abd")
-
-
-@pytest.mark.parametrize("files", [1, 20])
-def test_a_folder_is_listed_for_all_its_files_at_once(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, files: int
-) -> None:
-    offered, listed = tmp_path / "offered", list[str]()
-    offered.mkdir()
-    for number in range(files):
-        (offered / f"{number:02}").write_text("x")
-
-    def counted(directory: str) -> list[storage.Entry]:
-        listed.append(directory)
-        return walk(directory)
-
-    walk = storage.walk
-    monkeypatch.setattr(storage, "walk", counted)
-    assert fetch(FolderExchange(str(offered)), str(tmp_path / "f"), now=NOW).pages == files
-    assert listed == [str(offered)] * 2, "once, and once more for what came meanwhile"
-
-
-def test_folders_of_pages_belong_to_one_exchange(tmp_path: Path) -> None:
-    for name in "ab":
-        (tmp_path / name).mkdir()
-        (tmp_path / name / "x").write_text("x")
-    fetch(FolderExchange(str(tmp_path / "a")), str(tmp_path / "f"), now=NOW)
-    with pytest.raises(UsageError, match="give each its own folder"):
-        fetch(FolderExchange(str(tmp_path / "b")), str(tmp_path / "f"), now=NOW)
 
 
 @pytest.mark.parametrize(
@@ -594,4 +482,4 @@ def test_a_checkpoint_names_no_other_folder(tmp_path: Path, named: str) -> None:
 def test_damaged_checkpoint(tmp_path: Path, content: str) -> None:
     (tmp_path / "checkpoint.json").write_text(content)
     with pytest.raises(ListError, match=r"checkpoint\.json: damaged; restore it, or remove it"):
-        fetch(FolderExchange(str(tmp_path)), str(tmp_path), now=NOW)
+        fetch(Pages(lambda _: None), str(tmp_path), now=NOW)

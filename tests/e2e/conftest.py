@@ -260,12 +260,13 @@ def _no_network(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(socket, "getaddrinfo", unresolved)
 
 
-def read_only(patch: pytest.MonkeyPatch, folder: Path) -> None:
-    """Makes a folder's file system one that is mounted read-only."""
+def read_only(patch: pytest.MonkeyPatch, folder: Path, but: Path | None = None) -> None:
+    """Makes a folder's file system one that is mounted read-only, but for a folder in it."""
     real = os.open
 
     def refusing(path: Any, flags: int, *arguments: Any, **more: Any) -> int:
-        if flags & os.O_CREAT and str(path).startswith(f"{folder}/"):
+        inside = str(path).startswith(f"{folder}/") and not str(path).startswith(f"{but}/")
+        if flags & os.O_CREAT and inside:
             raise OSError(errno.EROFS, os.strerror(errno.EROFS), path)
         return real(path, flags, *arguments, **more)
 

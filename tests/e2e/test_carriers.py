@@ -74,6 +74,27 @@ def test_bytes_beside_urls_are_no_manifest_whatever_is_said(job: MakeJob, tmp_pa
     assert decisions(gate.elsewhere("unsaid")) == [("image", "quarantined", "matched")]
 
 
+@pytest.mark.parametrize("first", [(), ("--dry-run",)], ids=["run", "dry-run"])
+def test_what_was_held_in_a_manifest_is_judged_once_its_format_is_said(
+    job: MakeJob, tmp_path: Path, first: tuple[str, ...]
+) -> None:
+    text = [base64.b64encode(picture).decode() for picture in (LISTED, HARMLESS)]
+    write(tmp_path / "landing" / "a.parquet", {"url": [FINE] * 2, "image": text})
+    gate = job(str(tmp_path / "landing"))
+    held = {"admitted": 0, "quarantined": 0, "unscannable": 2}
+    assert gate.report(*first)["counts"] == held
+    said = gate.report("--format", "parquet")
+    assert (said["counts"]["quarantined"], said["counts"]["unscannable"]) == (1, 0)
+    assert said["shards"]["done"] == 1
+    assert gate.report("--format", "parquet")["shards"]["finished_before"] == 1
+    census = gate.invoke(*gate.census_arguments, "--format", "parquet")
+    assert census.exit_code == 0, census.output
+    purge = ["purge", "--input", *gate.inputs, *gate.folders, "--json"]
+    refused = gate.invoke(*purge)
+    assert (refused.exit_code, "say --format parquet" in refused.output) == (5, True)
+    assert gate.invoke(*purge, "--format", "parquet").exit_code == 0
+
+
 TEXT = base64.b64encode(LISTED).decode()
 HELD, MATCHED = ("unscannable", "unsupported_media"), ("quarantined", "matched")
 BESIDE = ("unscannable", "companion_unscannable"), ("quarantined", "companion_matched")
@@ -292,3 +313,17 @@ def test_bytes_in_the_headers_of_a_tar_are_held(job: MakeJob, tmp_path: Path) ->
     ]
     assert gate.ledger()[0]["member"] == "<global header>"
     assert (gate.output / "a.tar").read_bytes()[: len(plain) - 10240] == plain[: len(plain) - 10240]
+
+
+@pytest.mark.parametrize("before", [(), ("--dry-run",)], ids=["run", "dry-run"])
+def test_what_was_held_as_one_format_is_judged_as_another(
+    job: MakeJob, tmp_path: Path, before: tuple[str, ...]
+) -> None:
+    """Of a manifest, a row of base64 is held; as Parquet with pictures, it is one."""
+    texts = [base64.b64encode(content).decode() for content in (LISTED, HARMLESS)]
+    write(tmp_path / "landing" / "a.parquet", {"url": [FINE] * 2, "image": pa.array(texts)})
+    gate = job(str(tmp_path / "landing" / "*.parquet"))
+    assert gate.report(*before)["counts"]["unscannable"] == 2
+    parquet = ("--format", "parquet")
+    assert gate.report(*parquet)["counts"] == {"admitted": 1, "quarantined": 1, "unscannable": 0}
+    assert gate.report(*parquet)["shards"]["finished_before"] == 1

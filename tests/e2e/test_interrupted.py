@@ -146,6 +146,7 @@ def test_a_finished_run_does_nothing(job: MakeJob, tmp_path: Path) -> None:
         "finished_before": 2,
         "left_out": 0,
         "done": 0,
+        "replaced": [],
         "failed": [],
     }
     assert report["counts"]["quarantined"] == 3

@@ -113,6 +113,7 @@ def test_a_shard_that_failed_stands_against_a_certificate_after_a_recall(failing
         "finished_before": 0,
         "left_out": 1,
         "done": 1,
+        "replaced": [],
         "failed": [],
     }
     assert not is_open(failing), "the recall has been done all the same"

@@ -2,6 +2,8 @@
 
 import json
 import os
+import subprocess
+import sys
 import tempfile
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -14,6 +16,7 @@ from ingestgate.assets import temporary
 from ingestgate.blocklists.compiling import compile_list
 from ingestgate.pipeline import run as run_module
 from ingestgate.pipeline.lock import run_lock
+from tests.archives import make_tar
 from tests.e2e.conftest import (
     LISTED_HOST,
     LISTED_MD5,
@@ -23,6 +26,7 @@ from tests.e2e.conftest import (
     read_only,
     write_webdataset,
 )
+from tests.pictures import jpeg
 
 MakeJob = Callable[..., Job]
 
@@ -91,9 +95,57 @@ def test_one_unreadable_shard_does_not_stop_the_others(job: MakeJob, tmp_path: P
         "finished_before": 1,
         "left_out": 0,
         "done": 1,
+        "replaced": [],
         "failed": [],
     }
     assert gate.census()["exact"]
+
+
+def test_what_another_landing_zone_replaces_is_named(job: MakeJob, tmp_path: Path) -> None:
+    gate = job(WRITERS["webdataset"](tmp_path / "landing"))
+    assert gate.report()["shards"]["replaced"] == []
+    before = (gate.output / "00000.tar").read_bytes()
+    os.utime(tmp_path / "landing" / "00001.tar", (1, 1))
+    assert gate.report()["shards"]["replaced"] == [], "the same was admitted again"
+    assert gate.report("--no-resume")["shards"]["replaced"] == [], "so it was"
+    (tmp_path / "day2").mkdir()
+    (tmp_path / "day2" / "00000.tar").write_bytes(make_tar([("z.jpg", jpeg(20))]))
+    gate.inputs = [str(tmp_path / "day2")]
+    assert gate.report("--dry-run")["shards"]["replaced"] == [], "it admits nothing"
+    again = [one for one in gate.run_arguments if one != "--json"]
+    said = " ".join(gate.invoke(*again).stdout.split())
+    assert "as the landing zone has other content under the name: 00000.tar report:" in said
+    report = json.loads((gate.evidence / "report.json").read_text())
+    assert report["shards"]["replaced"] == ["00000.tar"]
+    assert (gate.output / "00000.tar").read_bytes() != before
+    assert "under the name: 00000.tar</p>" in (gate.evidence / "report.html").read_text()
+    assert gate.report()["shards"]["replaced"] == []
+
+
+def test_a_log_gets_whole_lines_in_whatever_encoding_it_has(job: MakeJob, tmp_path: Path) -> None:
+    broken = tmp_path / "landing" / f"图片:warning:😀{'-' * 80}.tar"
+    broken.parent.mkdir()
+    broken.write_bytes(b"no tar")
+    gate = job(str(broken))
+    escaped = broken.name.encode("ascii", "backslashreplace").decode()
+    plainly = [one for one in gate.run_arguments if one != "--json"]
+    for told in (plainly, gate.run_arguments):
+        done = subprocess.run(
+            [sys.executable, "-c", "from ingestgate.pipeline.cli import main; main()", *told],
+            env={**os.environ, "PYTHONIOENCODING": "latin-1", "COLUMNS": "80"},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert (done.returncode, "Traceback" in done.stderr) == (1, False)
+        if "--json" in told:
+            (failed,) = json.loads(done.stdout)["shards"]["failed"]
+            assert failed["shard"] == broken.name
+        else:
+            lines = done.stdout.splitlines()
+            assert any(line.startswith(f"failed: {escaped}: ") for line in lines)
+            assert f"report: {gate.evidence}/report.html" in lines
+            assert len(done.stderr.splitlines()) == 1
 
 
 def test_exit_on_match(job: MakeJob, tmp_path: Path) -> None:
@@ -111,6 +163,9 @@ def test_a_run_that_is_refused_does_not_say_that_there_is_nothing_to_do(
     gate.report()
     again = (*again, "--recipient", gate.recipient, "--workers", "1")
     assert "Nothing to do, all is finished: 2 shards." in gate.invoke(*again).stdout
+    wrong = gate.invoke(*again, "--", "--nosuchoption=3")
+    assert (wrong.exit_code, "Beam has no such option" in wrong.stderr) == (2, True)
+    assert "Nothing to do" not in wrong.stdout
     gate.quarantine.chmod(0o755)
     refused = gate.invoke(*again)
     assert (refused.exit_code, "open to others; close it" in refused.stderr) == (

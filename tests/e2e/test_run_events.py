@@ -52,6 +52,8 @@ def test_a_run_leaves_what_it_sealed_and_how_it_ended(gate: Job) -> None:
     begun, _, ended = lines(gate)
     assert (begun.event, ended.event) == ("run.begun", "run.ended")
     assert begun.fields["run"] == ended.fields["run"] == report["run"]
+    assert begun.fields["inputs"] == gate.inputs
+    assert begun.fields["output"] == str(gate.output)
     (used,) = report["lists"]
     assert ended.fields["lists"] == [{name: used[name] for name in ("id", "version", "digest")}]
     assert ended.fields["counts"] == {"admitted": 9, "quarantined": 3, "unscannable": 0}

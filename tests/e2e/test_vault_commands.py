@@ -162,7 +162,7 @@ def test_a_sample_that_was_sealed_twice_is_sound_and_the_surplus_is_named(
 def test_rewrap_changes_who_opens_it(gate: Job, tmp_path: Path) -> None:
     new = str(tmp_path / "new.txt")
     recipient = generate_identity(new)
-    assert opens(gate, tmp_path / "refused", new).exit_code == 1
+    assert opens(gate, tmp_path / "refused", new).exit_code == 2
     wrong = quarantine(gate, "rewrap", "--identity", new, "--recipient", recipient)
     assert wrong.exit_code == 2
     assert "nothing was changed" in wrong.stderr
@@ -172,7 +172,7 @@ def test_rewrap_changes_who_opens_it(gate: Job, tmp_path: Path) -> None:
     assert (done["rewrapped"], done["unopened"]) == (3, [])
     assert opens(gate, tmp_path / "opened", new).exit_code == 0
     assert (tmp_path / "opened" / asset(gate) / "k03.jpg").read_bytes() == content(3)
-    assert opens(gate, tmp_path / "old", gate.identity).exit_code == 1
+    assert opens(gate, tmp_path / "old", gate.identity).exit_code == 2
     assert gate.census()["exact"]
     assert said(quarantine(gate, "check", "--identity", new, "--json"))["objects"]["opened"] == 3
     refused = gate.run("--no-resume")
@@ -189,7 +189,7 @@ def test_rewrap_lets_somebody_into_one_sample(gate: Job, tmp_path: Path) -> None
     named = ("--identity", gate.identity, *both, "--asset", asset(gate)[:9])
     assert "1 key sealed to 2 recipients" in quarantine(gate, "rewrap", *named).stdout
     assert opens(gate, tmp_path / "one", guest).exit_code == 0
-    assert opens(gate, tmp_path / "two", guest, "k05").exit_code == 1
+    assert opens(gate, tmp_path / "two", guest, "k05").exit_code == 2
     assert opens(gate, tmp_path / "two", gate.identity, "k05").exit_code == 0
 
 
@@ -346,6 +346,21 @@ def test_what_was_opened_is_not_replaced_by_the_next(gate: Job, tmp_path: Path) 
     assert events(gate) == [("vault.opened", "")] * 2, "what is refused is not on record as opened"
 
 
+def test_nothing_is_opened_into_a_folder_of_the_run(gate: Job, tmp_path: Path) -> None:
+    for folder, what in (
+        (gate.output, "output"),
+        (gate.quarantine, "quarantine"),
+        (gate.evidence, "evidence"),
+        (tmp_path / "landing", "input"),
+    ):
+        before = {path for path in folder.rglob("*") if path.name != ".lock"}
+        refused = opens(gate, folder / "sub", gate.identity)
+        assert refused.exit_code == 2, refused.output
+        assert f"{folder}/sub: lies in {folder}, the {what} of a run" in refused.stderr
+        assert {path for path in folder.rglob("*") if path.name != ".lock"} == before
+    assert events(gate) == [], "what is refused is not on record as opened"
+
+
 def test_where_nobody_is_known_that_it_was_opened_is_on_record(gate: Job, tmp_path: Path) -> None:
     assert opens(gate, tmp_path / "opened", gate.identity).exit_code == 0
     assert events(gate) == [("vault.opened", "")]
@@ -380,15 +395,3 @@ def test_a_run_and_a_change_of_the_vault_exclude_each_other(
         purge = gate.invoke("purge", "--input", *gate.inputs, *gate.folders)
     assert purge.exit_code == 1
     assert "another run is at work" in purge.stderr
-
-
-@pytest.mark.parametrize("to", ["output", "output/new", "quarantine/new", "evidence/new"])
-def test_nothing_is_opened_into_what_is_handed_on_or_kept(gate: Job, to: str) -> None:
-    secret = ("--identity", gate.identity, "--to", str(gate.root / to))
-    before = gate.state()
-    refused = quarantine(gate, "open", *secret, asset(gate))
-    assert refused.exit_code == 2
-    assert f"{gate.root / to}: lies in {gate.root / to.split('/')[0]}, which the gate" in (
-        refused.stderr
-    )
-    assert gate.state() == before

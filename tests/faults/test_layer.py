@@ -109,7 +109,13 @@ def _named(path: str) -> str:
 def test_every_function_that_changes_something_is_here() -> None:
     reading = {"exists", "match", "match_directories", "open_read", "read_bytes", "status"}
     reading |= {"is_directory", "is_there", "walk", "walk_if_there", "walk_unfollowed"}
-    reading |= {"file_if_there", "is_locked", "BEAM_OPTIONS"}
+    reading |= {
+        "file_if_there",
+        "file_in_the_way",
+        "require_directory",
+        "is_locked",
+        "BEAM_OPTIONS",
+    }
     paths = {"PARTIAL_SUFFIX", "absolute", "basename", "has_wildcard", "is_partial", "is_remote"}
     paths |= {"join", "parent", "temporary_name", "Entry"}
     both = {"PendingFile", "write_atomic"}  # by which files are written

@@ -1,6 +1,7 @@
 """The command line ends as its exit codes say, whenever it is told to."""
 
 import fcntl
+import json
 import logging
 import os
 import signal
@@ -23,6 +24,7 @@ _FULL += "resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0)); "
 _MAIN = "from ingestgate.pipeline.cli import main; main()"
 
 
+_LINE = f"ed25519:{'A' * 43}="
 _RUN = "--input a --output b --quarantine c --evidence d --lists lists --recipient age1"
 _RUN += "6nyhhw7t4gnrav0h869sewxay52anmwjdmxkttvgvar2m7qdrpxqfj6y9c"
 
@@ -77,6 +79,69 @@ def test_a_named_path_that_is_not_there_is_usage(
     found = CliRunner().invoke(cli, command.split())
     said = "ingestgate: typo.yaml: there is nothing of that name; check the path\n"
     assert (found.exit_code, found.stderr) == (2, said)
+
+
+_COMPILE = "lists compile --id b --list-version 1 md5=a.md5 --to"
+
+
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [
+        ("lists match --lists lists folder", "folder: is a folder; name a file"),
+        (f"run {_RUN} --list-state folder", "folder: is a folder; name a file"),
+        ("keys signing --to file/below", "file: is a file; move it away, or name a folder"),
+        (f"{_COMPILE} file/below", "file: is a file; move it away, or name a folder"),
+        (f"run {_RUN} --evidence file/below", "file: is a file; move it away, or name a folder"),
+        (f"verify folder/none --key {_LINE}", "folder/none: no such folder; check the path"),
+        (f"verify file --key {_LINE}", "file: no such folder; check the path"),
+        ("report croissant --output none --name n --to b", "none: no such folder; check the path"),
+        (
+            "certify --output none --evidence evidence --lists lists --key key.pem",
+            "none: no such folder; check the path",
+        ),
+    ],
+)
+def test_a_file_where_a_folder_is_wanted_or_the_other_way_round_is_usage(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str, said: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("folder").mkdir()
+    Path("file").touch()
+    Path("a.md5").write_text("d3" * 16)
+    Path("evidence/reports").mkdir(parents=True)
+    Path("evidence/report.json").write_text("{}")
+    compiling = "lists compile --id a --list-version 1 --to lists md5=a.md5"
+    assert CliRunner().invoke(cli, compiling.split()).exit_code == 0
+    before = sorted(tmp_path.rglob("*"))
+    found = CliRunner().invoke(cli, command.split())
+    assert found.exit_code == 2, found.stderr
+    assert found.stderr.replace(f"{tmp_path}/", "") == f"ingestgate: {said}\n"
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+@pytest.mark.parametrize("word", ["~/admitted", "~", "--to=~/admitted", "md5=~/a"])
+def test_a_home_directory_that_no_shell_has_put_in_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, word: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    found = CliRunner().invoke(cli, ["keys", "recipient", "--to", word])
+    assert found.exit_code == 2
+    assert "the shell has not put your home directory in the place of the ~" in found.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_beams_options_and_names_with_a_tilde_are_their_own_matter() -> None:
+    for words in (["--input", "a~/b"], ["--", "--temp_location=~/x"]):
+        found = CliRunner().invoke(cli, ["run", *_RUN.split(), *words])
+        assert found.stderr.startswith("ingestgate: lists: no compiled list there")
+
+
+@pytest.mark.parametrize("command", ["run --json --input x", "verify --json", "lists lnt --json"])
+def test_what_is_wrong_with_the_options_is_said_in_json_too(command: str) -> None:
+    found = CliRunner().invoke(cli, command.split())
+    told = json.loads(found.stdout)
+    assert (found.exit_code, told["exit_code"]) == (2, 2)
+    assert found.stderr.endswith(f"Error: {told['error']}\n")
 
 
 def test_what_vanished_while_a_command_was_at_work_may_be_tried_again(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from apache_beam.runners.runner import PipelineResult, PipelineRunner, PipelineS
 
 from ingestgate.assets.errors import StorageError, UsageError
 from ingestgate.pipeline import runners
-from ingestgate.pipeline.runners import RunFailedError, run_job
+from ingestgate.pipeline.runners import RunFailedError, check_beam_options, run_job
 
 
 def _full(element: int) -> None:
@@ -243,6 +243,12 @@ def test_what_beam_would_pass_over_is_refused_by_name(arguments: list[str], name
     where = "after `--` or in INGESTGATE_BEAM_OPTIONS"
     with pytest.raises(UsageError, match=f"^{named} {where}: Beam has no such option$"):
         run_job(_job(_full), arguments, workers=1, poll=lambda: None)
+
+
+@pytest.mark.parametrize("name", ["Nosuch", "no.such.Runner", "ingestgate.Nosuch"])
+def test_a_runner_that_is_not_there_is_usage(name: str) -> None:
+    with pytest.raises(UsageError, match=rf"^--runner after `--` or in .*{name.split('.')[0]}"):
+        check_beam_options([f"--runner={name}"])
 
 
 def test_another_runners_own_options_are_its_own_matter() -> None:

@@ -75,5 +75,5 @@ def test_an_asset_goes_by_the_start_of_its_id(root: Path, sealed: dict[str, Seal
     assert row["asset_id"] == asset("one")
     with pytest.raises(UsageError, match="no asset of this quarantine"):
         rows_of(str(root), "zz")
-    with pytest.raises(UsageError, match="several assets of this quarantine"):
+    with pytest.raises(UsageError, match="no id; name the asset by its id"):
         rows_of(str(root), "")

@@ -6,6 +6,7 @@ import pyrage
 import pytest
 
 from ingestgate.assets.errors import UsageError
+from ingestgate.assets.signing_keys import generate_signing_key
 from ingestgate.quarantine.keys import generate_identity, read_recipients
 from ingestgate.quarantine.opening import read_identities
 
@@ -116,5 +117,9 @@ def test_a_bad_identity_file_names_the_line_and_not_the_key(tmp_path: Path) -> N
     file.write_text("# mine\n")
     with pytest.raises(UsageError, match="holds no secret key"):
         read_identities(str(file))
-    with pytest.raises(UsageError, match="not a readable identity file"):
-        read_identities(str(tmp_path / "none.txt"))
+    generate_signing_key(str(tmp_path / "ann.pem"))
+    for name in ("none.txt", "ann.pem"):
+        with pytest.raises(
+            UsageError, match="not a readable identity file; it takes an age secret"
+        ):
+            read_identities(str(tmp_path / name))

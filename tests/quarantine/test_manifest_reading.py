@@ -26,6 +26,9 @@ SEALED = (
     *("sealed_sha256", "sealed_size", "package_sha256"),
 )
 
+#: All matched one entry; a cluster goes by the smallest id in it.
+CLUSTER = min(asset("other", shard="b.tar"), *(asset(each.key) for each in SAMPLES))
+
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
@@ -71,7 +74,7 @@ ACTS: dict[str, Callable[[str], object]] = {
     "list": lambda root: list(select(root, Selection())),
     "open": lambda root: rows_of(root, asset("two")),
     "decide": lambda root: whole_ids(root, [asset("two")]),
-    "decide-cluster": lambda root: assets_of_cluster(root, ""),  # all matched one entry
+    "decide-cluster": lambda root: assets_of_cluster(root, CLUSTER),
     "destroy": lambda root: affected(root, [asset("two")]),
     "rewrap": lambda root: rewrap(root, [READER.identity], [READER.recipient], silent),
 }
@@ -111,11 +114,11 @@ def planted(root: Path, **said: Any) -> str:
 
 def test_what_is_on_no_record_says_nothing(root: Path) -> None:
     before = list(read_manifest(str(root)))
-    members = assets_of_cluster(str(root), "")
+    members = assets_of_cluster(str(root), CLUSTER)
     planted(root, asset_id="f" * 32)
     planted(root, member="other.jpg")
     assert list(read_manifest(str(root))) == before
-    assert assets_of_cluster(str(root), "") == members, "it joins nothing"
+    assert assets_of_cluster(str(root), CLUSTER) == members, "it joins nothing"
     assert [row["member"] for row in rows_of(str(root), asset("one"))] == ["one.0.jpg"]
     assert len(list(select(str(root), Selection()))) == 3
     sealed = sealed_manifests(read_log(str(root)))

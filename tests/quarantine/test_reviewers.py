@@ -247,12 +247,14 @@ def test_lines_of_machines_change_nothing(root: str) -> None:
 
 
 def test_the_start_of_an_id_will_do(tmp_path: Path) -> None:
-    write(tmp_path, [row(1), row(2, asset_id="ab" * 16)])
+    write(tmp_path, [row(1), row(2, asset_id="ab" * 16), row(3, asset_id="ac" * 16)])
     log_manifests(tmp_path)
     assert whole_ids(str(tmp_path), ["ab", ASSET]) == sorted(["ab" * 16, ASSET])
     for start, problem in (
         ("c", "no asset of this quarantine starts"),
-        ("", "several assets of .* start"),
+        ("a", "several assets of this quarantine start"),
     ):
         with refused(UsageError, f"{problem} with"):
             whole_ids(str(tmp_path), [start])
+    with refused(UsageError, "no id; name the asset by its id"):
+        whole_ids(str(tmp_path), [""])

@@ -3,9 +3,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from apache_beam.io.filesystem import BeamIOError
 
 from ingestgate.assets import storage
-from ingestgate.assets.errors import StorageError
+from ingestgate.assets.errors import StorageError, UsageError
+from ingestgate.assets.storage.explaining import explain
 from tests.assets.storage.conftest import everywhere, names
 from tests.object_store import ObjectStore
 
@@ -27,6 +29,22 @@ def test_an_oserror_of_a_write_is_explained(tmp_path: Path) -> None:
     assert names(tmp_path) == []
 
 
+def test_of_what_beam_wraps_the_clients_own_words_are_said() -> None:
+    inner = BeamIOError("no", {"s3://b/a": ValueError("no credentials")})
+    error = BeamIOError("exists() operation failed", {"s3://b": inner})
+    assert str(explain(error, "s3://b/a")) == "s3://b/a: no credentials"
+    silent = BeamIOError("exists() operation failed", {"s3://b": TimeoutError()})
+    assert "TimeoutError" in str(explain(silent, "s3://b/a"))
+
+
+def test_a_scheme_that_nothing_takes_is_usage() -> None:
+    for operation in (storage.exists, storage.match, storage.read_bytes, storage.delete):
+        with pytest.raises(UsageError, match=r"^nosuch://b/a: nothing here reads or writes nosuch"):
+            operation("nosuch://b/a")
+    with pytest.raises(UsageError, match="install what Beam needs for it"):
+        storage.write_bytes("nosuch://b/a", b"")
+
+
 @pytest.mark.parametrize(
     "operation", ["create", "write", "upload", "rename", "open", "read", "list", "delete"]
 )
@@ -46,11 +64,6 @@ def test_what_a_client_raises_is_explained(stores: None, operation: str) -> None
         does[operation]()
     ObjectStore.failing.clear()
     assert storage.read_bytes(path) == b"old"
-
-
-def test_an_unknown_scheme_is_explained() -> None:
-    with pytest.raises(StorageError, match="apache-beam"):
-        storage.match("nosuch://bucket/*")
 
 
 def test_what_is_read_from_a_store_is_a_file_like_any_other(stores: None) -> None:

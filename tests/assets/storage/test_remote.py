@@ -22,27 +22,27 @@ def endpoint() -> str:
 
 
 def test_nobody_has_to_set_any() -> None:
-    assert filesystems() is FileSystems
+    assert filesystems("s3://b/a") is FileSystems
     assert endpoint() is None
 
 
 def test_the_environments_and_then_those_given(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(BEAM_OPTIONS, "--s3_endpoint_url='http://one' --s3_region_name=x")
-    filesystems()
+    filesystems("s3://b/a")
     assert endpoint() == "http://one"
     use_beam_options(["--s3_endpoint_url=http://two"])
-    filesystems()
+    filesystems("s3://b/a")
     assert endpoint() == "http://two"
     assert beam_options(["--s3_verify=x"])[1:] == ["--s3_region_name=x", "--s3_verify=x"]
 
 
 def test_those_that_a_job_has_set_stay() -> None:
     use_beam_options(["--s3_endpoint_url=http://one"])
-    filesystems()
+    filesystems("s3://b/a")
     assert endpoint() == "http://one"
 
 
 def test_a_quote_that_is_not_closed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(BEAM_OPTIONS, "--s3_endpoint_url='http://one")
     with pytest.raises(UsageError, match="INGESTGATE_BEAM_OPTIONS: No closing quotation"):
-        filesystems()
+        filesystems("s3://b/a")

@@ -70,7 +70,7 @@ def certificate(gate: Job) -> dict[str, Any]:
 
 def flip(path: Path) -> None:
     raw = bytearray(path.read_bytes())
-    raw[len(raw) // 2] ^= 1
+    raw[100] ^= 1  # of the data, and not of what is said about it
     path.write_bytes(raw)
 
 

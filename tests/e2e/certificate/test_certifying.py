@@ -16,10 +16,12 @@ from ingestgate.assets.errors import EvidenceError
 from ingestgate.assets.shard import Shard
 from ingestgate.assets.signing_keys import generate_signing_key, key_id, read_signing_key
 from ingestgate.blocklists.listset import ListSet
+from ingestgate.pipeline import run as run_module
 from ingestgate.pipeline.certificate.certifying import CertifyRequest
 from ingestgate.pipeline.certificate.certifying import certify as make
 from ingestgate.transforms.policy import Policy
 from ingestgate.transforms.settings import RunSettings, context_digest
+from tests.archives import make_tar
 from tests.e2e.certificate.conftest import (
     certificate,
     certify,
@@ -32,6 +34,7 @@ from tests.e2e.certificate.conftest import (
     verify,
 )
 from tests.e2e.conftest import WRITERS, Job, read_only
+from tests.pictures import jpeg
 
 MakeJob = Callable[..., Job]
 
@@ -305,12 +308,54 @@ def _in_force(gate: Job) -> tuple[str, str]:
     return context_digest(Policy(), lists), lists
 
 
+@pytest.mark.parametrize("before", [True, False], ids=["certified before", "never certified"])
 def test_an_output_that_cannot_take_a_certificate_is_told_before_it_is_read(
-    gate: Job, key: str, monkeypatch: pytest.MonkeyPatch
+    gate: Job, key: str, monkeypatch: pytest.MonkeyPatch, before: bool
 ) -> None:
+    statements = gate.output / "_ingestgate"
+    if not before:
+        shutil.rmtree(statements)
     with monkeypatch.context() as patch:
         read_only(patch, gate.output)
         patch.delattr("ingestgate.pipeline.certificate.certifying.admitted_subjects")
         result = certify(gate, key)
     assert result.exit_code == 1
-    assert f"no file can be made in {gate.output}: Read-only file system" in result.stderr
+    where = statements if before else gate.output
+    assert f"no file can be made in {where}: Read-only file system" in result.stderr
+
+
+def test_only_the_folder_of_statements_need_be_writable(
+    gate: Job, key: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        read_only(patch, gate.output, but=gate.output / "_ingestgate")
+        result = certify(gate, key)
+    assert result.exit_code == 0, result.output
+
+
+@pytest.mark.parametrize("inner", ["a/b", "a/b/0.tar"])
+def test_what_was_committed_inside_an_image_folder_is_not_certified(
+    job: MakeJob, tmp_path: Path, key: str, monkeypatch: pytest.MonkeyPatch, inner: str
+) -> None:
+    """As runs of earlier versions could leave it."""
+    landing = tmp_path / "landing"
+    (landing / "a" / "b").mkdir(parents=True)
+    (landing / "a" / "x.jpg").write_bytes(jpeg(0))
+    gate = job(str(landing / "a"))
+    gate.report()
+    if inner.endswith(".tar"):
+        (landing / inner).write_bytes(make_tar([("x.jpg", jpeg(1))]))
+    else:
+        (landing / inner / "x.jpg").write_bytes(jpeg(1))
+    WRITERS["folder"](landing / "c")
+    gate.inputs = [str(landing / inner), str(landing / "c")]
+    refused = gate.run()
+    assert refused.exit_code == 2
+    assert f"{inner}: lies inside the image folder a, which" in refused.stderr
+    assert not (gate.output / inner).exists()
+    monkeypatch.setattr(run_module, "refuse_nested", lambda *arguments: None)
+    gate.report()
+    result = certify(gate, key)
+    assert result.exit_code == 5
+    said = f"{inner}: admitted by the receipt of {inner}, and inside the image folder a, which has"
+    assert said in result.stderr

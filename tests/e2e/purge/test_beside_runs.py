@@ -108,6 +108,17 @@ def test_a_purge_of_an_earlier_judging_is_none_of_a_later_one(job: MakeJob, tmp_
     assert gate.census()["exact"]
 
 
+def test_what_a_purge_left_replaces_nothing(job: MakeJob, tmp_path: Path) -> None:
+    gate = job(write_webdataset(tmp_path / "landing"))
+    gate.lists = compiled(tmp_path, 1, listing(1))
+    gate.report()
+    purged(gate)
+    before = (gate.output / "00000.tar").read_bytes()
+    compiled(tmp_path, 2, listing(1, 2))
+    assert gate.report()["shards"]["replaced"] == []
+    assert (gate.output / "00000.tar").read_bytes() != before, "what the newer list holds is out"
+
+
 def test_a_folder_that_a_purge_of_an_earlier_judging_left_empty_is_judged_anew(
     job: MakeJob, tmp_path: Path
 ) -> None:

@@ -8,11 +8,13 @@ from typing import Any
 
 import pytest
 
+from ingestgate.assets.errors import StorageError
 from ingestgate.assets.receipts import read_failures
 from ingestgate.assets.signing_keys import generate_signing_key
 from ingestgate.blocklists.matching import Matcher
 from ingestgate.blocklists.selftest import self_test
 from ingestgate.quarantine.audit import read_log
+from ingestgate.transforms.committing import Committer
 from ingestgate.transforms.rescanning import (
     digests,
     hashes,
@@ -25,7 +27,7 @@ from tests.faults.killing import run_and_be_killed
 from tests.faults.layer import FaultLayer
 
 MakeJob = Callable[..., Job]
-UNRECEIPTED = "/output, and no receipt says what was admitted of it (1 such shards); run again"
+UNRECEIPTED = "/output, and no receipt says what was admitted of it (1 such shards); "
 
 
 def test_lists_that_need_what_the_ledger_lacks_are_refused(
@@ -41,6 +43,15 @@ def test_lists_that_need_what_the_ledger_lacks_are_refused(
     assert job.report()["shards"]["finished_before"] == 0
 
 
+def test_options_that_beam_does_not_have_are_refused_before_anything_is_looked_at(
+    old_job: Callable[[str], Job], tmp_path: Path
+) -> None:
+    job = old_job(str(tmp_path / "landing"))
+    folders = ("--evidence", str(tmp_path / "none"), "--lists", job.lists)
+    refused = job.invoke("rescan", *folders, "--", "--nosuchoption=3")
+    assert (refused.exit_code, "Beam has no such option" in refused.stderr) == (2, True)
+
+
 def test_another_policy_is_refused(old_job: Callable[[str], Job], tmp_path: Path) -> None:
     job = old_job(write_webdataset(tmp_path / "landing"))
     job.report()
@@ -48,6 +59,7 @@ def test_another_policy_is_refused(old_job: Callable[[str], Job], tmp_path: Path
     compiled(tmp_path, 2, new())
     found = rescan(job, "--policy", str(tmp_path / "policy.yaml"), code=5)
     assert "judged by other rules" in found["error"]
+    assert "give the run's --policy, or run again" in found["error"]
 
 
 def test_a_damaged_part_is_named(old_job: Callable[[str], Job], tmp_path: Path) -> None:
@@ -140,6 +152,33 @@ def test_a_ledger_that_was_never_committed_vouches_for_nothing(
     refused = job.invoke("certify", *job.folders, "--lists", job.lists, "--key", key)
     assert refused.exit_code == 5
     assert "00000.tar: its ledger is not the one that was committed" in refused.output
+
+
+def test_a_shard_that_left_the_input_once_it_was_judged_anew_can_be_removed(
+    old_job: Callable[[str], Job], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = old_job(write_webdataset(tmp_path / "landing"))
+    job.report()
+    compiled(tmp_path, 2, new(pdq=None))
+    with monkeypatch.context() as patch:
+        patch.setattr(Committer, "commit", _full)
+        job.report(code=1)
+    (tmp_path / "landing" / "00001.tar").unlink()
+    job.report()
+    receipt = job.evidence / "receipts" / "00001.tar.json"
+    folder = job.evidence / "ledger" / "00001.tar.parts"
+    said = rescan(job, code=5)["error"]
+    assert "00001.tar: its ledger is not the one that was committed" in said
+    remedy = f"not in the input any more, remove it from the output, with {receipt} and {folder}"
+    assert said.endswith(remedy)
+    (job.output / "00001.tar").unlink()
+    receipt.unlink()
+    shutil.rmtree(folder)
+    assert rescan(job)["left_out"] == []
+
+
+def _full(*arguments: Any) -> None:
+    raise StorageError("No space left on device", "output")
 
 
 def test_a_published_shard_without_a_receipt_is_refused(

@@ -52,6 +52,12 @@ def test_the_latest_is_opened_or_the_sample_that_is_named(tmp_path: Path) -> Non
     assert CliRunner().invoke(cli, command).exit_code == 0
     assert (tmp_path / "first" / wanted / "one.0.jpg").read_bytes() == b"1"
 
+    stranger = tmp_path / "stranger.txt"
+    stranger.write_text(str(reader().identity))
+    again = ("--quarantine", str(root), "--identity", str(stranger), "--to", str(tmp_path / "none"))
+    refused = CliRunner().invoke(cli, ["quarantine", "open", *again, wanted])
+    assert (refused.exit_code, "sealed to others than this identity" in refused.stderr) == (2, True)
+
 
 def test_what_was_opened_is_named_as_a_terminal_may_show_it(tmp_path: Path) -> None:
     """Its package holds what its manifest says, also if it was sealed with names as they were."""

@@ -25,7 +25,10 @@ class Vault:
         write(self.root, [row(1), row(2)])
         log_manifests(self.root)
         for name, role in (("ann", "administrator"), ("rob", "reviewer")):
-            person = ("--name", name, "--public", self.lines[name], "--role", role)
+            public = root / f"{name}.pub"
+            public.write_text(f"{self.lines[name]}\n")
+            given = str(public) if name == "ann" else self.lines[name]
+            person = ("--name", name, "--public", given, "--role", role)
             assert self("reviewers", "add", *self.by("ann"), *person).exit_code == 0
 
     def by(self, name: str) -> tuple[str, str]:
@@ -116,6 +119,12 @@ def test_a_checkpoint_goes_with_its_key(vault: Vault, tmp_path: Path) -> None:
     vault.audit("checkpoint", *vault.by("ann"), "--to", kept)
     assert vault.audit("verify", "--checkpoint", kept).exit_code == 2
     assert vault.audit("verify", "--checkpoint", kept, "--key", "ann").exit_code == 2
+    line = tmp_path / "ann.pub"
+    line.write_text(f"# of Ann's\n{vault.lines['ann']}\n")
+    assert vault.audit("verify", "--checkpoint", kept, "--key", str(line)).exit_code == 0
+    line.write_text("\n".join(vault.lines.values()))
+    several = vault.audit("verify", "--checkpoint", kept, "--key", str(line))
+    assert (several.exit_code, "holds several public keys" in several.stderr) == (2, True)
     other = vault.audit("verify", "--checkpoint", kept, "--key", vault.lines["rob"])
     assert (other.exit_code, "not signed with the key" in other.stderr) == (5, True)
 
@@ -233,6 +242,29 @@ def test_who_looked_is_on_record_first(vault: Vault, tmp_path: Path) -> None:
     ]
 
 
+def test_an_export_overwrites_nothing(vault: Vault, tmp_path: Path) -> None:
+    log = Path(log_path(str(vault.root)))
+    manifest = next((vault.root / "manifest").glob("*.jsonl"))
+    (another := tmp_path / "another" / "audit").mkdir(parents=True)
+    (another / "log.jsonl").touch()
+    (tmp_path / "link").symlink_to(vault.root)
+    inside = "lies in {}, the quarantine of a run;"
+    for to, said in (
+        (Path(vault.keys["ann"]), "exists; a file is never overwritten, give another name"),
+        (tmp_path, "exists; a file is never overwritten"),
+        (log, inside.format(vault.root)),
+        (manifest, inside.format(vault.root)),
+        (vault.root / "new" / "out.csv", inside.format(vault.root)),
+        (tmp_path / "link" / "out.csv", inside.format(vault.root)),
+        (another / "out.csv", inside.format(another.parent)),
+    ):
+        before = (log.read_bytes(), to.read_bytes() if to.is_file() else None)
+        refused = vault("export", *vault.by("rob"), "--format", "csv", "--to", str(to))
+        assert refused.exit_code == 2, refused.output
+        assert f"{to}: {said}" in refused.stderr
+        assert (log.read_bytes(), to.read_bytes() if to.is_file() else None) == before
+
+
 def test_which_source_was_asked_for_is_not_on_record(vault: Vault, tmp_path: Path) -> None:
     to = str(tmp_path / "out.csv")
     of = ("--source", "example.org", "--tier", "near")
@@ -315,16 +347,3 @@ def test_what_cannot_be_logged_is_not_shown(vault: Vault, tmp_path: Path) -> Non
     taken = ("--format", "csv", "--to", str(to))
     assert vault("export", *vault.by("rob"), *taken).exit_code == 5
     assert not to.exists()
-
-
-def test_an_export_overwrites_nothing(vault: Vault, tmp_path: Path) -> None:
-    key, log = tmp_path / "rob.pem", Path(log_path(str(vault.root)))
-    key.write_bytes(b"a key")
-    before = log.read_bytes()
-    for to, said in ((key, "exists; an export never overwrites"), (log, "exists"), ("", "lies in")):
-        where = str(to or vault.root / "export.csv")
-        refused = vault("export", *vault.by("rob"), "--format", "csv", "--to", where)
-        assert refused.exit_code == 2
-        assert f"{where}: {said}" in refused.stderr
-    assert (key.read_bytes(), log.read_bytes()) == (b"a key", before)
-    assert not (vault.root / "export.csv").exists()
