@@ -5,7 +5,6 @@ of a shard what became of it in one of them, and a rescan pass over what lies in
 """
 
 import json
-import os
 
 from ingestgate.assets import storage
 from ingestgate.assets.errors import EvidenceError, UsageError
@@ -44,7 +43,8 @@ def require_output(evidence: str, output: str) -> None:
         UsageError: It is another.
     """
     bound = bound_output(evidence)
-    if bound is None or _is_same(bound, output) or not storage.is_there(bound):
+    same = bound is not None and storage.resolved(bound) == storage.resolved(output)
+    if bound is None or same or not storage.is_there(bound):
         return
     raise UsageError(
         f"{evidence}: is the evidence of {bound}, and tells of no other output; give that, or an "
@@ -61,9 +61,3 @@ def bind_output(evidence: str, output: str) -> None:
     if bound_output(evidence) != output:
         content = json.dumps({"output": output}).encode() + b"\n"
         storage.write_bytes(bound_path(evidence), content, private=True)
-
-
-def _is_same(first: str, second: str) -> bool:
-    if storage.is_remote(first) or storage.is_remote(second):
-        return first == second
-    return os.path.realpath(first) == os.path.realpath(second)

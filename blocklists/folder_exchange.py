@@ -69,10 +69,8 @@ def refuse_within(to: str, folder: str) -> None:
     Raises:
         UsageError: One lies in the other.
     """
-    if not storage.is_remote(to):
-        place, source = (os.path.realpath(one) for one in (to, folder))
-        if f"{place}/".startswith(f"{source}/"):
-            raise UsageError(f"{to}: lies in {folder}, which is fetched; name a folder outside")
+    if f"{storage.resolved(to)}/".startswith(f"{storage.resolved(folder)}/"):
+        raise UsageError(f"{to}: lies in {folder}, which is fetched; name a folder outside")
 
 
 def _mark(file: storage.Entry) -> str:

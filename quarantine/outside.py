@@ -1,6 +1,5 @@
 """Where what people take out of a quarantine must not go: back in, or where runs read and write."""
 
-import os
 from collections.abc import Collection, Iterable, Iterator
 from itertools import chain
 from typing import Final
@@ -61,18 +60,14 @@ def _fixed(pattern: str) -> str:
 
 
 def _refuse(to: str, known: Iterable[tuple[str, str]], kinds: Collection[str]) -> None:
-    above = list(_above(_resolved(to)))
-    named = (each for each in known if _resolved(each[0]) in above)
+    above = list(_above(storage.resolved(to)))
+    named = (each for each in known if storage.resolved(each[0]) in above)
     looked = ((folder, what) for folder in above if (what := left_by_a_run(folder)) in kinds)
     for folder, what in chain(named, looked):
         raise UsageError(
             f"{to}: lies in {folder}, the {what} of a run; what is taken out of a quarantine goes "
             "to a folder of its own, give another --to"
         )
-
-
-def _resolved(path: str) -> str:
-    return storage.absolute(path) if storage.is_remote(path) else os.path.realpath(path)
 
 
 def _above(path: str) -> Iterator[str]:

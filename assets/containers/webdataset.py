@@ -60,7 +60,7 @@ class WebDataset:
             return [WorkRange(0, 1, 0, size)]
         starts = [0]
         with storage.open_read(shard.path) as source:
-            window = Window(source, shard.name, chunk=_walk_chunk(shard))
+            window = Window(source, shard.name, chunk=_chunk(shard, _WALK_CHUNK))
             key: str | None = None
             for entry in tar.walk(window, shard.name, size, last=True, data=False, size=size):
                 found = _key(entry)
@@ -84,7 +84,8 @@ class WebDataset:
         """Yields a range's samples; holds one, and the skipped members inside it, at a time."""
         last = work.number == work.total - 1
         with _archive(shard, work.start) as source:
-            window = Window(source, shard.name, work.start, _read_chunk(shard))
+            # What is read beside a member's data is copied once more.
+            window = Window(source, shard.name, work.start, _chunk(shard, tar.BLOCK))
             if not work.start and window.peek(max(map(len, _LZMA))).startswith(_LZMA):
                 problem = "begins as LZMA does, which loaders would unpack"
                 raise ShardError(shard.name, f"{problem}; tar shards are read plain or gzipped")
@@ -112,20 +113,15 @@ def walk_keys(shard: Shard, stop: int) -> Iterator[str]:
     A key comes once for each member.
     """
     with storage.open_read(shard.path) as source:
-        window = Window(source, shard.name, chunk=_walk_chunk(shard))
+        window = Window(source, shard.name, chunk=_chunk(shard, _WALK_CHUNK))
         for entry in tar.walk(window, shard.name, stop, last=False, data=False):
             found = _key(entry)
             if found is not None:
                 yield readable(found[0])
 
 
-def _walk_chunk(shard: Shard) -> int:
-    return _REMOTE_CHUNK if storage.is_remote(shard.path) else _WALK_CHUNK
-
-
-def _read_chunk(shard: Shard) -> int:
-    # What is read beside a member's data is copied once more.
-    return _REMOTE_CHUNK if storage.is_remote(shard.path) else tar.BLOCK
+def _chunk(shard: Shard, local: int) -> int:
+    return _REMOTE_CHUNK if storage.is_remote(shard.path) else local
 
 
 def _key(entry: tar.Entry) -> tuple[str, str] | None:

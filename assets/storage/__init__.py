@@ -35,6 +35,7 @@ from ingestgate.assets.storage.paths import (
     is_remote,
     join,
     parent,
+    resolved,
     temporary_name,
 )
 from ingestgate.assets.storage.remote import BEAM_OPTIONS, beam_options, use_beam_options
@@ -85,6 +86,7 @@ __all__ = [
     "read_bytes",
     "require_directory",
     "require_writable",
+    "resolved",
     "settle",
     "status",
     "sweep",

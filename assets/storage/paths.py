@@ -48,6 +48,11 @@ def absolute(path: str) -> str:
     return path.rstrip("/") if is_remote(path) else os.path.abspath(path)
 
 
+def resolved(path: str) -> str:
+    """Returns a path that two names of one local file or directory share: links are followed."""
+    return absolute(path) if is_remote(path) else os.path.realpath(path)
+
+
 def temporary_name(path: str) -> str:
     """Returns a new temporary name beside a final one."""
     # Short enough for every file system whatever the name, and free of wildcards, which some

@@ -117,7 +117,7 @@ def test_every_function_that_changes_something_is_here() -> None:
         "BEAM_OPTIONS",
     }
     paths = {"PARTIAL_SUFFIX", "absolute", "basename", "has_wildcard", "is_partial", "is_remote"}
-    paths |= {"join", "parent", "temporary_name", "Entry"}
+    paths |= {"join", "parent", "resolved", "temporary_name", "Entry"}
     both = {"PendingFile", "write_atomic"}  # by which files are written
     remote = {"settle", "beam_options", "use_beam_options"}
     assert {*storage.__all__} - reading - paths - both - remote == {
